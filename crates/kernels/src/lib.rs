@@ -1,0 +1,5 @@
+//! Pure functions used by streaming, batch and sweeps alike: no I/O, no clock, no randomness.
+
+pub mod bar;
+pub mod book;
+pub mod matching;
