@@ -1,0 +1,182 @@
+//! The seam between a venue and the process that holds its socket: sans-I/O, so that production,
+//! simulator and replay run the same code. A [`Protocol`] knows a venue; a [`Session`] is the state of
+//! one connection: bytes and times in, records and actions out.
+
+use std::fmt;
+
+use wire::{Decimal, Record};
+
+/// What is known of a venue before any connection.
+pub trait Protocol: Send + Sync {
+    /// Name of the protocol and of its file: "kraken", "coinbase", "coinbase-advanced", "binance".
+    fn name(&self) -> &'static str;
+
+    /// Where the real venue answers.
+    fn endpoints(&self) -> Endpoints;
+
+    /// What the venue bears, and how long it may be silent.
+    fn limits(&self) -> Limits;
+
+    /// Path and query, on the REST base, of the whole instrument table.
+    fn listing_request(&self) -> String;
+
+    /// The instrument table from the body of [`Protocol::listing_request`]. One odd row does not cost
+    /// the others: rows that cannot be traded by these channels are left out.
+    fn listings(&self, body: &[u8]) -> Result<Vec<Listing>, VenueError>;
+
+    /// State of a fresh connection. Nothing survives from one connection to the next.
+    fn session(&self, instruments: &[Subscription], channels: Channels) -> Box<dyn Session>;
+}
+
+/// Base addresses, without a trailing slash. The collector lets both be overridden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    pub ws: &'static str,
+    pub rest: &'static str,
+}
+
+/// What a venue bears on one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest message worth accepting, bytes.
+    pub max_message_bytes: usize,
+    pub symbols_per_connection: usize,
+    /// Messages the client may send in a second. Sessions keep to it by themselves: what they put into
+    /// [`Output::actions`] may be sent at once.
+    pub messages_per_s: u32,
+    /// Connection attempts allowed in a window: how many, in how many seconds.
+    pub connects_per_window: (u32, u32),
+    /// Without any message for so long the transport is dead, nanoseconds.
+    pub silence_ns: i64,
+    /// The venue ends a connection after so long; replace it before, nanoseconds. 0 is never.
+    pub life_ns: i64,
+}
+
+/// One row of the venue's instrument table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The venue's spelling in its WebSocket messages.
+    pub symbol: String,
+    /// The venue's spelling in its REST paths.
+    pub rest_symbol: String,
+    pub base: String,
+    pub quote: String,
+    /// Smallest step of a price.
+    pub tick: Decimal,
+    /// Smallest step of a size.
+    pub lot: Decimal,
+    /// Decimal places of a price.
+    pub price_scale: u8,
+    /// Decimal places of a size.
+    pub size_scale: u8,
+    /// The venue's own word: "online", "TRADING", …
+    pub status: String,
+}
+
+/// An instrument to collect: our number for it and how the venue calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    pub instrument: u32,
+    pub listing: Listing,
+}
+
+/// What to collect of each instrument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channels {
+    pub trades: bool,
+    pub quotes: bool,
+    pub book: bool,
+    /// Levels per side of the book; 0 is the venue's default. Rounded up to what the venue offers.
+    pub depth: u16,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self {
+            trades: true,
+            quotes: true,
+            book: true,
+            depth: 0,
+        }
+    }
+}
+
+/// State of one connection. Times are nanoseconds since the epoch and never run back.
+pub trait Session: Send {
+    /// Appended to the WebSocket base: "" or "/stream?streams=…".
+    fn path(&self) -> String;
+
+    /// The socket is open: what to subscribe.
+    fn open(&mut self, now_ns: i64, out: &mut Output);
+
+    /// One message of the venue.
+    fn message(&mut self, text: &[u8], ts_recv: i64, out: &mut Output);
+
+    /// The answer to [`Action::Get`]. Status 0: there was none. When the venue asks for a pause (429, 418)
+    /// the process keeps it, for all connections alike: it alone sees Retry-After.
+    fn response(&mut self, request: u64, status: u16, body: &[u8], now_ns: i64, out: &mut Output);
+
+    /// Called about every 100 ms: queued sends, pings, deadlines, silence.
+    fn tick(&mut self, now_ns: i64, out: &mut Output);
+}
+
+/// What a session answers. Reused between calls; the caller clears it.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// In order. [`wire::flag::LAST`] closes each message of the venue.
+    pub records: Vec<Record>,
+    pub actions: Vec<Action>,
+    /// At most one per message; the caller keeps the raw bytes.
+    pub quarantined: Vec<Quarantine>,
+}
+
+impl Output {
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.actions.clear();
+        self.quarantined.clear();
+    }
+}
+
+/// What a session wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A text message to the venue.
+    Send(String),
+    /// GET `path` on the REST base; the answer goes to [`Session::response`] with `request`.
+    Get { request: u64, path: String },
+    /// This connection is of no more use; `cause` as in [`wire::cause`].
+    Reconnect { cause: u8, reason: String },
+    /// For the log: something an operator wants to know. `instrument` 0 is the whole connection.
+    Note { instrument: u32, text: String },
+}
+
+/// A message that could not be understood. None of its records were emitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    pub reason: String,
+    /// Where the message still told it.
+    pub instrument: Option<u32>,
+}
+
+/// Why an answer of a venue's REST interface is of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VenueError {
+    /// The venue answered with an error of its own.
+    Refused { venue: &'static str, text: String },
+    /// The body is not what the venue documents.
+    Malformed { venue: &'static str, text: String },
+}
+
+impl fmt::Display for VenueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { venue, text } => write!(f, "{venue} refused the instrument table: {text}"),
+            Self::Malformed { venue, text } => {
+                write!(f, "{venue} sent an instrument table that cannot be read: {text}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for VenueError {}

@@ -1,0 +1,33 @@
+//! One file per venue, sans-I/O: bytes in, records out.
+//!
+//! A new venue is its file, its `pub mod` line and its place in [`VENUES`]; `docs/venues.md` says what
+//! each gives and how its data is proven whole.
+
+mod api;
+pub mod binance;
+pub mod coinbase;
+pub mod coinbase_advanced;
+mod json;
+pub mod kraken;
+mod market;
+mod pace;
+mod print;
+mod silence;
+
+pub use api::{
+    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Quarantine, Session, Subscription,
+    VenueError,
+};
+
+/// Every protocol there is.
+pub static VENUES: &[&dyn Protocol] = &[
+    &kraken::Kraken,
+    &coinbase::Coinbase,
+    &coinbase_advanced::CoinbaseAdvanced,
+    &binance::Binance,
+];
+
+/// The protocol of this name.
+pub fn by_name(name: &str) -> Option<&'static dyn Protocol> {
+    VENUES.iter().copied().find(|venue| venue.name() == name)
+}
