@@ -1,0 +1,178 @@
+//! The part's control socket, `DIR/run/sim.ctl`: one JSON line in, one out, as every part of the platform has it.
+
+use crate::log;
+use serde_json::{Value, json};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// Longest request line, and time for the next one.
+const LINE_BYTES: u64 = 64 * 1024;
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Opens the socket for this user alone, in place of one that an earlier process left.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves the socket until the task is dropped; `drain` is notified when a client asks for the end.
+pub async fn serve(
+    listener: UnixListener,
+    status: impl Fn() -> Value + Clone + Send + Sync + 'static,
+    drain: Arc<Notify>,
+) {
+    let since_ns = log::wall_ns();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (status, drain) = (status.clone(), drain.clone());
+                tokio::spawn(async move {
+                    // A client that goes away in the middle has what it wanted.
+                    let _ = serve_client(stream, &status, since_ns, &drain).await;
+                });
+            }
+            Err(error) => {
+                log::warn(&format!("cannot accept on the control socket: {error}"), &[]);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve_client(
+    mut stream: UnixStream,
+    status: &(impl Fn() -> Value + Sync),
+    since_ns: i64,
+    drain: &Notify,
+) -> io::Result<()> {
+    let (reader, mut writer) = stream.split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = Vec::new();
+        let Ok(read) = timeout(IDLE, (&mut reader).take(LINE_BYTES).read_until(b'\n', &mut line)).await
+        else {
+            return Ok(());
+        };
+        if read? == 0 {
+            return Ok(());
+        }
+        let answer = answer(&line, status, since_ns, drain);
+        writer.write_all(format!("{answer}\n").as_bytes()).await?;
+    }
+}
+
+fn answer(line: &[u8], status: &impl Fn() -> Value, since_ns: i64, drain: &Notify) -> Value {
+    let request: Value = serde_json::from_slice(line).unwrap_or(Value::Null);
+    match request.get("op").and_then(Value::as_str) {
+        Some("status") => {
+            let sim = status();
+            let names = ["actions", "truth_lines", "messages", "replayed", "sent"];
+            let metrics: serde_json::Map<String, Value> = names
+                .into_iter()
+                .filter(|name| sim[*name].is_number())
+                .map(|name| (name.to_owned(), sim[name].clone()))
+                .collect();
+            json!({
+                "part": "sim",
+                "pid": std::process::id(),
+                "state": "live",
+                "since_ns": since_ns,
+                "version": env!("CARGO_PKG_VERSION"),
+                "metrics": metrics,
+                "sim": sim,
+            })
+        }
+        Some("metrics") => json!({"text": metrics(&status())}),
+        Some("drain") => {
+            drain.notify_one();
+            json!({"draining": true})
+        }
+        other => {
+            let asked = other.unwrap_or("nothing");
+            json!({"error": format!("no operation '{asked}'; have: status, metrics, drain")})
+        }
+    }
+}
+
+/// The counters in Prometheus' text format.
+fn metrics(sim: &Value) -> String {
+    let mut text = String::new();
+    for (venue, about) in sim["venues"].as_object().into_iter().flatten() {
+        for name in [
+            "connections",
+            "sent",
+            "sent_bytes",
+            "requests",
+            "slow_clients_cut",
+        ] {
+            text.push_str(&format!(
+                "tidemill_sim_{name}{{venue=\"{venue}\"}} {}\n",
+                about[name]
+            ));
+        }
+        for (channel, count) in about["published"].as_object().into_iter().flatten() {
+            text.push_str(&format!(
+                "tidemill_sim_published{{venue=\"{venue}\",channel=\"{channel}\"}} {count}\n"
+            ));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_line_in_one_line_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sim.ctl");
+        fs::write(&path, "left behind").unwrap();
+        let drain = Arc::new(Notify::new());
+        let status =
+            || json!({"actions": 3, "venues": {"sim-kraken": {"sent": 5, "published": {"trades": 2}}}});
+        let serving = tokio::spawn(serve(bind(&path).unwrap(), status, drain.clone()));
+        let mut stream = BufReader::new(UnixStream::connect(&path).await.unwrap());
+        let mut ask = async |line: &str| -> Value {
+            stream.write_all(line.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_line(&mut answer).await.unwrap();
+            serde_json::from_str(&answer).unwrap()
+        };
+        let answer = ask("{\"op\":\"status\"}\n").await;
+        assert_eq!(
+            (&answer["part"], &answer["metrics"]["actions"]),
+            (&json!("sim"), &json!(3))
+        );
+        let text = ask("{\"op\":\"metrics\"}\n").await["text"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(
+            text.contains("tidemill_sim_published{venue=\"sim-kraken\",channel=\"trades\"} 2"),
+            "{text}"
+        );
+        assert!(
+            ask("nonsense\n").await["error"]
+                .as_str()
+                .unwrap()
+                .contains("have: status")
+        );
+        ask("{\"op\":\"drain\"}\n").await;
+        drain.notified().await;
+        serving.abort();
+    }
+}

@@ -1,0 +1,223 @@
+//! Connections of one venue, and the way of every message to them: the one place where faults interfere.
+
+use crate::faults::{Faults, Verdict};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+use tokio::sync::{Notify, mpsc};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// Messages waiting for one client. One that does not read is cut off when they are this many: a venue never
+/// waits for a client, and never drops a message silently.
+pub const QUEUE_MESSAGES: usize = 16_384;
+
+/// What a message is about, for faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    Trades,
+    Book,
+    Quotes,
+    Bars,
+    Heartbeat,
+    /// Answers and notices.
+    Control,
+}
+
+/// What a message is about: its channel, and its instrument where it has just one.
+#[derive(Clone, Copy, Debug)]
+pub struct Class {
+    pub channel: Channel,
+    pub instrument: Option<usize>,
+}
+
+impl Class {
+    pub const fn of(channel: Channel, instrument: usize) -> Self {
+        Self {
+            channel,
+            instrument: Some(instrument),
+        }
+    }
+
+    pub const CONTROL: Self = Self {
+        channel: Channel::Control,
+        instrument: None,
+    };
+    pub const HEARTBEAT: Self = Self {
+        channel: Channel::Heartbeat,
+        instrument: None,
+    };
+}
+
+/// For the task that serves a connection.
+#[derive(Debug)]
+pub enum Out {
+    Text(Utf8Bytes),
+    /// WebSocket close with a code and a reason.
+    Close(u16, String),
+    /// Drop the socket without a word.
+    Cut,
+}
+
+/// State shared with the socket of a connection.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Neither reads nor writes, but stays open.
+    pub frozen: AtomicBool,
+    /// Throws away what it should send, and does not read.
+    pub silent: AtomicBool,
+    /// Bytes per second it writes at most; 0 = no limit.
+    pub drip: AtomicU64,
+    /// One of the above changed.
+    pub changed: Notify,
+    /// Ends the connection at once, whatever it is doing.
+    pub kill: Notify,
+}
+
+#[derive(Debug)]
+pub struct Connection {
+    queue: mpsc::Sender<Out>,
+    pub line: Arc<Line>,
+    /// Venue time of the last message, ns.
+    pub last_sent_ns: i64,
+    pub sent: u64,
+}
+
+/// All connections of one venue.
+#[derive(Debug, Default)]
+pub struct Hub {
+    connections: HashMap<u64, Connection>,
+    next: u64,
+    pub faults: Faults,
+    pub now_ns: i64,
+    pub sent: u64,
+    pub sent_bytes: u64,
+    pub opened: u64,
+    /// Clients cut off because they did not read.
+    pub slow: u64,
+}
+
+impl Hub {
+    pub fn open(&mut self, queue: mpsc::Sender<Out>, line: Arc<Line>) -> u64 {
+        self.next += 1;
+        self.opened += 1;
+        if self.faults.is_silent() {
+            line.silent.store(true, Ordering::Relaxed);
+        }
+        if let Some(rate) = self.faults.drip() {
+            line.drip.store(rate, Ordering::Relaxed);
+        }
+        self.connections.insert(
+            self.next,
+            Connection {
+                queue,
+                line,
+                last_sent_ns: self.now_ns,
+                sent: 0,
+            },
+        );
+        self.next
+    }
+
+    pub fn close(&mut self, id: u64) {
+        self.connections.remove(&id);
+    }
+
+    pub fn get(&self, id: u64) -> Option<&Connection> {
+        self.connections.get(&id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    pub fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
+        self.connections.values().map(|c| &c.line)
+    }
+
+    pub fn ids(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.connections.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Sends one message to one connection.
+    pub fn text(&mut self, id: u64, class: Class, text: impl Into<Utf8Bytes>) {
+        self.deliver(id, class, text.into());
+    }
+
+    /// Sends the same message to several connections.
+    pub fn fan(&mut self, ids: &[u64], class: Class, text: String) {
+        let text = Utf8Bytes::from(text);
+        for id in ids {
+            self.deliver(*id, class, text.clone());
+        }
+    }
+
+    /// Asks the connection's task to close it, after what was sent before.
+    pub fn shut(&mut self, id: u64, code: u16, reason: &str) {
+        self.push(id, Out::Close(code, reason.to_owned()));
+    }
+
+    /// Drops the socket without a closing handshake.
+    pub fn cut(&mut self, id: u64) {
+        if let Some(connection) = self.connections.get(&id) {
+            let _ = connection.queue.try_send(Out::Cut); // if the queue is full, the kill below does it
+            connection.line.kill.notify_one();
+        }
+    }
+
+    fn deliver(&mut self, id: u64, class: Class, text: Utf8Bytes) {
+        if self.faults.is_idle() {
+            return self.send(id, text);
+        }
+        match self.faults.judge(id, class, text, Instant::now()) {
+            Verdict::Pass(text) => self.send(id, text),
+            Verdict::Drop => {}
+            Verdict::Twice(text) => {
+                self.send(id, text.clone());
+                self.send(id, text);
+            }
+            Verdict::Both(first, second) => {
+                self.send(id, first);
+                self.send(id, second);
+            }
+        }
+    }
+
+    fn send(&mut self, id: u64, text: Utf8Bytes) {
+        let now_ns = self.now_ns;
+        let bytes = text.len() as u64;
+        if self.push(id, Out::Text(text)) {
+            self.sent += 1;
+            self.sent_bytes += bytes;
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.sent += 1;
+                connection.last_sent_ns = now_ns;
+            }
+        }
+    }
+
+    fn push(&mut self, id: u64, out: Out) -> bool {
+        let Some(connection) = self.connections.get(&id) else {
+            return false;
+        };
+        match connection.queue.try_send(out) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.slow += 1;
+                connection.line.kill.notify_one();
+                self.connections.remove(&id);
+                false
+            }
+        }
+    }
+
+    /// Sends what a fault held back for too long, and ends the faults whose time is over.
+    pub fn expire(&mut self, now: Instant) {
+        for (id, text) in self.faults.expire(now) {
+            self.send(id, text);
+        }
+    }
+}
