@@ -1,0 +1,467 @@
+//! Bars for Python: the kernels' builder over record buffers, rows as one structured array.
+//!
+//! Rows cross as bytes of `tidemill.model.bar.BAR`, 112 bytes each: `np.frombuffer(rows, dtype=BAR)`.
+
+use std::sync::{Mutex, MutexGuard};
+
+use kernels::bar::{self, Bar, BarError, Bars, Emitted, Interval, Pushed};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use wire::Record;
+
+use crate::records::copy_from;
+
+const ROW_BYTES: usize = 112;
+
+fn parse(text: &str) -> PyResult<Interval> {
+    text.parse()
+        .map_err(|error: bar::IntervalError| PyValueError::new_err(error.to_string()))
+}
+
+fn refused(error: BarError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// A bar with everything around it that Python sees.
+struct Row {
+    instrument: u32,
+    interval: u32,
+    revision: u32,
+    end_ns: i64,
+    ts_recv: i64,
+    sequence: u64,
+    bar: Bar,
+}
+
+impl Row {
+    fn of(emitted: &Emitted) -> Self {
+        Self {
+            instrument: emitted.instrument,
+            interval: emitted.interval as u32,
+            revision: emitted.closed.revision,
+            end_ns: emitted.closed.end_ns,
+            ts_recv: emitted.ts_recv,
+            sequence: emitted.sequence,
+            bar: emitted.closed.bar,
+        }
+    }
+
+    fn bare(interval: Interval, bar: Bar) -> Self {
+        let end_ns = interval.end(bar.start_ns);
+        Self {
+            instrument: 0,
+            interval: 0,
+            revision: 0,
+            end_ns,
+            ts_recv: bar.ts_known,
+            sequence: 0,
+            bar,
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let bar = &self.bar;
+        out.extend_from_slice(&self.instrument.to_le_bytes());
+        out.extend_from_slice(&self.interval.to_le_bytes());
+        out.extend_from_slice(&self.revision.to_le_bytes());
+        out.extend_from_slice(&[bar.price_scale, bar.size_scale, 0, 0]);
+        for value in [bar.start_ns, self.end_ns, bar.open, bar.high, bar.low, bar.close] {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        out.extend_from_slice(&bar.volume.to_le_bytes());
+        out.extend_from_slice(&bar.trades.to_le_bytes());
+        out.extend_from_slice(&bar.ts_known.to_le_bytes());
+        out.extend_from_slice(&self.ts_recv.to_le_bytes());
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+    }
+
+    /// `row` is `ROW_BYTES` long, which [`rows_of`] makes sure of.
+    fn read(row: &[u8]) -> Self {
+        let u32_at = |at: usize| u32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
+        let word = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&row[at..at + 8]);
+            bytes
+        };
+        let i64_at = |at: usize| i64::from_le_bytes(word(at));
+        let u64_at = |at: usize| u64::from_le_bytes(word(at));
+        let mut volume = [0; 16];
+        volume.copy_from_slice(&row[64..80]);
+        Self {
+            instrument: u32_at(0),
+            interval: u32_at(4),
+            revision: u32_at(8),
+            end_ns: i64_at(24),
+            ts_recv: i64_at(96),
+            sequence: u64_at(104),
+            bar: Bar {
+                start_ns: i64_at(16),
+                open: i64_at(32),
+                high: i64_at(40),
+                low: i64_at(48),
+                close: i64_at(56),
+                price_scale: row[12],
+                volume: i128::from_le_bytes(volume),
+                size_scale: row[13],
+                trades: u64_at(80),
+                ts_known: i64_at(88),
+            },
+        }
+    }
+}
+
+fn bytes<'py>(py: Python<'py>, rows: impl IntoIterator<Item = Row>) -> Bound<'py, PyBytes> {
+    let mut out = Vec::new();
+    for row in rows {
+        row.write(&mut out);
+    }
+    PyBytes::new(py, &out)
+}
+
+/// A copy of the bytes in any object with a contiguous buffer.
+fn buffer(object: &Bound<'_, PyAny>, unit: usize, what: &str) -> PyResult<Vec<u8>> {
+    let buffer = pyo3::buffer::PyUntypedBuffer::get(object)?;
+    if !buffer.is_c_contiguous() || !buffer.len_bytes().is_multiple_of(unit) {
+        return Err(PyValueError::new_err(format!(
+            "{what} need a contiguous buffer of whole {unit}-byte items, got {} bytes",
+            buffer.len_bytes()
+        )));
+    }
+    let mut copy = vec![0u8; buffer.len_bytes()];
+    // SAFETY: source and target are `len_bytes` long and do not overlap; the buffer is held and the
+    // interpreter's lock with it.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            buffer.buf_ptr().cast::<u8>(),
+            copy.as_mut_ptr(),
+            buffer.len_bytes(),
+        );
+    }
+    Ok(copy)
+}
+
+fn rows_of(object: &Bound<'_, PyAny>) -> PyResult<Vec<Row>> {
+    let copy = buffer(object, ROW_BYTES, "bars")?;
+    Ok(copy.chunks_exact(ROW_BYTES).map(Row::read).collect())
+}
+
+fn words(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<u64>> {
+    let copy = buffer(object, 8, what)?;
+    let (words, _) = copy.as_chunks::<8>();
+    Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect())
+}
+
+struct State {
+    bars: Bars,
+    intervals: Vec<Interval>,
+    refused: Vec<(u64, String)>,
+    forgotten: Vec<u64>,
+}
+
+/// Bars of every instrument of a venue in several intervals, from its records in order.
+#[pyclass(frozen)]
+pub struct BarBuilder {
+    state: Mutex<State>,
+}
+
+impl BarBuilder {
+    fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
+        self.state
+            .lock()
+            .map_err(|_| PyRuntimeError::new_err("this builder failed earlier; make another"))
+    }
+}
+
+#[pymethods]
+impl BarBuilder {
+    /// `intervals` as text, for example `["1s", "1m"]`. Raises ValueError for what is none.
+    #[new]
+    fn new(intervals: Vec<String>) -> PyResult<Self> {
+        let intervals = intervals
+            .iter()
+            .map(|text| parse(text))
+            .collect::<PyResult<Vec<_>>>()?;
+        Ok(Self {
+            state: Mutex::new(State {
+                bars: Bars::new(&intervals),
+                intervals,
+                refused: Vec::new(),
+                forgotten: Vec::new(),
+            }),
+        })
+    }
+
+    /// Takes in records of dense sequences from `sequence`; returns the bars that they closed, as rows.
+    fn push<'py>(
+        &self,
+        py: Python<'py>,
+        records: &Bound<'py, PyAny>,
+        sequence: u64,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let records = copy_from(records)?;
+        let mut state = self.lock()?;
+        let State {
+            bars,
+            refused,
+            forgotten,
+            ..
+        } = &mut *state;
+        let emitted = py.detach(|| {
+            let mut emitted = Vec::new();
+            for (record, sequence) in records.iter().zip(sequence..) {
+                match bars.push(record, sequence, &mut emitted) {
+                    Ok(Pushed::Forgotten) => forgotten.push(sequence),
+                    Ok(_) => {}
+                    Err(error) => refused.push((sequence, error.to_string())),
+                }
+            }
+            emitted
+        });
+        Ok(bytes(py, emitted.iter().map(Row::of)))
+    }
+
+    /// Takes in stored trades without closing anything. `sequences` is a buffer of u64, one a record.
+    fn count(
+        &self,
+        py: Python<'_>,
+        records: &Bound<'_, PyAny>,
+        sequences: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let records = copy_from(records)?;
+        let sequences = words(sequences, "sequences")?;
+        if sequences.len() != records.len() {
+            return Err(PyValueError::new_err(format!(
+                "{} records, but {} sequences",
+                records.len(),
+                sequences.len()
+            )));
+        }
+        let mut state = self.lock()?;
+        let State { bars, refused, .. } = &mut *state;
+        py.detach(|| {
+            for (record, &sequence) in records.iter().zip(&sequences) {
+                if let Err(error) = bars.count(record, sequence) {
+                    refused.push((sequence, error.to_string()));
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Tells that these rows are stored already; what differs will come again with the next revision.
+    fn settle(&self, rows: &Bound<'_, PyAny>) -> PyResult<()> {
+        let rows = rows_of(rows)?;
+        let mut state = self.lock()?;
+        for row in rows {
+            state
+                .bars
+                .settle(row.instrument, row.interval as usize, &row.bar, row.revision);
+        }
+        Ok(())
+    }
+
+    /// Nothing that ends at or before these times (one per interval, ns) is known here.
+    fn begin(&self, floors_ns: Vec<i64>) -> PyResult<()> {
+        self.lock()?.bars.begin(&floors_ns);
+        Ok(())
+    }
+
+    /// Forgets closed bars that end at or before this time.
+    fn forget(&self, before_ns: i64) -> PyResult<()> {
+        self.lock()?.bars.forget(before_ns);
+        Ok(())
+    }
+
+    /// Bars not closed yet, as rows, ordered by interval, instrument and start.
+    fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let state = self.lock()?;
+        let mut rows: Vec<Row> = state
+            .bars
+            .open()
+            .map(|(instrument, interval, end_ns, bar)| Row {
+                instrument,
+                interval: interval as u32,
+                revision: 0,
+                end_ns,
+                ts_recv: state.bars.watermark(),
+                sequence: 0,
+                bar: *bar,
+            })
+            .collect();
+        rows.sort_by_key(|row| (row.interval, row.instrument, row.bar.start_ns));
+        Ok(bytes(py, rows))
+    }
+
+    /// Every bar of one series that is not forgotten, as rows ascending by start.
+    fn series<'py>(
+        &self,
+        py: Python<'py>,
+        instrument: u32,
+        interval: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let state = self.lock()?;
+        let rows = state
+            .bars
+            .series(instrument, interval)
+            .map(|(end_ns, revision, bar)| Row {
+                instrument,
+                interval: interval as u32,
+                revision,
+                end_ns,
+                ts_recv: state.bars.watermark(),
+                sequence: 0,
+                bar: *bar,
+            });
+        Ok(bytes(py, rows))
+    }
+
+    /// Newest arrival time seen, ns; None before the first record.
+    #[getter]
+    fn watermark(&self) -> PyResult<Option<i64>> {
+        let watermark = self.lock()?.bars.watermark();
+        Ok((watermark != i64::MIN).then_some(watermark))
+    }
+
+    /// The intervals as text.
+    #[getter]
+    fn intervals(&self) -> PyResult<Vec<String>> {
+        Ok(self.lock()?.intervals.iter().map(Interval::to_string).collect())
+    }
+
+    /// Trades that could not be counted since the last call: (sequence, why).
+    fn take_refused(&self) -> PyResult<Vec<(u64, String)>> {
+        Ok(std::mem::take(&mut self.lock()?.refused))
+    }
+
+    /// Sequences of trades since the last call whose bars were forgotten.
+    fn take_forgotten(&self) -> PyResult<Vec<u64>> {
+        Ok(std::mem::take(&mut self.lock()?.forgotten))
+    }
+}
+
+/// The bars of one instrument's trades in any order, as rows ascending by start.
+#[pyfunction]
+pub fn bars_of_trades<'py>(
+    py: Python<'py>,
+    records: &Bound<'py, PyAny>,
+    sequences: &Bound<'py, PyAny>,
+    interval: &str,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let interval = parse(interval)?;
+    let records: Vec<Record> = copy_from(records)?;
+    let sequences = words(sequences, "sequences")?;
+    if sequences.len() != records.len() {
+        return Err(PyValueError::new_err(format!(
+            "{} records, but {} sequences",
+            records.len(),
+            sequences.len()
+        )));
+    }
+    let bars = py
+        .detach(|| bar::batch(interval, records.iter().zip(sequences)))
+        .map_err(refused)?;
+    Ok(bytes(py, bars.into_iter().map(|bar| Row::bare(interval, bar))))
+}
+
+/// Bars of a longer interval from rows of one series that ascend by start.
+#[pyfunction]
+pub fn merge_bars<'py>(
+    py: Python<'py>,
+    rows: &Bound<'py, PyAny>,
+    interval: &str,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let interval = parse(interval)?;
+    let rows = rows_of(rows)?;
+    let merged = py
+        .detach(|| {
+            let bars: Vec<Bar> = rows.iter().map(|row| row.bar).collect();
+            bar::merge(interval, &bars)
+        })
+        .map_err(refused)?;
+    let mut next = 0;
+    let merged = merged.into_iter().map(|bar| {
+        let mut row = Row::bare(interval, bar);
+        while next < rows.len() && rows[next].bar.start_ns < row.end_ns {
+            let part = &rows[next];
+            row.instrument = part.instrument;
+            row.revision = row.revision.max(part.revision);
+            row.sequence = row.sequence.max(part.sequence);
+            row.ts_recv = row.ts_recv.max(part.ts_recv);
+            next += 1;
+        }
+        row
+    });
+    Ok(bytes(py, merged))
+}
+
+/// Bars from arrays of i64 (buffers of one length, ascending by time) at one scale, as rows.
+#[pyfunction]
+pub fn resample<'py>(
+    py: Python<'py>,
+    ts_event: &Bound<'py, PyAny>,
+    price: &Bound<'py, PyAny>,
+    size: &Bound<'py, PyAny>,
+    price_scale: u8,
+    size_scale: u8,
+    interval: &str,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let interval = parse(interval)?;
+    let ts_event = View::of(ts_event, "ts_event")?;
+    let price = View::of(price, "price")?;
+    let size = View::of(size, "size")?;
+    if price.slice().len() != ts_event.slice().len() || size.slice().len() != ts_event.slice().len() {
+        return Err(PyValueError::new_err(format!(
+            "the arrays differ in length: ts_event {}, price {}, size {}",
+            ts_event.slice().len(),
+            price.slice().len(),
+            size.slice().len()
+        )));
+    }
+    let bars = bar::resample(
+        interval,
+        ts_event.slice(),
+        price.slice(),
+        size.slice(),
+        (price_scale, size_scale),
+    )
+    .map_err(refused)?;
+    Ok(bytes(py, bars.into_iter().map(|bar| Row::bare(interval, bar))))
+}
+
+/// An array of i64 seen in place. The interpreter's lock stays held while it is looked at, so that no
+/// other thread can write to it meanwhile.
+struct View {
+    buffer: pyo3::buffer::PyUntypedBuffer,
+}
+
+impl View {
+    fn of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
+        let buffer = pyo3::buffer::PyUntypedBuffer::get(object)?;
+        let aligned = (buffer.buf_ptr() as usize).is_multiple_of(align_of::<i64>());
+        if !buffer.is_c_contiguous() || buffer.item_size() != 8 || !aligned {
+            return Err(PyValueError::new_err(format!(
+                "{what} must be a contiguous array of int64, got items of {} bytes",
+                buffer.item_size()
+            )));
+        }
+        Ok(Self { buffer })
+    }
+
+    fn slice(&self) -> &[i64] {
+        let items = self.buffer.len_bytes() / 8;
+        if items == 0 {
+            return &[];
+        }
+        // SAFETY: contiguous, aligned (both checked) and kept alive by the buffer; any bits are an i64.
+        unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast::<i64>(), items) }
+    }
+}
+
+/// Start and end (exclusive) of the interval that holds `ts`, ns. Raises ValueError for no interval.
+#[pyfunction]
+pub fn interval_bounds(interval: &str, ts: i64) -> PyResult<(i64, i64)> {
+    let interval = parse(interval)?;
+    let start = interval.start(ts);
+    Ok((start, interval.end(start)))
+}

@@ -1,0 +1,224 @@
+//! Tails a journal in place and hands batches to Python.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use journal::{From, Loss, Position, Reader, Seek};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use wire::Record;
+
+use crate::error;
+use crate::records::Records;
+
+/// The longest wait without looking at Python's signals, so that Ctrl+C works.
+const SLICE: Duration = Duration::from_millis(100);
+
+struct State {
+    reader: Reader,
+    /// Records of a frame that did not fit the last batch, or belonged to another run.
+    rest: Option<Batch>,
+    /// First sequence wanted: a frame found by `seek` may begin before it.
+    from: u64,
+    lost: Vec<Hole>,
+}
+
+/// Epoch, first sequence, the one after the last, why.
+type Hole = (u32, u64, u64, &'static str);
+
+struct Batch {
+    epoch: u32,
+    sequence: u64,
+    records: Vec<Record>,
+}
+
+/// A read-only cursor over the journal of one venue, in place, in any process of this machine.
+#[pyclass(frozen)]
+pub struct JournalReader {
+    state: Mutex<State>,
+}
+
+#[pymethods]
+impl JournalReader {
+    /// Opens the journal of `venue` below `home`, at its oldest record. Raises when there is none.
+    #[new]
+    fn new(home: &str, venue: &str) -> PyResult<Self> {
+        let reader = Reader::open(Path::new(home), venue).map_err(error::journal)?;
+        Ok(Self {
+            state: Mutex::new(State {
+                reader,
+                rest: None,
+                from: 0,
+                lost: Vec::new(),
+            }),
+        })
+    }
+
+    /// Oldest record still there, as (epoch, sequence).
+    fn oldest(&self) -> PyResult<(u32, u64)> {
+        Ok(pair(self.lock()?.reader.oldest()))
+    }
+
+    /// The next record to be written, as (epoch, sequence).
+    fn newest(&self) -> PyResult<(u32, u64)> {
+        Ok(pair(self.lock()?.reader.newest()))
+    }
+
+    /// Sequence up to which (inclusive) records survive a power cut.
+    fn durable(&self) -> PyResult<u64> {
+        Ok(self.lock()?.reader.durable())
+    }
+
+    /// Moves to a position (the first record wanted), "oldest" or "newest". Returns None, or the oldest
+    /// position that exists when the wanted one is gone: the reader then stands there.
+    fn seek(&self, position: &Bound<'_, PyAny>) -> PyResult<Option<(u32, u64)>> {
+        let from = if let Ok((epoch, sequence)) = position.extract::<(u32, u64)>() {
+            From::At(Position { epoch, sequence })
+        } else {
+            match position.extract::<String>()?.as_str() {
+                "oldest" => From::Oldest,
+                "newest" => From::Newest,
+                other => {
+                    let message =
+                        format!("position {other:?}; use (epoch, sequence), \"oldest\" or \"newest\"");
+                    return Err(PyValueError::new_err(message));
+                }
+            }
+        };
+        let mut state = self.lock()?;
+        state.rest = None;
+        state.from = 0;
+        match state.reader.seek(from).map_err(error::journal)? {
+            Seek::Lapped { oldest, .. } => Ok(Some(pair(oldest))),
+            _ => {
+                // Frames come whole, so the one that holds the position may begin before it.
+                if let From::At(wanted) = from {
+                    state.from = wanted.sequence;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Moves to the newest start of an instrument's book (its clear record, or a little before); False
+    /// when the journal holds none: the reader then stands at the newest position.
+    fn seek_snapshot(&self, instrument: u32) -> PyResult<bool> {
+        let mut state = self.lock()?;
+        state.rest = None;
+        state.from = 0;
+        let found = state
+            .reader
+            .seek(From::Snapshot(instrument))
+            .map_err(error::journal)?;
+        Ok(matches!(found, Seek::At(_)))
+    }
+
+    /// The next batch: up to `max_records` of one epoch with dense sequences. None when nothing came
+    /// within `timeout_ms`. Python's other threads run meanwhile.
+    fn read(&self, py: Python<'_>, max_records: usize, timeout_ms: u64) -> PyResult<Option<Records>> {
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+        loop {
+            let slice = SLICE.min(deadline.saturating_duration_since(Instant::now()));
+            let batch = py.detach(|| self.read_once(max_records.max(1), slice))?;
+            if let Some(batch) = batch {
+                return Ok(Some(Records::new(batch.records, batch.epoch, batch.sequence)));
+            }
+            py.check_signals()?;
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Holes of the journal itself seen since the last call, as (epoch, from, to, cause): `to` exclusive,
+    /// cause "corrupt" or "overrun".
+    fn take_lost(&self) -> PyResult<Vec<Hole>> {
+        Ok(std::mem::take(&mut self.lock()?.lost))
+    }
+}
+
+impl JournalReader {
+    fn lock(&self) -> PyResult<std::sync::MutexGuard<'_, State>> {
+        self.state
+            .lock()
+            .map_err(|_| PyRuntimeError::new_err("this reader failed earlier; open another"))
+    }
+
+    fn read_once(&self, max: usize, wait: Duration) -> PyResult<Option<Batch>> {
+        let mut state = self.lock()?;
+        let state = &mut *state;
+        let mut batch = state.fill(max)?;
+        if batch.is_none() && !wait.is_zero() {
+            state.reader.wait(wait);
+            batch = state.fill(max)?;
+        }
+        Ok(batch)
+    }
+}
+
+impl State {
+    fn fill(&mut self, max: usize) -> PyResult<Option<Batch>> {
+        let mut batch = self.rest.take();
+        while batch.as_ref().is_none_or(|b| b.records.len() < max) {
+            let frame = match self.reader.next() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                // Told by `take_lost`; reading goes on at the oldest record there is.
+                Err(journal::Error::Lapped { .. }) => continue,
+                Err(failure) => return Err(error::journal(failure)),
+            };
+            let early = self.from.saturating_sub(frame.header.sequence);
+            let Some(records) = frame
+                .records()
+                .get(early as usize..)
+                .filter(|rest| !rest.is_empty())
+            else {
+                continue;
+            };
+            let (epoch, sequence) = (frame.header.epoch, frame.header.sequence + early);
+            match &mut batch {
+                None => {
+                    batch = Some(Batch {
+                        epoch,
+                        sequence,
+                        records: records.to_vec(),
+                    });
+                }
+                Some(b) if b.epoch == epoch && b.sequence + b.records.len() as u64 == sequence => {
+                    b.records.extend_from_slice(records);
+                }
+                Some(_) => {
+                    self.rest = Some(Batch {
+                        epoch,
+                        sequence,
+                        records: records.to_vec(),
+                    });
+                    break;
+                }
+            }
+        }
+        for lost in self.reader.take_lost() {
+            let cause = match lost.loss {
+                Loss::Corrupt => "corrupt",
+                Loss::Overrun => "overrun",
+            };
+            self.lost.push((lost.epoch, lost.from, lost.to, cause));
+        }
+        if let Some(b) = &mut batch
+            && b.records.len() > max
+        {
+            let records = b.records.split_off(max);
+            self.rest = Some(Batch {
+                epoch: b.epoch,
+                sequence: b.sequence + max as u64,
+                records,
+            });
+        }
+        Ok(batch)
+    }
+}
+
+fn pair(position: Position) -> (u32, u64) {
+    (position.epoch, position.sequence)
+}

@@ -1,0 +1,228 @@
+//! Follows one venue through a relay or a collector's own socket, here or on another machine.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use feed::failure::Failure;
+use feed::relay::client::{Address, Client, Event, Start, Subscribe};
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use wire::frame::kind;
+use wire::{Header, Record};
+
+use crate::records::Records;
+use crate::registry::describe;
+
+/// The longest wait without looking at Python's signals, so that Ctrl+C works.
+const SLICE: Duration = Duration::from_millis(100);
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// (epoch, sequence)
+type Place = (u32, u64);
+
+struct Batch {
+    epoch: u32,
+    sequence: u64,
+    records: Vec<Record>,
+}
+
+impl Batch {
+    fn of(header: &Header, records: &[Record]) -> Self {
+        Self {
+            epoch: header.epoch,
+            sequence: header.sequence,
+            records: records.to_vec(),
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.sequence + self.records.len() as u64
+    }
+}
+
+struct State {
+    client: Client,
+    venue: String,
+    rest: Option<Batch>,
+    /// The record that must come next; a jump is a loss.
+    expected: Option<Place>,
+    newest: Place,
+    lost: Vec<(u32, u64, u64)>,
+}
+
+/// A subscription to one venue; `subscribe` first, then `read`.
+#[pyclass(frozen)]
+pub struct RelayReader {
+    state: Mutex<State>,
+}
+
+fn failed(failure: Failure) -> PyErr {
+    PyConnectionError::new_err(failure.to_string())
+}
+
+#[pymethods]
+impl RelayReader {
+    /// Connects to `address` (a socket's path, or host:port with the `token` of that home). Raises
+    /// ConnectionError when nobody answers there.
+    #[new]
+    #[pyo3(signature = (address, venue, token = None))]
+    fn new(py: Python<'_>, address: &str, venue: &str, token: Option<&str>) -> PyResult<Self> {
+        let client = connect(py, address, token)?;
+        Ok(Self {
+            state: Mutex::new(State {
+                client,
+                venue: venue.to_owned(),
+                rest: None,
+                expected: None,
+                newest: (0, 0),
+                lost: Vec::new(),
+            }),
+        })
+    }
+
+    /// Asks for everything of the venue from `position` on (the first record wanted), or from the oldest
+    /// record for None. Once per connection.
+    fn subscribe(&self, py: Python<'_>, position: Option<Place>) -> PyResult<()> {
+        let mut state = self.lock()?;
+        let state = &mut *state;
+        let from = match position {
+            Some(place) => Start::At(BTreeMap::from([(state.venue.clone(), place)])),
+            None => Start::Oldest,
+        };
+        let subscribe = Subscribe {
+            venues: vec![state.venue.clone()],
+            from,
+            ..Subscribe::default()
+        };
+        state.expected = position;
+        py.detach(|| state.client.subscribe(&subscribe)).map_err(failed)
+    }
+
+    /// The next batch: up to `max_records` of one epoch with dense sequences. None when nothing came
+    /// within `timeout_ms`. Raises ConnectionError when the connection ends.
+    fn read(&self, py: Python<'_>, max_records: usize, timeout_ms: u64) -> PyResult<Option<Records>> {
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+        loop {
+            let slice = SLICE.min(deadline.saturating_duration_since(Instant::now()));
+            let batch = py.detach(|| self.lock()?.fill(max_records.max(1), slice))?;
+            if let Some(batch) = batch {
+                return Ok(Some(Records::new(batch.records, batch.epoch, batch.sequence)));
+            }
+            py.check_signals()?;
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next record to be written, as far as it was told: (epoch, sequence).
+    fn newest(&self) -> PyResult<Place> {
+        Ok(self.lock()?.newest)
+    }
+
+    /// Holes seen since the last call, as (epoch, from, to, cause): `to` exclusive, cause "overrun".
+    fn take_lost(&self) -> PyResult<Vec<(u32, u64, u64, &'static str)>> {
+        let lost = std::mem::take(&mut self.lock()?.lost);
+        Ok(lost
+            .into_iter()
+            .map(|(epoch, from, to)| (epoch, from, to, "overrun"))
+            .collect())
+    }
+}
+
+impl RelayReader {
+    fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
+        self.state
+            .lock()
+            .map_err(|_| PyRuntimeError::new_err("this reader failed earlier; open another"))
+    }
+}
+
+impl State {
+    fn fill(&mut self, max: usize, wait: Duration) -> PyResult<Option<Batch>> {
+        let mut batch = self.rest.take();
+        while batch.as_ref().is_none_or(|batch| batch.records.len() < max) {
+            let limit = if batch.is_none() && !wait.is_zero() {
+                Some(wait)
+            } else {
+                None
+            };
+            let found = match self.client.next(limit).map_err(failed)? {
+                None => break,
+                Some(Event::Lapped(_)) => continue, // the jump in the sequence says it
+                Some(Event::Frame(frame)) => {
+                    let header = frame.header;
+                    self.newest = self.newest.max((header.epoch, header.next_sequence()));
+                    if header.kind != kind::RECORDS {
+                        continue;
+                    }
+                    Batch::of(&header, frame.records())
+                }
+            };
+            if let Some((epoch, sequence)) = self.expected
+                && found.sequence > sequence
+            {
+                self.lost.push((epoch, sequence, found.sequence));
+            }
+            self.expected = Some((found.epoch, found.next()));
+            match &mut batch {
+                Some(open) if open.epoch == found.epoch && open.next() == found.sequence => {
+                    open.records.extend_from_slice(&found.records);
+                }
+                Some(_) => {
+                    self.rest = Some(found);
+                    break;
+                }
+                None => batch = Some(found),
+            }
+        }
+        if let Some(open) = &mut batch
+            && open.records.len() > max
+        {
+            let records = open.records.split_off(max);
+            self.rest = Some(Batch {
+                epoch: open.epoch,
+                sequence: open.next(),
+                records,
+            });
+        }
+        Ok(batch)
+    }
+}
+
+fn connect(py: Python<'_>, address: &str, token: Option<&str>) -> PyResult<Client> {
+    let address: Address = address.parse().map_err(PyValueError::new_err)?;
+    py.detach(|| Client::connect(&address, token, CONNECT))
+        .map_err(failed)
+}
+
+/// What a relay has: per venue its name, oldest and newest position, and instruments.
+#[pyfunction]
+#[pyo3(signature = (address, token = None))]
+pub fn relay_venues<'py>(
+    py: Python<'py>,
+    address: &str,
+    token: Option<&str>,
+) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    let mut client = connect(py, address, token)?;
+    let hello = py.detach(|| client.look().cloned()).map_err(failed)?;
+    hello
+        .venues
+        .iter()
+        .map(|venue| {
+            let dict = PyDict::new(py);
+            dict.set_item("name", &venue.name)?;
+            dict.set_item("oldest", venue.oldest)?;
+            dict.set_item("newest", venue.newest)?;
+            let instruments = venue
+                .instruments
+                .iter()
+                .map(|instrument| describe(py, instrument))
+                .collect::<PyResult<Vec<_>>>()?;
+            dict.set_item("instruments", instruments)?;
+            Ok(dict)
+        })
+        .collect()
+}

@@ -1,0 +1,133 @@
+//! A journal writer for collectors written in Python: same files, same lock, same promises.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+use journal::registry::{self, Instrument};
+use journal::{Options, Writer};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use wire::Decimal;
+
+use crate::error;
+use crate::records;
+
+/// The one writer of a venue's journal. Records are visible to readers when `append` returns.
+#[pyclass(frozen)]
+pub struct JournalWriter {
+    writer: Mutex<Option<Writer>>,
+}
+
+#[pymethods]
+impl JournalWriter {
+    /// Opens the journal of `venue` below `home` for writing; the epoch grows by one. Raises when another
+    /// process writes it.
+    #[new]
+    fn new(home: &str, venue: &str, protocol: &str) -> PyResult<Self> {
+        let home = Path::new(home);
+        registry::register(home, venue, protocol).map_err(error::journal)?;
+        let writer = Writer::open(home, venue, &Options::default()).map_err(error::journal)?;
+        Ok(Self {
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    #[getter]
+    fn epoch(&self) -> PyResult<u32> {
+        self.with(|writer| Ok(writer.epoch()))
+    }
+
+    /// The sequence the next record will get.
+    #[getter]
+    fn next_sequence(&self) -> PyResult<u64> {
+        self.with(|writer| Ok(writer.next_sequence()))
+    }
+
+    /// Sequence up to which (inclusive) records survive a power cut.
+    #[getter]
+    fn durable(&self) -> PyResult<u64> {
+        self.with(|writer| Ok(writer.durable()))
+    }
+
+    /// The number of an instrument, given to it now if it is new. `tick` and `lot` are decimal text.
+    #[pyo3(signature = (name, *, symbol, base, quote, tick, lot, price_scale, size_scale, status = "online"))]
+    #[allow(clippy::too_many_arguments)] // keyword-only in Python, one for each column of the registry
+    fn instrument(
+        &self,
+        name: &str,
+        symbol: &str,
+        base: &str,
+        quote: &str,
+        tick: &str,
+        lot: &str,
+        price_scale: u8,
+        size_scale: u8,
+        status: &str,
+    ) -> PyResult<u32> {
+        let wanted = Instrument {
+            number: 0,
+            name: name.to_owned(),
+            symbol: symbol.to_owned(),
+            base: base.to_owned(),
+            quote: quote.to_owned(),
+            tick: decimal("tick", tick)?,
+            lot: decimal("lot", lot)?,
+            price_scale,
+            size_scale,
+            status: status.to_owned(),
+        };
+        self.with(|writer| {
+            let numbers = writer.registry().add(&[wanted]).map_err(error::journal)?;
+            Ok(numbers[0])
+        })
+    }
+
+    /// Appends the records of one venue message, an array of `tidemill.wire.RECORD` or any contiguous
+    /// buffer of them; returns the sequence of the first.
+    fn append(&self, buffer: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let records = records::copy_from(buffer)?;
+        if records.is_empty() {
+            return Err(PyValueError::new_err("append needs at least one record"));
+        }
+        self.with(|writer| Ok(writer.append(&records).map_err(error::journal)?.sequence))
+    }
+
+    /// Releases the journal: another process may write it.
+    fn close(&self) -> PyResult<()> {
+        self.lock()?.take();
+        Ok(())
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        _kind: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _trace: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close()
+    }
+}
+
+impl JournalWriter {
+    fn lock(&self) -> PyResult<MutexGuard<'_, Option<Writer>>> {
+        self.writer
+            .lock()
+            .map_err(|_| PyRuntimeError::new_err("this writer failed earlier; open another"))
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Writer) -> PyResult<T>) -> PyResult<T> {
+        match &mut *self.lock()? {
+            Some(writer) => act(writer),
+            None => Err(PyRuntimeError::new_err("this writer is closed")),
+        }
+    }
+}
+
+fn decimal(what: &str, text: &str) -> PyResult<Decimal> {
+    text.parse()
+        .map_err(|error| PyValueError::new_err(format!("{what} {text:?}: {error}")))
+}
