@@ -1,0 +1,278 @@
+"""`tidemill data`: look at, export and verify what is stored. Works with and without a running platform."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from tidemill.errors import UsageError, unknown
+from tidemill.home import Home
+from tidemill.model import time as times
+from tidemill.model.instrument import resolve, venue_of
+
+if TYPE_CHECKING:
+    from tidemill.stores.live import LiveView
+
+app = typer.Typer(no_args_is_help=True)
+talk = Console(stderr=True, highlight=False)
+
+HomeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--home", help="The platform's folder.", envvar="TIDEMILL_HOME", show_default="the data folder"
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
+StartOption = Annotated[
+    str | None, typer.Option(help="First time: ISO 8601, or an epoch in s, ms, us or ns.")
+]
+EndOption = Annotated[str | None, typer.Option(help="First time no longer wanted.")]
+
+
+class Kind(StrEnum):
+    """What can be exported."""
+
+    trades = "trades"
+    quotes = "quotes"
+    levels = "levels"
+    bars = "bars"
+    gaps = "gaps"
+
+
+class FileFormat(StrEnum):
+    """How it is written."""
+
+    csv = "csv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+    arrow = "arrow"
+
+
+def _view(home: str | None) -> LiveView:
+    from tidemill.stores.live import LiveView
+
+    path = Home.at(home).path
+    if not path.is_dir():
+        raise unknown("home", str(path), [])
+    return LiveView(path, follow=False)
+
+
+def _meant(view: LiveView, asked: str) -> tuple[str, str | None]:
+    """Venue and instrument that a word means; a venue's own name means all of its instruments."""
+    from tidemill.stores.source import venues
+
+    if asked in venues(view.home):
+        return asked, None
+    known = {line["instrument"] for line in view.instruments()}
+    if asked not in known:
+        known |= {line["instrument"] for line in view.datasets()}
+    name = resolve(asked, known)
+    return venue_of(name), name
+
+
+@app.command()
+def export(
+    kind: Annotated[Kind, typer.Argument(help="trades, quotes, levels, bars or gaps.")],
+    instrument: Annotated[str, typer.Argument(help="BTC-USD.kraken, or a venue for all of its instruments.")],
+    start: StartOption = None,
+    end: EndOption = None,
+    interval: Annotated[str, typer.Option(help="Bars only: <n><unit>, unit s, m, h, d, w or mo.")] = "1m",
+    file_format: Annotated[FileFormat, typer.Option("--format", help="File format.")] = FileFormat.csv,
+    output: Annotated[str, typer.Option("-o", "--output", help="File, or - for stdout.")] = "-",
+    home: HomeOption = None,
+) -> None:
+    """Write everything known of an instrument: what is stored, and what has only just arrived.
+
+    Rows ascend by time, then epoch and sequence. Times are nanoseconds UTC; prices and sizes are decimal
+    text as the venue printed it. A file appears whole or not at all.
+    """
+    from tidemill.stores import export as exports
+
+    low = times.parse(start) if start else None
+    high = times.parse(end) if end else None
+    view = _view(home)
+    venue, name = _meant(view, instrument)
+    if kind is Kind.bars:
+        if name is None:
+            raise UsageError(
+                "export_bars_of_venue", f"bars of all of {venue} were asked for", hint="name one instrument"
+            )
+        pieces = exports.bars(view, name, interval, low, high)
+    elif kind is Kind.gaps:
+        pieces = exports.gaps(view, venue, name)
+    else:
+        pieces = exports.ticks(view, kind.value, venue, name, low, high)
+    target = None if output == "-" else Path(output)
+    with talk.status(f"exporting {kind.value} of {instrument} …"):
+        rows = exports.write(pieces, kind.value, file_format.value, target)
+    talk.print(f"{rows:,} {kind.value} of {instrument}" + (f" in {output}" if target else ""), soft_wrap=True)
+
+
+@app.command()
+def book(
+    instrument: Annotated[str, typer.Argument(help="BTC-USD.kraken.")],
+    at: Annotated[
+        str | None, typer.Option(help="As it was: EPOCH:SEQUENCE, or a time of arrival. Now when left out.")
+    ] = None,
+    depth: Annotated[int, typer.Option(min=1, max=10_000, help="Levels of each side.")] = 10,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an order book, now or as it was after any record."""
+    view = _view(home)
+    _, name = _meant(view, instrument)
+    if name is None:
+        raise UsageError("book_of_venue", f"{instrument} is a venue", hint="name one instrument")
+    found = view.book(name, _when(at), depth)
+    if as_json:
+        _answer(
+            {
+                "instrument": found.instrument,
+                "epoch": found.epoch,
+                "sequence": found.sequence,
+                "ts_event": str(found.ts_event),
+                "ts_recv": str(found.ts_recv),
+                "valid": found.valid,
+                "bids": [list(level) for level in found.bids],
+                "asks": [list(level) for level in found.asks],
+            }
+        )
+        return
+    grid = Grid("bid size", "bid", "ask", "ask size", title=f"{name} after {found.epoch}:{found.sequence}")
+    for column in grid.columns:
+        column.justify = "right"
+    for row in range(max(len(found.bids), len(found.asks))):
+        bid = found.bids[row] if row < len(found.bids) else ("", "")
+        ask = found.asks[row] if row < len(found.asks) else ("", "")
+        grid.add_row(bid[1], bid[0], ask[0], ask[1])
+    _out().print(grid)
+    if not found.valid:
+        talk.print(
+            "[yellow]this book is not known to be whole[/yellow]: it follows a gap, or has no snapshot yet"
+        )
+
+
+def _when(at: str | None) -> int | tuple[int, int] | None:
+    if at is None:
+        return None
+    epoch, colon, sequence = at.partition(":")
+    if colon and epoch.isdigit() and sequence.isdigit():
+        return int(epoch), int(sequence)
+    return times.parse(at)
+
+
+@app.command("ls")
+def list_datasets(
+    venue: Annotated[str | None, typer.Option(help="Only this venue.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is stored: rows, span and bytes of each instrument and kind."""
+    lines = [line for line in _view(home).datasets() if venue is None or line["venue"] == venue]
+    if as_json:
+        _answer({"items": [{**line, "start": str(line["start"]), "end": str(line["end"])} for line in lines]})
+        return
+    grid = Grid("dataset", "rows", "from", "to", "MB", "whole")
+    grid.columns[0].no_wrap = True
+    for at in (1, 4):
+        grid.columns[at].justify = "right"
+    for line in lines:
+        grid.add_row(
+            line["id"], f"{line['rows']:,}", times.iso(line["start"])[:16], times.iso(line["end"])[:16],
+            f"{line['bytes'] / 1e6:,.1f}", "yes" if line["complete"] else "gaps",
+        )  # fmt: skip
+    _out().print(grid)
+    talk.print("`tidemill data show INSTRUMENT` tells more · `tidemill data verify` proves it")
+
+
+@app.command()
+def show(
+    instrument: Annotated[str, typer.Argument(help="BTC-USD.kraken.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one instrument: its terms, what is stored of it, and its gaps."""
+    view = _view(home)
+    venue, name = _meant(view, instrument)
+    if name is None:
+        raise UsageError("show_venue", f"{venue} is a venue", hint=f"`tidemill data ls --venue {venue}`")
+    known = {line["instrument"]: line for line in view.instruments()}
+    stored = [line for line in view.datasets() if line["instrument"] == name]
+    gaps = [line for line in view.gaps(venue) if line["instrument"] in (None, name)]
+    if as_json:
+        _answer({"instrument": known.get(name, {"instrument": name}), "datasets": stored, "gaps": gaps})
+        return
+    out = _out()
+    grid = Grid(show_header=False, title=name)
+    for key, value in known.get(name, {}).items():
+        if key != "last":
+            grid.add_row(key, str(value))
+    last = known.get(name, {}).get("last")
+    if last:
+        grid.add_row("last trade", f"{last['size']} at {last['price']}, {times.iso(last['ts_event'])}")
+    for line in stored:
+        grid.add_row(line["kind"], f"{line['rows']:,} rows since {times.iso(line['start'])[:19]}")
+    grid.add_row("gaps", f"{len(gaps)}, {sum(1 for gap in gaps if gap['ended_at'] is None)} not ended")
+    out.print(grid)
+    talk.print(f"`tidemill data export trades {name}` writes them out")
+
+
+@app.command()
+def verify(
+    what: Annotated[
+        str | None, typer.Argument(help="A venue or an instrument; everything when left out.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Prove what is stored: no record missing or doubled, bars equal to their trades.
+
+    Exits with 10 when something is wrong.
+    """
+    from tidemill.stores import verify as verifying
+    from tidemill.stores.source import venues
+
+    view = _view(home)
+    asked: list[tuple[str, str | None]] = [(venue, None) for venue in venues(view.home)]
+    if what is not None:
+        asked = [_meant(view, what)]
+    reports = []
+    for venue, name in asked:
+        with talk.status(f"verifying {name or venue} …"):
+            reports.append(verifying.verify(view.home, venue, name))
+    if as_json:
+        _answer({"clean": all(report.clean for report in reports), "venues": [r.as_dict() for r in reports]})
+    else:
+        for report in reports:
+            _print(report)
+    return 0 if all(report.clean for report in reports) else 10
+
+
+def _print(report: Any) -> None:
+    out = _out()
+    good = "[green]whole[/green]" if report.clean else "[red]not whole[/red]"
+    through = f"{report.through[0]}:{report.through[1]}" if report.through else "nothing"
+    out.print(
+        f"{report.venue}: {good}; {report.rows:,} rows in {report.files} files, stored through {through}"
+    )
+    out.print(f"  sequences from {report.dense_from}: {report.missing} missing, {report.doubled} doubled")
+    out.print(f"  bars: {report.bars:,} compared with their trades, {report.bars_wrong} differ")
+    for name in ("missing_first", "doubled_first", "bars_wrong_first", "unreadable"):
+        for line in getattr(report, name):
+            out.print(f"  [red]{name.removesuffix('_first').replace('_', ' ')}[/red] {line}")
+
+
+def _out() -> Console:
+    """Stdout; wide enough for every column where it is no terminal."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+
+
+def _answer(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")

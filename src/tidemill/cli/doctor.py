@@ -1,0 +1,292 @@
+"""`tidemill doctor`: looks at a home and this machine, names the cause of what is wrong and the fix."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from tidemill import errors
+from tidemill.cli.app import HomeOption, JsonOption
+from tidemill.cli.net import listening_process, port_is_free
+from tidemill.home import Home
+from tidemill.metadata.collector import SIM_PREFIX
+from tidemill.supervisor.supervisor import read_state
+
+FREE_BYTES_MIN = 2 << 30
+# Mapped files are not coherent between machines there, so a journal would lie.
+SHARED_FILESYSTEMS = (
+    "nfs",
+    "cifs",
+    "smb",
+    "fuse",
+    "9p",
+    "ceph",
+    "gluster",
+    "lustre",
+    "afs",
+    "vboxsf",
+    "virtiofs",
+)
+CLOCK_STEP_S = 1.0
+HOSTS = {
+    "kraken": "ws.kraken.com",
+    "coinbase": "ws-feed.exchange.coinbase.com",
+    "coinbase-advanced": "advanced-trade-ws.coinbase.com",
+    "binance": "data-stream.binance.vision",
+}
+
+Verdict = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    fix: str = ""
+
+
+def doctor(home: HomeOption = None, json_: JsonOption = False) -> int:
+    """Look for what is wrong: each finding names the cause and the fix."""
+    place = Home.at(home)
+    findings = [finding for check in CHECKS for finding in check(place)]
+    if json_:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        _print(findings)
+    return errors.ConfigError.exit_code if any(f.verdict == "fail" for f in findings) else 0
+
+
+def _print(findings: list[Finding]) -> None:
+    from rich.console import Console
+
+    out = Console(highlight=False)
+    marks = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]fail[/red]"}
+    for finding in findings:
+        out.print(f"{marks[finding.verdict]} {finding.check:<12} ", end="")
+        out.print(finding.found, markup=False)
+        if finding.fix:
+            out.print(f"                  → {finding.fix}", markup=False)
+    worst = sum(f.verdict == "fail" for f in findings)
+    out.print(
+        "nothing is wrong" if not worst else f"{worst} to mend; the first is often the cause of the rest"
+    )
+
+
+def _python(_home: Home) -> Iterator[Finding]:
+    version = platform.python_version()
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        yield Finding(
+            "python", "fail", f"Python {version}; Tidemill runs on 3.11, 3.12 and 3.13", "use one of those"
+        )
+        return
+    try:
+        from tidemill import _native
+    except ImportError as error:
+        yield Finding(
+            "extension",
+            "fail",
+            f"the compiled part cannot be loaded: {error}",
+            "`make build`, or reinstall the wheel",
+        )
+        return
+    yield Finding("python", "ok", f"Python {version}, compiled part {_native.__version__}")
+
+
+def _folder(home: Home) -> Iterator[Finding]:
+    if not home.path.exists():
+        yield Finding("home", "ok", f"{home.path} does not exist yet; `tidemill up` makes it")
+        return
+    kind = _filesystem(home.path)
+    if kind.startswith(SHARED_FILESYSTEMS):
+        yield Finding(
+            "home", "fail", f"{home.path} is on {kind}, where mapped files are not coherent",
+            "put the home on a local disk: --home DIR or TIDEMILL_HOME",
+        )  # fmt: skip
+    elif not os.access(home.path, os.W_OK):
+        yield Finding(
+            "home",
+            "fail",
+            f"{home.path} cannot be written by this user",
+            "chown or choose another with --home DIR",
+        )
+    else:
+        yield Finding("home", "ok", f"{home.path} on {kind}")
+    for secret in (home.token, home.secret):
+        with contextlib.suppress(FileNotFoundError):
+            mode = secret.stat().st_mode
+            if mode & (stat.S_IRWXG | stat.S_IRWXO):
+                yield Finding("secret", "fail", f"{secret} can be read by other users", f"chmod 600 {secret}")
+
+
+def _filesystem(path: Path) -> str:
+    """Type of the file system that holds `path`; `unknown` where the system does not say."""
+    best, kind = "", "unknown"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/mounts").read_text().splitlines():
+            _device, mount, name = line.split()[:3]
+            if str(path.resolve()).startswith(mount.rstrip("/") + "/") and len(mount) > len(best):
+                best, kind = mount, name
+        if not best:
+            kind = next(
+                line.split()[2]
+                for line in Path("/proc/mounts").read_text().splitlines()
+                if line.split()[1] == "/"
+            )
+    return kind
+
+
+def _disk(home: Home) -> Iterator[Finding]:
+    place = home.path
+    while not place.exists():
+        place = place.parent
+    usage = shutil.disk_usage(place)
+    text = f"{usage.free / 1e9:.1f} GB free of {usage.total / 1e9:.0f} GB"
+    if usage.free < FREE_BYTES_MIN:
+        yield Finding(
+            "disk", "fail", f"only {text}", "free some space; what cannot be stored becomes a recorded gap"
+        )
+    else:
+        yield Finding("disk", "ok", text)
+
+
+def _port(home: Home) -> Iterator[Finding]:
+    state = read_state(home)
+    if state:
+        yield Finding("port", "ok", f"the platform runs as process {state['pid']} on port {state['port']}")
+        return
+    port = int(os.environ.get("TIDEMILL_PORT", "8484"))
+    if port_is_free(port):
+        yield Finding("port", "ok", f"port {port} is free")
+    else:
+        holder = listening_process(port)
+        yield Finding(
+            "port", "fail", f"port {port} is held by {holder}", "end it, or choose another with --port N"
+        )
+
+
+def _orphans(home: Home) -> Iterator[Finding]:
+    state = read_state(home)
+    if state or not home.run.exists():
+        return
+    needle = str(home.path).encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if b"tidemill" in words and b"--supervised" in words and needle in words:
+                name = b" ".join(words[3:5]).decode(errors="replace")
+                yield Finding(
+                    "orphan",
+                    "warn",
+                    f"process {entry.name} ({name}) runs without a supervisor",
+                    f"kill {entry.name}",
+                )
+
+
+def _parts(home: Home) -> Iterator[Finding]:
+    from tidemill.cli.platform import platform_status
+
+    if not read_state(home):
+        return
+    answer = platform_status(home)
+    for part in answer["parts"]:
+        if part["state"] in ("live", "running", "idle", "ready"):
+            continue
+        why = (part.get("error") or {}).get("message") or part.get("detail") or part["state"]
+        yield Finding(part["part"], "warn", f"{part['state']}: {why}", f"its log is {home.log(part['part'])}")
+
+
+def _database(home: Home) -> Iterator[Finding]:
+    if not home.database.exists():
+        return
+    import sqlite3
+
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{home.database}?mode=ro", uri=True, timeout=2)
+        ) as connection:
+            [verdict] = connection.execute("pragma quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        verdict = str(error)
+    if verdict == "ok":
+        yield Finding("database", "ok", f"{home.database.name} is sound")
+    else:
+        yield Finding(
+            "database", "fail", f"{home.database} is damaged: {verdict}",
+            "move it aside; wishes and events are lost, market data is not",
+        )  # fmt: skip
+
+
+def _clock(_home: Home) -> Iterator[Finding]:
+    # A wall clock that jumps shows as a difference between two readings of wall minus monotonic.
+    before = time.time() - time.monotonic()
+    time.sleep(0.05)
+    step = abs((time.time() - time.monotonic()) - before)
+    if step > CLOCK_STEP_S:
+        yield Finding(
+            "clock",
+            "warn",
+            f"the wall clock jumped by {step:.1f} s while being watched",
+            "let one time service set it, smoothly",
+        )
+    synced = None
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        said = subprocess.run(
+            ["timedatectl", "show", "-p", "NTPSynchronized", "--value"],
+            capture_output=True,
+            text=True,
+            timeout=2,
+        )
+        synced = said.stdout.strip() or None
+    if synced == "no":
+        yield Finding(
+            "clock",
+            "warn",
+            "the wall clock is not synchronised",
+            "turn NTP on: arrival times are only as good as it",
+        )
+
+
+def _venues(home: Home) -> Iterator[Finding]:
+    """Real venues that are wanted: can their host be found and reached from here?"""
+    if not home.database.exists():
+        return
+    from tidemill.cli.wish import wanted
+    from tidemill.metadata import Metadata
+
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    for collector in wanted(Metadata.open(home.database)):
+        host = HOSTS.get(collector.protocol)
+        if collector.url or collector.name.startswith(SIM_PREFIX) or not host:
+            continue
+        if proxy:
+            yield Finding(collector.name, "ok", f"{host} is reached through the proxy in HTTPS_PROXY")
+            continue
+        try:
+            socket.create_connection((host, 443), timeout=3).close()
+        except OSError as error:
+            yield Finding(
+                collector.name, "fail", f"{host}:443 cannot be reached: {error.strerror or error}",
+                "check the network; behind a proxy set HTTPS_PROXY, with a company certificate SSL_CERT_FILE",
+            )  # fmt: skip
+        else:
+            yield Finding(collector.name, "ok", f"{host}:443 answers")
+
+
+CHECKS: tuple[Callable[[Home], Iterator[Finding]], ...] = (
+    _python, _folder, _disk, _port, _orphans, _database, _clock, _venues, _parts,
+)  # fmt: skip

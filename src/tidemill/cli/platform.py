@@ -1,0 +1,394 @@
+"""`tidemill up | down | open | status | connect`: one local platform and its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tidemill import control, errors
+from tidemill.cli import net
+from tidemill.cli.app import HomeOption, JsonOption, talk
+from tidemill.home import Home, Lock
+from tidemill.supervisor import plan
+from tidemill.supervisor.supervisor import Supervisor, read_state
+
+DEFAULT_PORT = 8484
+READY_S = 60.0
+DOWN_S = 60.0
+CONNECT_S = 10.0
+# One port for each simulated venue, one for the simulator's control.
+SIM_PORTS = (0, 1, 2, 3, 9)
+
+PortOption = Annotated[
+    int, typer.Option("--port", help="Port for people.", envvar="TIDEMILL_PORT", min=1, max=65535)
+]
+BrowserOption = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands to the application."""
+    from tidemill.cli.doctor import doctor
+
+    app.command()(up)
+    app.command()(down)
+    app.command("open")(open_)
+    app.command()(status)
+    app.command()(connect)
+    app.command()(doctor)
+
+
+def up(
+    home: HomeOption = None,
+    port: PortOption = DEFAULT_PORT,
+    venues: Annotated[
+        str | None,
+        typer.Option(
+            help="Venues to collect, e.g. kraken,coinbase,binance.", show_default="the simulated ones"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated venues.", min=0)] = 42,
+    rate: Annotated[
+        int, typer.Option(help="Messages per second of the simulated venues, in all.", min=1)
+    ] = 200,
+    keep_raw: Annotated[
+        bool, typer.Option("--keep-raw", help="Keep the venues' messages byte for byte.")
+    ] = False,
+    truth: Annotated[
+        str | None,
+        typer.Option(help="File for what the simulated venues really did (JSON lines).", show_default="none"),
+    ] = None,
+    browser: BrowserOption = True,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once the platform is ready; `tidemill down` ends it.")
+    ] = False,
+) -> int:
+    """Start a whole local platform. Ctrl+C stops it."""
+    from tidemill.cli import wish
+
+    started = time.monotonic()
+    place = Home.at(home)
+    place.create()
+    asked = wish.parse_venues(venues) if venues is not None else None
+    if detach:
+        return _detached(place, port, browser, started)
+    lock = Lock(place.run / "supervisor.lock", f"home {place.path}")
+    try:
+        net.require_free(port)
+        from tidemill.metadata import Metadata
+
+        metadata = Metadata.open(place.database)
+        wish.set_wanted(metadata, place, asked)
+        settings = plan.Settings(
+            home=str(place.path), port=port, seed=seed, rate=rate, keep_raw=keep_raw, sim_truth=truth,
+            sim_port_base=net.free_block(SIM_PORTS),
+        )  # fmt: skip
+        supervisor = Supervisor(place, settings, lambda: wish.wanted(metadata))
+        threading.Thread(target=_announce, args=(place, port, browser, started), daemon=True).start()
+        asyncio.run(supervisor.run())
+        talk.print("stopped; everything collected is stored")
+    finally:
+        lock.close()
+    return 0
+
+
+def _announce(home: Home, port: int, browser: bool, started: float) -> None:
+    """Prints the address as soon as the service answers; the page itself shows what is still on its way."""
+    if _wait(home, port, lambda answer: True):
+        url = page_url(home, port)
+        talk.print(f"Tidemill answers after {time.monotonic() - started:.1f} s · home {home.path}")
+        talk.print(f"  {url}", soft_wrap=True)
+        talk.print("  Ctrl+C stops it · `tidemill status` · `tidemill connect kraken` for real data")
+        _show(url, browser)
+    if not _wait(home, port, lambda answer: bool(answer["ready"])):
+        talk.print(
+            f"not ready after {READY_S:g} s: `tidemill status` names the part, its log is in {home.logs}"
+        )
+
+
+def _wait(
+    home: Home,
+    port: int,
+    enough: Callable[[dict[str, Any]], bool],
+    process: subprocess.Popen[bytes] | None = None,
+) -> bool:
+    """Whether the platform's health was `enough` in time; ends early when `process` ended."""
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline and (process is None or process.poll() is None):
+        answer = health(home, port)
+        if answer and enough(answer):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def health(home: Home, port: int) -> dict[str, Any] | None:
+    """The service's own word on the platform; None when it does not answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/api/v1/health", headers={"Authorization": f"Bearer {home.read_token()}"})
+        answer = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) and "ready" in answer else None
+
+
+def page_url(home: Home, port: int) -> str:
+    """The page's address with a new one-use key in the fragment, which never reaches a server or a log."""
+    from tidemill.metadata import Metadata
+
+    return f"http://127.0.0.1:{port}/#key={Metadata.open(home.database).new_key(actor='owner')}"
+
+
+def _show(url: str, browser: bool) -> None:
+    display = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if browser and display:
+        with contextlib.suppress(webbrowser.Error):
+            webbrowser.open(url)
+
+
+def _detached(home: Home, port: int, browser: bool, started: float) -> int:
+    state = read_state(home)
+    if state:
+        raise errors.ConflictError(
+            "home_held",
+            f"home {home.path} is held by process {state['pid']} on port {state['port']}",
+            hint="`tidemill open` shows it, `tidemill down` ends it",
+        )
+    net.require_free(port)
+    words = [word for word in sys.argv[1:] if word not in ("--detach", "--browser")]
+    with home.log("supervisor").open("ab") as log:
+        process = subprocess.Popen(
+            plan.command(*words, "--no-browser"),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    if not _wait(home, port, lambda answer: bool(answer["ready"]), process):
+        code = process.poll()
+        found = f"is not ready after {READY_S:g} s" if code is None else f"ended with exit code {code}"
+        raise errors.DeadlineError(
+            "not_ready",
+            f"the platform {found}",
+            hint=f"`tidemill status` names the part; see {home.log('supervisor')}",
+        )
+    talk.print(
+        f"Tidemill is up in {time.monotonic() - started:.1f} s · process {process.pid} · home {home.path}"
+    )
+    talk.print("  `tidemill down` ends it · `tidemill status`")
+    url = page_url(home, port)
+    print(url)
+    _show(url, browser)
+    return 0
+
+
+def down(home: HomeOption = None) -> int:
+    """Stop the platform of this home; everything collected is stored first."""
+    pid = _running(Home.at(home))["pid"]
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + DOWN_S
+    while time.monotonic() < deadline:
+        if _is_gone(pid):
+            talk.print("stopped; `tidemill up` starts it again")
+            return 0
+        time.sleep(0.05)
+    raise errors.DeadlineError(
+        "still_running", f"process {pid} still runs after {DOWN_S:g} s", hint="see `tidemill status`"
+    )
+
+
+def open_(home: HomeOption = None, browser: BrowserOption = True) -> int:
+    """Print the page's address with a new one-use key, and open it."""
+    place = Home.at(home)
+    url = page_url(place, _running(place)["port"])
+    print(url)
+    _show(url, browser)
+    return 0
+
+
+def status(home: HomeOption = None, json_: JsonOption = False) -> int:
+    """Every part with its process, state and ports; what the home takes on disk."""
+    place = Home.at(home)
+    answer = platform_status(place)
+    code = 0 if answer["running"] else errors.NotFoundError.exit_code
+    if json_:
+        print(json.dumps(answer, indent=2))
+        return code
+    if not answer["running"]:
+        talk.print(f"no platform runs at {place.path}; `tidemill up` starts it")
+        return code
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("part", "state", "pid", "restarts", "detail"):
+        table.add_column(name, justify="right" if name in ("pid", "restarts") else "left")
+    for part in answer["parts"]:
+        pid = str(part["pid"] or "—")
+        table.add_row(part["part"], part["state"], pid, str(part["restarts"]), part.get("detail", ""))
+    out = Console(highlight=False)
+    out.print(table)
+    disk = answer["disk"]
+    out.print(f"page  http://127.0.0.1:{answer['port']} (`tidemill open` lets a browser in)")
+    out.print(
+        f"home  {place.path} · {_bytes_text(disk['bytes'])} used, {_bytes_text(disk['free_bytes'])} free"
+    )
+    return code
+
+
+def platform_status(home: Home) -> dict[str, Any]:
+    """What the supervisor and every part say of themselves, and what the home takes on disk."""
+    return asyncio.run(_status(home))
+
+
+async def _status(home: Home) -> dict[str, Any]:
+    disk = await asyncio.to_thread(_disk_use, home.path)
+    try:
+        answer = await control.ask(home.control("supervisor"), "status")
+    except control.Unreachable:
+        return {"running": False, "home": str(home.path), "parts": [], "disk": disk}
+    parts = list(answer["parts"])
+
+    async def describe(part: dict[str, Any]) -> None:
+        with contextlib.suppress(control.Unreachable):
+            said = await control.ask(home.control(part["part"]), "status", timeout_s=0.5)
+            part.update({key: value for key, value in said.items() if key not in ("part", "pid")})
+        part["detail"] = _detail(part)
+
+    await asyncio.gather(*(describe(part) for part in parts))
+    supervisor = {"part": "supervisor", "pid": answer["pid"], "state": answer["state"], "restarts": 0}
+    return {
+        "running": True,
+        "home": str(home.path),
+        "port": answer["port"],
+        "ports": _ports(home, answer["port"], parts),
+        "parts": [supervisor, *parts],
+        "disk": disk,
+    }
+
+
+def _ports(home: Home, port: int, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    ports: dict[str, Any] = {"service": port}
+    for part in parts:
+        if part["part"] == "bridge" and part.get("port"):
+            ports["bridge"] = part["port"]
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        said = json.loads((home.run / "sim.json").read_text())
+        ports["sim"] = {name: venue["url"] for name, venue in said["venues"].items()}
+        ports["sim_control"] = said["control"]
+    return ports
+
+
+def _detail(part: dict[str, Any]) -> str:
+    error = part.get("error")
+    if isinstance(error, dict):
+        return str(error.get("message", ""))
+    if part.get("messages_per_s") is not None:
+        return f"{part['messages_per_s']:,.0f} messages/s"
+    if part.get("retry_in_s"):
+        return f"ended with {part['last_exit']}, next start in {part['retry_in_s']} s"
+    return ""
+
+
+def connect(
+    venue: Annotated[str, typer.Argument(help="kraken, coinbase, coinbase-advanced or binance.")],
+    instruments: Annotated[
+        str | None, typer.Option(help="Instruments, e.g. BTC-USD,ETH-USD.", show_default="BTC and ETH")
+    ] = None,
+    home: HomeOption = None,
+) -> int:
+    """Collect a real venue from now on. Public market data needs no key."""
+    from tidemill.cli import wish
+    from tidemill.metadata import Metadata
+
+    place = Home.at(home)
+    place.create()
+    [chosen] = wish.parse_venues(venue.replace(",", " ").split(" ", 1)[0])
+    names = wish.parse_instruments(instruments) if instruments else chosen.instruments
+    Metadata.open(place.database).want(chosen.name, chosen.protocol, names, actor="owner")
+    if not read_state(place):
+        talk.print(f"{chosen.name} will be collected; `tidemill up` starts the platform")
+        return 0
+    control.ask_now(place.control("supervisor"), "reconcile")
+    talk.print(f"connecting to {chosen.name} …")
+    said = _wait_for_live(place, chosen.name)
+    if said.get("state") == "live":
+        talk.print(
+            f"{chosen.name} is live: {', '.join(said.get('instruments', []))} · `tidemill open` shows it"
+        )
+        return 0
+    why = (said.get("error") or {}).get("message", "it has not answered yet")
+    raise errors.UpstreamError(
+        "venue_unreachable",
+        f"{chosen.name} cannot be reached: {why}",
+        hint="it goes on trying; proxies (HTTPS_PROXY) and own certificates (SSL_CERT_FILE) are honoured",
+    )
+
+
+def _wait_for_live(home: Home, venue: str) -> dict[str, Any]:
+    deadline = time.monotonic() + CONNECT_S
+    said: dict[str, Any] = {}
+    while time.monotonic() < deadline:
+        with contextlib.suppress(control.Unreachable):
+            said = control.ask_now(home.control(f"collector-{venue}"), "status")
+            if said.get("state") == "live" or said.get("error"):
+                break
+        time.sleep(0.2)
+    return said
+
+
+def _running(home: Home) -> dict[str, Any]:
+    state = read_state(home)
+    if state is None:
+        raise errors.NotFoundError(
+            "not_running", f"no platform runs at {home.path}", hint="`tidemill up` starts one"
+        )
+    return state
+
+
+def _disk_use(path: Path) -> dict[str, Any]:
+    """Bytes by folder of a home, as they are reserved on the disk, and what is free."""
+    folders: dict[str, int] = {}
+    for root, _folders, files in os.walk(path):
+        top = (Path(root).relative_to(path).parts or (".",))[0]
+        for file in files:
+            with contextlib.suppress(OSError):
+                folders[top] = folders.get(top, 0) + (Path(root) / file).lstat().st_blocks * 512
+    free = 0
+    with contextlib.suppress(OSError):
+        found = os.statvfs(path)
+        free = found.f_bavail * found.f_frsize
+    return {"bytes": sum(folders.values()), "folders": folders, "free_bytes": free}
+
+
+def _bytes_text(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    with contextlib.suppress(OSError):
+        # A zombie has ended; its parent just has not asked yet.
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    return False

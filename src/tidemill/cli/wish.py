@@ -1,0 +1,103 @@
+"""Which venues are wanted: from the command line, the configuration file, or the last choice."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+from tidemill import errors
+from tidemill.home import Home
+from tidemill.metadata import Metadata
+from tidemill.metadata.collector import DEFAULT_INSTRUMENTS, SIM_PREFIX
+from tidemill.supervisor import plan
+
+DEFAULT_VENUES = "sim-kraken,sim-coinbase,sim-binance"
+
+
+def parse_venues(text: str) -> list[plan.Collector]:
+    """The collectors a comma list of venue names asks for; `sim-` before a protocol is the simulator's."""
+    found = [_venue(word.strip()) for word in text.split(",") if word.strip()]
+    if not found:
+        raise errors.UsageError(
+            "no_venues", f"--venues {text!r} names no venue", hint=f"for example --venues {DEFAULT_VENUES}"
+        )
+    return found
+
+
+def _venue(name: str) -> plan.Collector:
+    protocol = name.removeprefix(SIM_PREFIX)
+    if protocol not in DEFAULT_INSTRUMENTS:
+        known = [*DEFAULT_INSTRUMENTS, *(SIM_PREFIX + p for p in DEFAULT_INSTRUMENTS)]
+        raise errors.unknown("venue", name, known)
+    if not name.startswith(SIM_PREFIX):
+        return plan.Collector(name, protocol, DEFAULT_INSTRUMENTS[protocol])
+    from tidemill import _native
+
+    everything = (full.removesuffix(f".{name}") for full in _native.sim_instruments(protocol))
+    return plan.Collector(name, protocol, tuple(everything))
+
+
+def parse_instruments(text: str) -> tuple[str, ...]:
+    """`btc/usd, ETH-USD` as `("BTC-USD", "ETH-USD")`."""
+    return tuple(word.strip().upper().replace("/", "-") for word in text.split(",") if word.strip())
+
+
+def from_config(home: Home) -> list[plan.Collector]:
+    """The `[[collector]]` tables of `DIR/tidemill.toml`: protocol; maybe name, instruments, url, rest_url.
+
+    Raises `ConfigError` naming the file and what is wrong in it.
+    """
+    try:
+        tables = tomllib.loads(home.config.read_text()).get("collector", [])
+    except FileNotFoundError:
+        return []
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise errors.ConfigError("config_syntax", f"{home.config}: {error}", hint="mend that line") from error
+    if not isinstance(tables, list):
+        raise errors.ConfigError(
+            "config_shape", f"{home.config}: `collector` is not a list", hint="write [[collector]]"
+        )
+    return [_from_table(home, table) for table in tables]
+
+
+def _from_table(home: Home, table: dict[str, Any]) -> plan.Collector:
+    known = {"protocol", "name", "instruments", "url", "rest_url"}
+    stray = sorted(set(table) - known)
+    protocol = table.get("protocol")
+    if stray or protocol not in DEFAULT_INSTRUMENTS:
+        wrong = f"unknown key {stray[0]!r}" if stray else f"protocol {protocol!r}"
+        raise errors.ConfigError(
+            "config_collector",
+            f"{home.config}: {wrong} in [[collector]]",
+            hint=f"keys: {', '.join(sorted(known))}; protocols: {', '.join(DEFAULT_INSTRUMENTS)}",
+        )
+    instruments = tuple(table.get("instruments", DEFAULT_INSTRUMENTS[protocol]))
+    return plan.Collector(
+        table.get("name", protocol), protocol, instruments, table.get("url"), table.get("rest_url")
+    )
+
+
+def set_wanted(metadata: Metadata, home: Home, asked: list[plan.Collector] | None) -> None:
+    """Makes exactly `asked` wanted; None leaves the last choice, and at the first start the simulated venues.
+
+    Collectors of the configuration file are wanted always.
+    """
+    known = {row.name for row in metadata.collectors()}
+    configured = from_config(home)
+    if asked is None:
+        chosen = configured if known or configured else parse_venues(DEFAULT_VENUES)
+    else:
+        chosen = [*asked, *configured]
+        for name in known - {c.name for c in chosen}:
+            metadata.unwant(name, actor="owner")
+    for c in chosen:
+        metadata.want(c.name, c.protocol, c.instruments, actor="owner", url=c.url, rest_url=c.rest_url)
+
+
+def wanted(metadata: Metadata) -> list[plan.Collector]:
+    """The collectors that should run now."""
+    return [
+        plan.Collector(row.name, row.protocol, row.instruments, row.url, row.rest_url)
+        for row in metadata.collectors()
+        if row.wanted
+    ]

@@ -1,0 +1,452 @@
+"""Tidemill from Python: `import tidemill as tm; td = tm.connect()`.
+
+Frames are polars (`.to_pandas()` and `.to_arrow()` give the others). Times are UTC with nanoseconds; prices
+and sizes are float64 for research, or decimal text exactly as the venue printed it with `exact=True`.
+Errors are `tidemill.TidemillError`: message, hint, code.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill import errors, wire
+from tidemill.errors import ConfigError, NotFoundError, UsageError
+from tidemill.model import time as times
+from tidemill.model.instrument import resolve, venue_of
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from tidemill.remote import Remote
+    from tidemill.stores.live import BookView, LiveView
+
+Time = str | int | float | datetime | date
+"""ISO 8601 text (UTC where no zone is given), an epoch in s, ms, us or ns, a datetime or a date."""
+
+Kind = Literal["trades", "quotes", "levels", "status", "gaps"]
+
+_KINDS: Mapping[str, tuple[int, ...]] = {
+    "trades": (wire.KIND_TRADE,),
+    "quotes": (wire.KIND_QUOTE,),
+    "levels": (wire.KIND_LEVEL, wire.KIND_CLEAR),
+    "status": (wire.KIND_STATUS,),
+    "gaps": (wire.KIND_GAP,),
+}
+_STREAM_RECORDS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Records of a stream as they lie in the journal."""
+
+    records: wire.Records
+    """Structured array of dtype `tidemill.wire.RECORD`, shape (n,): prices and sizes are mantissas."""
+    epoch: int
+    """The writer's generation."""
+    sequences: npt.NDArray[np.uint64]
+    """Our number of each record, shape (n,). Dense in the journal; a filter leaves gaps here."""
+
+    @property
+    def sequence(self) -> int:
+        """Number of the first record."""
+        return int(self.sequences[0])
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def prices(self) -> npt.NDArray[np.float64]:
+        """Prices of trades, quotes and levels as floats, shape (n,)."""
+        return wire.floats(self.records["price"], self.records["price_scale"])
+
+    @property
+    def sizes(self) -> npt.NDArray[np.float64]:
+        """Sizes of trades, quotes and levels as floats, shape (n,)."""
+        return wire.floats(self.records["size"], self.records["size_scale"])
+
+
+@dataclass(frozen=True)
+class Book:
+    """An order book at one moment, best levels first."""
+
+    instrument: str
+    epoch: int
+    sequence: int
+    """The last record that it holds."""
+    ts_event: int
+    """The venue's time of its last change, ns UTC."""
+    ts_recv: int
+    valid: bool
+    """False while it is not known to be whole: after a gap, before the next snapshot."""
+    bids: list[tuple[float, float]] | list[tuple[str, str]]
+    """(price, size); decimal text with `exact=True`."""
+    asks: list[tuple[float, float]] | list[tuple[str, str]]
+
+
+def connect(
+    home: str | os.PathLike[str] | None = None, *, url: str | None = None, token: str | None = None
+) -> Client | Remote:
+    """The data of a platform: of the home on this disk, whether or not it runs, or of one behind a URL.
+
+    Without arguments: `TIDEMILL_URL` where it is set, else `TIDEMILL_HOME`, else this user's data folder.
+    `token` (or `TIDEMILL_TOKEN`) is the owner's, from `DIR/token`. Raises `ConfigError` when there is no
+    such home.
+    """
+    if url is None and home is None:
+        url = os.environ.get("TIDEMILL_URL")
+    if url is not None:
+        if home is not None:
+            raise UsageError("connect_twice", "both a home and a URL were given", hint="give one of them")
+        from tidemill.remote import Remote
+
+        return Remote(url, token or os.environ.get("TIDEMILL_TOKEN", ""))
+    from tidemill.home import Home
+
+    path = Home.at(os.fspath(home) if home is not None else None).path
+    if not path.is_dir():
+        raise ConfigError(
+            "home_missing",
+            f"there is no home at {path}",
+            hint="start one with `tidemill up`, or name another",
+        )
+    return Client(path)
+
+
+def span(start: Time | None, end: Time | None, last: str | None) -> tuple[int | None, int | None]:
+    """Start and end in ns; `last` counts back from `end`, or from now."""
+    if last is not None:
+        if start is not None:
+            raise UsageError("span_invalid", "both start and last were given", hint="give one of them")
+        start_ns: int | None = (times.parse(end) if end is not None else time.time_ns()) - times.duration(
+            last
+        )
+    else:
+        start_ns = times.parse(start) if start is not None else None
+    return start_ns, times.parse(end) if end is not None else None
+
+
+class Client:
+    """Everything in one home: stored and just arrived, as one. Thread-safe."""
+
+    def __init__(self, home: str | os.PathLike[str]) -> None:
+        self.home = Path(home)
+        self._view: LiveView | None = None
+
+    def __repr__(self) -> str:
+        return f"<tidemill.Client of {self.home}>"
+
+    @property
+    def view(self) -> LiveView:
+        """What answers: see `tidemill.stores.live`."""
+        if self._view is None:
+            from tidemill.stores.live import LiveView
+
+            self._view = LiveView(self.home, follow=False)
+        return self._view
+
+    def _name(self, instrument: str) -> str:
+        known = [line["instrument"] for line in self.view.instruments()]
+        try:
+            return resolve(instrument, known)
+        except NotFoundError:
+            if "." in instrument and any(line["instrument"] == instrument for line in self.view.datasets()):
+                return instrument
+            raise
+
+    def instruments(self, venue: str | None = None) -> pl.DataFrame:
+        """Instruments with tick, lot, scales and the last trade's price and time."""
+        import polars as pl
+
+        lines = []
+        for line in self.view.instruments():
+            if venue is None or line["venue"] == venue:
+                last = line.pop("last") or {}
+                price = float(last["price"]) if last else None
+                lines.append({**line, "last_price": price, "last_ts_event": last.get("ts_event")})
+        schema = {
+            **dict.fromkeys(("instrument", "venue", "symbol", "base", "quote", "tick", "lot"), pl.String),
+            "price_scale": pl.Int64,
+            "size_scale": pl.Int64,
+            "status": pl.String,
+            "last_price": pl.Float64,
+            "last_ts_event": pl.Int64,
+        }
+        return _timed(pl.DataFrame(lines, schema=schema), "last_ts_event")
+
+    def bars(
+        self,
+        instrument: str,
+        interval: str = "1m",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        last: str | None = None,
+        limit: int | None = None,
+        exact: bool = False,
+        current: bool = False,
+    ) -> pl.DataFrame:
+        """Bars, ascending: ts (start of the interval), open, high, low, close, volume, trades, revision.
+
+        `start` and `end` bound the bars' starts, `last` ("6h") counts back from now; without any of them
+        the newest 5,000 come. `current` adds the bar that is still open. An interval without trades has
+        no row.
+        """
+        import polars as pl
+
+        low, high = span(start, end, last)
+        # A span is answered whole unless the caller bounds it.
+        rows = limit if limit is not None else 5_000 if low is None else 1 << 40
+        found = self.view.bars(self._name(instrument), interval, low, high, min(rows, 1 << 24))
+        columns = found.floats(current=current)
+        if exact:
+            from tidemill.model.bar import volumes
+
+            bars = np.concatenate([found.bars, found.current]) if current else found.bars
+            texts: dict[str, Any] = dict(columns)
+            for name in ("open", "high", "low", "close"):
+                texts[name] = wire.texts(bars[name], bars["price_scale"])
+            texts["volume"] = [
+                wire.text(volume, scale)
+                for volume, scale in zip(volumes(bars), bars["size_scale"].tolist(), strict=True)
+            ]
+            return _timed(pl.DataFrame(texts), "ts")
+        return _timed(pl.DataFrame(columns), "ts")
+
+    def trades(
+        self,
+        instrument: str,
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        last: str | None = None,
+        limit: int | None = None,
+        exact: bool = False,
+        as_of: Time | None = None,
+    ) -> pl.DataFrame:
+        """Trades, ascending: ts_event, ts_recv, price, size, aggressor (buy, sell, none), id, epoch and
+        sequence.
+
+        Without `start` and `last` the newest `limit` (default 10,000) come. `as_of` shows what this
+        platform had at that time.
+        """
+        return self._ticks("trades", instrument, start, end, last, limit, exact, as_of)
+
+    def quotes(
+        self,
+        instrument: str,
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        last: str | None = None,
+        limit: int | None = None,
+        exact: bool = False,
+        as_of: Time | None = None,
+    ) -> pl.DataFrame:
+        """Best bids and offers, ascending, one row per side: as `trades`, with `side` (bid, ask)."""
+        return self._ticks("quotes", instrument, start, end, last, limit, exact, as_of)
+
+    def _ticks(
+        self,
+        kind: str,
+        instrument: str,
+        start: Time | None,
+        end: Time | None,
+        last: str | None,
+        limit: int | None,
+        exact: bool,
+        as_of: Time | None,
+    ) -> pl.DataFrame:
+        low, high = span(start, end, last)
+        rows = limit if limit is not None else 10_000 if low is None else 1 << 40
+        read = self.view.trades if kind == "trades" else self.view.quotes
+        known = times.parse(as_of) if as_of is not None else None
+        found = read(self._name(instrument), low, high, min(rows, 1 << 40), as_of=known).rows
+        return _ticks_frame(found, "aggressor" if kind == "trades" else "side", exact)
+
+    def book(
+        self,
+        instrument: str,
+        *,
+        at: Time | tuple[int, int] | None = None,
+        depth: int = 20,
+        exact: bool = False,
+    ) -> Book:
+        """The order book now, or as it was at a time or after a position (epoch, sequence)."""
+        when = at if at is None or isinstance(at, tuple) else times.parse(at)
+        return _book(self.view.book(self._name(instrument), when, depth), exact)
+
+    def gaps(self, instrument: str | None = None, *, venue: str | None = None) -> pl.DataFrame:
+        """Known holes in what venues sent or journals kept; `instrument` null is the whole venue."""
+        import polars as pl
+
+        lines = self.view.gaps(venue)
+        if instrument is not None:
+            name = self._name(instrument)
+            lines = [line for line in lines if line["instrument"] in (None, name)]
+            lines = [line for line in lines if line["venue"] == venue_of(name)]
+        schema = {
+            **dict.fromkeys(("venue", "instrument", "channel", "cause"), pl.String),
+            **dict.fromkeys(("epoch", "sequence", "opened_at", "ended_at"), pl.Int64),
+            **dict.fromkeys(("ts_event_open", "ts_event_end", "missing"), pl.Int64),
+            "state": pl.String,
+        }
+        return _timed(
+            pl.DataFrame(lines, schema=schema), "opened_at", "ended_at", "ts_event_open", "ts_event_end"
+        )
+
+    def datasets(self) -> pl.DataFrame:
+        """What is stored: rows, span and bytes per instrument and kind."""
+        import polars as pl
+
+        return _timed(pl.DataFrame(self.view.datasets(), infer_schema_length=None), "start", "end")
+
+    def stream(
+        self,
+        instruments: str | Iterable[str],
+        kinds: Kind | Iterable[Kind] = "trades",
+        *,
+        since: Literal["live", "oldest"] | tuple[int, int] = "live",
+        timeout_s: float | None = None,
+    ) -> Iterator[Batch]:
+        """Records as they are written, read in place from the journal of one venue.
+
+        `instruments` are names of one venue, or the venue's own name for all of them. `since` is the first
+        record wanted. Blocks until something comes; ends after `timeout_s` seconds without anything.
+        Raises `DataQualityError` when the journal has let go of records that were not read yet.
+        """
+        venue, numbers = self._numbers([instruments] if isinstance(instruments, str) else list(instruments))
+        names = [kinds] if isinstance(kinds, str) else list(kinds)
+        for name in names:
+            if name not in _KINDS:
+                raise errors.unknown("kind", name, _KINDS)
+        return self._batches(
+            venue, numbers, [kind for name in names for kind in _KINDS[name]], since, timeout_s
+        )
+
+    def _numbers(self, asked: list[str]) -> tuple[str, list[int]]:
+        from tidemill.stores.source import Names, venues
+
+        if len(asked) == 1 and asked[0] in venues(self.home):
+            return asked[0], []
+        names = [self._name(one) for one in asked]
+        of = {venue_of(name) for name in names}
+        if len(of) != 1:
+            raise UsageError(
+                "stream_venues",
+                f"a stream reads one venue, asked were {', '.join(sorted(of)) or 'none'}",
+                hint="open one stream for each venue: each has an order of its own",
+            )
+        venue = of.pop()
+        numbers = Names(self.home, venue)
+        return venue, [numbers.number(name) for name in names]
+
+    def _batches(
+        self,
+        venue: str,
+        numbers: list[int],
+        kinds: list[int],
+        since: str | tuple[int, int],
+        timeout_s: float | None,
+    ) -> Iterator[Batch]:
+        from tidemill import _native
+
+        reader = _native.JournalReader(str(self.home), venue)
+        if isinstance(since, tuple):
+            oldest = reader.seek(since)
+            if oldest is not None:
+                raise _lapped(venue, since, oldest)
+        else:
+            reader.seek("oldest" if since == "oldest" else "newest")
+        quiet_since = time.monotonic()
+        while True:
+            # Short waits, so that Ctrl+C and a timeout are heard.
+            found = reader.read(_STREAM_RECORDS, 200)
+            for epoch, first, end, _ in reader.take_lost():
+                raise _lapped(venue, (epoch, first), (epoch, end))
+            if found is None:
+                if timeout_s is not None and time.monotonic() - quiet_since >= timeout_s:
+                    return
+                continue
+            records = wire.view(found)
+            mask = np.isin(records["kind"], kinds)
+            if numbers:
+                # Whole-venue records (number 0) concern every instrument.
+                mask &= np.isin(records["instrument"], [*numbers, 0])
+            at = np.flatnonzero(mask)
+            if len(at):
+                quiet_since = time.monotonic()
+                whole = len(at) == len(records)
+                yield Batch(
+                    records if whole else records[at],
+                    found.epoch,
+                    at.astype(np.uint64) + np.uint64(found.sequence),
+                )
+
+    def close(self) -> None:
+        """Lets go of what is held; the object may be used again."""
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+# ── frames ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _timed(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """The frame with ns columns as UTC datetimes."""
+    import polars as pl
+
+    return frame.with_columns(
+        pl.col(name).cast(pl.Datetime("ns", "UTC")) for name in columns if name in frame.columns
+    )
+
+
+def _ticks_frame(rows: pa.Table, side: str, exact: bool) -> pl.DataFrame:
+    import polars as pl
+
+    columns: dict[str, Any] = {name: rows[name].to_numpy() for name in ("ts_event", "ts_recv")}
+    for name in ("price", "size"):
+        mantissa, scale = rows[name].to_numpy(), rows[f"{name}_scale"].to_numpy()
+        columns[name] = wire.texts(mantissa, scale) if exact else wire.floats(mantissa, scale)
+    names = pl.DataFrame(pl.from_arrow(rows.select([side, "id", "epoch", "sequence"])))
+    return _timed(pl.DataFrame(columns).hstack(names), "ts_event", "ts_recv")
+
+
+def _book(found: BookView, exact: bool) -> Book:
+    def side(levels: list[tuple[str, str]]) -> Any:
+        return levels if exact else [(float(price), float(size)) for price, size in levels]
+
+    return Book(
+        found.instrument,
+        found.epoch,
+        found.sequence,
+        found.ts_event,
+        found.ts_recv,
+        found.valid,
+        side(found.bids),
+        side(found.asks),
+    )
+
+
+def _lapped(venue: str, wanted: tuple[int, int], oldest: tuple[int, int]) -> errors.DataQualityError:
+    return errors.DataQualityError(
+        "stream_lapped",
+        f"records of {venue} from {wanted[0]}:{wanted[1]} to {oldest[0]}:{oldest[1]} left its journal",
+        hint=f"read them with .trades(), and stream on with since=({oldest[0]}, {oldest[1]})",
+    )

@@ -1,0 +1,176 @@
+"""One home: the folder that holds everything a platform knows, and the names of what lies in it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidemill.errors import ConfigError, ConflictError
+
+# A unix socket's path has 108 bytes at most (104 on macOS); a longer one moves to a short folder.
+SOCKET_PATH_BYTES = 100
+
+
+def default_path() -> Path:
+    """`TIDEMILL_HOME`, else this user's data folder for Tidemill."""
+    named = os.environ.get("TIDEMILL_HOME")
+    if named:
+        return Path(named).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("tidemill")
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths below one home. Making the object touches nothing; `create` makes the folders and secrets."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: str | Path | None) -> Home:
+        return cls((Path(path).expanduser() if path else default_path()).absolute())
+
+    @property
+    def run(self) -> Path:
+        return self.path / "run"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def lake(self) -> Path:
+        return self.path / "lake"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal"
+
+    @property
+    def database(self) -> Path:
+        return self.path / "tidemill.db"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "tidemill.toml"
+
+    @property
+    def token(self) -> Path:
+        return self.path / "token"
+
+    @property
+    def secret(self) -> Path:
+        return self.path / "secret"
+
+    def generated(self, protocol: str) -> Path:
+        """Stands where the simulated venue of this protocol has its generated history."""
+        return self.path / "sim" / f"{protocol}.generated"
+
+    def log(self, part: str) -> Path:
+        """The log of a part, JSON lines."""
+        return self.logs / f"{part}.jsonl"
+
+    def control(self, part: str) -> Path:
+        """The control socket of a part."""
+        return self.socket(f"{part}.ctl")
+
+    def socket(self, name: str) -> Path:
+        """Where the socket `name` is: `run/<name>`, or where that is too long for a unix socket a short
+        folder of this user, which `run/sockets.json` names."""
+        path = self.run / name
+        if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+            return path
+        from tidemill import _native
+
+        return Path(_native.socket_path(str(self.path), name))
+
+    def sockets(self) -> set[str]:
+        """Names of the sockets that lie in this home, of running parts and of killed ones."""
+        found: set[str] = set()
+        with contextlib.suppress(OSError):
+            found |= {path.name for path in self.run.iterdir() if path.suffix in (".ctl", ".sock")}
+        with contextlib.suppress(OSError, ValueError):
+            found |= set(json.loads((self.run / "sockets.json").read_text()))
+        return found
+
+    def create(self) -> None:
+        """Makes the folders and, where they are missing, the owner's token and the signing secret.
+
+        Raises `ConfigError` when the place cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self.run, self.logs, self.lake, self.journal, self.path / "registry"):
+                folder.mkdir(exist_ok=True, mode=0o700)
+            for file in (self.token, self.secret):
+                _write_secret(file)
+        except OSError as error:
+            raise ConfigError(
+                "home_unwritable",
+                f"home {self.path} cannot be used: {error.strerror or error}",
+                hint="name another folder with --home DIR or TIDEMILL_HOME",
+            ) from error
+
+    def read_token(self) -> str:
+        """The owner's token. Raises `ConfigError` when others can read it or it is missing."""
+        try:
+            mode = self.token.stat().st_mode
+            text = self.token.read_text().strip()
+        except OSError as error:
+            raise ConfigError(
+                "token_missing",
+                f"{self.token} cannot be read: {error.strerror}",
+                hint="start the platform once with `tidemill up`",
+            ) from error
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError(
+                "token_exposed",
+                f"{self.token} can be read by other users (mode {stat.S_IMODE(mode):o})",
+                hint=f"chmod 600 {self.token}",
+            )
+        return text
+
+
+def _write_secret(path: Path) -> None:
+    # O_EXCL: of two processes that start at once, one writes and the other reads what it wrote.
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class Lock:
+    """An exclusive lock on a file for as long as this process lives; the file names the holder's pid."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        """Raises `ConflictError` naming the holder when another process has it."""
+        self._file = path.open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise ConflictError(
+                "home_held",
+                f"{what} is held by process {holder}",
+                hint="`tidemill open` shows it, `tidemill down` ends it, --home DIR uses another",
+            ) from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+        os.set_inheritable(self._file.fileno(), False)
+
+    def close(self) -> None:
+        self._file.close()

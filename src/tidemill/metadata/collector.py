@@ -1,0 +1,115 @@
+"""The wanted state of collectors: who should run, with which instruments. The supervisor follows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+
+from tidemill.metadata import event
+from tidemill.metadata.database import now_ns
+from tidemill.metadata.table import collectors
+
+SIM_PREFIX = "sim-"
+# The protocols there are, and what a real venue collects until told otherwise.
+DEFAULT_INSTRUMENTS = {
+    "kraken": ("BTC-USD", "ETH-USD"),
+    "coinbase": ("BTC-USD", "ETH-USD"),
+    "coinbase-advanced": ("BTC-USD", "ETH-USD"),
+    "binance": ("BTC-USDT", "ETH-USDT"),
+}
+PROTOCOLS = tuple(DEFAULT_INSTRUMENTS)
+
+
+@dataclass(frozen=True)
+class Collector:
+    """A collector as it is wanted. Empty `instruments` means the venue's default set."""
+
+    name: str
+    protocol: str
+    url: str | None = None
+    rest_url: str | None = None
+    instruments: tuple[str, ...] = ()
+    wanted: bool = True
+    owner: str = "owner"
+    changed: int = 0  # ns UTC of the last change
+
+
+def every(connection: Connection, *, wanted: bool | None = None) -> list[Collector]:
+    """All collectors ever asked for, by name; with `wanted` only those in that state."""
+    query = select(collectors).order_by(collectors.c.name)
+    if wanted is not None:
+        query = query.where(collectors.c.wanted == wanted)
+    return [_collector(row._mapping) for row in connection.execute(query)]
+
+
+def one(connection: Connection, name: str) -> Collector | None:
+    """The collector of that name, or None."""
+    row = connection.execute(select(collectors).where(collectors.c.name == name)).one_or_none()
+    return None if row is None else _collector(row._mapping)
+
+
+def want(
+    connection: Connection, collector: Collector, *, actor: str, cause: str | None = None
+) -> tuple[Collector, bool]:
+    """Makes `collector` the wanted state; returns it and whether that changed anything.
+
+    A change writes the event `collector_started`, or `collector_configured` when it was wanted already.
+    """
+    before = one(connection, collector.name)
+    row = {
+        "name": collector.name,
+        "protocol": collector.protocol,
+        "url": collector.url,
+        "rest_url": collector.rest_url,
+        "instruments": list(collector.instruments),
+        "wanted": True,
+        "owner": before.owner if before else collector.owner,
+        "changed": now_ns(),
+    }
+    after = _collector(row)
+    if before is not None and _same(before, after):
+        return before, False
+    statement = insert(collectors).values(row)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name"], set_={key: statement.excluded[key] for key in row if key != "name"}
+        )
+    )
+    event.append(
+        connection,
+        "collector_configured" if before and before.wanted else "collector_started",
+        collector.name,
+        actor=actor,
+        cause=cause,
+        data={"protocol": after.protocol, "instruments": list(after.instruments)},
+    )
+    return after, True
+
+
+def unwant(connection: Connection, name: str, *, actor: str, cause: str | None = None) -> bool:
+    """Marks a collector as not wanted; False when it was not wanted anyway."""
+    before = one(connection, name)
+    if before is None or not before.wanted:
+        return False
+    connection.execute(
+        collectors.update().where(collectors.c.name == name).values(wanted=False, changed=now_ns())
+    )
+    event.append(connection, "collector_stopped", name, actor=actor, cause=cause)
+    return True
+
+
+def _same(a: Collector, b: Collector) -> bool:
+    return (a.protocol, a.url, a.rest_url, a.instruments, a.wanted) == (
+        b.protocol,
+        b.url,
+        b.rest_url,
+        b.instruments,
+        b.wanted,
+    )
+
+
+def _collector(row: Any) -> Collector:
+    return Collector(**{**row, "instruments": tuple(row["instruments"])})

@@ -1,0 +1,100 @@
+"""The gap ledger: every known hole, once, by the position of the record that opened it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy.dialects.sqlite import insert
+
+from tidemill.metadata.table import gaps
+
+STATES = ("open", "filled", "unfillable")
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A hole. Times in ns UTC; `instrument` None is the whole venue; `missing` -1 is unknown.
+
+    `state` tells of the missing data, not of the stream: a hole that ended stays `open` until it is
+    filled from the venue's history or known to be unfillable.
+    """
+
+    venue: str
+    instrument: str | None
+    channel: str
+    cause: str
+    epoch: int
+    sequence: int
+    opened_at: int
+    ended_at: int | None
+    ts_event_open: int
+    ts_event_end: int | None
+    missing: int
+    state: str
+    id: int = 0
+
+
+def merge(connection: Connection, found: Iterable[Gap]) -> int:
+    """Adds what is new and closes what has ended since; returns how many rows changed."""
+    before = _changes(connection)
+    for gap in found:
+        row = {**asdict(gap), "instrument": gap.instrument or ""}
+        del row["id"]
+        statement = insert(gaps).values(row)
+        new = statement.excluded
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["venue", "epoch", "sequence", "instrument", "channel"],
+                set_={key: new[key] for key in ("ended_at", "ts_event_end", "missing", "state")},
+                where=or_(
+                    gaps.c.ended_at.is_distinct_from(new.ended_at),
+                    gaps.c.missing != new.missing,
+                    gaps.c.state != new.state,
+                ),
+            )
+        )
+    return _changes(connection) - before
+
+
+def page(
+    connection: Connection,
+    *,
+    limit: int,
+    venue: str | None = None,
+    instrument: str | None = None,
+    state: str | None = None,
+    before: tuple[int, int] | None = None,
+) -> list[Gap]:
+    """Newest first; `before` is the (opened_at, id) of the last row of the page before. With `instrument`
+    also those of its whole venue: name that too."""
+    query = select(gaps).order_by(gaps.c.opened_at.desc(), gaps.c.id.desc()).limit(limit)
+    if venue is not None:
+        query = query.where(gaps.c.venue == venue)
+    if instrument is not None:
+        query = query.where(gaps.c.instrument.in_((instrument, "")))
+    if state is not None:
+        query = query.where(gaps.c.state == state)
+    if before is not None:
+        opened_at, row_id = before
+        query = query.where(
+            or_(gaps.c.opened_at < opened_at, and_(gaps.c.opened_at == opened_at, gaps.c.id < row_id))
+        )
+    rows = []
+    for row in connection.execute(query):
+        values = dict(row._mapping)
+        rows.append(Gap(**{**values, "instrument": values["instrument"] or None}))
+    return rows
+
+
+def count_since(connection: Connection, since: int) -> dict[str, int]:
+    """Gaps per venue that opened at or after `since` (ns UTC)."""
+    rows = connection.execute(
+        select(gaps.c.venue, func.count()).where(gaps.c.opened_at >= since).group_by(gaps.c.venue)
+    )
+    return {str(venue): int(count) for venue, count in rows}
+
+
+def _changes(connection: Connection) -> int:
+    return int(connection.exec_driver_sql("SELECT total_changes()").scalar() or 0)

@@ -1,0 +1,125 @@
+"""The tables. Times are int64 nanoseconds UTC; JSON columns hold objects or lists, never text."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+tables = MetaData(
+    naming_convention={
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# What happened, in order. Ids only grow and are never used again: a client that has seen 7 asks for 8.
+events = Table(
+    "events",
+    tables,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("ts", BigInteger, nullable=False),
+    Column("actor", String, nullable=False),  # who: "owner", "cli", "service"
+    Column("kind", String, nullable=False),  # what: "collector_started", "session_opened", …
+    Column("subject", String, nullable=False),  # to what: a venue, a job, a setting
+    Column("cause", String),  # why: the request's id, or the fault
+    Column("data", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# The wanted state of every collector ever asked for. The supervisor makes the processes follow it.
+collectors = Table(
+    "collectors",
+    tables,
+    Column("name", String, primary_key=True),  # the venue's name here: "kraken", "sim-kraken"
+    Column("protocol", String, nullable=False),
+    Column("url", String),
+    Column("rest_url", String),
+    Column("instruments", JSON, nullable=False),  # names without the venue; empty = the venue's default
+    Column("wanted", Boolean, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+)
+
+# One-use keys of `tidemill up` and `tidemill open`: only their SHA-256 is kept.
+keys = Table(
+    "keys",
+    tables,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("hash", String, nullable=False, unique=True),
+    Column("purpose", String, nullable=False),  # what it is exchanged for: "session"
+    Column("subject", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("used", BigInteger),
+)
+
+# Browser sessions; the cookie is signed, this table is what a logout changes.
+sessions = Table(
+    "sessions",
+    tables,
+    Column("id", String, primary_key=True),
+    Column("subject", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("revoked", BigInteger),
+)
+
+# The gap ledger: every known hole in what a venue sent or a journal kept.
+gaps = Table(
+    "gaps",
+    tables,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("venue", String, nullable=False),
+    Column("instrument", String, nullable=False),  # "" = the whole venue (NULLs would not be unique)
+    Column("channel", String, nullable=False),  # all, trades, quotes, book
+    Column("cause", String, nullable=False),
+    Column("epoch", BigInteger, nullable=False),  # position of the opening record
+    Column("sequence", BigInteger, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),  # ts_recv of the opening and of the end
+    Column("ended_at", BigInteger),
+    Column("ts_event_open", BigInteger, nullable=False),  # the venue's time of the last good record …
+    Column("ts_event_end", BigInteger),  # … and of the first good one after
+    Column("missing", BigInteger, nullable=False),  # records, -1 unknown
+    Column("state", String, nullable=False),  # of the missing data: open, filled, unfillable
+    UniqueConstraint("venue", "epoch", "sequence", "instrument", "channel"),
+    Index("ix_gaps_venue_opened", "venue", "opened_at"),
+    Index("ix_gaps_opened", "opened_at", "id"),
+    sqlite_autoincrement=True,
+)
+
+# Work longer than a request.
+jobs = Table(
+    "jobs",
+    tables,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),  # queued, running, done, failed, cancelled
+    Column("progress", Float, nullable=False),  # 0 to 1
+    Column("owner", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("started", BigInteger),
+    Column("ended", BigInteger),
+    Column("detail", JSON, nullable=False),  # what was asked
+    Column("error", JSON),  # the one error shape
+    Index("ix_jobs_created", "created", "id"),
+)
+
+settings = Table(
+    "settings",
+    tables,
+    Column("key", String, primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("actor", String, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""The nouns: instrument, interval, bar, time. Imports nothing of ours but errors."""

@@ -1,0 +1,83 @@
+"""Instruments: `BASE-QUOTE.venue`, such as `BTC-USD.kraken`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tidemill.errors import ConflictError, UsageError, unknown
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One line of a home's registry: the newest version of an instrument."""
+
+    number: int
+    """venue << 20 | n; belongs to one home and never leaves it."""
+    name: str
+    """`BTC-USD.kraken`."""
+    symbol: str
+    """The venue's own spelling."""
+    base: str
+    quote: str
+    tick: str
+    """Smallest price step, decimal text."""
+    lot: str
+    """Smallest size step, decimal text."""
+    price_scale: int
+    size_scale: int
+    status: str
+    """The venue's word, such as "online"."""
+
+    @property
+    def venue(self) -> str:
+        return venue_of(self.name)
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> Instrument:
+        """From a line of the registry; fields that it lacks read as empty."""
+        return cls(
+            number=int(line["number"]),
+            name=str(line["name"]),
+            symbol=str(line.get("symbol", "")),
+            base=str(line.get("base", "")),
+            quote=str(line.get("quote", "")),
+            tick=str(line.get("tick", "")),
+            lot=str(line.get("lot", "")),
+            price_scale=int(line.get("price_scale", 0)),
+            size_scale=int(line.get("size_scale", 0)),
+            status=str(line.get("status", "")),
+        )
+
+
+def venue_of(name: str) -> str:
+    """The venue in an instrument's name: what follows the last dot. Raises `UsageError` without one."""
+    symbol, dot, venue = name.rpartition(".")
+    if not dot or not symbol or not venue:
+        raise UsageError(
+            "instrument_invalid",
+            f"{name[:80]!r} names no venue",
+            hint="write BASE-QUOTE.venue, such as BTC-USD.kraken",
+        )
+    return venue
+
+
+def resolve(asked: str, known: Iterable[str]) -> str:
+    """The instrument that `asked` means: its full name, or a bare `BTC-USD` or `BTC/USD` that exactly one
+    venue has. Raises `ConflictError` with the choices, `NotFoundError` with the nearest names."""
+    names = set(known)
+    wanted = asked.strip().replace("/", "-")
+    if wanted in names:
+        return wanted
+    folded = wanted.casefold()
+    choices = sorted(n for n in names if folded in (n.casefold(), n.rpartition(".")[0].casefold()))
+    if len(choices) == 1:
+        return choices[0]
+    if choices:
+        raise ConflictError(
+            "instrument_ambiguous",
+            f"{asked!r} is traded at several venues",
+            hint=f"name one of: {', '.join(choices)}",
+        )
+    raise unknown("instrument", asked, names)

@@ -1,0 +1,402 @@
+"""The recorder's heart: batches in, commits out. No threads, no clock, no sockets.
+
+A flush takes what has come since the last one and commits it table by table, in the order of
+`table.COMMITTED`. The bars table comes last and is committed every time: its offset says that every
+record up to there is in every table. After a crash reading begins behind that offset, and each table
+skips what its own offset covers already.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tidemill import wire
+from tidemill.model.bar import Bars
+from tidemill.model.instrument import Instrument
+from tidemill.model.interval import DAY
+from tidemill.stores import delta, join, restore
+from tidemill.stores.api import Position, Query, journal_application
+from tidemill.stores.lake import Lake
+from tidemill.stores.source import Batch, Hole, Names
+from tidemill.stores.table import (
+    BARS,
+    COMMITTED,
+    GAPS,
+    INSTRUMENTS,
+    LIVE,
+    Table,
+    bar_rows,
+    rows_of,
+)
+
+
+@dataclass
+class Venue:
+    """What the recorder knows of one venue."""
+
+    name: str
+    names: Names
+    stored: dict[str, Position | None]
+    """Per table: the last position in it."""
+    builder: restore.Builder
+    newest_epoch: int
+    """Of its journal."""
+    pending: list[Batch] = field(default_factory=list)
+    holes: list[Hole] = field(default_factory=list)
+    built: Position = (0, 0)
+    """Last position that the builder has taken in."""
+    unsaved: list[tuple[int, Bars]] = field(default_factory=list)
+    """Bars that are not committed yet, with the epoch that closed them."""
+    instruments: dict[str, Instrument] = field(default_factory=dict)
+    """What the instruments table holds of this venue."""
+    position: Position | None = None
+    """Last position that every table covers."""
+    taken: Position | None = None
+    """Last position that was handed over: stored, or pending."""
+    newest_recv: int = 0
+    """`ts_recv` of the last record taken in, ns."""
+    newest_event: int = 0
+    records: int = 0
+    """Records stored since this process began."""
+    refused: int = 0
+    """Trades that no bar could count (a price that does not fit), since this process began."""
+    lost: int = 0
+    """Records that the journal itself lost, since this process began."""
+
+    @property
+    def pending_records(self) -> int:
+        return sum(len(batch.records) for batch in self.pending)
+
+
+class Recorder:
+    """Keeps the records of any number of venues in one store."""
+
+    def __init__(self, home: Path, store: Lake, warn: Callable[..., None] = lambda *_, **__: None) -> None:
+        self._home = home
+        self._store = store
+        self._warn = warn
+        self.venues: dict[str, Venue] = {}
+
+    # ── start ─────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, name: str, newest_epoch: int, names: Names | None = None) -> Venue:
+        """Takes on a venue, in the state that its offsets name. Its source is to begin behind
+        `venue.position`. Without `names` the home's own registry says what its instruments are called."""
+        names = names or Names(self._home, name)
+        stored = {
+            table.name: join.table_position(self._store, table, name, newest_epoch) for table in COMMITTED
+        }
+        position = stored[BARS.name]
+        builder = restore.restore(self._store, name, position, names.number)
+        venue = Venue(
+            name,
+            names,
+            stored,
+            builder,
+            newest_epoch,
+            position=position,
+            taken=position,
+            built=position or (0, 0),
+        )
+        self.venues[name] = venue
+        self._instruments(venue)
+        return venue
+
+    def _positions(self, venue: str, newest_epoch: int) -> dict[str, Position | None]:
+        return {
+            table.name: join.table_position(self._store, table, venue, newest_epoch) for table in COMMITTED
+        }
+
+    # ── intake ────────────────────────────────────────────────────────────────────────────────────
+
+    def take(self, venue: Venue, batch: Batch) -> None:
+        """Adds a batch to what the next flush commits."""
+        venue.pending.append(batch)
+        venue.taken = (batch.epoch, batch.last)
+        venue.newest_epoch = max(venue.newest_epoch, batch.epoch)
+        timed = batch.records["kind"] != wire.KIND_DETAIL
+        if timed.any():
+            venue.newest_recv = max(venue.newest_recv, int(batch.records["ts_recv"][timed][-1]))
+
+    def lose(self, venue: Venue, hole: Hole) -> None:
+        """Notes records that the journal lost: they become a row of the gaps table."""
+        venue.holes.append(hole)
+        venue.lost += hole.end - hole.first
+        self._warn(
+            "the journal lost records",
+            venue=venue.name, epoch=hole.epoch, first=hole.first, end=hole.end, cause=hole.cause,
+        )  # fmt: skip
+
+    @property
+    def pending_records(self) -> int:
+        return sum(venue.pending_records for venue in self.venues.values())
+
+    # ── flush ─────────────────────────────────────────────────────────────────────────────────────
+
+    def flush(self) -> int:
+        """Commits everything taken in; returns how many records that was.
+
+        After an error nothing is forgotten: the next flush commits the same again, and tables that had
+        got it skip it.
+        """
+        work = [_Work(venue) for venue in self.venues.values() if venue.pending or venue.holes]
+        if not work:
+            return 0
+        try:
+            for table in COMMITTED[:-1]:
+                self._commit(table, work)
+            self._commit_bars(work)
+        except BaseException:
+            self._look_again(work)
+            raise
+        for item in work:
+            item.done()
+            self._write_offset(item.venue)
+            item.venue.builder.forget()
+            self._instruments(item.venue)
+        return sum(item.records for item in work)
+
+    def _look_again(self, work: Sequence[_Work]) -> None:
+        """After an error only the tables themselves know what they hold."""
+        for item in work:
+            venue = item.venue
+            for table in COMMITTED:
+                venue.stored[table.name] = join.table_position(
+                    self._store, table, venue.name, venue.newest_epoch
+                )
+            if (venue.stored[BARS.name] or (0, 0)) >= venue.built:
+                venue.unsaved.clear()
+
+    def _commit(self, table: Table, work: Sequence[_Work]) -> None:
+        parts: list[pa.Table] = []
+        offsets: dict[str, int] = {}
+        for item in work:
+            venue = item.venue
+            stored = venue.stored[table.name]
+            found = [
+                rows
+                for run in item.beyond(stored)
+                if len(
+                    rows := rows_of(
+                        table, run.records, run.sequences, run.epoch, venue.name, venue.names.name
+                    )
+                )
+            ]
+            if table is GAPS:
+                found += [
+                    _hole_row(venue, hole)
+                    for hole in venue.holes
+                    if (hole.epoch, hole.end - 1) > (stored or (0, 0))
+                ]
+            if found:
+                parts += found
+                offsets |= item.offsets(stored)
+        if not offsets:
+            return
+        self._store.append(table, pa.concat_tables(parts, promote_options="permissive"), offsets)
+        for item in work:
+            if any(name in offsets for name in item.applications):
+                item.venue.stored[table.name] = item.last
+
+    def _commit_bars(self, work: Sequence[_Work]) -> None:
+        parts: list[pa.Table] = []
+        offsets: dict[str, int] = {}
+        for item in work:
+            venue = item.venue
+            self._build(item)
+            for epoch, bars in venue.unsaved:
+                parts.append(bar_rows(bars, venue.name, epoch, venue.names.name))
+            offsets |= item.offsets(venue.stored[BARS.name])
+        rows = pa.concat_tables(parts, promote_options="permissive") if parts else BARS.empty()
+        if offsets:
+            self._store.append(BARS, rows, offsets)
+        for item in work:
+            item.venue.stored[BARS.name] = item.last
+            item.venue.unsaved.clear()
+
+    def _build(self, item: _Work) -> None:
+        """Pushes what the builder has not seen yet, and adds the bars that it closes to `unsaved`."""
+        venue = item.venue
+        late: dict[tuple[int, int, int, int], None] = {}
+        for run in item.beyond(venue.built):
+            closed = venue.builder.push(run.records, int(run.sequences[0]))
+            venue.built = (run.epoch, int(run.sequences[-1]))
+            if len(closed):
+                venue.unsaved.append((run.epoch, closed))
+            for sequence, why in venue.builder.native.take_refused():
+                venue.refused += 1
+                self._warn("a trade fits no bar", venue=venue.name, sequence=sequence, why=why)
+            for sequence in venue.builder.native.take_forgotten():
+                record = run.records[sequence - int(run.sequences[0])]
+                for index, start, end in venue.builder.missed(int(record["ts_event"])):
+                    late[int(record["instrument"]), index, start, end] = None
+        epoch, sequence = item.last
+        for number, index, start, end in late:
+            bars = restore.rebuilt(self._store, venue.names.name(number), index, start, end, item.last)
+            if len(bars):
+                bars["instrument"], bars["sequence"] = number, sequence
+                bars["ts_recv"] = venue.newest_recv
+                venue.unsaved.append((epoch, bars))
+
+    def _write_offset(self, venue: Venue) -> None:
+        if venue.position is None:
+            return
+        epoch, sequence = venue.position
+        folder = self._home / "run" / "offsets"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{venue.name}.json"
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("w") as file:
+            json.dump({"epoch": epoch, "sequence": sequence}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        delta.sync(folder)
+
+    # ── instruments ───────────────────────────────────────────────────────────────────────────────
+
+    def _instruments(self, venue: Venue) -> None:
+        """Keeps the registry's instruments, a new revision for each that has changed."""
+        wanted = {instrument.name: instrument for instrument in venue.names.refresh()}
+        if wanted == venue.instruments:
+            return
+        rows = self._store.read(INSTRUMENTS, Query(venues=(venue.name,)))
+        newest = {line["instrument"]: line for line in rows.to_pylist()}
+        fields = ("symbol", "base", "quote", "tick", "lot", "price_scale", "size_scale", "status")
+        changed: list[dict[str, Any]] = []
+        now = time.time_ns()
+        for name, instrument in wanted.items():
+            before = newest.get(name)
+            if before and all(before[field] == getattr(instrument, field) for field in fields):
+                continue
+            changed.append(
+                {
+                    "venue": venue.name,
+                    "instrument": name,
+                    "source": LIVE,
+                    "epoch": 0,
+                    "sequence": len(rows) + len(changed) + 1,
+                    "ts_event": now,
+                    "ts_recv": now,
+                    "ts_known": now,
+                    "revision": before["revision"] + 1 if before else 0,
+                    **{field: getattr(instrument, field) for field in fields},
+                }
+            )
+        if changed:
+            kept = pa.Table.from_pylist(changed, INSTRUMENTS.schema)
+            self._store.append(INSTRUMENTS, kept, {f"registry/{venue.name}": len(rows) + len(changed)})
+        venue.instruments = wanted
+
+
+@dataclass
+class _Run:
+    """Records of one epoch, sequences ascending and nearly always dense."""
+
+    epoch: int
+    records: wire.Records
+    sequences: np.ndarray
+
+
+class _Work:
+    """What one venue brings to a flush. It holds still while more comes in."""
+
+    def __init__(self, venue: Venue) -> None:
+        self.venue = venue
+        self._batches = list(venue.pending)
+        self._holes = list(venue.holes)
+        self.records = sum(len(batch.records) for batch in self._batches)
+        self.runs = list(_joined(self._batches))
+        ends = [(run.epoch, int(run.sequences[-1])) for run in self.runs]
+        ends += [(hole.epoch, hole.end - 1) for hole in self._holes]
+        self.last: Position = max(ends)
+        self._epochs: dict[int, int] = {}
+        for epoch, sequence in sorted(ends):
+            self._epochs[epoch] = sequence
+
+    @property
+    def applications(self) -> list[str]:
+        return [journal_application(self.venue.name, epoch) for epoch in self._epochs]
+
+    def offsets(self, stored: Position | None) -> dict[str, int]:
+        """What a table that has come to `stored` will have come to, by application id."""
+        return {
+            journal_application(self.venue.name, epoch): sequence
+            for epoch, sequence in self._epochs.items()
+            if stored is None or (epoch, sequence) > stored
+        }
+
+    def beyond(self, position: Position | None) -> Iterable[_Run]:
+        """Runs without what lies at or before `position`."""
+        for run in self.runs:
+            if position is None or run.epoch > position[0]:
+                yield run
+            elif run.epoch == position[0] and run.sequences[-1] > position[1]:
+                first = int(np.searchsorted(run.sequences, position[1], side="right"))
+                yield _Run(run.epoch, run.records[first:], run.sequences[first:])
+
+    def done(self) -> None:
+        venue = self.venue
+        del venue.pending[: len(self._batches)]
+        del venue.holes[: len(self._holes)]
+        venue.position = self.last
+        venue.records += self.records
+
+
+def _joined(batches: Sequence[Batch]) -> Iterable[_Run]:
+    """Batches that follow each other in one epoch without a hole, as one run each."""
+    at = 0
+    while at < len(batches):
+        to = at + 1
+        while (
+            to < len(batches)
+            and batches[to].epoch == batches[at].epoch
+            and batches[to].sequence == batches[to - 1].last + 1
+        ):
+            to += 1
+        group = batches[at:to]
+        records = group[0].records if len(group) == 1 else np.concatenate([b.records for b in group])
+        first = group[0].sequence
+        yield _Run(group[0].epoch, records, np.arange(first, first + len(records), dtype=np.int64))
+        at = to
+
+
+def _hole_row(venue: Venue, hole: Hole) -> pa.Table:
+    """A hole of the journal as a row of the gaps table; times are those of the newest record before it."""
+    ts = venue.newest_recv or time.time_ns()
+    line = {
+        "venue": venue.name,
+        "date": ts // DAY,
+        "instrument": "",
+        "source": LIVE,
+        "epoch": hole.epoch,
+        "sequence": hole.first,
+        "ts_event": ts,
+        "ts_recv": ts,
+        "ts_known": ts,
+        "channel": "all",
+        "cause": hole.cause,
+        "edge": "journal",
+        "opened": hole.first,
+        "venue_sequence": -1,
+        "missing": hole.end - hole.first,
+        "flags": 0,
+    }
+    columns: dict[str, pa.Array] = {}
+    for column in GAPS.schema:
+        if pa.types.is_date(column.type):
+            columns[column.name] = pa.array([line[column.name]], pa.int32()).cast(column.type)
+        else:
+            made = pa.array([line[column.name]], column.type)
+            # Names are dictionaries in rows made from records, and must be here to go with them.
+            columns[column.name] = made.dictionary_encode() if pa.types.is_string(column.type) else made
+    return pa.table(columns)

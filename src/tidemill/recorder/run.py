@@ -1,0 +1,482 @@
+"""The recorder as a process: threads that tail, one thread that commits, a control socket, signals.
+
+Each venue has a thread that sleeps in its journal. Nothing is queued without a bound: when
+`PENDING_MAX` records wait for a commit the tails stop reading, and the journal is the queue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from tidemill import __version__
+from tidemill.errors import InternalError, TidemillError, UsageError
+from tidemill.home import Home, Lock
+from tidemill.recorder.log import Log
+
+if TYPE_CHECKING:
+    from tidemill.recorder.housekeeping import Housekeeping
+    from tidemill.recorder.recorder import Recorder, Venue
+    from tidemill.stores.source import Batch, Hole, Origin, Source
+
+PART = "recorder"
+PENDING_MAX = 1_000_000
+"""Records that may wait for a commit, all venues together (48 MB)."""
+COMMIT_RECORDS = 500_000
+"""A commit comes early when this many records wait."""
+READ_RECORDS = 1 << 17
+TAIL_PAUSE_S = 0.2
+"""Between two reads of a quiet tail: the lake needs no milliseconds, and few wake-ups cost little."""
+LOOK_FOR_VENUES_S = 2.0
+DRAIN_S = 1.0
+"""How long reading may go on after the order to end."""
+RETRY_S = 5.0
+"""After a commit that failed for a reason that may pass, such as a full disk."""
+
+
+def main(argv: list[str]) -> int:
+    """Runs until SIGTERM or SIGINT, or end-of-file on stdin with --supervised; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    log = Log(PART)
+    try:
+        home = Home.at(arguments.home)
+        home.create()
+        lock = Lock(home.run / "recorder.lock", f"the recorder of {home.path}")
+    except TidemillError as error:
+        log.error(error.message, error=error.as_dict())
+        return error.exit_code
+    try:
+        return Process(home, arguments, log).run()
+    except TidemillError as error:
+        log.error(error.message, error=error.as_dict())
+        return error.exit_code
+    except OSError as error:
+        # An fsync that failed is never tried again: what the disk holds now is unknown, a restart reads it.
+        log.error("the disk failed; the recorder ends and recovers at its next start", cause=str(error))
+        return 1
+    except Exception as error:
+        cause = "".join(traceback.format_exception(error))
+        log.error("the recorder failed; it recovers at its next start", cause=cause)
+        return 1
+    finally:
+        lock.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tidemill recorder", description="Journals into the lake.")
+    parser.add_argument("--home", help="the platform's folder")
+    parser.add_argument(
+        "--source",
+        default="journal",
+        help="journal (in place, default) or relay:ADDRESS (socket or host:port)",
+    )
+    parser.add_argument("--commit-s", type=float, default=10.0, help="seconds between commits (default 10)")
+    parser.add_argument(
+        "--levels-hours", type=float, default=48.0, help="hours of book levels kept (default 48; 0 keeps all)"
+    )
+    parser.add_argument(
+        "--sim-hours",
+        type=float,
+        default=48.0,
+        help="hours of simulated venues kept (default 48; 0 keeps all)",
+    )
+    parser.add_argument("--supervised", action="store_true", help="end at end-of-file on stdin")
+    return parser
+
+
+class Tail(threading.Thread):
+    """Reads one venue's source and hands batches over."""
+
+    def __init__(self, process: Process, venue: Venue, source: Source) -> None:
+        super().__init__(name=f"tail-{venue.name}", daemon=True)
+        self._process = process
+        self.venue = venue
+        self._source = source
+        self.failed: str | None = None
+
+    def run(self) -> None:
+        process = self._process
+        try:
+            gone = self._source.seek(self.venue.taken)
+            if gone:
+                process.hand_over(self.venue, None, [gone])
+            while not process.stopping.is_set():
+                batch = self._source.read(READ_RECORDS, 500)
+                process.hand_over(self.venue, batch, list(self._source.holes()))
+                if batch is None or len(batch.records) < READ_RECORDS // 2:
+                    process.stopping.wait(TAIL_PAUSE_S)
+        except (RuntimeError, OSError) as error:
+            self.failed = str(error)
+            process.log.error("a tail ended; it is started again", venue=self.venue.name, cause=str(error))
+            process.wake()
+
+    def newest(self) -> tuple[int, int]:
+        """The next position to be written, as far as the source knows."""
+        return self._source.newest()
+
+    def drain(self) -> None:
+        """What is in the source right now, read by the caller once the thread has ended. The rest of a
+        long backlog stays in the journal for the next start."""
+        until = time.monotonic() + DRAIN_S
+        while time.monotonic() < until and (batch := self._source.read(READ_RECORDS, 0)) is not None:
+            self._process.hand_over(self.venue, batch, list(self._source.holes()), wait=False)
+
+
+class Process:
+    """One recorder process."""
+
+    def __init__(self, home: Home, arguments: argparse.Namespace, log: Log) -> None:
+        self.home = home
+        self.log = log
+        self.stopping = threading.Event()
+        self._arguments = arguments
+        self._wanted = threading.Condition()
+        self._pending = 0
+        self._inbox: list[tuple[Venue, Batch | None, list[Hole]]] = []
+        self._tails: dict[str, Tail] = {}
+        self._recorder: Recorder | None = None
+        self._housekeeping: Housekeeping | None = None
+        self._state = "starting"
+        self._since_ns = time.time_ns()
+        self._started = time.monotonic()
+        self._commits = 0
+        self._commit_ms = 0.0
+        self._commit_ns = 0
+        self._rates: dict[str, float] = {}
+        self._counted: dict[str, int] = {}
+        self._counted_at = time.monotonic()
+        self._error: dict[str, Any] | None = None
+        self._origin: Origin
+        self._unreachable = False
+        self._refused: set[str] = set()
+        self._readers: dict[str, Any] = {}
+        self._control: threading.Thread | None = None
+
+    # ── life ──────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop("signal"))
+        if self._arguments.supervised:
+            threading.Thread(target=self._watch_stdin, daemon=True).start()
+        self._control = control = threading.Thread(target=self._serve_control, daemon=True)
+        control.start()
+        self.log.info("recorder starts", home=str(self.home.path), pid=os.getpid())
+        self._begin()
+        self._enter("idle")
+        next_commit = time.monotonic() + self._arguments.commit_s
+        next_look = 0.0
+        while not self.stopping.is_set():
+            now = time.monotonic()
+            if now >= next_look:
+                self._look_for_venues()
+                next_look = now + LOOK_FOR_VENUES_S
+            self._take_inbox()
+            if now >= next_commit or self._pending >= COMMIT_RECORDS:
+                ok = self._commit()
+                next_commit = time.monotonic() + (self._arguments.commit_s if ok else RETRY_S)
+                if ok and self._housekeeping:
+                    self._housekeeping.step()
+            with self._wanted:
+                if not self._inbox and not self.stopping.is_set():
+                    self._wanted.wait(min(max(next_commit - time.monotonic(), 0.05), LOOK_FOR_VENUES_S))
+        return self._end()
+
+    def _begin(self) -> None:
+        # Heavy imports come after the control socket answers; the journal keeps what arrives meanwhile.
+        from tidemill.recorder.housekeeping import Housekeeping
+        from tidemill.recorder.recorder import Recorder
+        from tidemill.stores.lake import Lake
+        from tidemill.stores.source import Origin
+        from tidemill.stores.table import TABLES
+
+        self._origin = Origin(self.home.path, *self._relay())
+        lake = Lake(self.home.lake)
+        for line in lake.mend(list(TABLES.values())):
+            self.log.warn("a torn log was mended", what=line)
+        self._recorder = Recorder(self.home.path, lake, self.log.warn)
+        self._housekeeping = Housekeeping(
+            lake, self.log, levels_hours=self._arguments.levels_hours, sim_hours=self._arguments.sim_hours
+        )
+
+    def _relay(self) -> tuple[str | None, str | None]:
+        """Address and token of the relay to read from; None for the journals of this home."""
+        scheme, _, address = self._arguments.source.partition(":")
+        if self._arguments.source == "journal":
+            return None, None
+        if scheme != "relay" or not address:
+            raise UsageError(
+                "source_invalid",
+                f"--source {self._arguments.source!r} is neither journal nor relay:ADDRESS",
+                hint="write relay:/path/to/relay.sock or relay:host:port",
+            )
+        # On another machine the token is that of the relay's home; here it is this home's own.
+        token = os.environ.get("TIDEMILL_RELAY_TOKEN") or self.home.read_token()
+        return address, token
+
+    def _end(self) -> int:
+        self._enter("draining")
+        for tail in self._tails.values():
+            tail.join(2.0)
+            if not tail.is_alive() and tail.failed is None:
+                tail.drain()
+        self._take_inbox()
+        stored = self._commit()
+        if self._control:
+            self._control.join(1.0)
+        self.log.info("recorder ends", stored=stored, records=self._records)
+        return 0 if stored else 1
+
+    def _stop(self, why: str) -> None:
+        self.stopping.set()
+        self.log.info("asked to end", by=why)
+        self.wake()
+
+    def wake(self) -> None:
+        """Wakes the committing thread. Safe in a signal handler: it never waits for the lock."""
+        if self._wanted.acquire(blocking=False):
+            try:
+                self._wanted.notify_all()
+            finally:
+                self._wanted.release()
+
+    def _watch_stdin(self) -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        self._stop("supervisor")
+
+    @property
+    def _keeper(self) -> Recorder:
+        if self._recorder is None:
+            raise InternalError("recorder_not_begun", "the recorder was used before its lake was open")
+        return self._recorder
+
+    def _enter(self, state: str) -> None:
+        if state != self._state:
+            self._state, self._since_ns = state, time.time_ns()
+
+    # ── venues and batches ────────────────────────────────────────────────────────────────────────
+
+    def _look_for_venues(self) -> None:
+        try:
+            names = self._origin.venues()
+        except (RuntimeError, OSError) as error:
+            if not self._unreachable:
+                self.log.warn("the source cannot be reached; it is tried again", cause=str(error))
+            self._unreachable = True
+            return
+        self._unreachable = False
+        for name in names:
+            tail = self._tails.get(name)
+            if tail and tail.failed is None:
+                continue
+            try:
+                newest_epoch = self._origin.newest(name)[0]
+                source = self._origin.open(name)
+                called = self._origin.names(name)
+            except (RuntimeError, OSError) as error:
+                if tail is None and name not in self._refused:
+                    self._refused.add(name)
+                    self.log.warn("a venue cannot be read yet", venue=name, cause=str(error))
+                continue
+            if tail:
+                # Its thread has ended; what it handed over is pending, so reading goes on behind that.
+                self._take_inbox()
+                venue = tail.venue
+            else:
+                venue = self._keeper.add(name, newest_epoch, called)
+                self.log.info("records a venue", venue=name, after=venue.position)
+            self._tails[name] = Tail(self, venue, source)
+            self._tails[name].start()
+
+    def _newest(self, name: str) -> tuple[int, int]:
+        """The next position of a venue's journal, for the status."""
+        if self._origin.address is not None:
+            tail = self._tails.get(name)
+            return tail.newest() if tail else (0, 0)
+        from tidemill import _native
+
+        reader = self._readers.get(name)
+        if reader is None:
+            reader = self._readers[name] = _native.JournalReader(str(self.home.path), name)
+        newest: tuple[int, int] = reader.newest()
+        return newest
+
+    def hand_over(self, venue: Venue, batch: Batch | None, holes: list[Hole], *, wait: bool = True) -> None:
+        """Called by tails; waits while too much is pending."""
+        if batch is None and not holes:
+            return
+        with self._wanted:
+            while wait and self._pending >= PENDING_MAX and not self.stopping.is_set():
+                self._wanted.wait(0.5)
+            self._inbox.append((venue, batch, holes))
+            self._pending += len(batch.records) if batch else 0
+            if self._pending >= COMMIT_RECORDS:
+                self._wanted.notify_all()
+
+    def _take_inbox(self) -> None:
+        with self._wanted:
+            taken, self._inbox = self._inbox, []
+        for venue, batch, holes in taken:
+            for hole in holes:
+                self._keeper.lose(venue, hole)
+            if batch is not None:
+                self._keeper.take(venue, batch)
+
+    # ── commits ───────────────────────────────────────────────────────────────────────────────────
+
+    def _commit(self) -> bool:
+        from tidemill.stores.delta import SyncError
+
+        began = time.monotonic()
+        try:
+            records = self._keeper.flush()
+        except SyncError:
+            raise
+        except Exception as error:
+            self._error = {
+                "code": "commit_failed",
+                "category": "resource",
+                "message": f"a commit to {self.home.lake} failed: {error}",
+                "hint": "free disk space or mend the folder's rights; the recorder tries again by itself",
+                "retryable": True,
+            }
+            self._enter("stale")
+            self.log.error("a commit failed; it is tried again", cause=f"{type(error).__name__}: {error}")
+            return False
+        self._error = None
+        if records:
+            self._commits += 1
+            self._commit_ms = (time.monotonic() - began) * 1_000
+            self._commit_ns = time.time_ns()
+            with self._wanted:
+                self._pending = sum(len(b.records) for _, b, _ in self._inbox if b)
+                self._pending += self._keeper.pending_records
+                self._wanted.notify_all()
+        self._enter("live" if self._tails else "idle")
+        self._measure()
+        return True
+
+    def _measure(self) -> None:
+        now = time.monotonic()
+        elapsed = max(now - self._counted_at, 1e-3)
+        for venue in self._keeper.venues.values():
+            before = self._counted.get(venue.name, 0)
+            self._rates[venue.name] = (venue.records - before) / elapsed
+            self._counted[venue.name] = venue.records
+        self._counted_at = now
+
+    @property
+    def _records(self) -> int:
+        return sum(venue.records for venue in self._recorder.venues.values()) if self._recorder else 0
+
+    # ── control socket ────────────────────────────────────────────────────────────────────────────
+
+    def _serve_control(self) -> None:
+        from tidemill.control import Server
+
+        async def serve() -> None:
+            server = Server(
+                self.home.control(PART),
+                {"status": self._answer_status, "metrics": self._answer_metrics, "drain": self._answer_drain},
+            )
+            await server.start()
+            while not self.stopping.is_set():
+                await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # the answer to a drain is on its way
+            await server.close()
+
+        asyncio.run(serve())
+
+    async def _answer_status(self, _: dict[str, Any]) -> dict[str, Any]:
+        return self.status()
+
+    async def _answer_metrics(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"text": metrics_text(self.status())}
+
+    async def _answer_drain(self, _: dict[str, Any]) -> dict[str, Any]:
+        self._stop("drain")
+        return {"ok": True}
+
+    def status(self) -> dict[str, Any]:
+        """The answer to `status`."""
+        venues = {}
+        recorder = self._recorder
+        for venue in list(recorder.venues.values()) if recorder else []:
+            try:
+                newest = self._newest(venue.name)
+            except (RuntimeError, OSError):
+                newest = (0, 0)
+            position = venue.position
+            stored = position[1] if position else 0
+            lag_records = max(0, newest[1] - 1 - stored) if newest[1] else 0
+            venues[venue.name] = {
+                "epoch": position[0] if position else 0,
+                "sequence": stored,
+                "journal": list(newest),
+                "lag_records": lag_records,
+                "lag_ns": max(0, time.time_ns() - self._commit_ns) if lag_records and self._commit_ns else 0,
+                "rows_per_s": round(self._rates.get(venue.name, 0.0), 1),
+                "records": venue.records,
+                "refused": venue.refused,
+                "lost": venue.lost,
+            }
+        tables = self._housekeeping.sizes() if self._housekeeping else {}
+        return {
+            "part": PART,
+            "pid": os.getpid(),
+            "state": self._state,
+            "since_ns": self._since_ns,
+            "version": __version__,
+            "source": self._arguments.source,
+            "venues": venues,
+            "tables": tables,
+            "last_commit_ms": round(self._commit_ms, 3),
+            "last_commit_ns": self._commit_ns,
+            "error": self._error,
+            "metrics": {
+                "records": self._records,
+                "commits": self._commits,
+                "commit_ms": round(self._commit_ms, 3),
+                "pending": self._pending,
+                "lag_records": sum(v["lag_records"] for v in venues.values()),
+                "lost": sum(v["lost"] for v in venues.values()),
+                "refused": sum(v["refused"] for v in venues.values()),
+                "uptime_s": round(time.monotonic() - self._started, 1),
+            },
+        }
+
+
+def metrics_text(status: dict[str, Any]) -> str:
+    """The status in Prometheus' text format."""
+    lines = []
+
+    def metric(name: str, kind: str, help_: str, values: list[tuple[str, float]]) -> None:
+        lines.append(f"# HELP tidemill_recorder_{name} {help_}")
+        lines.append(f"# TYPE tidemill_recorder_{name} {kind}")
+        lines.extend(f"tidemill_recorder_{name}{labels} {value:g}" for labels, value in values)
+
+    venues = [(f'{{venue="{name}"}}', values) for name, values in status["venues"].items()]
+    tables = [(f'{{table="{name}"}}', values) for name, values in status["tables"].items()]
+    metric("up", "gauge", "1 while commits succeed.", [("", 0.0 if status["error"] else 1.0)])
+    metric("commits_total", "counter", "Commits.", [("", status["metrics"]["commits"])])
+    metric("commit_seconds", "gauge", "Duration of the last commit.", [("", status["last_commit_ms"] / 1e3)])
+    metric("pending_records", "gauge", "Records read, not committed.", [("", status["metrics"]["pending"])])
+    for name, kind, key, help_ in (
+        ("records_total", "counter", "records", "Records stored."),
+        ("lag_records", "gauge", "lag_records", "Records in the journal that are not stored."),
+        ("lost_records_total", "counter", "lost", "Records that the journal lost."),
+        ("refused_trades_total", "counter", "refused", "Trades that fit no bar."),
+        ("stored_sequence", "gauge", "sequence", "Last sequence that every table covers."),
+    ):
+        metric(name, kind, help_, [(labels, values[key]) for labels, values in venues])
+    for name, key, help_ in (("rows", "rows", "Rows."), ("bytes", "bytes", "Bytes on disk.")):
+        metric(f"table_{name}", "gauge", help_, [(labels, values[key]) for labels, values in tables])
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,28 @@
+"""REST, application events and the web app, on one port of this machine.
+
+`main` is `tidemill serve`. Imports point downward only: `cli` → `service` → `metadata`, `stores` → `model`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+# What sysexits.h calls EX_CONFIG: the start was refused, starting again will not help.
+EXIT_CONFIG = 78
+
+
+def main(argv: list[str]) -> int:
+    """Serves until SIGTERM, SIGINT or, with `--supervised`, the end of stdin. Returns the exit code."""
+    from tidemill.errors import ConfigError, TidemillError
+
+    try:
+        from tidemill.service import config
+
+        settings = config.parse(argv)
+        from tidemill.service import server
+
+        return server.serve(settings)
+    except TidemillError as error:
+        print(json.dumps({"level": "error", "part": "service", **error.as_dict()}), file=sys.stderr)
+        return EXIT_CONFIG if isinstance(error, ConfigError) else error.exit_code

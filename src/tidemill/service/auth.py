@@ -1,0 +1,178 @@
+"""Who is asking: the owner's token, a session cookie, or a stream ticket.
+
+Cookie and ticket are `v1.<expiry unix s>.<subject>.<purpose>.<mac>`, signed with `DIR/secret`; the
+bridge checks the same text with the same key. The subject of a cookie is `<name>-<session id>`, so that a
+logout can end exactly one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import stat
+import threading
+import time
+from dataclasses import dataclass
+
+from tidemill.errors import AuthError, ConfigError
+from tidemill.home import Home
+from tidemill.metadata import Metadata, access
+from tidemill.service.command import SCOPES
+
+TICKET_S = 30
+# A session that was ended elsewhere is noticed within this time.
+SESSION_CHECK_S = 2.0
+SECRET_BYTES_MIN = 32
+_SUBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Someone let in. `session` is set when a cookie proved it: then another page may be behind it."""
+
+    subject: str
+    scopes: frozenset[str]
+    session: str | None = None
+    expires: int | None = None  # ns UTC
+
+
+class Keeper:
+    """Checks credentials of one home. Thread-safe."""
+
+    def __init__(self, home: Home, metadata: Metadata, port: int) -> None:
+        """Raises `ConfigError` when token or secret can be read by others or are too short."""
+        self._metadata = metadata
+        self._token = home.read_token().encode()
+        self._secret = _secret(home)
+        self.cookie = f"tidemill_{port}"
+        self._seen: dict[str, tuple[float, access.Session | None]] = {}
+        self._lock = threading.Lock()
+
+    def bearer(self, text: str) -> Principal | None:
+        """The owner, when `text` is the token."""
+        if hmac.compare_digest(text.encode("utf-8", "replace"), self._token):
+            return Principal("owner", frozenset(SCOPES))
+        return None
+
+    def session(self, cookie: str) -> Principal | None:
+        """Who a cookie lets in; None when it is forged, too old or was ended."""
+        subject = self._verify(cookie, "session")
+        name, _, session_id = (subject or "").rpartition("-")
+        if not name:
+            return None
+        found = self._session(session_id)
+        if found is None or found.subject != name or not found.holds(time.time_ns()):
+            return None
+        return Principal(name, frozenset(SCOPES), session_id, found.expires)
+
+    def ticket(self, text: str) -> Principal | None:
+        """Who a stream ticket lets in."""
+        subject = self._verify(text, "ticket")
+        if subject is None:
+            return None
+        name, dash, session_id = subject.rpartition("-")
+        if not dash:
+            return Principal(subject, frozenset(SCOPES))
+        found = self._session(session_id)
+        if found is None or not found.holds(time.time_ns()):
+            return None
+        return Principal(name, frozenset(SCOPES), session_id, found.expires)
+
+    def holds(self, principal: Principal) -> bool:
+        """Whether someone let in earlier still is: long connections ask again."""
+        if principal.session is None:
+            return True
+        found = self._session(principal.session)
+        return found is not None and found.holds(time.time_ns())
+
+    def cookie_value(self, session: access.Session) -> str:
+        """The cookie of a session."""
+        return self._sign(session.expires // 1_000_000_000, f"{session.subject}-{session.id}", "session")
+
+    def new_ticket(self, principal: Principal) -> tuple[str, int]:
+        """A ticket for one stream connection and its expiry (unix s)."""
+        expires = int(time.time()) + TICKET_S
+        subject = f"{principal.subject}-{principal.session}" if principal.session else principal.subject
+        return self._sign(expires, subject, "ticket"), expires
+
+    def own_ticket(self) -> str:
+        """A ticket with which the service itself subscribes at the bridge."""
+        return self._sign(int(time.time()) + TICKET_S, "service", "ticket")
+
+    def sign(self, data: bytes) -> bytes:
+        """A mac for what leaves and must come back unchanged (cursors)."""
+        return hmac.digest(self._secret, b"cursor." + data, "sha256")[:12]
+
+    def forget(self, session_id: str) -> None:
+        """Makes an end of a session count at once in this process."""
+        with self._lock:
+            self._seen.pop(session_id, None)
+
+    def _session(self, session_id: str) -> access.Session | None:
+        now = time.monotonic()
+        with self._lock:
+            read, found = self._seen.get(session_id, (-SESSION_CHECK_S, None))
+        if now - read < SESSION_CHECK_S:
+            return found
+        with self._metadata.read() as connection:
+            found = access.session(connection, session_id)
+        with self._lock:
+            if len(self._seen) > 1000:
+                self._seen.clear()
+            self._seen[session_id] = (now, found)
+        return found
+
+    def _sign(self, expires: int, subject: str, purpose: str) -> str:
+        text = f"v1.{expires}.{subject}.{purpose}"
+        mac = hmac.digest(self._secret, text.encode(), hashlib.sha256)
+        return f"{text}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+    def _verify(self, text: str, purpose: str) -> str | None:
+        parts = text.split(".")
+        if len(parts) != 5 or not text.isascii() or len(text) > 512:
+            return None
+        version, expires, subject, said, _mac = parts
+        if version != "v1" or said != purpose or not expires.isdigit() or len(expires) > 12:
+            return None
+        if not _SUBJECT.fullmatch(subject):
+            return None
+        if not hmac.compare_digest(text, self._sign(int(expires), subject, purpose)):
+            return None
+        return subject if time.time() < int(expires) else None
+
+
+def refused(hint: str = "") -> AuthError:
+    """Nobody known is asking."""
+    return AuthError(
+        "not_signed_in",
+        "this needs a signed-in caller, and the request has no valid session cookie or Bearer token",
+        hint=hint
+        or "`tidemill open` prints an address that signs a browser in; programs send the text of DIR/token",
+    )
+
+
+def _secret(home: Home) -> bytes:
+    try:
+        mode = home.secret.stat().st_mode
+        key = bytes.fromhex(home.secret.read_text().strip())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            "secret_unreadable",
+            f"{home.secret} cannot be read as hexadecimal: {error}",
+            hint=f"remove {home.secret}; the next start writes a new one and signs every browser out",
+        ) from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(
+            "secret_exposed",
+            f"{home.secret} can be read by other users (mode {stat.S_IMODE(mode):o})",
+            hint=f"chmod 600 {home.secret}",
+        )
+    if len(key) < SECRET_BYTES_MIN:
+        raise ConfigError(
+            "secret_short",
+            f"{home.secret} holds {len(key)} bytes; it must hold at least {SECRET_BYTES_MIN}",
+            hint=f"remove {home.secret}; the next start writes a new one",
+        )
+    return key

@@ -1,0 +1,68 @@
+"""gzip for answers that shrink: JSON, CSV, text. What is compressed already leaves as it is."""
+
+from __future__ import annotations
+
+import zlib
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BYTES_MIN = 1024
+# Level 1: half the bytes of the best level's saving at a tenth of its time.
+LEVEL = 1
+THREAD_BYTES = 128 << 10
+_TYPES = (b"application/json", b"text/", b"application/javascript", b"image/svg+xml")
+
+
+class Compress:
+    """Wraps the router. Answers come in one piece here; one in several pieces is passed on untouched."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _accepts(scope):
+            await self._app(scope, receive, send)
+            return
+        start: Message | None = None
+
+        async def sending(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            head, start = start, None
+            if head is not None:
+                if not message.get("more_body") and _worth(head, message.get("body", b"")):
+                    body = message["body"]
+                    # zlib lets go of the interpreter: a large answer must not hold up the others.
+                    large = len(body) > THREAD_BYTES
+                    message["body"] = await anyio.to_thread.run_sync(_pack, body) if large else _pack(body)
+                    head["headers"] = [
+                        *((k, v) for k, v in head["headers"] if k.lower() != b"content-length"),
+                        (b"content-length", str(len(message["body"])).encode()),
+                        (b"content-encoding", b"gzip"),
+                        (b"vary", b"Accept-Encoding"),
+                    ]
+                await send(head)
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+def _pack(body: bytes) -> bytes:
+    packed = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
+    return packed.compress(body) + packed.flush()
+
+
+def _accepts(scope: Scope) -> bool:
+    return any(key == b"accept-encoding" and b"gzip" in value.lower() for key, value in scope["headers"])
+
+
+def _worth(head: Message, body: bytes) -> bool:
+    headers = {key.lower(): value for key, value in head["headers"]}
+    return (
+        len(body) >= BYTES_MIN
+        and b"content-encoding" not in headers
+        and headers.get(b"content-type", b"").startswith(_TYPES)
+    )

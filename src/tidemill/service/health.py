@@ -1,0 +1,119 @@
+"""What is wanted, what is ready, and which part keeps the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+from sqlalchemy import text
+
+from tidemill.metadata import collector
+from tidemill.service.part import Part
+from tidemill.service.platform import Platform
+
+# A collector without wanted instruments is idle, and work done once is done: both as they should be.
+READY = ("live", "idle", "done")
+DISK_BYTES_MIN = 256 << 20
+ALWAYS = ("recorder", "bridge")
+
+
+async def survey(service: Platform) -> list[dict[str, Any]]:
+    """State and readiness of everything that is wanted, the service itself first."""
+    own = [_own(service), await _database(service), await service.run(_disk, service)]
+    seen = await service.watch.parts()
+    try:
+        wanted = {
+            f"collector-{c.name}" for c in await service.read(lambda c: collector.every(c, wanted=True))
+        }
+    except Exception:
+        wanted = {name for name in seen if name.startswith("collector-")}
+    processes = supervised(seen)
+    names = (
+        wanted
+        | set(ALWAYS)
+        | {name for name, process in processes.items() if process.get("state") != "stopped"}
+    )
+    names -= {"service"}
+    # A collector that drains because it is no longer wanted keeps nobody waiting.
+    names -= {name for name in names if name.startswith("collector-") and name not in wanted}
+    return own + [_part(name, seen.get(name), processes.get(name)) for name in sorted(names)]
+
+
+def _part(name: str, part: Part | None, process: dict[str, Any] | None) -> dict[str, Any]:
+    said = part.said if part else None
+    detail: str | None = None
+    if said is not None:
+        state = str(said.get("state", "live"))
+        error = said.get("error")
+        if isinstance(error, dict):
+            detail = str(error.get("message", ""))
+    elif process is not None and process.get("pid") and name == "sim":
+        state = "live"
+    elif process is not None:
+        found = str(process.get("state"))
+        state = {"running": "starting"}.get(found, found if found in ("draining", "done") else "failed")
+        if state != "done":
+            detail = f"its process is {found}; last exit {process.get('last_exit')}"
+    else:
+        state, detail = "stopped", (part.why if part else "") or "it is wanted and does not run"
+    ready = state in READY
+    since = said.get("since_ns") if said else None
+    pid = part.pid if part and said else (process or {}).get("pid")
+    if not ready and not detail:
+        detail = f"it is {state}"
+    return _row(name, state, ready, pid, detail or None, since)
+
+
+def supervised(seen: dict[str, Part]) -> dict[str, dict[str, Any]]:
+    """What the supervisor says of its processes, by part; empty where none runs."""
+    supervisor = seen.get("supervisor")
+    rows = (supervisor.said or {}).get("parts", []) if supervisor else []
+    return {str(row["part"]): row for row in rows if isinstance(row, dict) and "part" in row}
+
+
+def _own(service: Platform) -> dict[str, Any]:
+    draining = service.draining.is_set()
+    return _row(
+        "service",
+        "draining" if draining else "live",
+        not draining,
+        os.getpid(),
+        "it takes no new work and leaves" if draining else None,
+        service.started,
+    )
+
+
+async def _database(service: Platform) -> dict[str, Any]:
+    try:
+        await service.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
+    except Exception as error:
+        return _row(
+            "database", "failed", False, None, f"the metadata database cannot be read: {error}"[:300], None
+        )
+    return _row("database", "live", True, None, None, service.started)
+
+
+def _disk(service: Platform) -> dict[str, Any]:
+    try:
+        free = shutil.disk_usage(service.home.path).free
+    except OSError as error:
+        return _row(
+            "disk", "failed", False, None, f"{service.home.path} cannot be reached: {error.strerror}", None
+        )
+    if free < DISK_BYTES_MIN:
+        return _row("disk", "failed", False, None, f"{free >> 20} MiB are free at {service.home.path}", None)
+    return _row("disk", "live", True, None, None, service.started)
+
+
+def _row(
+    part: str, state: str, ready: bool, pid: object, detail: str | None, since: object
+) -> dict[str, Any]:
+    return {
+        "part": part,
+        "state": state,
+        "ready": ready,
+        "pid": pid if isinstance(pid, int) else None,
+        "detail": detail,
+        "since": str(since) if since is not None else None,
+    }

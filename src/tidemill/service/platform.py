@@ -1,0 +1,89 @@
+"""What every route works with: one object per service process, made before the first request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import anyio
+from sqlalchemy import Connection
+from starlette.requests import HTTPConnection
+
+from tidemill.home import Home
+from tidemill.metadata import Metadata
+from tidemill.service.auth import Keeper
+from tidemill.service.config import Config
+from tidemill.service.follow import Follow
+from tidemill.service.ledger import Ledger
+from tidemill.service.observe import Metrics
+from tidemill.service.part import Cost, Watch
+from tidemill.service.view import View
+
+T = TypeVar("T")
+
+
+class Platform:
+    """Home, database, data and the other parts, as one service sees them."""
+
+    def __init__(self, config: Config) -> None:
+        """Opens home and database. Raises `ConfigError` when they cannot be used."""
+        config.home.create()
+        self.config = config
+        self.home: Home = config.home
+        self.metadata = Metadata.open(config.home.database)
+        self.keeper = Keeper(config.home, self.metadata, config.port)
+        self.metrics = Metrics()
+        self.view = View(config.home)
+        self.watch = Watch(config.home)
+        self.follow = Follow(self.metadata)
+        self.ledger = Ledger(self.metadata, self.view)
+        self.own = Cost()
+        self.started = time.time_ns()
+        self.draining = asyncio.Event()
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Runs a database read in a worker thread."""
+        return await self.run(lambda: self._read(query))
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """Runs a database change in a worker thread, then wakes whoever follows the events."""
+        result = await self.run(lambda: self._write(change))
+        self.follow.wake()
+        return result
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Runs something that blocks in a worker thread."""
+        return await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=False)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Background work for as long as the service serves."""
+        self.own.read(os.getpid())
+        self.watch.start()
+        self.follow.start()
+        self.ledger.start()
+        try:
+            yield
+        finally:
+            for part in (self.ledger, self.follow, self.watch):
+                await part.close()
+            await self.run(self.view.close)
+            self.metadata.close()
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        with self.metadata.read() as connection:
+            return query(connection)
+
+    def _write(self, change: Callable[[Connection], T]) -> T:
+        with self.metadata.write() as connection:
+            return change(connection)
+
+
+def of(connection: HTTPConnection) -> Platform:
+    """The platform of the application that serves a request."""
+    platform: Platform = connection.app.state.platform
+    return platform

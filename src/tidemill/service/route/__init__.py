@@ -1,0 +1,23 @@
+"""One file per noun. Importing them enters their routes into the registry of `service.command`."""
+
+from __future__ import annotations
+
+
+def enter_all() -> None:
+    """Enters every route."""
+    from tidemill.service.route import (  # noqa: F401
+        collection,
+        command,
+        configuration,
+        data,
+        dataset,
+        document,
+        event,
+        gap,
+        health,
+        instrument,
+        job,
+        market,
+        metric,
+        session,
+    )

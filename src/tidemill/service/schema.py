@@ -1,0 +1,398 @@
+"""The shapes of answers, for the API document and the clients made from it.
+
+Answers are not checked against these while serving (bars leave pre-encoded); the tests do that.
+`Text64` is a 64-bit integer as a decimal string, `DecimalText` a price or size as the venue printed it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text64 = Annotated[str, Field(pattern=r"^-?\d+$", description="64-bit integer as text")]
+DecimalText = Annotated[str, Field(description="exact decimal as text")]
+Time = Annotated[str, Field(description="ns since the epoch (UTC) as text, or ISO 8601 with time=iso")]
+GapState = Literal["open", "filled", "unfillable"]
+PartState = Literal[
+    "starting", "live", "stale", "reconnecting", "idle", "draining", "failed", "stopped", "done"
+]
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Open(BaseModel):
+    """An answer that carries what a part said, which may grow."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Error(Answer):
+    """The one error shape."""
+
+    code: str
+    category: str
+    message: str
+    hint: str
+    retryable: bool
+    docs: str
+    request_id: str | None
+
+
+class Configuration(Answer):
+    version: str
+    mode: Literal["SIMULATED", "REPLAY", "PAPER", "LIVE"]
+    profile: Literal["local", "team"]
+    home: str
+    port: int
+    stream: str
+    bridge_port: int | None
+    intervals: list[str]
+    venues: list[str]
+    protocols: list[str]
+    features: list[str]
+
+
+class PartHealth(Answer):
+    part: str
+    state: PartState
+    ready: bool
+    pid: int | None
+    detail: str | None
+    since: Time | None
+
+
+class Health(Answer):
+    live: bool
+    ready: bool
+    parts: list[PartHealth]
+
+
+class Live(Answer):
+    live: bool
+
+
+class LastTrade(Answer):
+    price: DecimalText
+    ts_event: Time
+
+
+class Instrument(Answer):
+    instrument: str
+    venue: str
+    symbol: str
+    base: str
+    quote: str
+    tick: DecimalText | None
+    lot: DecimalText | None
+    price_scale: int
+    size_scale: int
+    status: str
+    last: LastTrade | None
+
+
+class Instruments(Answer):
+    items: list[Instrument]
+    next: str | None
+
+
+class Dataset(Answer):
+    id: str
+    instrument: str
+    venue: str
+    kind: str
+    rows: int | None
+    start: Time | None
+    end: Time | None
+    bytes: int | None
+    complete: bool
+    status: str
+
+
+class Datasets(Answer):
+    items: list[Dataset]
+    next: str | None
+
+
+class Position(Answer):
+    epoch: int
+    sequence: int
+
+
+class SeriesGap(Answer):
+    channel: str
+    cause: str
+    start: Time
+    end: Time | None
+    missing: int
+    state: GapState
+
+
+class CurrentBar(Answer):
+    """The bar that is still open."""
+
+    ts: Time
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int
+
+
+class Bars(Answer):
+    """Closed bars as columns of one length, ascending; `current` is the open one."""
+
+    instrument: str
+    interval: str
+    ts: list[Time]
+    open: list[float | None]
+    high: list[float | None]
+    low: list[float | None]
+    close: list[float | None]
+    volume: list[float | None]
+    trades: list[int]
+    revision: list[int]
+    current: CurrentBar | None
+    through: Position | None
+    complete: bool
+    gaps: list[SeriesGap]
+    next: str | None = Field(description="cursor to older bars")
+
+
+class BarRow(Answer):
+    ts: Time
+    open: DecimalText
+    high: DecimalText
+    low: DecimalText
+    close: DecimalText
+    volume: DecimalText
+    trades: int
+    revision: int
+
+
+class BarRows(Answer):
+    """The same with format=rows."""
+
+    instrument: str
+    interval: str
+    items: list[BarRow]
+    current: CurrentBar | None
+    through: Position | None
+    complete: bool
+    gaps: list[SeriesGap]
+    next: str | None
+
+
+class Trade(Answer):
+    epoch: int
+    sequence: int
+    ts_event: Time
+    ts_recv: Time
+    price: DecimalText
+    size: DecimalText
+    aggressor: Literal["buy", "sell", "none"]
+    id: Text64 | None
+
+
+class Trades(Answer):
+    """`items` with format=rows (the default), `columns` with format=columns."""
+
+    instrument: str
+    items: list[Trade] | None = None
+    columns: dict[str, list[Any]] | None = None
+    through: Position | None
+    complete: bool
+    gaps: list[SeriesGap]
+    next: str | None
+
+
+class Quote(Answer):
+    epoch: int
+    sequence: int
+    ts_event: Time
+    ts_recv: Time
+    bid_price: DecimalText | None
+    bid_size: DecimalText | None
+    ask_price: DecimalText | None
+    ask_size: DecimalText | None
+
+
+class Quotes(Answer):
+    instrument: str
+    items: list[Quote] | None = None
+    columns: dict[str, list[Any]] | None = None
+    through: Position | None
+    complete: bool
+    gaps: list[SeriesGap]
+    next: str | None
+
+
+class Book(Answer):
+    """Levels best first, each [price, size]."""
+
+    instrument: str
+    epoch: int | None
+    sequence: int | None
+    ts_event: Time | None
+    ts_recv: Time | None
+    valid: bool
+    bids: list[tuple[DecimalText, DecimalText]]
+    asks: list[tuple[DecimalText, DecimalText]]
+
+
+class DataMetadata(Answer):
+    instrument: Instrument
+    datasets: list[Dataset]
+    intervals: list[str]
+    gaps: list[SeriesGap]
+
+
+class Gap(Answer):
+    id: int
+    venue: str
+    instrument: str | None
+    channel: str
+    cause: str
+    opened_at: Time
+    ended_at: Time | None
+    ts_event_open: Time
+    ts_event_end: Time | None
+    missing: int
+    state: GapState
+    epoch: int
+    sequence: int
+
+
+class Gaps(Answer):
+    items: list[Gap]
+    next: str | None
+
+
+class Rate(Answer):
+    ts: Time
+    messages_per_s: float
+
+
+class CollectorStatus(Open):
+    """What the collector answered, with what is wanted of it and what it costs."""
+
+    venue: str
+    part: str
+    state: PartState
+    wanted: bool
+    protocol: str
+    instruments: list[str]
+    pid: int | None
+    gaps_today: int
+    cpu_percent: float | None
+    rss_bytes: int | None
+    history: list[Rate]
+
+
+class PartStatus(Open):
+    part: str
+    state: PartState
+    pid: int | None
+    cpu_percent: float | None
+    rss_bytes: int | None
+
+
+class CollectionStatus(Answer):
+    collectors: list[CollectorStatus]
+    parts: list[PartStatus]
+    pipeline: dict[str, Any]
+
+
+class CollectionStart(Answer):
+    """What is asked for. Without instruments: those of the last time, else the venue's usual ones."""
+
+    venue: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    instruments: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]] | None, Field(max_length=500)
+    ] = None
+    protocol: Annotated[str | None, Field(max_length=32)] = None
+
+
+class CollectionWanted(Answer):
+    venue: str
+    protocol: str
+    instruments: list[str]
+    wanted: bool
+    changed: bool
+
+
+class LogLine(Open):
+    ts: Text64 | None
+    level: str
+    part: str
+    message: str
+
+
+class Logs(Answer):
+    items: list[LogLine]
+
+
+class Job(Answer):
+    id: str
+    kind: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    progress: float
+    owner: str
+    created: Time
+    started: Time | None
+    ended: Time | None
+    detail: dict[str, Any]
+    error: Error | None
+
+
+class Jobs(Answer):
+    items: list[Job]
+    next: str | None
+
+
+class SessionKey(Answer):
+    """The one-use key of the printed address."""
+
+    key: Annotated[str, Field(min_length=16, max_length=128)]
+
+
+class Session(Answer):
+    subject: str
+    scopes: list[str]
+    expires: Time | None
+
+
+class Ticket(Answer):
+    ticket: str
+    expires: Time
+
+
+class CommandEntry(Answer):
+    id: str
+    method: str
+    path: str
+    scope: str
+    effect: Literal["read", "write", "trade"]
+    summary: str
+
+
+class Commands(Answer):
+    items: list[CommandEntry]
+
+
+class Event(Answer):
+    id: int
+    ts: Time
+    actor: str
+    kind: str
+    subject: str
+    cause: str | None
+    data: dict[str, Any]
+
+
+class Events(Answer):
+    items: list[Event]
+    next: int = Field(description="pass as `after` to get what comes later")

@@ -1,0 +1,334 @@
+"""Series and books as answers: from `LiveView` to JSON columns, rows, Arrow, CSV or Parquet.
+
+Runs in worker threads; numpy and pyarrow are imported here and not at the start of the service.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from fastapi import Response
+
+from tidemill import wire
+from tidemill.errors import UsageError
+from tidemill.metadata import gap as ledger
+from tidemill.model import time
+from tidemill.model.bar import Bars, volumes
+from tidemill.model.interval import DAY, Interval
+from tidemill.service import answer, cursor, instant
+from tidemill.service.instant import TimeFormat
+from tidemill.service.platform import Platform
+from tidemill.service.shape import MEDIA, Asked, Format
+from tidemill.stores.gap import Gap
+from tidemill.stores.live import BarSeries, Ticks
+
+INTERVAL_NS_MAX = 3660 * DAY
+_PRICES = ("open", "high", "low", "close")
+Key = tuple[int, int, int]
+
+
+# ── bars ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def bars(service: Platform, asked: Asked, interval: str) -> Response:
+    """Bars, ascending: without a start the newest up to the end and `next` leads to older ones, with a
+    start the first ones from there and `next` goes on."""
+    if Interval.parse(interval).about_ns > INTERVAL_NS_MAX:
+        raise UsageError(
+            "interval_invalid", f"{interval!r} is longer than ten years", hint="ask for a shorter one"
+        )
+    instrument = service.view.resolve(asked.symbol)
+    filters = (instrument, interval, asked.start, asked.end)
+    edge = cursor.read(service.keeper, "bars", filters, asked.cursor)
+    start, end = asked.start, asked.end
+    if edge is not None and start is None:
+        end = int(edge[0])
+    elif edge is not None:
+        start = int(edge[0]) + 1
+    found = service.view.call(lambda live: live.bars(instrument, interval, start, end, asked.limit))
+    facts = _facts(found, asked.time)
+    facts["next"] = None
+    shown = found.bars if len(found.bars) else found.current
+    if found.more and len(shown):
+        edge_ts = int(shown["start"][0 if asked.start is None else -1])
+        facts["next"] = cursor.make(service.keeper, "bars", filters, [edge_ts])
+    facts["current"] = _current(found, asked.time)
+    head = {"instrument": instrument, "interval": interval}
+    if asked.format == "columns":
+        columns: dict[str, Any] = dict(found.floats())
+        columns["ts"] = _times(columns["ts"], asked.time)
+        return answer.json({**head, **columns, **facts})
+    if asked.format == "rows":
+        return answer.json({**head, "items": _bar_rows(found.bars, asked.time), **facts})
+    return _file(_bar_table(found.bars), asked.format, {**head, **facts}, f"{instrument}-{interval}")
+
+
+def _current(found: BarSeries, as_: TimeFormat) -> dict[str, Any] | None:
+    if not len(found.current):
+        return None
+    columns = BarSeries(
+        found.instrument, found.interval, found.current, found.bars[:0], None, [], False
+    ).floats()
+    row = {name: values[0].item() for name, values in columns.items() if name != "revision"}
+    return {**row, "ts": instant.show(row["ts"], as_)}
+
+
+def _bar_rows(found: Bars, as_: TimeFormat) -> list[dict[str, Any]]:
+    texts = [wire.texts(found[name], found["price_scale"]) for name in _PRICES]
+    scales = found["size_scale"].tolist()
+    amounts = [wire.text(v, s) for v, s in zip(volumes(found), scales, strict=True)]
+    ts = _times(found["start"], as_)
+    counts, revisions = found["trades"].tolist(), found["revision"].tolist()
+    names = ("ts", *_PRICES, "volume", "trades", "revision")
+    return [
+        dict(zip(names, row, strict=True)) for row in zip(ts, *texts, amounts, counts, revisions, strict=True)
+    ]
+
+
+def _bar_table(found: Bars) -> pa.Table:
+    scales = found["price_scale"]
+    return pa.table(
+        {
+            "ts": pa.array(found["start"].copy(), pa.timestamp("ns", "UTC")),
+            **{name: _decimals(found[name], scales) for name in _PRICES},
+            "volume": _decimals(volumes(found), found["size_scale"]),
+            "trades": pa.array(found["trades"].astype(np.int64)),
+            "revision": pa.array(found["revision"].astype(np.int32)),
+        }
+    )
+
+
+# ── trades and quotes ─────────────────────────────────────────────────────────────────────────────
+
+
+def trades(service: Platform, asked: Asked) -> Response:
+    """Trades, ascending by (ts_event, epoch, sequence)."""
+    return _ticks(service, asked, "trades")
+
+
+def quotes(service: Platform, asked: Asked) -> Response:
+    """Best bids and offers, one row per update."""
+    return _ticks(service, asked, "quotes")
+
+
+def _ticks(service: Platform, asked: Asked, kind: str) -> Response:
+    instrument = service.view.resolve(asked.symbol)
+    filters = (instrument, asked.start, asked.end)
+    edge = cursor.read(service.keeper, kind, filters, asked.cursor)
+    key = (int(edge[0]), int(edge[1]), int(edge[2])) if edge is not None else None
+    forward = asked.start is not None
+    # A quote is two rows; one more than two of each makes sure that no whole one is cut.
+    limit = asked.limit if kind == "trades" else 2 * asked.limit + 1
+    where: dict[str, Key | None] = {"beyond" if forward else "before": key}
+    found: Ticks = service.view.call(
+        lambda live: getattr(live, kind)(instrument, asked.start, asked.end, limit, **where)
+    )
+    if kind == "trades":
+        table, keys, more = _trade_table(found.rows), _keys(found.rows), found.more
+    else:
+        table, keys, more = _quote_table(found.rows, asked.limit, forward, found.more)
+    facts = _facts(found, asked.time)
+    facts["next"] = None
+    if more and len(keys):
+        facts["next"] = cursor.make(service.keeper, kind, filters, list(keys[-1 if forward else 0]))
+    head = {"instrument": instrument}
+    if asked.format == "rows":
+        return answer.json({**head, "items": _rows(table, asked.time), **facts})
+    if asked.format == "columns":
+        return answer.json({**head, "columns": _columns(table, asked.time), **facts})
+    return _file(table, asked.format, {**head, **facts}, f"{instrument}-{kind}")
+
+
+def _keys(rows: pa.Table) -> list[Key]:
+    columns = [rows[name].to_pylist() for name in ("ts_event", "epoch", "sequence")]
+    return list(zip(*columns, strict=True))
+
+
+def _trade_table(rows: pa.Table) -> pa.Table:
+    return pa.table(
+        {
+            **_positions(rows),
+            "price": _decimals(_ints(rows, "price"), _ints(rows, "price_scale")),
+            "size": _decimals(_ints(rows, "size"), _ints(rows, "size_scale")),
+            "aggressor": rows["aggressor"].cast(pa.string()),
+            "id": rows["id"],
+        }
+    )
+
+
+def _quote_table(rows: pa.Table, limit: int, forward: bool, more: bool) -> tuple[pa.Table, list[Key], bool]:
+    """Sides joined to updates; which of them fit; whether there are more."""
+    sides = rows["side"].to_pylist()
+    epochs, sequences = rows["epoch"].to_pylist(), rows["sequence"].to_pylist()
+    pairs: list[tuple[int | None, int | None]] = []
+    at = 0
+    while at < len(sides):
+        joined = (
+            sides[at] == "bid"
+            and at + 1 < len(sides)
+            and sides[at + 1] == "ask"
+            and (epochs[at + 1], sequences[at + 1]) == (epochs[at], sequences[at] + 1)
+        )
+        pairs.append((at, at + 1) if joined else ((at, None) if sides[at] == "bid" else (None, at)))
+        at += 2 if joined else 1
+    if more and pairs and None in pairs[-1 if forward else 0]:
+        pairs.pop(-1 if forward else 0)  # its other half is beyond the edge: the next page has both
+    if len(pairs) > limit:
+        pairs, more = (pairs[:limit] if forward else pairs[-limit:]), True
+    first = [bid if bid is not None else ask for bid, ask in pairs]
+    lead = rows.take(pa.array(first, pa.int64()))
+    columns: dict[str, Any] = _positions(lead)
+    for side, picks in (("bid", [bid for bid, _ in pairs]), ("ask", [ask for _, ask in pairs])):
+        taken = rows.take(pa.array(picks, pa.int64()))
+        absent = np.array([pick is None for pick in picks], bool)
+        for name in ("price", "size"):
+            values, scales = _ints(taken, name), _ints(taken, f"{name}_scale")
+            columns[f"{side}_{name}"] = _decimals(values, scales, absent)
+    last = [ask if ask is not None else bid for bid, ask in pairs] if forward else first
+    return pa.table(columns), _keys(rows.take(pa.array(last, pa.int64()))), more
+
+
+def _positions(rows: pa.Table) -> dict[str, Any]:
+    return {
+        "epoch": rows["epoch"],
+        "sequence": rows["sequence"],
+        "ts_event": rows["ts_event"].cast(pa.timestamp("ns", "UTC")),
+        "ts_recv": rows["ts_recv"].cast(pa.timestamp("ns", "UTC")),
+    }
+
+
+# ── books ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def book(service: Platform, symbol: str, at: int | None, depth: int, as_: TimeFormat) -> Response:
+    """The book now, or as it was when the record that arrived last before `at` had come."""
+    instrument = service.view.resolve(symbol)
+    found = service.view.call(lambda live: live.book(instrument, at, depth))
+    known = found.sequence > 0
+    return answer.json(
+        {
+            "instrument": instrument,
+            "epoch": found.epoch if known else None,
+            "sequence": found.sequence if known else None,
+            "ts_event": instant.show(found.ts_event, as_) if known else None,
+            "ts_recv": instant.show(found.ts_recv, as_) if known else None,
+            "valid": found.valid,
+            "bids": found.bids,
+            "asks": found.asks,
+        }
+    )
+
+
+# ── what they share ───────────────────────────────────────────────────────────────────────────────
+
+
+def show_gap(found: Gap | ledger.Gap, as_: TimeFormat) -> dict[str, Any]:
+    """A gap as a series shows it: in the venue's time."""
+    end = found.ts_event_end or found.ended_at
+    return {
+        "channel": found.channel,
+        "cause": found.cause,
+        "start": instant.show(found.ts_event_open or found.opened_at, as_),
+        "end": instant.show(end, as_),
+        "missing": found.missing,
+        "state": found.state,
+    }
+
+
+def _facts(found: BarSeries | Ticks, as_: TimeFormat) -> dict[str, Any]:
+    through = None
+    if found.through is not None:
+        through = {"epoch": found.through[0], "sequence": found.through[1]}
+    return {
+        "through": through,
+        "complete": found.complete,
+        "gaps": [show_gap(one, as_) for one in found.gaps],
+    }
+
+
+def _rows(table: pa.Table, as_: TimeFormat) -> list[dict[str, Any]]:
+    columns: list[list[Any]] = []
+    for name in table.column_names:
+        column = table[name]
+        if pa.types.is_timestamp(column.type):
+            columns.append(_times(column.cast(pa.int64()).to_numpy(), as_))
+        elif pa.types.is_decimal(column.type):
+            # str() would write 1E-8.
+            columns.append([None if value is None else format(value, "f") for value in column.to_pylist()])
+        elif name == "id":
+            columns.append([None if value is None else str(value) for value in column.to_pylist()])
+        else:
+            columns.append(column.to_pylist())
+    names = table.column_names
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _columns(table: pa.Table, as_: TimeFormat) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    for name in table.column_names:
+        column = table[name]
+        if pa.types.is_timestamp(column.type):
+            columns[name] = _times(column.cast(pa.int64()).to_numpy(), as_)
+        elif pa.types.is_decimal(column.type):
+            columns[name] = [None if value is None else float(value) for value in column.to_pylist()]
+        elif name == "id":
+            columns[name] = [None if value is None else str(value) for value in column.to_pylist()]
+        else:
+            columns[name] = column.to_pylist()
+    return columns
+
+
+def _decimals(
+    mantissas: npt.NDArray[np.int64] | Sequence[int],
+    scales: npt.NDArray[Any],
+    absent: npt.NDArray[np.bool_] | None = None,
+) -> pa.Array:
+    """Exact numbers as one Arrow decimal column, of the largest scale among them."""
+    listed = mantissas.tolist() if isinstance(mantissas, np.ndarray) else list(mantissas)
+    places = int(scales.max()) if len(scales) else 0
+    raw = b"".join(
+        (value * 10 ** (places - scale)).to_bytes(16, "little", signed=True)
+        for value, scale in zip(listed, scales.tolist(), strict=True)
+    )
+    validity = None
+    if absent is not None and absent.any():
+        validity = pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes())
+    return pa.Array.from_buffers(pa.decimal128(38, places), len(listed), [validity, pa.py_buffer(raw)])
+
+
+def _file(table: pa.Table, format_: Format, facts: Mapping[str, Any], name: str) -> Response:
+    """A table as Arrow stream, CSV or Parquet; `facts` travel in its schema and in a header."""
+    said = json.dumps(facts, ensure_ascii=True)
+    table = table.replace_schema_metadata({"tidemill": said})
+    sink = io.BytesIO()
+    if format_ == "arrow":
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    elif format_ == "parquet":
+        from pyarrow import parquet
+
+        parquet.write_table(table, sink, compression="zstd")
+    else:
+        from pyarrow import csv
+
+        csv.write_csv(table, sink)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{format_}"'}
+    if len(said) < 4096:  # many gaps do not fit a header; they are in the schema, and in JSON
+        headers["X-Tidemill-Facts"] = said
+    return Response(sink.getvalue(), headers=headers, media_type=MEDIA[format_])
+
+
+def _times(values: npt.NDArray[np.int64], as_: TimeFormat) -> list[str]:
+    listed = values.tolist()
+    return [time.iso(value) for value in listed] if as_ == "iso" else [str(value) for value in listed]
+
+
+def _ints(rows: pa.Table, name: str) -> npt.NDArray[np.int64]:
+    column: npt.NDArray[np.int64] = rows[name].fill_null(0).to_numpy().astype(np.int64)
+    return column

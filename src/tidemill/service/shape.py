@@ -1,0 +1,31 @@
+"""The shapes a series can have, and how much of it one answer may hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Query
+
+from tidemill.service.instant import TimeFormat
+
+Format = Literal["columns", "rows", "arrow", "csv", "parquet"]
+ARROW, CSV, PARQUET = "application/vnd.apache.arrow.stream", "text/csv", "application/vnd.apache.parquet"
+MEDIA = {"arrow": ARROW, "csv": CSV, "parquet": PARQUET}
+BARS_MAX = 500_000
+TICKS_MAX = 100_000
+
+As = Annotated[Format, Query(alias="format", description="shape of the answer")]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What every series route is asked. Times in ns UTC."""
+
+    symbol: str
+    start: int | None
+    end: int | None
+    limit: int
+    cursor: str | None
+    format: Format
+    time: TimeFormat

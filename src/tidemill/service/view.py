@@ -1,0 +1,92 @@
+"""Stored and live data as routes see them: `stores.live.LiveView`, imported once the service answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tidemill.errors import NotFoundError, UpstreamError
+from tidemill.home import Home
+from tidemill.model import instrument
+
+if TYPE_CHECKING:
+    from tidemill.stores.live import LiveView
+
+T = TypeVar("T")
+# Lists of instruments and datasets are made at most this often.
+LIST_S = 1.0
+
+
+class View:
+    """One `LiveView`, made on first use: its libraries take a second to import. Call from worker threads."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._live: LiveView | None = None
+        self._making = threading.Lock()
+        self._instruments = _List(lambda live: {str(row["instrument"]): row for row in live.instruments()})
+        self._datasets = _List(lambda live: {str(row["id"]): row for row in live.datasets()})
+
+    def call(self, ask: Callable[[LiveView], T]) -> T:
+        """What `ask` gets from the view. Raises `UpstreamError` while journal or lake cannot be read."""
+        try:
+            return ask(self._made())
+        except (RuntimeError, OSError) as error:
+            raise UpstreamError(
+                "data_unreadable",
+                f"journal or lake cannot be read: {error}",
+                hint="GET /api/v1/health names the part that is down; try again",
+                http_status=503,
+            ) from error
+
+    def instruments(self) -> dict[str, dict[str, Any]]:
+        """Every instrument by name."""
+        return self.call(self._instruments.get)
+
+    def datasets(self) -> dict[str, dict[str, Any]]:
+        """Every dataset by id, in that order."""
+        return self.call(self._datasets.get)
+
+    def resolve(self, asked: str) -> str:
+        """The instrument meant by `asked`. Raises `NotFoundError` or, for several venues, `ConflictError`."""
+        known = self.instruments()
+        try:
+            return instrument.resolve(asked[:200], known)
+        except NotFoundError:
+            # An imported instrument is in no registry.
+            return instrument.resolve(
+                asked[:200], {*known, *(row["instrument"] for row in self.datasets().values())}
+            )
+
+    def close(self) -> None:
+        """Ends the view's background thread."""
+        with self._making:
+            if self._live is not None:
+                self._live.close()
+
+    def _made(self) -> LiveView:
+        with self._making:
+            if self._live is None:
+                from tidemill.stores.live import LiveView
+
+                self._live = LiveView(self._home.path)
+            return self._live
+
+
+class _List:
+    """A list that is made at most once a second, by one caller while the others wait for it."""
+
+    def __init__(self, make: Callable[[LiveView], dict[str, dict[str, Any]]]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made_at = float("-inf")
+        self._found: dict[str, dict[str, Any]] = {}
+
+    def get(self, live: LiveView) -> dict[str, dict[str, Any]]:
+        with self._lock:
+            if time.monotonic() - self._made_at > LIST_S:
+                self._found = self._make(live)
+                self._made_at = time.monotonic()
+            return self._found

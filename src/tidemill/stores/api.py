@@ -1,0 +1,84 @@
+"""What a store is: rows appended together with the offset they bring, read back by time and name.
+
+Implementations: `lake.Lake` (Delta tables on disk) and `memory.Memory` (its twin for tests). One contract
+suite, `tests/stores/test_contract.py`, runs over both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from tidemill.stores.table import Table
+
+Position = tuple[int, int]
+"""(epoch, sequence); positions compare as pairs."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which rows. Every condition is optional; all must hold."""
+
+    instruments: tuple[str, ...] | None = None
+    """Names such as `BTC-USD.kraken`."""
+    venues: tuple[str, ...] | None = None
+    start: int | None = None
+    """First `ts_event` wanted, ns."""
+    end: int | None = None
+    """First `ts_event` no longer wanted, ns."""
+    limit: int | None = None
+    """At most this many rows: the newest ones, still ascending."""
+    oldest: bool = False
+    """`limit` keeps the oldest rows instead."""
+    before: tuple[int, int, int] | None = None
+    """Only rows before (ts_event, epoch, sequence) in that order: the next older page."""
+    beyond: tuple[int, int, int] | None = None
+    """Only rows after (ts_event, epoch, sequence) in that order: the next newer page."""
+    as_of: int | None = None
+    """What this platform knew at that time: `ts_recv` up to and including it, ns."""
+    after: Position | None = None
+    """Only rows beyond this position. Only sensible for one venue."""
+    through: Position | None = None
+    """Only rows up to and including this position. Only sensible for one venue."""
+    kind: int | None = None
+    """Levels only: 3 for levels, 4 for clears."""
+    interval: str | None = None
+    """Bars only: one of the stored intervals."""
+    revisions: bool = False
+    """Bars only: every revision, not just the newest that `as_of` allows."""
+    columns: tuple[str, ...] | None = None
+    """These columns only."""
+
+    def with_(self, **changes: Any) -> Query:
+        """The same query with some conditions changed."""
+        return replace(self, **changes)
+
+
+class OffsetError(RuntimeError):
+    """An offset would go backwards: two writers, or a writer that did not read it back."""
+
+
+class Store(Protocol):
+    """Appends are exactly once: rows and offsets become visible together or not at all."""
+
+    def append(self, table: Table, rows: pa.Table, offsets: Mapping[str, int]) -> bool:
+        """Keeps `rows` and, in the same step, the offset of each application id.
+
+        Returns False, and keeps nothing, when every offset is covered already: a repeated batch. Raises
+        `OffsetError` when only some are.
+        """
+
+    def offset(self, table: Table, application: str) -> int | None:
+        """The offset kept last for this application id; None before the first."""
+
+    def read(self, table: Table, query: Query = ...) -> pa.Table:
+        """Rows that answer the query, with the table's schema, ascending by its order. A store that has
+        never had such a table gives an empty one."""
+
+
+def journal_application(venue: str, epoch: int) -> str:
+    """The application id under which rows of a journal are kept; its offset is a sequence."""
+    return f"journal/{venue}/{epoch}"

@@ -1,0 +1,140 @@
+"""Gaps as things with two ends, from the records that open and end them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from tidemill import wire
+from tidemill.stores.api import Position
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A known hole in what a venue sent, or in what a journal kept. Times in ns UTC."""
+
+    venue: str
+    instrument: str | None
+    """None is the whole venue."""
+    channel: str
+    cause: str
+    epoch: int
+    sequence: int
+    """Position of the opening record."""
+    opened_at: int
+    """`ts_recv` of the opening."""
+    ended_at: int | None
+    ts_event_open: int
+    """The venue's time of the last good record before."""
+    ts_event_end: int | None
+    """The venue's time of the first good record after."""
+    missing: int
+    """Records; -1 is unknown."""
+    state: str = "open"
+    """Of the missing data, not of the stream: open until filled, or known to be unfillable."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The venue's time that it covers; a gap that has not ended lasts for ever."""
+        start = self.ts_event_open or self.opened_at
+        end = self.ts_event_end if self.ts_event_end else self.ended_at
+        return start, (2**63 - 1 if end is None else end)
+
+    def touches(self, instrument: str, channels: Iterable[str], start: int, end: int) -> bool:
+        """Does it make [start, end) of these channels of an instrument incomplete?"""
+        low, high = self.span
+        return (
+            self.state != "filled"
+            and self.instrument in (None, instrument)
+            and (self.channel == "all" or self.channel in channels)
+            and low < end
+            and high >= start
+        )
+
+
+def _ended(channel: str, missing: int) -> str:
+    """What is known of the missing data when a gap ends: a venue that repeated everything left no hole;
+    trades can be had from its history; of past books and quotes it keeps none."""
+    if missing == 0:
+        return "filled"
+    return "unfillable" if channel in ("book", "quotes") else "open"
+
+
+class Gaps:
+    """The gaps of one venue, from rows of the gaps table or from records, in order."""
+
+    def __init__(self, venue: str) -> None:
+        self._venue = venue
+        self._found: dict[tuple[int, str | None, str], Gap] = {}
+
+    def all(self) -> list[Gap]:
+        """Every gap, by its opening."""
+        return sorted(self._found.values(), key=lambda gap: (gap.epoch, gap.sequence))
+
+    def rows(self, rows: pa.Table) -> None:
+        """Takes in rows of the gaps table."""
+        for line in rows.to_pylist():
+            self._take(
+                line["edge"], line["instrument"] or None, line["channel"], line["cause"],
+                (line["epoch"], line["sequence"]), line["opened"],
+                line["ts_event"], line["ts_recv"], line["missing"],
+            )  # fmt: skip
+
+    def records(self, records: wire.Records, epoch: int, sequence: int, name: Any) -> None:
+        """Takes in those of `records` (dense from `sequence`) that are gaps. `name` names instruments."""
+        for at in (records["kind"] == wire.KIND_GAP).nonzero()[0]:
+            record = records[at]
+            side = int(record["flags"]) & wire.FLAG_SIDE
+            number = int(record["instrument"])
+            here = sequence + int(at)
+            self._take(
+                {1: "open", 2: "end"}.get(side, "none"),
+                name(number) if number else None,
+                wire.name(wire.CHANNELS, int(record["price_scale"])),
+                wire.name(wire.CAUSES, int(record["size_scale"])),
+                (epoch, here), here if side == 1 else int(record["id"]),
+                int(record["ts_event"]), int(record["ts_recv"]), int(record["size"]),
+            )  # fmt: skip
+
+    def hole(self, epoch: int, first: int, end: int, cause: str, ts: int) -> None:
+        """Takes in records that the journal itself lost."""
+        self._take("journal", None, "all", cause, (epoch, first), first, ts, ts, end - first)
+
+    def _take(
+        self,
+        edge: str,
+        instrument: str | None,
+        channel: str,
+        cause: str,
+        at: Position,
+        opened: int,
+        ts_event: int,
+        ts_recv: int,
+        missing: int,
+    ) -> None:
+        key = (opened, instrument, channel)
+        if edge == "end":
+            gap = self._found.get(key)
+            # Without its opening (a record that retention took) the end alone says when it was over.
+            gap = gap or Gap(
+                self._venue, instrument, channel, cause, at[0], opened, ts_recv, None, ts_event, None, missing
+            )
+            self._found[key] = replace(
+                gap, ended_at=ts_recv, ts_event_end=ts_event, missing=missing, state=_ended(channel, missing)
+            )
+        elif edge == "open":
+            if key not in self._found:
+                self._found[key] = Gap(
+                    self._venue, instrument, channel, cause, *at, ts_recv, None, ts_event, None, missing
+                )
+        elif edge == "journal":
+            self._found[key] = Gap(
+                self._venue, instrument, channel, cause, *at,
+                ts_recv, ts_recv, ts_event, ts_event, missing, "unfillable",
+            )  # fmt: skip

@@ -1,0 +1,383 @@
+"""The lake: Delta tables of Parquet below `DIR/lake`, one per kind of row. See `docs/lake.md`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
+
+from tidemill.errors import UsageError
+from tidemill.model.bar import BAR, Bars, set_volumes
+from tidemill.model.instrument import venue_of
+from tidemill.model.interval import DAY, STORED, Interval
+from tidemill.model.time import date_of, month_of
+from tidemill.stores import delta, select
+from tidemill.stores.api import Query
+from tidemill.stores.memory import covered
+from tidemill.stores.table import BARS, Table, bar_rows
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+MAINTENANCE = "maintenance"
+"""Application id of compaction and retention."""
+RETENTION = "retention"
+"""Application id that a table has once rows of it were let go."""
+
+
+class StaleError(RuntimeError):
+    """Somebody else has changed the same files."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A version of a table, and the offsets of exactly that version."""
+
+    version: int
+    files: tuple[delta.DataFile, ...]
+    offsets: Mapping[str, int | None]
+
+
+class _Held:
+    """One table's handle. A handle may be used by one thread at a time."""
+
+    def __init__(self, root: Path, table: Table) -> None:
+        self.root = root
+        self.table = table
+        self.lock = threading.Lock()
+        self.handle: DeltaTable | None = None
+        self._files: tuple[int, tuple[delta.DataFile, ...]] = (-1, ())
+
+    def refreshed(self) -> DeltaTable | None:
+        """The handle at the newest version; the caller holds the lock."""
+        if self.handle is None:
+            self.handle = delta.open_table(self.root)
+        else:
+            self.handle.update_incremental()
+        return self.handle
+
+    def files(self, handle: DeltaTable) -> tuple[delta.DataFile, ...]:
+        version = handle.version()
+        if self._files[0] != version:
+            self._files = (version, tuple(delta.files(handle)))
+        return self._files[1]
+
+
+class Lake:
+    """A `Store` on disk. Any number may read; rows of one application id have one writer."""
+
+    def __init__(self, path: str | Path) -> None:
+        """`path` is the lake's folder, `DIR/lake`. Nothing is touched until something is read or kept."""
+        self.path = Path(path)
+        self._tables: dict[str, _Held] = {}
+        self._lock = threading.Lock()
+
+    def _held(self, table: Table) -> _Held:
+        with self._lock:
+            held = self._tables.get(table.name)
+            if held is None:
+                held = self._tables[table.name] = _Held(self.path / table.name, table)
+            return held
+
+    # ── writing ───────────────────────────────────────────────────────────────────────────────────
+
+    def mend(self, tables: Sequence[Table]) -> list[str]:
+        """Takes torn log ends aside before anything is opened. For the one writer of these tables."""
+        return [line for table in tables for line in delta.mend(self.path / table.name)]
+
+    def append(self, table: Table, rows: pa.Table, offsets: Mapping[str, int]) -> bool:
+        held = self._held(table)
+        with held.lock:
+            handle = held.refreshed()
+            if handle is None:
+                handle = held.handle = delta.create(held.root, table)
+            if covered(table, {name: handle.transaction_version(name) for name in offsets}, offsets):
+                return False
+            actions = [
+                delta.write_file(held.root, table, partition, part)
+                for partition, part in delta.parts(table, rows)
+                if len(part)
+            ]
+            held.handle = delta.commit(held.root, handle, table, actions, offsets, "append")
+            return True
+
+    def maintain(self, table: Table, actions: Sequence[AddAction | RemoveAction], what: str) -> None:
+        """Commits a change of files that is not an append, under the next number of "maintenance"; one that
+        lets rows go (`what` is "retention") also leaves that word in the table for good. Raises
+        `StaleError` when a file to remove is gone already: its rows are in another file then."""
+        held = self._held(table)
+        with held.lock:
+            handle = held.refreshed()
+            if handle is None:
+                return
+            there = {file.path for file in held.files(handle)}
+            gone = [a.path for a in actions if isinstance(a, RemoveAction) and a.path not in there]
+            if gone:
+                raise StaleError(f"{table.name}: {len(gone)} of the files to {what} were replaced meanwhile")
+            names = [MAINTENANCE, RETENTION] if what == RETENTION else [MAINTENANCE]
+            numbers = {name: (handle.transaction_version(name) or 0) + 1 for name in names}
+            held.handle = delta.commit(held.root, handle, table, actions, numbers, what)
+
+    def version(self, table: Table) -> int | None:
+        """The newest version of a table; None where there is none."""
+        held = self._held(table)
+        with held.lock:
+            handle = held.refreshed()
+            return None if handle is None else handle.version()
+
+    def checkpoint(self, table: Table) -> None:
+        """Writes a durable checkpoint and lets go of log entries that are older than is kept."""
+        held = self._held(table)
+        with held.lock:
+            handle = held.refreshed()
+            if handle is not None:
+                handle.create_checkpoint()
+                log = held.root / "_delta_log"
+                for file in log.glob(f"{handle.version():020d}.checkpoint*"):
+                    delta.sync(file)
+                delta.sync(log / "_last_checkpoint")
+                delta.sync(log)
+                handle.cleanup_metadata()
+
+    def vacuum(self, table: Table) -> int:
+        """Deletes files that no recent version names; returns how many."""
+        held = self._held(table)
+        with held.lock:
+            handle = held.refreshed()
+            if handle is None:
+                return 0
+            hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+            gone = handle.vacuum(dry_run=False, full=True, post_commithook_properties=hooks)
+            handle.update_incremental()
+            return len(gone)
+
+    def import_bars(
+        self,
+        instrument: str,
+        interval: str,
+        columns: Mapping[str, Any],
+        *,
+        source: str,
+        chunk: str,
+        ts_recv: int,
+    ) -> bool:
+        """Keeps bars that came no live way (epoch 0), once per (source, instrument, interval, chunk).
+
+        `columns` holds arrays of one length: `start` (ns, ascending, each the start of an interval),
+        `open` `high` `low` `close` `volume` (integer mantissas), `trades`, and the numbers `price_scale`
+        and `size_scale`. `ts_recv` is when this platform got them. Longer stored intervals are merged from
+        them and kept with them; where such a bar is only partly covered, readers rebuild it from its parts.
+        Returns False when this chunk was kept before. Raises `UsageError` for what is no such series.
+        """
+        if interval not in STORED:
+            raise UsageError(
+                "interval_not_stored",
+                f"bars of {interval} are not stored",
+                hint=f"import one of: {', '.join(STORED)}",
+            )
+        bars = imported_bars(interval, columns, ts_recv)
+        held = [bars]
+        for longer in STORED[STORED.index(interval) + 1 :]:
+            held.append(merged(held[-1], longer, STORED.index(longer)))
+        venue = venue_of(instrument)
+        rows = pa.concat_tables(
+            [bar_rows(part, venue, 0, lambda _: instrument, source=source).cast(BARS.schema) for part in held]
+        )
+        return self.append(BARS, rows, {f"import/{source}/{instrument}/{interval}/{chunk}": 1})
+
+    # ── reading ───────────────────────────────────────────────────────────────────────────────────
+
+    def offset(self, table: Table, application: str) -> int | None:
+        held = self._held(table)
+        with held.lock:
+            handle = held.refreshed()
+            return None if handle is None else handle.transaction_version(application)
+
+    def snapshot(self, table: Table, applications: Sequence[str] = ()) -> Snapshot | None:
+        """The newest version with its offsets, all from one handle; None where there is no table."""
+        held = self._held(table)
+        with held.lock:
+            handle = held.refreshed()
+            if handle is None:
+                return None
+            return Snapshot(
+                handle.version(),
+                held.files(handle),
+                {name: handle.transaction_version(name) for name in applications},
+            )
+
+    def read(
+        self,
+        table: Table,
+        query: Query = Query(),  # noqa: B008 - frozen
+        snapshot: Snapshot | None = None,
+    ) -> pa.Table:
+        """As `Store.read`; with `snapshot`, exactly the rows of that version."""
+        if snapshot is None:
+            snapshot = self.snapshot(table)
+        if snapshot is None:
+            return select.finish(table, table.empty(), query)
+        wanted = self._pruned(table, snapshot.files, query)
+        if query.limit is None:
+            return select.finish(table, self._rows(table, wanted, select.condition(table, query)), query)
+        found = table.empty()
+        for span, files in _steps(wanted, query):
+            more = select.condition(table, query.with_(start=span[0], end=span[1]))
+            found = pa.concat_tables([found, self._rows(table, files, more)])
+            if len(found) >= query.limit:
+                answer = select.finish(table, found, query.with_(columns=None))
+                if len(answer) >= query.limit:
+                    break
+        return select.finish(table, found, query)
+
+    def _pruned(self, table: Table, files: Sequence[delta.DataFile], query: Query) -> list[delta.DataFile]:
+        low = query.start if query.start is not None else -(2**63)
+        high = query.end if query.end is not None else 2**63 - 1
+        if query.before is not None:
+            high = min(high, query.before[0] + 1)
+        if query.beyond is not None:
+            low = max(low, query.beyond[0])
+        venues = set(query.venues) if query.venues is not None else None
+        if query.instruments is not None:
+            of_names = {name.rpartition(".")[2] for name in query.instruments}
+            venues = of_names if venues is None else venues & of_names
+        wanted = []
+        for file in files:
+            partition = file.partition
+            if file.ts_max < low or file.ts_min >= high:
+                continue
+            if query.after is not None and file.last <= query.after:
+                continue
+            if query.through is not None and file.first > query.through:
+                continue
+            if venues is not None and partition.get("venue", None) not in {*venues, None}:
+                continue
+            if query.interval is not None and partition.get("interval", query.interval) != query.interval:
+                continue
+            wanted.append(file)
+        return wanted
+
+    def _rows(
+        self, table: Table, files: Sequence[delta.DataFile], condition: pc.Expression | None
+    ) -> pa.Table:
+        if not files:
+            return table.empty()
+        root = self.path / table.name
+        dataset = ds.dataset(
+            [str(root / file.path) for file in files],
+            schema=table.schema,
+            format="parquet",
+            partitioning=ds.partitioning(
+                pa.schema([table.schema.field(name) for name in table.partition]), flavor="hive"
+            ),
+            partition_base_dir=str(root),
+        )
+        rows: pa.Table = dataset.to_table(filter=condition)
+        return rows
+
+    def tables(self) -> dict[str, list[delta.DataFile]]:
+        """Files of every table there is, by its name."""
+        from tidemill.stores.table import TABLES
+
+        found = {}
+        for table in TABLES.values():
+            snapshot = self.snapshot(table)
+            if snapshot is not None:
+                found[table.name] = list(snapshot.files)
+        return found
+
+
+def _steps(
+    files: Sequence[delta.DataFile], query: Query
+) -> Iterator[tuple[tuple[int | None, int | None], list[delta.DataFile]]]:
+    """Spans of `ts_event` that follow each other away from the newest (or oldest) end, each larger than
+    the one before, with the files that reach into them; the last span has no far bound.
+
+    Rows of the newest span are newer than all others, so a reader stops as soon as it has enough.
+    """
+    if not files or query.limit is None:
+        return
+    low = max(min(file.ts_min for file in files), _or(query.start, -(2**63)))
+    high = min(max(file.ts_max for file in files) + 1, _or(query.end, 2**63 - 1))
+    rows = sum(file.rows for file in files)
+    # As if the wanted rows were a tenth of all and evenly spread; too small a guess costs one more look.
+    width = max(1_000_000_000, (high - low) * query.limit * 10 // max(rows, 1))
+    while True:
+        last = width >= high - low or rows < 20_000
+        span: tuple[int | None, int | None]
+        if query.oldest:
+            edge = None if last else low + width
+            span = (low, query.end if edge is None else edge)
+        else:
+            edge = None if last else high - width
+            span = (query.start if edge is None else edge, high)
+        inside = [
+            file
+            for file in files
+            if (span[0] is None or file.ts_max >= span[0]) and (span[1] is None or file.ts_min < span[1])
+        ]
+        if inside:
+            yield span, inside
+        if edge is None:
+            return
+        low, high = (edge, high) if query.oldest else (low, edge)
+        width *= 8
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def imported_bars(interval: str, columns: Mapping[str, Any], ts_recv: int) -> Bars:
+    """Checked columns as bars. Raises `UsageError` naming the first row that cannot be a bar."""
+    starts = np.asarray(columns["start"], np.int64)
+    bars = np.zeros(len(starts), BAR)
+    parsed = Interval.parse(interval)
+    bars["interval"] = STORED.index(interval)
+    bars["start"] = starts
+    bars["end"] = starts + parsed.length_ns
+    for name in ("open", "high", "low", "close", "trades"):
+        bars[name] = np.asarray(columns[name])
+    set_volumes(bars, columns["volume"])
+    bars["price_scale"], bars["size_scale"] = columns["price_scale"], columns["size_scale"]
+    bars["ts_recv"] = ts_recv
+    bars["ts_known"] = bars["end"]
+    bars["sequence"] = np.arange(1, len(bars) + 1)
+    low, high = bars["low"], bars["high"]
+    wrong = (starts % parsed.length_ns != 0) | (low > high)
+    for name in ("open", "close"):
+        wrong |= (bars[name] < low) | (bars[name] > high)
+    wrong[1:] |= starts[1:] <= starts[:-1]
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise UsageError(
+            "bars_invalid",
+            f"row {row} (start {int(starts[row])}) is not a {interval} bar that follows the row before it",
+            hint="starts ascend on interval boundaries, low <= open, close <= high",
+        )
+    return bars
+
+
+def merged(bars: Bars, interval: str, index: int) -> Bars:
+    """Bars of a longer interval; `index` is what their `interval` field says."""
+    from tidemill import _native
+
+    longer = np.frombuffer(_native.merge_bars(np.ascontiguousarray(bars), interval), BAR).copy()
+    longer["interval"] = index
+    return longer
+
+
+def partition_of(table: Table, ts_event: int) -> str:
+    """The date or month folder that a time falls into."""
+    return month_of(ts_event) if table is BARS else date_of(ts_event)
+
+
+__all__ = ["DAY", "Lake", "Snapshot", "imported_bars", "merged", "partition_of"]

@@ -1,0 +1,588 @@
+"""What is stored and what has just arrived, as one: the lake up to its offset, the journal from there.
+
+A read takes the offset first and the files after it, so that both halves meet exactly: no row twice, no
+row missing, whether or not a recorder runs. `docs/lake.md` explains why that order is enough.
+
+    view = LiveView("/path/to/home")
+    view.bars("BTC-USD.kraken", "1m").bars["close"]
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tidemill import _native, wire
+from tidemill.errors import NotFoundError, UsageError, unknown
+from tidemill.model.bar import Bars, volume_floats
+from tidemill.model.instrument import Instrument, venue_of
+from tidemill.model.interval import STORED, Interval
+from tidemill.stores import join, restore, series
+from tidemill.stores.api import Position, Query
+from tidemill.stores.gap import Gap
+from tidemill.stores.lake import Lake
+from tidemill.stores.source import venues
+from tidemill.stores.table import BARS, GAPS, LEVELS, QUOTES, STATUS, TRADES, Table, records_of
+from tidemill.stores.tail import Tail
+
+DRAIN_S = 0.25
+"""How often the background thread takes in what has arrived, so that no call finds a long tail."""
+LOOK_FOR_VENUES_S = 2.0
+TRIM_S = 20.0
+
+
+@dataclass(frozen=True)
+class BarSeries:
+    """Bars of one instrument, ascending, and what they are worth."""
+
+    instrument: str
+    interval: str
+    bars: Bars
+    """Closed bars, dtype BAR, shape (n,)."""
+    current: Bars
+    """The bar that is still open, shape (0,) or (1,)."""
+    through: Position | None
+    """The last record that was taken in; None where there is no journal."""
+    gaps: list[Gap]
+    """Gaps that the bars touch."""
+    more: bool
+    """There are bars beyond the limit."""
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is known to be missing."""
+        return not self.gaps
+
+    def floats(self, *, current: bool = False) -> dict[str, npt.NDArray[Any]]:
+        """Columns for research and charts: ts (start, ns), open, high, low, close, volume (float64),
+        trades, revision; each of shape (n,). With `current` the open bar comes last."""
+        bars = np.concatenate([self.bars, self.current]) if current else self.bars
+        columns: dict[str, npt.NDArray[Any]] = {"ts": bars["start"]}
+        for name in ("open", "high", "low", "close"):
+            columns[name] = wire.floats(bars[name], bars["price_scale"])
+        columns["volume"] = volume_floats(bars)
+        columns["trades"] = bars["trades"].astype(np.int64)
+        columns["revision"] = bars["revision"].astype(np.int64)
+        return columns
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """Trades or quotes of one instrument, ascending by (ts_event, epoch, sequence)."""
+
+    instrument: str
+    rows: pa.Table
+    """As in the table's schema (`table.TRADES`, `table.QUOTES`)."""
+    through: Position | None
+    gaps: list[Gap]
+    more: bool
+
+    @property
+    def complete(self) -> bool:
+        return not self.gaps
+
+
+@dataclass(frozen=True)
+class BookView:
+    """An order book at one moment. Levels are (price, size) as decimal text, best first."""
+
+    instrument: str
+    epoch: int
+    sequence: int
+    ts_event: int
+    ts_recv: int
+    valid: bool
+    """False while it is not known to be whole: never show it as the venue's then."""
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
+class LiveView:
+    """All data of a home, stored and just arrived. Thread-safe; calls block for milliseconds."""
+
+    def __init__(self, home: str | Path, *, follow: bool = True) -> None:
+        """`home` is the platform's folder. One background thread follows its journals until `close`; without
+        `follow` every call reads on by itself, and the first after a long pause takes longer."""
+        self.home = Path(home)
+        self.lake = Lake(self.home / "lake")
+        self._tails: dict[str, Tail] = {}
+        self._lock = threading.Lock()
+        self._counts: dict[str, dict[str, tuple[int, int, int]]] = {}
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        if follow:
+            self._thread = threading.Thread(target=self._follow, name="live-view", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Ends the background thread."""
+        self._stopping.set()
+        if self._thread:
+            self._thread.join(5.0)
+
+    def _follow(self) -> None:
+        looked = trimmed = time.monotonic() - LOOK_FOR_VENUES_S
+        while not self._stopping.wait(DRAIN_S):
+            now = time.monotonic()
+            try:
+                if now - looked >= LOOK_FOR_VENUES_S:
+                    looked = now
+                    for venue in venues(self.home):
+                        self._tail(venue)
+                for tail in list(self._tails.values()):
+                    tail.drain()
+                    if now - trimmed >= TRIM_S:
+                        tail.trim()
+                trimmed = now if now - trimmed >= TRIM_S else trimmed
+            except (RuntimeError, OSError):
+                # The home is being made or is going away: calls say so to whoever makes them.
+                self._stopping.wait(1.0)
+
+    def _tail(self, venue: str) -> Tail | None:
+        tail = self._tails.get(venue)
+        if tail is None and join.has_journal(self.home, venue):
+            with self._lock:
+                tail = self._tails.get(venue)
+                if tail is None:
+                    try:
+                        tail = Tail(self.home, self.lake, venue)
+                    except RuntimeError:
+                        return None  # the folder is there, the journal not yet
+                    tail.drain()
+                    self._tails[venue] = tail
+        return tail
+
+    # ── lists ─────────────────────────────────────────────────────────────────────────────────────
+
+    def instruments(self) -> list[dict[str, Any]]:
+        """Every instrument of every registry with its last trade: instrument, venue, symbol, base, quote,
+        tick, lot, price_scale, size_scale, status, last {price, size, ts_event} or None."""
+        found = []
+        for venue in venues(self.home):
+            tail = self._tail(venue)
+            if tail is None:
+                continue
+            with tail.lock:
+                for one in tail.names.refresh():
+                    found.append({**_described(one), "last": _last(tail.last.get(one.number))})
+        return found
+
+    def instrument(self, name: str) -> dict[str, Any]:
+        """One instrument. Raises `NotFoundError` naming the nearest."""
+        known = {line["instrument"]: line for line in self.instruments()}
+        if name not in known:
+            raise unknown("instrument", name, known)
+        return known[name]
+
+    def gaps(self, venue: str | None = None) -> list[dict[str, Any]]:
+        """Every gap as its fields (`gap.Gap`), by opening."""
+        found = []
+        for name in venues(self.home) if venue is None else [venue]:
+            tail = self._tail(name)
+            if tail:
+                tail.drain()
+                with tail.lock:
+                    found += [gap.as_dict() for gap in tail.gaps.all()]
+        return found
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """What is stored, one line per instrument and kind: id, instrument, venue, kind, rows, start, end
+        (ns), bytes, complete, status."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for table in (TRADES, QUOTES, LEVELS, BARS):
+            snapshot = self.lake.snapshot(table)
+            for file in snapshot.files if snapshot else ():
+                counts = self._counted(table, file.path)
+                total = sum(rows for rows, _, _ in counts.values()) or 1
+                for instrument, (rows, start, end) in counts.items():
+                    line = found.setdefault(
+                        (instrument, table.name),
+                        {
+                            "id": f"{instrument}:{table.name}",
+                            "instrument": instrument,
+                            "venue": instrument.rpartition(".")[2],
+                            "kind": table.name,
+                            "rows": 0,
+                            "start": start,
+                            "end": end,
+                            "bytes": 0,
+                            "complete": True,
+                            "status": "stored",
+                        },
+                    )
+                    line["rows"] += rows
+                    line["start"], line["end"] = min(line["start"], start), max(line["end"], end)
+                    line["bytes"] += file.bytes * rows // total
+        for line in found.values():
+            channels = {"trades": ("trades",), "bars": ("trades",), "quotes": ("quotes",)}
+            line["complete"] = not self._touching(
+                line["instrument"], channels.get(line["kind"], ("book",)), line["start"], line["end"] + 1
+            )
+        return [found[key] for key in sorted(found)]
+
+    def _counted(self, table: Table, path: str) -> dict[str, tuple[int, int, int]]:
+        """Rows, first and last `ts_event` per instrument of a file. Files never change."""
+        key = f"{table.name}/{path}"
+        counts = self._counts.get(key)
+        if counts is None:
+            try:
+                with pq.ParquetFile(self.lake.path / table.name / path) as file:
+                    rows = file.read(columns=["instrument", "ts_event"])
+            except FileNotFoundError:
+                return {}  # compacted and vacuumed between the two looks
+            grouped = rows.group_by("instrument").aggregate(
+                [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]
+            )
+            counts = {
+                line["instrument"]: (line["ts_event_count"], line["ts_event_min"], line["ts_event_max"])
+                for line in grouped.to_pylist()
+            }
+            self._counts[key] = counts
+        return counts
+
+    # ── bars ──────────────────────────────────────────────────────────────────────────────────────
+
+    def bars(
+        self,
+        instrument: str,
+        interval: str,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 5_000,
+    ) -> BarSeries:
+        """Bars with `start` <= their start < `end` (ns): the oldest `limit` when `start` is given, else the
+        newest. An interval without trades has no bar. Raises `UsageError` for what is no interval and
+        `NotFoundError` for an instrument that neither registry nor lake has."""
+        parsed = Interval.parse(interval)
+        if limit < 1:
+            raise UsageError("limit_invalid", f"limit {limit} is below 1", hint="ask for at least one bar")
+        tail = self._tail(venue_of(instrument))
+        current: Bars | None = None
+        if tail is None:
+            bars, through = self._stored_bars(instrument, parsed, start, end, limit), None
+        else:
+            with tail.lock:
+                tail.drain()
+                self._known(tail, instrument)
+                bars = _Joined(self.lake, tail, instrument).bars(parsed, start, end, limit)
+                through = tail.position
+                if len(bars) and _is_open(tail, instrument, parsed, bars[-1:]):
+                    bars, current = bars[:-1], bars[-1:]
+        more = len(bars) > limit
+        if more:
+            bars = bars[:limit] if start is not None else bars[-limit:]
+            current = None if start is not None else current
+        whole = bars if current is None else np.concatenate([bars, current])
+        gaps: list[Gap] = []
+        if len(whole):
+            gaps = self._touching(instrument, ("trades",), int(whole["start"][0]), int(whole["end"][-1]))
+        return BarSeries(
+            instrument, interval, bars, bars[:0] if current is None else current, through, gaps, more
+        )
+
+    def _known(self, tail: Tail, instrument: str) -> None:
+        if not tail.names.number(instrument):
+            raise unknown("instrument", instrument, (one.name for one in tail.names.refresh()))
+
+    def _stored_bars(
+        self, instrument: str, interval: Interval, start: int | None, end: int | None, limit: int
+    ) -> Bars:
+        """Bars of an instrument whose venue has no journal here: imported, or copied from elsewhere."""
+        index = STORED.index(interval.base)
+        low, high = _aligned(interval, start, end)
+        query = Query(start=low, end=high, limit=_count(interval, limit), oldest=start is not None)
+        found = series.stored(self.lake, instrument, index, query)
+        if not len(found.bars):
+            known = {line["instrument"] for line in self.datasets()}
+            if instrument not in known:
+                raise unknown("instrument", instrument, known)
+        return _merged(found.bars, interval)
+
+    def _touching(self, instrument: str, channels: tuple[str, ...], start: int, end: int) -> list[Gap]:
+        tail = self._tail(instrument.rpartition(".")[2])
+        if tail is None:
+            return []
+        with tail.lock:
+            return [gap for gap in tail.gaps.all() if gap.touches(instrument, channels, start, end)]
+
+    # ── ticks ─────────────────────────────────────────────────────────────────────────────────────
+
+    def trades(
+        self,
+        instrument: str,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 1_000,
+        *,
+        before: tuple[int, int, int] | None = None,
+        beyond: tuple[int, int, int] | None = None,
+        as_of: int | None = None,
+    ) -> Ticks:
+        """Trades with `start` <= ts_event < `end` (ns): the oldest `limit` when `start` or `beyond` is
+        given, else the newest. `before` and `beyond` are (ts_event, epoch, sequence) of a page's edge."""
+        return self._ticks(TRADES, instrument, start, end, limit, before, beyond, as_of)
+
+    def quotes(
+        self,
+        instrument: str,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 1_000,
+        *,
+        before: tuple[int, int, int] | None = None,
+        beyond: tuple[int, int, int] | None = None,
+        as_of: int | None = None,
+    ) -> Ticks:
+        """As `trades`, one row per side of a quote."""
+        return self._ticks(QUOTES, instrument, start, end, limit, before, beyond, as_of)
+
+    def _ticks(
+        self,
+        table: Table,
+        instrument: str,
+        start: int | None,
+        end: int | None,
+        limit: int,
+        before: tuple[int, int, int] | None,
+        beyond: tuple[int, int, int] | None,
+        as_of: int | None,
+    ) -> Ticks:
+        if limit < 1:
+            raise UsageError("limit_invalid", f"limit {limit} is below 1", hint="ask for at least one row")
+        query = Query(
+            instruments=(instrument,),
+            start=start,
+            end=end,
+            limit=limit + 1,
+            oldest=start is not None or beyond is not None,
+            before=before,
+            beyond=beyond,
+            as_of=as_of,
+        )
+        venue = venue_of(instrument)
+        rows, through = self.read(table, venue, query)
+        if not len(rows) and through is None:
+            known = {line["instrument"] for line in self.datasets()}
+            if instrument not in known:
+                raise unknown("instrument", instrument, known)
+        more = len(rows) > limit
+        if more:
+            rows = rows.slice(0 if query.oldest else 1, limit)
+        gaps: list[Gap] = []
+        if len(rows):
+            edges = (rows["ts_event"][0].as_py(), rows["ts_event"][len(rows) - 1].as_py() + 1)
+            gaps = self._touching(instrument, (table.name,), *edges)
+        return Ticks(instrument, rows, through, gaps, more)
+
+    def read(self, table: Table, venue: str, query: Query) -> tuple[pa.Table, Position | None]:
+        """Rows of one venue from the lake and, beyond its offset, from the journal; and the last record
+        that was looked at."""
+        return join.read(self.lake, self.home, table, venue, query)
+
+    # ── books ─────────────────────────────────────────────────────────────────────────────────────
+
+    def book(self, instrument: str, at: int | Position | None = None, depth: int = 20) -> BookView:
+        """The order book now, or as it was after the record at a position (epoch, sequence), or at an
+        arrival time (ns). Raises `NotFoundError` for an unknown instrument."""
+        venue = venue_of(instrument)
+        tail = self._tail(venue)
+        if tail is None:
+            raise NotFoundError(
+                "venue_unknown",
+                f"no journal of {venue!r} is in {self.home}",
+                hint="`tidemill status` lists them",
+            )
+        with tail.lock:
+            self._known(tail, instrument)
+            if at is None:
+                tail.drain()
+                book = tail.book(instrument)
+                at = tail.position or (0, 0)
+                if book is not None:
+                    return _shown(instrument, book, at, depth)
+        return self._book_at(tail, instrument, at, depth)
+
+    def _book_at(self, tail: Tail, instrument: str, at: int | Position, depth: int) -> BookView:
+        limits = Query(through=at) if isinstance(at, tuple) else Query(as_of=at)
+        mine = limits.with_(instruments=(instrument,))
+        clear, _ = self.read(LEVELS, tail.venue, mine.with_(kind=wire.KIND_CLEAR, limit=1))
+        if not len(clear):
+            return BookView(instrument, 0, 0, 0, 0, False, [], [])
+        epoch, sequence = clear["epoch"][0].as_py(), clear["sequence"][0].as_py()
+        number = tail.names.number(instrument)
+        rows, _ = self.read(LEVELS, tail.venue, mine.with_(after=(epoch, sequence - 1)))
+        found = [rows]
+        made = [records_of(LEVELS, rows, lambda _: number)]
+        for table in (GAPS, STATUS):
+            # What spoils a book: gaps and statuses of the instrument or of the whole venue.
+            theirs = limits.with_(instruments=(instrument, ""), after=(epoch, sequence - 1))
+            rows, _ = self.read(table, tail.venue, theirs)
+            found.append(rows)
+            made.append(_spoilers(table, rows, number))
+        epochs = np.concatenate([rows["epoch"].to_numpy() for rows in found])
+        sequences = np.concatenate([rows["sequence"].to_numpy() for rows in found])
+        rank = np.lexsort((sequences, epochs))
+        book = _native.Book()
+        book.apply(np.concatenate(made)[rank], number)
+        return _shown(instrument, book, (int(epochs[rank[-1]]), int(sequences[rank[-1]])), depth)
+
+
+class _Joined:
+    """Bars of one instrument from cache, lake and tail. The tail is drained and its lock held."""
+
+    def __init__(self, lake: Lake, tail: Tail, instrument: str) -> None:
+        self._lake = lake
+        self._tail = tail
+        self._instrument = instrument
+
+    def bars(self, interval: Interval, start: int | None, end: int | None, limit: int) -> Bars:
+        """Closed bars and then those still open; one more than `limit` where there are more."""
+        index = STORED.index(interval.base)
+        low, high = _aligned(interval, start, end)
+        count = _count(interval, limit)
+        found, reaches = self._tail.closed_bars(
+            self._instrument, index, count if low is None and high is None else 0
+        )
+        if low is not None and low < reaches:
+            # Further back than what is cached: the lake knows, and the tail what it does not know yet.
+            query = Query(start=low, end=high, limit=count, oldest=True)
+            found = self._stored(index, query)
+            if len(found.bars) >= count:
+                whole = self._whole(index, found, open_too=False)
+                return _merged(_within(whole, low, high), interval)
+        rows = self._whole(index, found)
+        rows = _within(rows, low, high)
+        if low is None and high is not None and reaches > -(2**63) and len(rows) < count:
+            # The page before what is cached.
+            older = self._stored(index, Query(end=min(high, reaches), limit=count))
+            rows = series.cover(self._whole(index, older, open_too=False), rows)
+        merged = _merged(rows, interval)
+        if low is None and len(merged) > limit + 2:
+            merged = merged[-(limit + 2) :]
+        return merged
+
+    def _stored(self, index: int, query: Query) -> series.Stored:
+        """From the lake, with what the tail has closed since over it."""
+        found = series.stored(self._lake, self._instrument, index, query)
+        recent = _within(self._tail.recent_bars(self._instrument, index), query.start, query.end)
+        return series.Stored(series.overlay(found.bars, recent), found.mixed, found.imported)
+
+    def _whole(self, index: int, found: series.Stored, *, open_too: bool = True) -> Bars:
+        """Closed bars with the open ones over them. A longer bar that an import and the live record cover
+        in part each is made from the next shorter interval."""
+        rows = found.bars
+        above = self._tail.late_bars(self._instrument, index)
+        if open_too:
+            above = series.cover(above, self._tail.open_bars(self._instrument, index))
+        rows = series.cover(rows, above)
+        live = np.concatenate([above["start"], self._tail.recent_bars(self._instrument, index)["start"]])
+        mixed = found.mixed | found.imported.intersection(live.tolist())
+        if index >= STORED.index("1h"):
+            interval = Interval.parse(STORED[index])
+            for start in sorted(mixed):
+                span = Query(start=start, end=interval.end(start))
+                parts = self._whole(index - 1, self._stored(index - 1, span))
+                made = series.merge(_within(parts, span.start, span.end), interval)
+                rows = series.cover(rows, made)
+        return rows
+
+
+def _aligned(interval: Interval, start: int | None, end: int | None) -> tuple[int | None, int | None]:
+    """The span of whole intervals that begin in [start, end)."""
+    low = high = None
+    if start is not None:
+        low = interval.start(start)
+        low = interval.end(low) if low < start else low
+    if end is not None:
+        high = interval.end(interval.start(end - 1))
+    return low, high
+
+
+def _count(interval: Interval, limit: int) -> int:
+    """Stored bars that make `limit` bars and a bit, if no interval is empty."""
+    step = Interval.parse(interval.base).length_ns
+    return (limit + 2) * max(1, interval.about_ns // step)
+
+
+def _within(bars: Bars, low: int | None, high: int | None) -> Bars:
+    if low is not None:
+        bars = bars[bars["start"] >= low]
+    if high is not None:
+        bars = bars[bars["start"] < high]
+    return bars
+
+
+def _merged(bars: Bars, interval: Interval) -> Bars:
+    same = not interval.months and interval.length_ns == Interval.parse(interval.base).length_ns
+    return bars if same else series.merge(bars, interval)
+
+
+def _is_open(tail: Tail, instrument: str, interval: Interval, bar: Bars) -> bool:
+    """Has the interval of this bar not closed yet?"""
+    rows = tail.open_bars(instrument, STORED.index(interval.base))
+    inside = (rows["start"] >= bar["start"][0]) & (rows["start"] < bar["end"][0])
+    return bool(inside.any()) and int(bar["end"][0]) + restore.GRACE_NS > tail.newest_recv
+
+
+def _described(one: Instrument) -> dict[str, Any]:
+    return {
+        "instrument": one.name,
+        "venue": one.venue,
+        "symbol": one.symbol,
+        "base": one.base,
+        "quote": one.quote,
+        "tick": one.tick,
+        "lot": one.lot,
+        "price_scale": one.price_scale,
+        "size_scale": one.size_scale,
+        "status": one.status,
+    }
+
+
+def _last(trade: np.void | None) -> dict[str, Any] | None:
+    if trade is None:
+        return None
+    return {
+        "price": wire.text(int(trade["price"]), int(trade["price_scale"])),
+        "size": wire.text(int(trade["size"]), int(trade["size_scale"])),
+        "ts_event": int(trade["ts_event"]),
+    }
+
+
+def _shown(instrument: str, book: _native.Book, at: Position, depth: int) -> BookView:
+    bids, asks = book.top(depth)
+    ts_event, ts_recv = book.times
+
+    def texts(levels: list[tuple[int, int, int, int]]) -> list[tuple[str, str]]:
+        return [(wire.text(p, ps), wire.text(s, ss)) for p, ps, s, ss in levels]
+
+    return BookView(instrument, *at, ts_event, ts_recv, book.valid, texts(bids), texts(asks))
+
+
+def _spoilers(table: Table, rows: pa.Table, number: int) -> wire.Records:
+    """Gap and status rows as the records they were."""
+    records = np.zeros(len(rows), wire.RECORD)
+    records["kind"] = wire.KIND_GAP if table is GAPS else wire.KIND_STATUS
+    records["flags"] = rows["flags"].to_numpy()
+    records["instrument"] = np.where(np.array(rows["instrument"].to_pylist()) == "", 0, number)
+    records["price_scale"] = [_code(wire.CHANNELS, text) for text in rows["channel"].to_pylist()]
+    records["ts_event"], records["ts_recv"] = rows["ts_event"].to_numpy(), rows["ts_recv"].to_numpy()
+    if table is STATUS:
+        records["id"] = [_code(wire.STATUSES, text) for text in rows["code"].to_pylist()]
+    else:
+        # A hole of the journal spoils a book as an opening gap does.
+        journal = np.array(rows["edge"].to_pylist()) == "journal"
+        records["flags"][journal] = wire.FLAG_BUY
+    return records
+
+
+def _code(table: tuple[str, ...], text: str) -> int:
+    return table.index(text) if text in table else 0

@@ -1,0 +1,84 @@
+"""Bars of any interval from a store: the stored interval that fits, merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from tidemill import _native
+from tidemill.model.bar import BAR, Bars
+from tidemill.model.interval import STORED, Interval
+from tidemill.stores.api import Query, Store
+from tidemill.stores.table import BARS, bars_of
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Stored bars of one series, one row per start, and what of them is only a part."""
+
+    bars: Bars
+    mixed: frozenset[int]
+    """Starts that several sources cover in part (an import's last day and the live day after it): such a
+    bar is made from the next shorter interval instead."""
+    imported: frozenset[int]
+    """Starts that no live row covers."""
+
+
+def stored(store: Store, instrument: str, index: int, query: Query) -> Stored:
+    """Bars of a stored interval, newest revision each."""
+    rows = store.read(BARS, query.with_(instruments=(instrument,), interval=STORED[index], revisions=True))
+    return pick(rows)
+
+
+def pick(rows: pa.Table) -> Stored:
+    """One bar per start of rows that ascend by (start, revision): live before imported, then the highest
+    revision."""
+    bars = bars_of(rows)
+    if not len(bars):
+        return Stored(bars, frozenset(), frozenset())
+    starts = bars["start"]
+    live = rows["epoch"].to_numpy() > 0
+    rank = np.lexsort((bars["revision"], live, starts))
+    last = np.ones(len(rank), bool)
+    last[:-1] = starts[rank][1:] != starts[rank][:-1]
+    chosen = rank[last]
+    distinct, counts = np.unique(starts, return_counts=True)
+    mixed = np.intersect1d(distinct[counts > 1], starts[~live])
+    imported = starts[chosen][~live[chosen]]
+    return Stored(bars[chosen], frozenset(mixed.tolist()), frozenset(imported.tolist()))
+
+
+def newest(bars: Bars) -> Bars:
+    """One row per start, ascending: the highest revision, the later row of equals."""
+    if len(bars) < 2:
+        return bars
+    ordered: Bars = bars[np.lexsort((bars["revision"], bars["start"]))]
+    last: Bars = ordered[np.append(ordered["start"][1:] != ordered["start"][:-1], True)]
+    return last
+
+
+def overlay(below: Bars, above: Bars) -> Bars:
+    """Both, one row per start; a row of `above` wins unless `below` has a higher revision."""
+    if not len(above):
+        return below
+    if not len(below):
+        return above
+    if above["start"][0] > below["start"][-1]:
+        return np.concatenate([below, above])
+    return newest(np.concatenate([below, above]))
+
+
+def cover(below: Bars, above: Bars) -> Bars:
+    """Both, one row per start; a row of `above` always wins."""
+    if not len(above):
+        return below
+    return overlay(below[~np.isin(below["start"], above["start"])], above)
+
+
+def merge(bars: Bars, interval: Interval) -> Bars:
+    """Bars of a longer interval from bars that ascend."""
+    if not len(bars):
+        return bars
+    return np.frombuffer(_native.merge_bars(np.ascontiguousarray(bars), interval.text), BAR)

@@ -1,0 +1,192 @@
+"""One part of the platform as a process of ours: started by exec, restarted with backoff, stopped in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+# A part that ran this long and then died starts its backoff anew.
+STABLE_S = 30.0
+LOG_BYTES_MAX = 8 << 20
+LOGS_KEPT = 3
+
+
+@dataclass
+class Child:
+    """A part's process. `wanted_argv` None means it should not run."""
+
+    name: str
+    log: Path
+    wanted_argv: list[str] | None = None
+    # A part that does its work and ends: exit code 0 is its success, not its death.
+    once: bool = False
+    env: dict[str, str] = field(default_factory=dict)
+    argv: list[str] | None = None
+    process: asyncio.subprocess.Process | None = None
+    started_at: float = 0.0
+    retry_at: float = 0.0
+    failures: int = 0
+    restarts: int = 0
+    last_exit: int | None = None
+    # One change at a time: a stop that waits for a drain must not meet a second one.
+    _busy: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process and self.process.returncode is None else None
+
+    @property
+    def done(self) -> bool:
+        return self.once and self.process is None and self.last_exit == 0
+
+    @property
+    def state(self) -> str:
+        if self.pid:
+            return "running" if self.wanted_argv else "draining"
+        if self.done:
+            return "done"
+        if self.wanted_argv is None:
+            return "stopped"
+        return "failed" if self.failures else "starting"
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "part": self.name,
+            "pid": self.pid,
+            "state": self.state,
+            "restarts": self.restarts,
+            "last_exit": self.last_exit,
+            "retry_in_s": round(max(0.0, self.retry_at - time.monotonic()), 1) if not self.pid else None,
+            "since": time.time() - (time.monotonic() - self.started_at) if self.pid else None,
+            "log": str(self.log),
+        }
+
+    async def reconcile(self, drain_s: float) -> None:
+        """Brings the process to what is wanted: starts, restarts or stops it as needed."""
+        if self._busy.locked():
+            return
+        async with self._busy:
+            self._reap()
+            if self.pid and not same_process(self.argv, self.wanted_argv):
+                await self._stop(drain_s)
+            if not self.pid and not self.done and self.wanted_argv and time.monotonic() >= self.retry_at:
+                await self._start()
+
+    async def stop(self, drain_s: float) -> None:
+        """Asks the process to drain, and kills it when the time is over."""
+        self.wanted_argv = None
+        async with self._busy:
+            await self._stop(drain_s)
+
+    def _reap(self) -> None:
+        if self.process is None or self.process.returncode is None:
+            return
+        self.last_exit = self.process.returncode
+        self.process = None
+        if self.wanted_argv is None or self.done:
+            return
+        ran_s = time.monotonic() - self.started_at
+        self.failures = 1 if ran_s > STABLE_S else self.failures + 1
+        self.restarts += 1
+        wait_s = BACKOFF_S[min(self.failures, len(BACKOFF_S)) - 1]
+        self.retry_at = time.monotonic() + wait_s
+        self._note("warn", f"{self.name} ended with {_exit_text(self.last_exit)}; next start in {wait_s:g} s")
+
+    async def _start(self) -> None:
+        assert self.wanted_argv is not None  # noqa: S101 - the caller checked
+        self._rotate_log()
+        self.argv = list(self.wanted_argv)
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            # The write end of stdin stays with us: when we die, however we die, the part reads
+            # end-of-file and leaves. A session of its own keeps the terminal's Ctrl-C for us.
+            self.process = await asyncio.create_subprocess_exec(
+                *self.argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **self.env},
+            )
+        finally:
+            os.close(log)
+        self.started_at = time.monotonic()
+
+    async def _stop(self, drain_s: float) -> None:
+        process = self.process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(drain_s):
+                await process.wait()
+        except TimeoutError:
+            self._note("error", f"{self.name} did not end within {drain_s:g} s and was killed")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        self.last_exit = process.returncode
+        self.process = None
+        self.failures = 0
+        self.retry_at = 0.0
+
+    def _note(self, level: str, message: str) -> None:
+        line = json.dumps({"ts": time.time_ns(), "level": level, "part": "supervisor", "message": message})
+        print(line, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError), self.log.open("a") as log:
+            log.write(line + "\n")
+
+    def _rotate_log(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if self.log.stat().st_size < LOG_BYTES_MAX:
+                return
+            for i in range(LOGS_KEPT - 1, 0, -1):
+                older = self.log.with_suffix(f".jsonl.{i}")
+                if older.exists():
+                    older.rename(self.log.with_suffix(f".jsonl.{i + 1}"))
+            self.log.rename(self.log.with_suffix(".jsonl.1"))
+
+
+def same_process(running: list[str] | None, wanted: list[str] | None) -> bool:
+    """Whether a running part can stay. A collector takes other instruments by `configure`, so they do not
+    count; its next start has them on its command line."""
+    return _without_instruments(running) == _without_instruments(wanted)
+
+
+def _without_instruments(argv: list[str] | None) -> list[str] | None:
+    if argv is None or "--instruments" not in argv:
+        return argv
+    at = argv.index("--instruments")
+    return argv[:at] + argv[at + 2 :]
+
+
+def trim_log(log: Path) -> None:
+    """Keeps a running part's log within its bound: the old half is copied aside, then cut off.
+
+    The part holds the file open for appending, so the file itself must stay; lines written between
+    copy and cut (microseconds) are the price.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size < LOG_BYTES_MAX:
+            return
+        log.with_suffix(".jsonl.1").write_bytes(log.read_bytes())
+        os.truncate(log, 0)
+
+
+def _exit_text(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

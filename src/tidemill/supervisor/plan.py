@@ -1,0 +1,111 @@
+"""The parts of a platform and their command lines: pure, from what is wanted and what the simulator says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidemill.metadata.collector import SIM_PREFIX
+
+# What others wait for comes first.
+START_ORDER = ("sim", "collector", "service", "history", "recorder", "relay", "bridge")
+# Parts that do their work and end.
+ONCE = ("history",)
+
+
+@dataclass(frozen=True)
+class Collector:
+    """A venue that is wanted: its name, the protocol it speaks, and where when not the real one."""
+
+    name: str
+    protocol: str
+    instruments: tuple[str, ...] = ()
+    url: str | None = None
+    rest_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `tidemill up` was asked for."""
+
+    home: str
+    host: str = "127.0.0.1"
+    port: int = 8484
+    bridge_port: int = 0
+    seed: int = 42
+    rate: int = 200
+    sim_port_base: int = 0
+    keep_raw: bool = False
+    sim_truth: str | None = None
+    extra: dict[str, list[str]] = field(default_factory=dict)
+
+
+def command(*words: str) -> list[str]:
+    """A command line that runs one part with this very Python."""
+    return [sys.executable, "-m", "tidemill", *words]
+
+
+def parts(
+    settings: Settings,
+    collectors: list[Collector],
+    sim: dict[str, Any] | None,
+    simulated: Iterable[str] = (),
+) -> dict[str, list[str]]:
+    """Name and command line of every part that should run now.
+
+    `sim` is what the simulator wrote to `run/sim.json`, None while it has not: its collectors wait for it.
+    `simulated` are protocols it goes on simulating although nobody collects them now: one process plays
+    all its venues, and the others must not feel that one of them is stopped.
+    """
+    home = ["--home", settings.home, "--supervised"]
+    planned: dict[str, list[str]] = {}
+    protocols = sorted({*simulated, *simulated_protocols(collectors)})
+    if protocols:
+        planned["sim"] = command(
+            "sim", *home,
+            "--venues", ",".join(protocols),
+            "--seed", str(settings.seed),
+            "--rate", str(settings.rate),
+            "--port-base", str(settings.sim_port_base),
+            *(["--truth", settings.sim_truth] if settings.sim_truth else []),
+        )  # fmt: skip
+        planned["history"] = command(
+            "data", "generate", "--home", settings.home,
+            "--venues", ",".join(protocols),
+            "--seed", str(settings.seed),
+        )  # fmt: skip
+    for collector in collectors:
+        url, rest_url = collector.url, collector.rest_url
+        if collector.name.startswith(SIM_PREFIX) and not url:
+            venue = (sim or {}).get("venues", {}).get(collector.name)
+            if venue is None:
+                continue
+            url, rest_url = venue["url"], venue["rest_url"]
+        planned[f"collector-{collector.name}"] = command(
+            "collector", collector.protocol, *home,
+            "--name", collector.name,
+            *(["--instruments", ",".join(collector.instruments)] if collector.instruments else []),
+            *(["--url", url] if url else []),
+            *(["--rest-url", rest_url] if rest_url else []),
+            *(["--keep-raw"] if settings.keep_raw else []),
+        )  # fmt: skip
+    planned["recorder"] = command("recorder", *home)
+    planned["relay"] = command("relay", *home)
+    planned["bridge"] = command("bridge", *home, "--port", str(settings.bridge_port))
+    planned["service"] = command("serve", *home, "--host", settings.host, "--port", str(settings.port))
+    for name, words in settings.extra.items():
+        if name in planned:
+            planned[name] = [*planned[name], *words]
+    return planned
+
+
+def simulated_protocols(collectors: Iterable[Collector]) -> set[str]:
+    """Protocols that the simulator must speak for these collectors."""
+    return {c.protocol for c in collectors if c.name.startswith(SIM_PREFIX) and not c.url}
+
+
+def order(name: str) -> int:
+    """Place of a part in the start order."""
+    return START_ORDER.index(name.split("-", 1)[0])

@@ -1,0 +1,166 @@
+"""The supervisor: reconciles the processes of one home with what is wanted, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tidemill import control
+from tidemill.home import Home
+from tidemill.metadata.collector import PROTOCOLS
+from tidemill.supervisor import plan
+from tidemill.supervisor.child import Child, trim_log
+
+RECONCILE_S = 0.5
+LOG_CHECK_S = 30.0
+DRAIN_S = 10.0
+
+
+class Supervisor:
+    """Runs the parts of one home. The caller holds the home's lock."""
+
+    def __init__(
+        self,
+        home: Home,
+        settings: plan.Settings,
+        wanted: Callable[[], list[plan.Collector]],
+    ) -> None:
+        """`wanted` reads the collectors that should run; it is called about twice a second."""
+        self._home = home
+        self._settings = settings
+        self._wanted = wanted
+        self._children: dict[str, Child] = {}
+        self._simulated: set[str] = set()
+        self._with_history = {p for p in PROTOCOLS if home.generated(p).exists()}
+        self._sim_said: dict[str, Any] | None = None
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._started_at = time.time()
+        self._control = control.Server(
+            home.control("supervisor"),
+            {"status": self._status, "reconcile": self._reconcile_now, "drain": self._drain},
+        )
+
+    async def run(self) -> None:
+        """Runs until SIGTERM, SIGINT or `stop`; then drains every part and returns."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        (self._home.run / "sim.json").unlink(missing_ok=True)
+        await self._control.start()
+        self._write_state()
+        try:
+            await self._loop()
+        finally:
+            await self._stop_all()
+            await self._control.close()
+            (self._home.run / "supervisor.json").unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._wake.set()
+
+    async def _loop(self) -> None:
+        next_log_check = 0.0
+        pending: set[asyncio.Task[None]] = set()
+        while not self._stopping.is_set():
+            wanted = self._wanted()
+            self._simulated |= plan.simulated_protocols(wanted)
+            planned = plan.parts(self._settings, wanted, self._sim(), self._simulated)
+            if self._simulated <= self._with_history:
+                # Nothing to generate: at a start every process less is a page that comes sooner.
+                planned.pop("history", None)
+            for name in planned.keys() - self._children.keys():
+                self._children[name] = Child(name, self._home.log(name), once=name in plan.ONCE)
+            for name, child in self._children.items():
+                child.wanted_argv = planned.get(name)
+            # Each child on its own: one that drains slowly must not hold up the others.
+            for child in sorted(self._children.values(), key=lambda c: plan.order(c.name)):
+                task = asyncio.create_task(child.reconcile(DRAIN_S))
+                pending.add(task)
+                task.add_done_callback(pending.discard)
+            if time.monotonic() >= next_log_check:
+                next_log_check = time.monotonic() + LOG_CHECK_S
+                for child in self._children.values():
+                    trim_log(child.log)
+            fast = any(
+                child.wanted_argv and not child.pid and not child.done for child in self._children.values()
+            )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05 if fast else RECONCILE_S):
+                    await self._wake.wait()
+            self._wake.clear()
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _stop_all(self) -> None:
+        """Collectors first, then what reads their journals, so that everything collected is stored."""
+        groups: tuple[tuple[str, ...], ...] = (
+            ("service",),
+            ("collector", "sim", "history"),
+            ("bridge", "relay"),
+            ("recorder",),
+        )
+        for group in groups:
+            children = [c for c in self._children.values() if c.name.split("-", 1)[0] in group]
+            await asyncio.gather(*(child.stop(DRAIN_S) for child in children))
+
+    def _sim(self) -> dict[str, Any] | None:
+        """Where the simulator's venues are; None before it has said it. Its ports are ours to choose
+        and stay the same over a restart, so its collectors go on trying while it is away."""
+        if self._sim_said is None:
+            with contextlib.suppress(OSError, ValueError):
+                self._sim_said = json.loads((self._home.run / "sim.json").read_text())
+        return self._sim_said
+
+    def _write_state(self) -> None:
+        state = {
+            "pid": os.getpid(),
+            "host": self._settings.host,
+            "port": self._settings.port,
+            "started": self._started_at,
+        }
+        temporary = self._home.run / "supervisor.json.new"
+        temporary.write_text(json.dumps(state))
+        temporary.rename(self._home.run / "supervisor.json")
+
+    async def _status(self, _request: control.Answer) -> control.Answer:
+        return {
+            "part": "supervisor",
+            "pid": os.getpid(),
+            "state": "draining" if self._stopping.is_set() else "live",
+            "port": self._settings.port,
+            "host": self._settings.host,
+            "started": self._started_at,
+            "parts": [
+                child.describe()
+                for child in sorted(self._children.values(), key=lambda c: plan.order(c.name))
+            ],
+        }
+
+    async def _reconcile_now(self, _request: control.Answer) -> control.Answer:
+        self._wake.set()
+        return {"ok": True}
+
+    async def _drain(self, _request: control.Answer) -> control.Answer:
+        self.stop()
+        return {"ok": True}
+
+
+def read_state(home: Home) -> dict[str, Any] | None:
+    """What the supervisor of a home wrote at its start; None when none runs or it was killed."""
+    path: Path = home.run / "supervisor.json"
+    try:
+        state = json.loads(path.read_text())
+        os.kill(state["pid"], 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return state if isinstance(state, dict) else None
