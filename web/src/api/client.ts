@@ -1,0 +1,116 @@
+// All access to the service over HTTP. Every failure is an ApiError with the service's own words.
+
+import type {
+  Bars,
+  CollectionStatus,
+  Config,
+  ErrorBody,
+  Gaps,
+  Instruments,
+  Logs,
+  Session,
+  Ticks,
+} from './types';
+
+const BASE = '/api/v1';
+
+export class ApiError extends Error {
+  readonly status: number;
+  readonly body: ErrorBody;
+
+  constructor(status: number, body: ErrorBody) {
+    super(body.message);
+    this.name = 'ApiError';
+    this.status = status;
+    this.body = body;
+  }
+}
+
+const unreachable = (cause: string): ErrorBody => ({
+  code: 'service.unreachable',
+  category: 'upstream',
+  message: `The platform does not answer (${cause}).`,
+  hint: 'Start it with `tidemill up`; what is shown may be old.',
+  retryable: true,
+  docs: 'docs/errors.md#upstream',
+  request_id: null,
+});
+
+type Query = Record<string, string | number | undefined>;
+
+export function apiPath(path: string, query: Query = {}): string {
+  const entries = Object.entries(query).filter(
+    (entry): entry is [string, string | number] => entry[1] !== undefined,
+  );
+  const search = new URLSearchParams(entries.map(([name, value]) => [name, String(value)])).toString();
+  return `${BASE}${path}${search ? `?${search}` : ''}`;
+}
+
+async function request<T>(
+  path: string,
+  options: { method?: string; query?: Query; body?: unknown; signal?: AbortSignal } = {},
+): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(apiPath(path, options.query), {
+      method: options.method ?? 'GET',
+      credentials: 'same-origin',
+      headers: options.body === undefined ? {} : { 'content-type': 'application/json' },
+      ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    throw new ApiError(0, unreachable(error instanceof Error ? error.message : String(error)));
+  }
+  const text = await response.text();
+  const body = readJson(text);
+  if (response.ok) return body as T;
+  throw new ApiError(response.status, isErrorBody(body) ? body : unreachable(`HTTP ${response.status}`));
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // No body, or a proxy's page: the status says the rest.
+  }
+}
+
+const isErrorBody = (body: unknown): body is ErrorBody =>
+  typeof body === 'object' && body !== null && 'message' in body && 'code' in body;
+
+const instrumentPath = (instrument: string): string => `/data/${encodeURIComponent(instrument)}`;
+
+export const api = {
+  config: () => request<Config>('/config'),
+  session: () => request<Session>('/session'),
+  openSession: (key: string) => request<unknown>('/session', { method: 'POST', body: { key } }),
+
+  instruments: (
+    query: { q?: string; venue?: string; limit?: number; cursor?: string },
+    signal?: AbortSignal,
+  ) => request<Instruments>('/instruments', { query, ...(signal ? { signal } : {}) }),
+
+  bars: (
+    instrument: string,
+    query: { interval: string; limit: number; end?: string; cursor?: string },
+    signal?: AbortSignal,
+  ) => request<Bars>(`${instrumentPath(instrument)}/bars`, { query, ...(signal ? { signal } : {}) }),
+
+  ticks: (instrument: string, limit: number, signal?: AbortSignal) =>
+    request<Ticks>(`${instrumentPath(instrument)}/ticks`, {
+      query: { limit },
+      ...(signal ? { signal } : {}),
+    }),
+
+  gaps: (query: { venue?: string; limit?: number }) => request<Gaps>('/gaps', { query }),
+
+  collection: () => request<CollectionStatus>('/collection/status'),
+  startCollector: (venue: string) =>
+    request<unknown>('/collection/start', { method: 'POST', body: { venue } }),
+  stopCollector: (venue: string) =>
+    request<unknown>('/collection/stop', { method: 'DELETE', query: { venue } }),
+  logs: (venue: string, limit: number) =>
+    request<Logs>(`/collection/${encodeURIComponent(venue)}/logs`, { query: { limit } }),
+};

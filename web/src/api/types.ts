@@ -1,0 +1,77 @@
+// Names for the shapes of the OpenAPI document (schema.d.ts is made from ../docs/openapi.json by `npm run gen`), and for what
+// the document leaves open: a part's own words in its status.
+
+import type { components } from './schema';
+
+type Schemas = components['schemas'];
+
+export type Config = Schemas['Configuration'];
+export type Mode = Config['mode'];
+/** The one error shape of REST, stream and command line. */
+export type ErrorBody = Schemas['Error'];
+export type Instrument = Schemas['Instrument'];
+export type Instruments = Schemas['Instruments'];
+export type Bars = Schemas['Bars'];
+export type OpenBar = Schemas['CurrentBar'];
+export type BarGap = Schemas['SeriesGap'];
+export type Tick = Schemas['Trade'];
+export type Ticks = Schemas['Trades'];
+export type Gap = Schemas['Gap'];
+export type Gaps = Schemas['Gaps'];
+export type GapState = Gap['state'];
+/** Its own words may follow: `{ message: 'state', state: 'live' }`. */
+export type LogLine = Schemas['LogLine'] & Record<string, unknown>;
+export interface Logs {
+  items: LogLine[];
+}
+export type Session = Schemas['Session'];
+export type Rate = Schemas['Rate'];
+
+/** Times of a part's own status are numbers or text, ns since the epoch; 0 and null mean never. */
+export type PartTime = string | number | null;
+
+/** What every part says of itself. */
+interface PartSays {
+  since_ns?: PartTime;
+  version?: string;
+  metrics?: Record<string, unknown>;
+}
+
+/** What a collector says of itself; a collector that does not run says nothing. */
+interface CollectorSays extends PartSays {
+  url?: string | null;
+  epoch?: number;
+  sequence?: number;
+  durable?: number;
+  messages?: number;
+  records?: number;
+  messages_per_s?: number;
+  lag_p50_ns?: number | null;
+  lag_p99_ns?: number | null;
+  reconnects?: number;
+  attempt?: number;
+  next_try_ns?: PartTime;
+  gaps_open?: number;
+  gaps?: number;
+  last_message_ns?: PartTime;
+  quarantined?: number;
+  error?: ErrorBody | null;
+}
+
+/** What the recorder says of itself besides. */
+export interface RecorderSays {
+  venues?: Record<string, { lag_records?: number; lag_ns?: number; rows_per_s?: number; lost?: number }>;
+  tables?: Record<string, { rows: number; bytes: number; files: number }>;
+  last_commit_ns?: PartTime;
+}
+
+type Known<T> = { [K in keyof T as string extends K ? never : K]: T[K] };
+
+export type PartStatus = Known<Schemas['PartStatus']> & PartSays & RecorderSays;
+export type CollectorStatus = Known<Schemas['CollectorStatus']> & CollectorSays;
+
+export interface CollectionStatus {
+  collectors: CollectorStatus[];
+  parts: PartStatus[];
+  pipeline: Record<string, unknown>;
+}

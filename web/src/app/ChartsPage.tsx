@@ -1,0 +1,334 @@
+import { getRouteApi, useNavigate } from '@tanstack/react-router';
+import { ChevronDown, SearchX } from 'lucide-react';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import type { Instrument } from '@/api/types';
+import { DepthLadder } from '@/features/book/DepthLadder';
+import type { Bar } from '@/features/chart/bar-series';
+import { type ChartHandle, ChartPanel } from '@/features/chart/ChartPanel';
+import { barChange } from '@/features/chart/Legend';
+import { curlSnippet, pythonSnippet } from '@/features/chart/snippet';
+import { PhoneIntervals, Toolbar } from '@/features/chart/Toolbar';
+import { InstrumentList } from '@/features/instrument/InstrumentList';
+import { TradesTape } from '@/features/trades/TradesTape';
+import { useSecond } from '@/shared/clock';
+import { type Command, openPalette, useRegister } from '@/shared/command';
+import { FeedWord } from '@/shared/FeedWord';
+import { type FeedView, isCurrent } from '@/shared/feed-state';
+import { useVenueFeed } from '@/shared/feeds';
+import { mantissaText, NONE, percent } from '@/shared/format';
+import type { Interval } from '@/shared/interval';
+import { type Market, useMarket, useMarketStatus } from '@/shared/market';
+import { ErrorState } from '@/shared/Panel';
+import { useSetPhoneTitle } from '@/shared/phone-title';
+import { useConfig, useInstruments } from '@/shared/queries';
+import { setSettings, useSettings } from '@/shared/settings';
+import { copyText } from '@/shared/toast';
+import { usePhone } from '@/theme/ThemeProvider';
+import './charts-page.css';
+
+const route = getRouteApi('/charts');
+const INTERVAL: Interval = '1m';
+
+/** Finds the instrument of the address, or the one looked at last, or the first there is. */
+export function ChartsPage() {
+  const search = route.useSearch();
+  const { data: instruments, error, refetch } = useInstruments();
+  const remembered = useSettings((settings) => settings.instrument);
+  const wanted = search.instrument ?? remembered;
+  const named = instruments?.find((item) => item.instrument === wanted);
+  const chosen = named ?? (search.instrument ? undefined : instruments?.[0]);
+
+  useEffect(() => {
+    if (chosen) setSettings({ instrument: chosen.instrument });
+  }, [chosen]);
+
+  if (chosen && instruments) {
+    return (
+      <Workspace
+        instrument={chosen}
+        instruments={instruments}
+        interval={search.interval ?? INTERVAL}
+        inAddress={search.instrument !== undefined && search.interval !== undefined}
+      />
+    );
+  }
+  if (error && !instruments) {
+    return (
+      <div className="page-error">
+        <section className="panel" aria-label="Error">
+          <ErrorState what="Instruments" error={error} retry={() => void refetch()} />
+        </section>
+      </div>
+    );
+  }
+  if (!instruments) return <div className="workspace" aria-busy />;
+  return (
+    <div className="empty">
+      <SearchX size={18} className="tertiary" aria-hidden />
+      <div className="strong">
+        {search.instrument ? `No instrument ${search.instrument}` : 'No instruments yet'}
+      </div>
+      <p>
+        {instruments.length > 0
+          ? 'It is not collected on this platform. Choose one that is.'
+          : 'Instruments appear here once a collector is connected to its venue.'}
+      </p>
+      {instruments.length > 0 && (
+        <button type="button" className="button primary" onClick={() => openPalette('instrument')}>
+          Choose an instrument
+        </button>
+      )}
+    </div>
+  );
+}
+
+function Workspace(props: {
+  instrument: Instrument;
+  instruments: Instrument[];
+  interval: Interval;
+  /** False: the address does not say yet what is shown. */
+  inAddress: boolean;
+}) {
+  const { instrument, instruments, interval, inAddress } = props;
+  const navigate = useNavigate({ from: '/charts' });
+  const market = useMarket(instrument.instrument);
+  const view = useInstrumentFeed(market);
+  const chart = useRef<ChartHandle>(null);
+  const [table, setTable] = useState(false);
+  const phone = usePhone();
+  const name = instrument.instrument;
+
+  useEffect(() => {
+    if (!inAddress) void navigate({ search: { instrument: name, interval }, replace: true });
+  }, [inAddress, name, interval, navigate]);
+  usePageTitle(instrument, market);
+  useChartCommands(name, interval, chart, setTable);
+
+  const go = useCallback(
+    (search: { instrument?: string; interval?: Interval }) =>
+      void navigate({ search: (old) => ({ ...old, ...search }) }),
+    [navigate],
+  );
+  const panel = (onBar?: (bar: Bar | null, scale: number) => void) => (
+    <ChartPanel
+      market={market}
+      instrument={instrument}
+      interval={interval}
+      view={view}
+      table={table}
+      handle={chart}
+      {...(onBar ? { onBar } : {})}
+    />
+  );
+  if (phone) {
+    return (
+      <PhoneWorkspace
+        instrument={instrument}
+        interval={interval}
+        market={market}
+        view={view}
+        pick={(value) => go({ interval: value })}
+        panel={panel}
+      />
+    );
+  }
+  return (
+    <>
+      <h1 className="hidden">
+        {name}, {interval}
+      </h1>
+      <Toolbar
+        instrument={instrument}
+        interval={interval}
+        table={table}
+        pickInstrument={() => openPalette('instrument')}
+        pickInterval={(value) => go({ interval: value })}
+      />
+      <div className="workspace">
+        {panel()}
+        <div className="column">
+          <InstrumentList
+            instruments={instruments}
+            selected={name}
+            select={(value) => go({ instrument: value })}
+            search={() => openPalette('instrument')}
+          />
+          <TradesTape market={market} instrument={instrument} view={view} />
+        </div>
+        <DepthLadder market={market} instrument={instrument} view={view} />
+      </div>
+    </>
+  );
+}
+
+function useInstrumentFeed(market: Market): FeedView {
+  return useVenueFeed(market.venue, useMarketStatus(market));
+}
+
+/** The tab shows the last price, renewed each second. */
+function usePageTitle(instrument: Instrument, market: Market): void {
+  const now_ms = useSecond();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the second is what renews it
+  useEffect(() => {
+    const last = market.read().tape[0];
+    const name = `${instrument.base}-${instrument.quote}`;
+    document.title = last ? `${last.price} ${name} · Tidemill` : `${name} · Tidemill`;
+  }, [now_ms, instrument, market]);
+}
+
+function useChartCommands(
+  instrument: string,
+  interval: Interval,
+  chart: React.RefObject<ChartHandle | null>,
+  setTable: React.Dispatch<React.SetStateAction<boolean>>,
+): void {
+  const home = useConfig().data?.home ?? '~/.local/share/tidemill';
+  const commands = useMemo((): Command[] => {
+    const group = 'Chart';
+    return [
+      {
+        id: 'chart.table',
+        title: 'View as table or chart',
+        group,
+        keys: 'Alt+V',
+        run: () => setTable((table) => !table),
+      },
+      {
+        id: 'chart.reset',
+        title: 'Back to the newest bars',
+        group,
+        keys: 'Alt+R',
+        run: () => chart.current?.reset(),
+      },
+      {
+        id: 'chart.picture',
+        title: 'Save a picture of the chart',
+        group,
+        keys: 'Alt+S',
+        run: () => savePicture(chart.current?.picture() ?? null, `${instrument}-${interval}.png`),
+      },
+      {
+        id: 'chart.copyPython',
+        title: 'Copy as Python',
+        group,
+        words: 'code snippet',
+        run: () => void copyText(pythonSnippet(instrument, interval), 'Python'),
+      },
+      {
+        id: 'chart.copyCurl',
+        title: 'Copy as curl',
+        group,
+        words: 'code snippet',
+        run: () => void copyText(curlSnippet(location.origin, home, instrument, interval), 'Command'),
+      },
+      {
+        id: 'chart.copyLink',
+        title: 'Copy link to this chart',
+        group,
+        run: () => void copyText(location.href, 'Link'),
+      },
+    ];
+  }, [instrument, interval, chart, setTable, home]);
+  useRegister(commands);
+}
+
+function savePicture(canvas: HTMLCanvasElement | null, name: string): void {
+  canvas?.toBlob((blob) => {
+    if (!blob) return;
+    const url = URL.createObjectURL(blob);
+    const link = document.createElement('a');
+    link.href = url;
+    link.download = name;
+    link.click();
+    URL.revokeObjectURL(url);
+  });
+}
+
+const PHONE_TABS = ['Chart', 'Depth', 'Trades'] as const;
+
+function PhoneWorkspace(props: {
+  instrument: Instrument;
+  interval: Interval;
+  market: Market;
+  view: FeedView;
+  pick(interval: Interval): void;
+  panel(onBar: (bar: Bar | null, scale: number) => void): React.ReactNode;
+}) {
+  const { instrument, interval, market, view, pick, panel } = props;
+  const [tab, setTab] = useState<(typeof PHONE_TABS)[number]>('Chart');
+  const [bar, setBar] = useState<{ bar: Bar | null; scale: number }>({
+    bar: null,
+    scale: instrument.price_scale,
+  });
+  const title = useMemo(
+    () => (
+      <h1>
+        <button type="button" className="row phone-name" onClick={() => openPalette('instrument')}>
+          {instrument.base}-{instrument.quote}
+          <span className="tertiary small">{instrument.venue}</span>
+          <ChevronDown size={14} strokeWidth={2} className="tertiary" aria-hidden />
+        </button>
+      </h1>
+    ),
+    [instrument],
+  );
+  useSetPhoneTitle(title);
+  const onBar = useCallback((next: Bar | null, scale: number) => setBar({ bar: next, scale }), []);
+  return (
+    <>
+      <PhoneQuote bar={bar.bar} scale={bar.scale} view={view} />
+      {/* biome-ignore lint/a11y/useSemanticElements: a row of toggle buttons, not a form */}
+      <div className="intervals-phone" role="group" aria-label="View">
+        {PHONE_TABS.map((value) => (
+          <button key={value} type="button" aria-pressed={value === tab} onClick={() => setTab(value)}>
+            {value}
+          </button>
+        ))}
+      </div>
+      {tab === 'Chart' && <PhoneIntervals interval={interval} pickInterval={pick} />}
+      <div className="phone-pane">
+        {/* Stays in the page behind the other tabs: the price above is its. */}
+        <div className="phone-chart" hidden={tab !== 'Chart'}>
+          {panel(onBar)}
+        </div>
+        {tab === 'Depth' && <DepthLadder market={market} instrument={instrument} view={view} />}
+        {tab === 'Trades' && <TradesTape market={market} instrument={instrument} view={view} />}
+      </div>
+    </>
+  );
+}
+
+function PhoneQuote(props: { bar: Bar | null; scale: number; view: FeedView }) {
+  const { bar, scale, view } = props;
+  const now_ms = useSecond();
+  const price = (value: bigint | undefined) => (value === undefined ? NONE : mantissaText(value, scale));
+  const change = bar ? barChange(bar, scale) : null;
+  const current = isCurrent(view);
+  return (
+    <div className={`phone-quote ${current ? '' : 'old'}`}>
+      <div className="row phone-price">
+        <span className="hero">{price(bar?.close)}</span>
+        {change && (
+          <span className={`small medium ${current ? change.tone : 'tertiary'}`}>
+            {change.text} {percent(change.ratio)}
+          </span>
+        )}
+        <span className="space" />
+        <span className="micro">
+          <FeedWord view={view} now_ms={now_ms} />
+        </span>
+      </div>
+      <div className="row small phone-ohlc">
+        <span>
+          <span className="tertiary">O</span> {price(bar?.open)}
+        </span>
+        <span>
+          <span className="tertiary">H</span> {price(bar?.high)}
+        </span>
+        <span>
+          <span className="tertiary">L</span> {price(bar?.low)}
+        </span>
+      </div>
+    </div>
+  );
+}

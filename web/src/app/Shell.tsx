@@ -1,0 +1,160 @@
+import { useQuery } from '@tanstack/react-query';
+import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
+import { Search } from 'lucide-react';
+import { type ReactNode, useMemo, useState } from 'react';
+import { api } from '@/api/client';
+import { Logo } from '@/features/shell/Logo';
+import { ModeBadge } from '@/features/shell/ModeBadge';
+import { MoreSheet } from '@/features/shell/MoreSheet';
+import { BottomBar, PAGES, type PageLink, Rail } from '@/features/shell/Rail';
+import { ShortcutSheet } from '@/features/shell/ShortcutSheet';
+import '@/features/shell/shell.css';
+import { StatusStrip } from '@/features/shell/StatusStrip';
+import { ToastLine } from '@/features/shell/ToastLine';
+import { TopBar } from '@/features/shell/TopBar';
+import { type Command, openPalette, showSheet, useRegister } from '@/shared/command';
+import { usePhoneTitle } from '@/shared/phone-title';
+import { useMode } from '@/shared/queries';
+import { setSettings, useSettings } from '@/shared/settings';
+import { stream } from '@/shared/stream';
+import { usePhone } from '@/theme/ThemeProvider';
+import { PALETTES } from '@/theme/themes';
+import { AppPalette } from './AppPalette';
+import { useKeys } from './keys';
+
+const PATHS = { charts: '/charts', collection: '/data/collect' } as const;
+type PagePath = (typeof PATHS)[keyof typeof PATHS];
+const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
+
+/** Letters find an instrument, digits an interval: only where a chart is on screen. */
+const typed = (text: string): void =>
+  openPalette(/^[\d,]/.test(text) ? 'interval' : 'instrument', text.replace(',', ''));
+
+export function Shell() {
+  const phone = usePhone();
+  const mode = useMode();
+  const path = useRouterState({ select: (state) => state.location.pathname });
+  const [more, setMore] = useState(false);
+  useShellCommands();
+  useKeys(path === PATHS.charts ? typed : null);
+  const link = (page: PageLink, content: ReactNode) => (
+    <Link
+      to={pathOf(page)}
+      aria-label={phone ? undefined : page.title}
+      aria-current={path === pathOf(page) ? 'page' : undefined}
+      activeProps={{ 'aria-current': path === pathOf(page) ? 'page' : undefined }}
+    >
+      {content}
+    </Link>
+  );
+  const title = PAGES.find((page) => pathOf(page) === path)?.title ?? 'Tidemill';
+  return (
+    <>
+      <a className="skip" href="#page">
+        To the page
+      </a>
+      <div className={`shell ${phone ? 'phone' : ''} ${(mode ?? '').toLowerCase()}`}>
+        {phone ? <PhoneTop title={title} /> : <TopBar />}
+        {!phone && <Rail link={link} />}
+        <main id="page" tabIndex={-1}>
+          <Outlet />
+        </main>
+        {phone ? <BottomBar link={link} more={() => setMore(true)} /> : <Strip />}
+      </div>
+      <MoreSheet open={more} close={() => setMore(false)} />
+      <AppPalette />
+      <ShortcutSheet />
+      <ToastLine />
+    </>
+  );
+}
+
+function PhoneTop({ title }: { title: string }) {
+  const mode = useMode();
+  const own = usePhoneTitle((state) => state.title);
+  return (
+    <header className="phone-top">
+      <Logo />
+      {own ?? <h1>{title}</h1>}
+      <span className="space" />
+      {mode && <ModeBadge mode={mode} />}
+      <button type="button" className="icon-button" aria-label="Search" onClick={() => openPalette()}>
+        <Search size={18} strokeWidth={1.75} aria-hidden />
+      </button>
+    </header>
+  );
+}
+
+function Strip() {
+  const gaps = useQuery({
+    queryKey: ['collection'],
+    queryFn: () => api.collection(),
+    refetchInterval: 5_000,
+    select: ({ collectors }) => collectors.reduce((sum, collector) => sum + (collector.gaps_open ?? 0), 0),
+  });
+  return <StatusStrip openGaps={gaps.data ?? null} />;
+}
+
+function useShellCommands(): void {
+  const navigate = useNavigate();
+  const commands = useMemo((): Command[] => {
+    const settings = useSettings.getState;
+    return [
+      ...PAGES.map(
+        (page): Command => ({
+          id: `page.${page.id}`,
+          title: page.title,
+          group: 'Pages',
+          keys: { charts: 'g c', collection: 'g d' }[page.id] ?? '',
+          run: () => void navigate({ to: pathOf(page) }),
+        }),
+      ),
+      {
+        id: 'view.theme',
+        title: 'Change theme',
+        group: 'View',
+        words: 'dark light system toggle',
+        run: () =>
+          setSettings({
+            theme: ({ dark: 'light', light: 'system', system: 'dark' } as const)[settings().theme],
+          }),
+      },
+      {
+        id: 'view.palette',
+        title: 'Change the colours of up and down',
+        group: 'View',
+        words: 'palette green red blue orange',
+        run: () => {
+          const next = (PALETTES.indexOf(settings().palette) + 1) % PALETTES.length;
+          setSettings({ palette: PALETTES[next] ?? 'green-red' });
+        },
+      },
+      {
+        id: 'view.density',
+        title: 'Change row height',
+        group: 'View',
+        words: 'density compact comfortable',
+        run: () =>
+          setSettings({
+            density: ({ compact: 'default', default: 'comfortable', comfortable: 'compact' } as const)[
+              settings().density
+            ],
+          }),
+      },
+      {
+        id: 'view.hollow',
+        title: 'Hollow or filled rising candles',
+        group: 'View',
+        run: () => setSettings({ hollow: !settings().hollow }),
+      },
+      {
+        id: 'stream.reconnect',
+        title: 'Reconnect the stream now',
+        group: 'View',
+        run: () => stream.reconnect(),
+      },
+      { id: 'help.shortcuts', title: 'Shortcuts', group: 'Help', keys: '?', run: () => showSheet(true) },
+    ];
+  }, [navigate]);
+  useRegister(commands);
+}

@@ -1,0 +1,106 @@
+import { Dropdown } from 'antd';
+import { Camera, CodeXml, RotateCcw, Search, Table2 } from 'lucide-react';
+import type { Instrument } from '@/api/types';
+import { runCommand } from '@/shared/command';
+import { INTERVALS, type Interval } from '@/shared/interval';
+
+/** Everything here is a command, so keys and the palette do the same. */
+export function Toolbar(props: {
+  instrument: Instrument;
+  interval: Interval;
+  table: boolean;
+  pickInstrument(): void;
+  pickInterval(interval: Interval): void;
+}) {
+  const { instrument, interval, table, pickInstrument, pickInterval } = props;
+  return (
+    <div className="toolbar" role="toolbar" aria-label="Chart">
+      <button
+        type="button"
+        className="picker"
+        onClick={pickInstrument}
+        aria-label={`Instrument ${instrument.instrument}. Change`}
+      >
+        <Search size={14} strokeWidth={1.75} className="tertiary" aria-hidden />
+        <span className="medium">
+          {instrument.base}-{instrument.quote}
+        </span>
+        <span className="tertiary">{instrument.venue}</span>
+      </button>
+      {/* biome-ignore lint/a11y/useSemanticElements: a row of toggle buttons, not a form */}
+      <div className="segments" role="group" aria-label="Interval">
+        {INTERVALS.map((value) => (
+          <button
+            key={value}
+            type="button"
+            aria-pressed={value === interval}
+            onClick={() => pickInterval(value)}
+          >
+            {value}
+          </button>
+        ))}
+      </div>
+      <span className="space" />
+      <button
+        type="button"
+        className="button quiet"
+        aria-pressed={table}
+        onClick={() => runCommand('chart.table')}
+      >
+        <Table2 size={16} strokeWidth={1.75} aria-hidden />
+        {table ? 'View as chart' : 'View as table'}
+      </button>
+      <span className="rule" />
+      <button
+        type="button"
+        className="icon-button"
+        aria-label="Back to the newest bars"
+        title="Back to the newest bars (Alt+R)"
+        onClick={() => runCommand('chart.reset')}
+      >
+        <RotateCcw size={16} strokeWidth={1.75} aria-hidden />
+      </button>
+      <button
+        type="button"
+        className="icon-button"
+        aria-label="Save a picture of the chart"
+        title="Save a picture (Alt+S)"
+        onClick={() => runCommand('chart.picture')}
+      >
+        <Camera size={16} strokeWidth={1.75} aria-hidden />
+      </button>
+      <Dropdown
+        trigger={['click']}
+        menu={{
+          items: [
+            { key: 'python', label: 'Copy as Python', onClick: () => runCommand('chart.copyPython') },
+            { key: 'curl', label: 'Copy as curl', onClick: () => runCommand('chart.copyCurl') },
+            { key: 'link', label: 'Copy link', onClick: () => runCommand('chart.copyLink') },
+          ],
+        }}
+      >
+        <button type="button" className="icon-button" aria-label="Copy as code" title="Copy as code">
+          <CodeXml size={16} strokeWidth={1.75} aria-hidden />
+        </button>
+      </Dropdown>
+    </div>
+  );
+}
+
+export function PhoneIntervals(props: { interval: Interval; pickInterval(interval: Interval): void }) {
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: a row of toggle buttons, not a form
+    <div className="intervals-phone" role="group" aria-label="Interval">
+      {INTERVALS.map((value) => (
+        <button
+          key={value}
+          type="button"
+          aria-pressed={value === props.interval}
+          onClick={() => props.pickInterval(value)}
+        >
+          {value}
+        </button>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,466 @@
+// The drawn chart: candles, volume in a pane of its own, gap hatch, last price. No data of its own: it shows a BarFeed.
+
+import {
+  CandlestickSeries,
+  createChart,
+  HistogramSeries,
+  type IChartApi,
+  type ISeriesApi,
+  TickMarkType,
+  type UTCTimestamp,
+  type WhitespaceData,
+} from 'lightweight-charts';
+import { toNumber } from '@/shared/decimal';
+import { type FeedView, isCurrent } from '@/shared/feed-state';
+import { age, clock, mantissaText, number, timeOfDay, zoneFormat } from '@/shared/format';
+import { intervalSeconds } from '@/shared/interval';
+import * as chartTheme from '@/theme/chart';
+import { type Colors, colors, type Mode, type Palette, upDown } from '@/theme/themes';
+import type { BarFeed, FeedChange } from './bar-feed';
+import type { Bar } from './bar-series';
+import type { ChartGap } from './gap';
+import { GapHatch, type HatchRange } from './gap-hatch';
+import { LastPrice } from './last-price';
+import { PaneLabel } from './pane-label';
+
+export interface ChartLook {
+  mode: Mode;
+  palette: Palette;
+  hollow: boolean;
+  zone: string;
+  /** Narrow screens get a narrower price axis. */
+  phone: boolean;
+}
+
+/** Empty places drawn for one gap at most: a gap of days must not push the bars off the screen. */
+const GAP_PLACES = 60;
+/** Bars left of the screen at which the next older page is read. */
+const PREFETCH = 400;
+const VISIBLE_FIRST = 150;
+/** A day narrower than this has no room for marks of its hours. */
+const DAY_MARKS_PX = 220;
+
+export interface ChartEvents {
+  crosshair(bar: Bar | null): void;
+  older(): void;
+}
+
+const time = (seconds: number): UTCTimestamp => seconds as UTCTimestamp;
+
+export class ChartView {
+  private readonly chart: IChartApi;
+  private readonly candles: ISeriesApi<'Candlestick'>;
+  private readonly volume: ISeriesApi<'Histogram'>;
+  private readonly hatches = [new GapHatch(true), new GapHatch(false)];
+  private readonly lastPrice = new LastPrice();
+  private readonly volumeLabel = new PaneLabel();
+  private readonly events: ChartEvents;
+  private feed: BarFeed | null = null;
+  private look: ChartLook;
+  private c: Colors;
+  private view: FeedView | null = null;
+  /** Times on the axis, ascending: of bars and of empty places inside gaps. */
+  private times: number[] = [];
+  private cursor: number | null = null;
+  private removed = false;
+  private pointed: Bar | null = null;
+  private base = '';
+
+  constructor(element: HTMLElement, look: ChartLook, events: ChartEvents) {
+    this.look = look;
+    this.c = colors(look.mode);
+    this.events = events;
+    this.chart = createChart(element, { autoSize: true });
+    this.candles = this.chart.addSeries(CandlestickSeries, {
+      lastValueVisible: false,
+      priceLineVisible: false,
+    });
+    this.volume = this.chart.addSeries(
+      HistogramSeries,
+      { lastValueVisible: false, priceLineVisible: false, priceFormat: { type: 'volume' } },
+      1,
+    );
+    this.candles.attachPrimitive(this.hatches[0] as GapHatch);
+    this.volume.attachPrimitive(this.hatches[1] as GapHatch);
+    this.candles.attachPrimitive(this.lastPrice);
+    this.volume.attachPrimitive(this.volumeLabel);
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      if (range && range.from < PREFETCH && this.times.length > 0) this.events.older();
+    });
+    this.chart.subscribeCrosshairMove((parameter) => {
+      const at = parameter.time as number | undefined;
+      this.point(at === undefined ? null : this.barAt(at));
+    });
+    this.setLook(look);
+    // The canvas measures text when it paints: without this it keeps the fallback face.
+    void document.fonts.ready.then(() => this.removed || this.setLook(this.look));
+  }
+
+  remove(): void {
+    this.removed = true;
+    this.chart.remove();
+  }
+
+  setLook(look: ChartLook): void {
+    this.look = look;
+    this.c = colors(look.mode);
+    const base = chartTheme.chart(look.mode);
+    this.chart.applyOptions({
+      ...base,
+      rightPriceScale: { ...base.rightPriceScale, minimumWidth: look.phone ? 58 : 66, tickMarkDensity: 4 },
+      timeScale: {
+        ...base.timeScale,
+        timeVisible: true,
+        secondsVisible: true,
+        tickMarkFormatter: (at: number, kind: TickMarkType) => this.tickText(at, kind),
+      },
+      localization: {
+        locale: 'en-GB',
+        timeFormatter: (at: number) => this.crosshairText(at),
+      },
+      kineticScroll: { mouse: false, touch: !matchMedia('(prefers-reduced-motion: reduce)').matches },
+    });
+    const [pricePane, volumePane] = this.chart.panes();
+    const share = look.phone ? 0.2 : 0.13; // the phone's pane must hold the label and the library's mark
+    pricePane?.setStretchFactor(1 - share);
+    volumePane?.setStretchFactor(share);
+    this.candles.applyOptions(chartTheme.candles(look.mode, look.palette, look.hollow));
+    this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0 }, ticksVisible: false });
+    this.render(false);
+  }
+
+  /** `base` is what volume counts. */
+  show(feed: BarFeed, base: string): void {
+    this.feed = feed;
+    this.base = base;
+    this.pointed = null;
+    const { priceScale } = feed.series;
+    this.candles.applyOptions({
+      priceFormat: {
+        type: 'custom',
+        minMove: 10 ** -priceScale,
+        formatter: (value: number) => number(value, feed.series.priceScale),
+      },
+    });
+    this.volume.applyOptions({
+      priceFormat: { type: 'custom', minMove: 10 ** -8, formatter: () => '' },
+    });
+    this.render(true);
+  }
+
+  clear(): void {
+    this.feed = null;
+    this.pointed = null;
+    this.times = [];
+    this.candles.setData([]);
+    this.volume.setData([]);
+    this.lastPrice.set(null);
+    this.volumeLabel.set(null);
+    for (const hatch of this.hatches) hatch.set([]);
+  }
+
+  change(change: FeedChange): void {
+    if (!this.feed) return;
+    if (change.kind === 'all' || change.kind === 'gaps') this.render(false);
+    else if (change.kind === 'older') this.renderOlder();
+    else this.update(change.from);
+  }
+
+  setFeedView(view: FeedView): void {
+    this.view = view;
+    this.drawLast(Date.now());
+  }
+
+  /** Once a second: count-down, age, and the far edge of an open gap. */
+  second(now_ms: number): void {
+    this.extendOpenGap(now_ms);
+    this.drawLast(now_ms);
+  }
+
+  reset(): void {
+    this.chart.timeScale().applyOptions({ barSpacing: 6 });
+    this.chart.priceScale('right').applyOptions({ autoScale: true });
+    this.chart.timeScale().scrollToRealTime();
+    this.chart.clearCrosshairPosition();
+    this.cursor = null;
+  }
+
+  zoom(factor: number): void {
+    const scale = this.chart.timeScale();
+    const spacing = Math.min(80, Math.max(0.5, scale.options().barSpacing * factor));
+    scale.applyOptions({ barSpacing: spacing });
+  }
+
+  /** Moves the crosshair by bars, from the last bar at first. */
+  moveCursor(bars: number): void {
+    const all = this.feed?.series.bars ?? [];
+    if (all.length === 0) return;
+    const from = this.cursor === null ? -1 : this.placeOf(this.cursor);
+    const index = from < 0 ? all.length - 1 : Math.min(all.length - 1, Math.max(0, from + bars));
+    const bar = all[index];
+    if (!bar || !this.feed) return;
+    this.cursor = bar.start;
+    this.chart.setCrosshairPosition(
+      toNumber(bar.close, this.feed.series.priceScale),
+      time(bar.start),
+      this.candles,
+    );
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    const at = this.times.indexOf(bar.start);
+    if (range && (at < range.from || at > range.to)) {
+      const width = range.to - range.from;
+      const start = at < range.from ? at - 2 : at - width + 2;
+      this.chart.timeScale().setVisibleLogicalRange({ from: start, to: start + width });
+    }
+    this.point(bar);
+  }
+
+  picture(): HTMLCanvasElement {
+    return this.chart.takeScreenshot();
+  }
+
+  private point(bar: Bar | null): void {
+    this.pointed = bar;
+    this.labelVolume();
+    this.events.crosshair(bar);
+  }
+
+  private labelVolume(): void {
+    const { feed, c } = this;
+    const bar = this.pointed ?? feed?.series.bars.at(-1);
+    if (!feed || !bar) return;
+    this.volumeLabel.set({
+      name: 'Volume',
+      value: `${mantissaText(bar.volume, feed.series.sizeScale)} ${this.base}`,
+      nameColor: c['text.tertiary'],
+      valueColor: c['text.secondary'],
+      surface: c['bg.panel'],
+    });
+  }
+
+  private placeOf(start: number): number {
+    return this.feed?.series.place(start) ?? -1;
+  }
+
+  private barAt(start: number): Bar | null {
+    const bar = this.feed?.series.bars[this.placeOf(start)];
+    return bar?.start === start ? bar : null;
+  }
+
+  private candle(bar: Bar) {
+    const scale = this.feed?.series.priceScale ?? 0;
+    return {
+      time: time(bar.start),
+      open: toNumber(bar.open, scale),
+      high: toNumber(bar.high, scale),
+      low: toNumber(bar.low, scale),
+      close: toNumber(bar.close, scale),
+    };
+  }
+
+  private volumeBar(bar: Bar) {
+    const [up, down] = upDown(this.c, this.look.palette);
+    return {
+      time: time(bar.start),
+      value: toNumber(bar.volume, this.feed?.series.sizeScale ?? 0),
+      color: `${bar.close >= bar.open ? up : down}61`, // 38 % opaque
+    };
+  }
+
+  private render(first: boolean): void {
+    if (!this.feed) return;
+    const { bars } = this.feed.series;
+    const empty = this.emptyPlaces();
+    const points = new Map<number, Bar | null>(empty.map((at) => [at, null]));
+    for (const bar of bars) points.set(bar.start, bar);
+    const ordered = [...points].sort((a, b) => a[0] - b[0]);
+    this.times = ordered.map(([at]) => at);
+    this.candles.setData(ordered.map(([at, bar]) => (bar ? this.candle(bar) : blank(at))));
+    this.volume.setData(ordered.map(([at, bar]) => (bar ? this.volumeBar(bar) : blank(at))));
+    if (first && this.times.length > 0) {
+      const last = this.times.length;
+      this.chart.priceScale('right').applyOptions({ autoScale: true });
+      const shown = this.look.phone ? 60 : VISIBLE_FIRST;
+      this.chart.timeScale().setVisibleLogicalRange({ from: last - shown, to: last + 4 });
+    }
+    this.placeHatch();
+    this.drawLast(Date.now());
+  }
+
+  /** Keeps what is on screen where it is while older bars slip in on the left. */
+  private renderOlder(): void {
+    const before = this.times.length;
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    this.render(false);
+    const added = this.times.length - before;
+    if (range) {
+      this.chart.timeScale().setVisibleLogicalRange({ from: range.from + added, to: range.to + added });
+    }
+  }
+
+  private update(from: number): void {
+    if (!this.feed) return;
+    const { bars } = this.feed.series;
+    const last = this.times.at(-1) ?? Number.NEGATIVE_INFINITY;
+    for (let i = from; i < bars.length; i++) {
+      const bar = bars[i];
+      if (!bar) continue;
+      if (bar.start > last) this.times.push(bar.start);
+      else if (bar.start < last && this.times[lowerBound(this.times, bar.start)] !== bar.start) {
+        this.render(false); // A late trade began a bar between others.
+        return;
+      }
+      const historical = bar.start < last;
+      this.candles.update(this.candle(bar), historical);
+      this.volume.update(this.volumeBar(bar), historical);
+    }
+    if (this.feed.gaps.length > 0) this.placeHatch();
+    this.drawLast(Date.now());
+  }
+
+  /** Times without a bar inside gaps, so that a gap has its width on the axis. */
+  private emptyPlaces(): number[] {
+    const { feed } = this;
+    if (!feed) return [];
+    const width = intervalSeconds(feed.series.interval);
+    const first = feed.series.bars[0]?.start ?? Number.POSITIVE_INFINITY;
+    const places: number[] = [];
+    for (const gap of feed.gaps) {
+      const [start, end] = gapSeconds(gap, Date.now());
+      const from = Math.max(first, Math.floor(start / width) * width);
+      const count = Math.min(GAP_PLACES, Math.floor((end - from) / width) + 1);
+      for (let i = 0; i < count; i++) places.push(from + i * width);
+    }
+    return places;
+  }
+
+  private extendOpenGap(now_ms: number): void {
+    const { feed } = this;
+    const open = feed?.gaps.find((gap) => gap.end === null);
+    if (!feed || !open) return;
+    const width = intervalSeconds(feed.series.interval);
+    const at = Math.floor(now_ms / 1000 / width) * width;
+    const last = this.times.at(-1) ?? 0;
+    const [start] = gapSeconds(open, now_ms);
+    if (at > last && at <= start + GAP_PLACES * width) {
+      this.times.push(at);
+      this.candles.update(blank(at));
+      this.volume.update(blank(at));
+    }
+    this.placeHatch();
+  }
+
+  private placeHatch(): void {
+    const now_ms = Date.now();
+    const ranges = (this.feed?.gaps ?? []).flatMap((gap): HatchRange[] => {
+      const [start, end] = gapSeconds(gap, now_ms);
+      const [from, to] = [this.axisPosition(start), this.axisPosition(end)];
+      if (from === null || to === null) return [];
+      const repaired = gap.state === 'filled';
+      return [
+        {
+          from,
+          to,
+          color: this.c[repaired ? 'state.repaired' : 'state.gap'],
+          tint: this.c[repaired ? 'state.repaired.tint' : 'state.gap.tint'],
+          label: this.gapText(gap, start, end),
+        },
+      ];
+    });
+    for (const hatch of this.hatches) hatch.set(ranges);
+  }
+
+  private gapText(gap: ChartGap, start: number, end: number): string {
+    const { zone } = this.look;
+    const from = timeOfDay(start * 1000, zone);
+    if (gap.end === null) return `gap open since ${from}`;
+    const word = { filled: 'repaired', unfillable: 'cannot be filled', open: 'gap', ended: 'gap' }[gap.state];
+    return `${from}–${timeOfDay(end * 1000, zone)} ${word}`;
+  }
+
+  /** Where a time lies between the bars, in bars; a bar's left edge is half a place before its middle. */
+  private axisPosition(seconds: number): number | null {
+    if (!this.feed || this.times.length === 0) return null;
+    const width = intervalSeconds(this.feed.series.interval);
+    const index = lowerBound(this.times, seconds + 1e-9) - 1;
+    if (index < 0) return null;
+    const inside = Math.min(1, (seconds - (this.times[index] ?? 0)) / width);
+    return index - 0.5 + inside;
+  }
+
+  private drawLast(now_ms: number): void {
+    this.labelVolume();
+    const { feed, c } = this;
+    const bar = feed?.series.bars.at(-1);
+    if (!feed || !bar) {
+      this.lastPrice.set(null);
+      return;
+    }
+    const { priceScale, interval } = feed.series;
+    const [up, down] = upDown(c, this.look.palette);
+    const current = !this.view || isCurrent(this.view);
+    const since_ms = this.view?.since_ms ?? 0;
+    const left_s = bar.start + intervalSeconds(interval) - Math.floor(now_ms / 1000);
+    const stale = since_ms > 0 ? `${age(now_ms - since_ms)} old` : '';
+    this.lastPrice.set({
+      price: toNumber(bar.close, priceScale),
+      text: mantissaText(bar.close, priceScale),
+      note: current ? (interval === '1s' || left_s < 0 ? '' : clock(left_s)) : stale,
+      fill: current ? (bar.close >= bar.open ? up : down) : c['state.stale'],
+      ink: current ? (this.look.mode === 'dark' ? c['bg.app'] : c['text.onSolid']) : c['state.stale.tint'],
+      outlined: !current,
+    });
+  }
+
+  private tickText(at: number, kind: TickMarkType): string {
+    const { zone } = this.look;
+    const daily = this.feed?.series.interval === '1d';
+    const form = (options: Intl.DateTimeFormatOptions) =>
+      zoneFormat(daily ? 'UTC' : zone, options).format(at * 1000);
+    const midnight = form({ hour: '2-digit', minute: '2-digit' }) === '00:00';
+    if (kind === TickMarkType.Year && daily) return form({ year: 'numeric' });
+    if (kind === TickMarkType.Month && daily) return form({ month: 'short' });
+    // The library puts its day marks at 00:00 UTC. Where they stand too close for hours between them, they name the day.
+    const day_px =
+      (this.chart.timeScale().options().barSpacing * 86_400) /
+      intervalSeconds(this.feed?.series.interval ?? '1m');
+    const dayMark = kind <= TickMarkType.DayOfMonth && day_px < DAY_MARKS_PX;
+    if (daily || midnight || dayMark) return form({ day: 'numeric', month: 'short' });
+    if (kind === TickMarkType.TimeWithSeconds)
+      return form({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
+    return form({ hour: '2-digit', minute: '2-digit' });
+  }
+
+  private crosshairText(at: number): string {
+    const { zone } = this.look;
+    const width = intervalSeconds(this.feed?.series.interval ?? '1m');
+    const day = zoneFormat(width >= 86_400 ? 'UTC' : zone, {
+      day: 'numeric',
+      month: 'short',
+      year: 'numeric',
+    });
+    if (width >= 86_400) return day.format(at * 1000);
+    const seconds = width < 60 ? ({ second: '2-digit' } as const) : {};
+    const clockText = zoneFormat(zone, { hour: '2-digit', minute: '2-digit', ...seconds }).format(at * 1000);
+    return `${day.format(at * 1000)} ${clockText}`;
+  }
+}
+
+const blank = (at: number): WhitespaceData<UTCTimestamp> => ({ time: time(at) });
+
+function gapSeconds(gap: ChartGap, now_ms: number): [start: number, end: number] {
+  const start = Number(gap.start / 1_000_000n) / 1000;
+  return [start, gap.end === null ? Math.max(start, now_ms / 1000) : Number(gap.end / 1_000_000n) / 1000];
+}
+
+/** Index of the first value that is `wanted` or more. */
+function lowerBound(values: number[], wanted: number): number {
+  let low = 0;
+  let high = values.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((values[middle] ?? 0) < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

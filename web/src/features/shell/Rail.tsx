@@ -1,0 +1,62 @@
+import { Tooltip } from 'antd';
+import { ChartCandlestick, Database, Keyboard, type LucideIcon, Menu } from 'lucide-react';
+import type { ReactNode } from 'react';
+import { runCommand } from '@/shared/command';
+
+export interface PageLink {
+  id: string;
+  title: string;
+  icon: LucideIcon;
+}
+
+/** Pages that exist; the command `page.<id>` goes there. */
+export const PAGES: PageLink[] = [
+  { id: 'charts', title: 'Charts', icon: ChartCandlestick },
+  { id: 'collection', title: 'Collection', icon: Database },
+];
+
+/** `link` renders the page's own anchor, so that the router stays outside this folder. */
+export function Rail(props: { link: (page: PageLink, content: ReactNode) => ReactNode }) {
+  return (
+    <nav className="rail" aria-label="Pages">
+      {PAGES.map((page) => (
+        <Tooltip key={page.id} title={page.title} placement="right" mouseEnterDelay={0.4}>
+          {props.link(page, <page.icon size={18} strokeWidth={1.6} aria-hidden />)}
+        </Tooltip>
+      ))}
+      <span className="space" />
+      <Tooltip title="Shortcuts" placement="right" mouseEnterDelay={0.4}>
+        <button type="button" aria-label="Shortcuts" onClick={() => runCommand('help.shortcuts')}>
+          <Keyboard size={18} strokeWidth={1.6} aria-hidden />
+        </button>
+      </Tooltip>
+    </nav>
+  );
+}
+
+export function BottomBar(props: {
+  link: (page: PageLink, content: ReactNode) => ReactNode;
+  more: () => void;
+}) {
+  return (
+    <nav className="bottom-bar" aria-label="Pages">
+      {PAGES.map((page) => (
+        <span key={page.id}>
+          {props.link(
+            page,
+            <>
+              <page.icon size={20} strokeWidth={1.6} aria-hidden />
+              {page.title}
+            </>,
+          )}
+        </span>
+      ))}
+      <span>
+        <button type="button" onClick={props.more}>
+          <Menu size={20} strokeWidth={1.6} aria-hidden />
+          More
+        </button>
+      </span>
+    </nav>
+  );
+}

@@ -1,0 +1,77 @@
+import { memo } from 'react';
+import type { Instrument } from '@/api/types';
+import { useSecond } from '@/shared/clock';
+import { type FeedView, isCurrent } from '@/shared/feed-state';
+import { decimal, msOfNs, number, timeOfDayMs } from '@/shared/format';
+import { type Market, useMarketView } from '@/shared/market';
+import { useSettings } from '@/shared/settings';
+import type { StreamTrade } from '@/shared/stream-core';
+import './trades.css';
+import { Scroll } from '@/shared/Scroll';
+
+const SHOWN = 60;
+
+/** Newest trades first; colour and sign of the side that crossed the spread. */
+export function TradesTape(props: { market: Market; instrument: Instrument; view: FeedView }) {
+  const { market, instrument, view } = props;
+  const { tape } = useMarketView(market);
+  const zone = useSettings((settings) => settings.zone);
+  return (
+    <section className={`tape ${isCurrent(view) ? '' : 'dim'}`} aria-label="Trades">
+      <header className="sub-head">
+        <h2>Trades</h2>
+        <span className="space" />
+        <Rate market={market} />
+      </header>
+      <Scroll label="Newest trades" className="tape-body">
+        <table>
+          <thead>
+            <tr>
+              <th>Time</th>
+              <th className="n">Price</th>
+              <th className="n">Size {instrument.base}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {tape.slice(0, SHOWN).map((trade) => (
+              <TradeRow
+                key={`${trade.epoch}:${trade.sequence}`}
+                trade={trade}
+                price={instrument.price_scale}
+                size={instrument.size_scale}
+                zone={zone}
+              />
+            ))}
+          </tbody>
+        </table>
+        {tape.length === 0 && <p className="small tertiary tape-none">No trade yet.</p>}
+      </Scroll>
+    </section>
+  );
+}
+
+const SIDE = { buy: 'up', sell: 'down', none: '' } as const;
+
+const TradeRow = memo(function TradeRow(props: {
+  trade: StreamTrade;
+  price: number;
+  size: number;
+  zone: string;
+}) {
+  const { trade, price, size, zone } = props;
+  return (
+    <tr>
+      <td className="tertiary">{timeOfDayMs(msOfNs(trade.ts_event), zone)}</td>
+      <td className={`n ${SIDE[trade.aggressor]}`}>
+        <span className="hidden">{trade.aggressor} </span>
+        {decimal(trade.price, price)}
+      </td>
+      <td className="n">{decimal(trade.size, size)}</td>
+    </tr>
+  );
+});
+
+function Rate({ market }: { market: Market }) {
+  const now_ms = useSecond();
+  return <span className="micro tertiary">{number(market.rate(now_ms), 1)} /s</span>;
+}

@@ -1,0 +1,31 @@
+// Queries that more than one feature reads.
+
+import { useQuery } from '@tanstack/react-query';
+import { api } from '@/api/client';
+import type { Config, Instrument } from '@/api/types';
+
+export const useConfig = () =>
+  useQuery({ queryKey: ['config'], queryFn: () => api.config(), staleTime: 60_000, refetchInterval: 60_000 });
+
+export const useMode = (): Config['mode'] | undefined => useConfig().data?.mode;
+
+/** Every instrument of every venue, page by page. */
+async function allInstruments(signal: AbortSignal): Promise<Instrument[]> {
+  const items: Instrument[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await api.instruments({ limit: 1000, ...(cursor ? { cursor } : {}) }, signal);
+    items.push(...page.items);
+    cursor = page.next ?? undefined;
+  } while (cursor);
+  return items;
+}
+
+export const useInstruments = () =>
+  useQuery({
+    queryKey: ['instruments'],
+    queryFn: ({ signal }) => allInstruments(signal),
+    staleTime: 60_000,
+    // A platform that has just started learns its instruments within seconds.
+    refetchInterval: (query) => (query.state.data?.length ? 60_000 : 2_000),
+  });
