@@ -1,0 +1,137 @@
+"""What a person sees: live candles, trades and books, faults told in words, every size and theme."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import VENUES, Screen
+from tests.system.harness import until
+
+LIVE_S = 10_000
+
+
+def chart_text(screen: Screen) -> str:
+    """What the chart says of its newest bar to those who cannot see it."""
+    return screen.page.locator("[aria-roledescription=chart]").get_attribute("aria-label") or ""
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_live_candle_trades_and_book(screen: Screen, venue: str) -> None:
+    quote = "USDT" if venue.endswith("binance") else "USD"
+    screen.open(f"/charts?instrument=BTC-{quote}.{venue}&interval=1m")
+    page = screen.page
+    expect(page.get_by_role("region", name="Trades").locator("tbody tr").nth(5)).to_be_visible(timeout=LIVE_S)
+    expect(page.get_by_role("region", name="Depth").locator(".level").nth(8)).to_be_visible(timeout=LIVE_S)
+    first = until(lambda: chart_text(screen), "the chart says its bar")
+    until(lambda: chart_text(screen) != first, "the newest bar moves", 15)
+    expect(page.get_by_text("SIMULATED").first).to_be_visible()
+    assert screen.complaints == []
+
+
+def test_the_screen_and_the_answer_agree_to_the_digit(screen: Screen) -> None:
+    screen.open("/charts?instrument=BTC-USD.sim-kraken&interval=1s")
+    expect(screen.page.get_by_role("region", name="Trades").locator("tbody tr").nth(5)).to_be_visible(
+        timeout=LIVE_S
+    )
+    row = screen.page.get_by_role("region", name="Trades").locator("tbody tr").first
+    price = row.locator("td").nth(1).inner_text().split()[-1].replace(",", "")
+    status, answer = screen.platform.get("/api/v1/data/BTC-USD.sim-kraken/ticks?limit=500&format=rows")
+    assert status == 200, answer
+    assert price in {item["price"] for item in answer["items"]}
+
+
+@pytest.mark.parametrize("interval", ["1s", "1m", "1h", "1d"])
+def test_every_interval_has_history(screen: Screen, interval: str) -> None:
+    screen.open(f"/charts?instrument=ETH-USD.sim-coinbase&interval={interval}")
+    until(lambda: re.search(r"\d", chart_text(screen)), f"{interval} bars are drawn", 15)
+    assert screen.complaints == []
+
+
+def test_a_cut_is_told_and_heals(screen: Screen) -> None:
+    screen.open()
+    page = screen.page
+    expect(page.locator("footer").get_by_text("sim-kraken").first).to_be_visible(timeout=LIVE_S)
+    expect(page.get_by_role("region", name="Trades").locator("tbody tr").nth(3)).to_be_visible(timeout=LIVE_S)
+    screen.platform.fault("sim-kraken", "refuse", seconds=4)
+    screen.platform.fault("sim-kraken", "cut")
+    expect(page.get_by_text(re.compile("reconnecting|connecting|stale", re.I)).first).to_be_visible(
+        timeout=LIVE_S
+    )
+    screen.picture("cut")
+    until(
+        lambda: screen.platform.collector("sim-kraken").get("state") == "live", "the venue is live again", 40
+    )
+    expect(page.locator("header").get_by_text(re.compile("3 of 3")).first).to_be_visible(timeout=20_000)
+
+
+def test_collection_stops_and_starts_a_venue(screen: Screen) -> None:
+    screen.open("/data/collect")
+    page = screen.page
+    expect(page.get_by_role("region", name="Feeds").get_by_text("sim-binance").first).to_be_visible(
+        timeout=LIVE_S
+    )
+    page.get_by_role("button", name="Stop sim-binance").first.click()
+    until(lambda: screen.platform.pid("collector-sim-binance") is None, "the collector stopped")
+    page.get_by_role("button", name="Start sim-binance").first.click()
+    until(
+        lambda: screen.platform.collector("sim-binance").get("state") == "live", "the collector is live again"
+    )
+    assert screen.complaints == []
+
+
+def test_a_bridge_that_dies_is_told_and_comes_back(screen: Screen) -> None:
+    screen.open()
+    page = screen.page
+    rows = page.get_by_role("region", name="Trades").locator("tbody tr")
+    expect(rows.nth(3)).to_be_visible(timeout=LIVE_S)
+    screen.platform.kill_part("bridge")
+    until(screen.platform.is_ready, "the platform is ready again")
+    newest = rows.first.inner_text()
+    until(lambda: rows.first.inner_text() != newest, "trades go on", 20)
+
+
+def test_without_a_key_nobody_is_let_in(stranger: Screen) -> None:
+    stranger.open("/charts")
+    expect(stranger.page.get_by_text("tidemill open").first).to_be_visible(timeout=LIVE_S)
+
+
+def test_a_key_works_once(screen: Screen) -> None:
+    from tidemill.cli.platform import page_url
+
+    url = page_url(screen.platform.home, screen.platform.port)
+    key = url.split("#key=")[1]
+    assert screen.platform.request("POST", "/api/v1/session", {"key": key}, token="")[0] in (200, 201)
+    assert screen.platform.request("POST", "/api/v1/session", {"key": key}, token="")[0] == 401
+
+
+@pytest.mark.parametrize(
+    "screen",
+    [
+        {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+        for width, height in ((360, 780), (1440, 900), (2560, 1440))
+        for scheme in ("dark", "light")
+    ],
+    indirect=True,
+    ids=lambda o: f"{o['viewport']['width']}-{o['color_scheme']}",
+)
+@pytest.mark.parametrize("path", ["/charts?instrument=BTC-USD.sim-kraken&interval=1m", "/data/collect"])
+def test_no_page_overflows_in_any_size_or_theme(screen: Screen, path: str) -> None:
+    page = screen.open(path).page
+    try:
+        until(lambda: "sim-kraken" in page.content(), "the page shows its venue", 15)
+    except AssertionError:
+        screen.picture("failed")
+        raise AssertionError(page.locator("body").inner_text()[:500]) from None
+    time.sleep(1)
+    size = page.viewport_size
+    assert size
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    name = path.split("?")[0].strip("/").replace("/", "-")
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    screen.picture(f"{name}-{size['width']}-{'dark' if dark else 'light'}")
+    assert wide <= size["width"], f"{wide} px of content in {size['width']} px"
+    assert screen.complaints == []

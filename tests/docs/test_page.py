@@ -1,0 +1,39 @@
+"""The pages: every link leads somewhere, every command they show exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "vectors" / "README.md"])
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
+COMMAND = re.compile(r"(?:^|[`\s/])tidemill ([a-z]+)", re.M)
+NOT_COMMANDS = {"as", "is", "repository", "in"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, _ in LINK.findall(page.read_text()):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_commands_exist() -> None:
+    shown = {word for page in PAGES for word in COMMAND.findall(page.read_text())} - NOT_COMMANDS
+    said = subprocess.run(
+        [sys.executable, "-m", "tidemill", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    known = set(re.findall(r"│ ([a-z]+) ", said)) | {
+        "collector",
+        "relay",
+        "bridge",
+        "sim",
+        "recorder",
+        "serve",
+    }
+    assert shown <= known, f"shown in the docs and unknown: {sorted(shown - known)}"

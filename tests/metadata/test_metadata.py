@@ -1,0 +1,315 @@
+"""The metadata database: one truth per change, versions that survive a kill, writers that wait in line."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidemill.errors import ConfigError
+from tidemill.metadata import Metadata, access, collector, database, event, gap, job, setting
+from tidemill.metadata.collector import Collector
+from tidemill.metadata.table import tables
+
+
+@pytest.fixture
+def metadata(tmp_path: Path) -> Metadata:
+    return Metadata.open(tmp_path / "tidemill.db")
+
+
+def dump(path: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+        return list(connection.iterdump())
+
+
+def hole(sequence: int, **changes: Any) -> gap.Gap:
+    row: dict[str, Any] = {
+        "venue": "kraken", "instrument": None, "channel": "trades", "cause": "disconnect", "epoch": 1,
+        "sequence": sequence, "opened_at": 100 + sequence, "ended_at": None, "ts_event_open": 90,
+        "ts_event_end": None, "missing": -1, "state": "open",
+    }  # fmt: skip
+    return gap.Gap(**{**row, **changes})
+
+
+def test_the_migrations_make_the_tables_the_code_knows(metadata: Metadata) -> None:
+    with metadata.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables) == []
+
+
+def test_the_file_is_the_owners_alone(metadata: Metadata) -> None:
+    assert metadata.path.stat().st_mode & 0o077 == 0
+
+
+def test_opening_again_changes_nothing_and_needs_no_migration_tool(metadata: Metadata) -> None:
+    metadata.want("kraken", "kraken", ["BTC-USD"], actor="cli")
+    before = dump(metadata.path)
+    code = (
+        "import sys; from pathlib import Path; from tidemill.metadata import Metadata;"
+        f"Metadata.open(Path({str(metadata.path)!r})); assert 'alembic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert dump(metadata.path) == before
+
+
+def test_every_version_goes_up_and_down_on_filled_tables(metadata: Metadata) -> None:
+    for number in range(50):
+        metadata.want(f"v{number}", "kraken", actor="cli")
+    path = metadata.path
+    metadata.close()
+    before = dump(path)
+    for revision in reversed(database.revisions()[:-1]):
+        database.migrate(path, revision)
+        assert database.version(path) == revision
+    database.migrate(path)
+    assert database.version(path) == database.newest()
+    assert dump(path) == before
+
+
+KILL = """
+import os, signal, sys
+from pathlib import Path
+import alembic.command, alembic.config, sqlalchemy.dialects.sqlite
+from sqlalchemy import event
+from tidemill.metadata import database, table
+real = database._engine
+left = 0
+def engine(path):
+    made = real(path)
+    @event.listens_for(made, "before_cursor_execute")
+    def count(*_):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return made
+database._engine = engine
+path = Path(sys.argv[1])
+for kills in range(1000):
+    left = kills
+    child = os.fork()
+    if child == 0:
+        database.migrate(path)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status):
+        print(kills)
+        sys.exit(os.WEXITSTATUS(status))
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert database.version(path) is None, database.version(path)
+"""
+
+
+def test_a_kill_at_any_statement_of_a_migration_leaves_the_old_version_or_the_new(tmp_path: Path) -> None:
+    reference = tmp_path / "reference.db"
+    Metadata.open(reference).close()
+    path = tmp_path / "tidemill.db"
+    run = subprocess.run([sys.executable, "-c", KILL, str(path)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) > 15  # one kill before each statement
+    assert dump(path) == dump(reference)
+
+
+def test_processes_that_start_at_once_make_one_database(tmp_path: Path) -> None:
+    path = tmp_path / "tidemill.db"
+    code = (
+        f"from pathlib import Path; from tidemill.metadata import Metadata;Metadata.open(Path({str(path)!r}))"
+    )
+    starting = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+    assert [process.wait(60) for process in starting] == [0] * 4
+    assert database.version(path) == database.newest()
+
+
+def test_a_newer_database_is_refused_with_what_to_do(metadata: Metadata) -> None:
+    with contextlib.closing(sqlite3.connect(metadata.path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ConfigError, match="9999") as refused:
+        Metadata.open(metadata.path)
+    assert refused.value.code == "database_newer"
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "tidemill.db"
+    path.write_bytes(b"precious" * 500)
+    with pytest.raises(ConfigError) as refused:
+        Metadata.open(path)
+    assert refused.value.code == "database_unreadable"
+    assert path.read_bytes() == b"precious" * 500
+
+
+def test_a_change_and_its_event_stand_or_fall_together(metadata: Metadata) -> None:
+    def fail() -> None:
+        with metadata.write() as connection:
+            collector.want(connection, Collector("kraken", "kraken"), actor="cli")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert metadata.collectors() == []
+    with metadata.read() as connection:
+        assert event.newest_id(connection) == 0
+
+
+def test_ids_of_events_are_never_used_again(metadata: Metadata) -> None:
+    metadata.want("kraken", "kraken", actor="cli")
+    with contextlib.closing(sqlite3.connect(metadata.path)) as connection, connection:
+        connection.execute("DELETE FROM events")
+    metadata.unwant("kraken", actor="cli")
+    with metadata.read() as connection:
+        assert [row.id for row in event.after(connection, 0, 10)] == [2]
+
+
+def test_writers_in_threads_and_processes_wait_for_each_other(metadata: Metadata) -> None:
+    def work(name: str) -> None:
+        own = Metadata(metadata.path)
+        for number in range(20):
+            own.want(f"{name}-{number}", "kraken", actor=name)
+        own.close()
+
+    code = (
+        "from pathlib import Path; from tidemill.metadata import Metadata;"
+        f"m = Metadata.open(Path({str(metadata.path)!r}));"
+        "[m.want(f'p-{i}', 'kraken', actor='p') for i in range(20)]"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code])
+    threads = [threading.Thread(target=work, args=(f"t{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert other.wait(60) == 0
+    assert len(metadata.collectors()) == 100
+    with metadata.read() as connection:
+        assert len(event.after(connection, 0, 1000)) == 100
+
+
+def test_wanting_the_same_again_is_no_event(metadata: Metadata) -> None:
+    metadata.want("kraken", "kraken", ["BTC-USD"], actor="cli")
+    metadata.want("kraken", "kraken", ["BTC-USD"], actor="cli")
+    metadata.want("kraken", "kraken", ["ETH-USD"], actor="cli")
+    assert metadata.unwant("kraken", actor="cli")
+    assert not metadata.unwant("kraken", actor="cli")
+    assert not metadata.unwant("nobody", actor="cli")
+    with metadata.read() as connection:
+        kinds = [row.kind for row in event.after(connection, 0, 10)]
+    assert kinds == ["collector_started", "collector_configured", "collector_stopped"]
+    assert metadata.collectors()[0].instruments == ("ETH-USD",)
+
+
+def test_a_key_is_redeemed_by_one_of_many(metadata: Metadata) -> None:
+    key = metadata.new_key(actor="cli")
+    won: list[access.Session] = []
+
+    def redeem() -> None:
+        with metadata.write() as connection:
+            session = access.redeem_key(connection, key)
+        if session:
+            won.append(session)
+
+    threads = [threading.Thread(target=redeem) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+
+
+def test_the_ledger_takes_each_gap_once_and_its_end_when_it_comes(metadata: Metadata) -> None:
+    with metadata.write() as connection:
+        assert gap.merge(connection, [hole(1), hole(2), hole(1)]) == 2
+        assert gap.merge(connection, [hole(1), hole(2)]) == 0
+        assert gap.merge(connection, [hole(1, ended_at=300, ts_event_end=299, missing=7)]) == 1
+        rows = gap.page(connection, limit=10)
+    assert [(row.sequence, row.ended_at, row.missing) for row in rows] == [(2, None, -1), (1, 300, 7)]
+    with metadata.read() as connection:
+        assert gap.page(connection, limit=10, state="filled") == []
+        assert gap.page(connection, limit=10, venue="nobody") == []
+        assert gap.count_since(connection, 102) == {"kraken": 1}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    times=st.lists(st.integers(0, 20), min_size=1, max_size=40),
+    size=st.integers(1, 7),
+    late=st.lists(st.integers(0, 30), max_size=8),
+)
+def test_pages_over_a_growing_ledger_skip_and_repeat_nothing(
+    tmp_path_factory: pytest.TempPathFactory, times: list[int], size: int, late: list[int]
+) -> None:
+    metadata = _template(tmp_path_factory)
+    with metadata.write() as connection:
+        gap.merge(connection, [hole(i, opened_at=at) for i, at in enumerate(times)])
+        expected = {row.id for row in gap.page(connection, limit=1000)}
+    seen: list[int] = []
+    before = None
+    number = len(times)
+    while True:
+        with metadata.write() as connection:
+            rows = gap.page(connection, limit=size, before=before)
+            if late:  # something arrives between any two pages, above or below what was read
+                gap.merge(connection, [hole(number, opened_at=late.pop())])
+                number += 1
+        if not rows:
+            break
+        seen += [row.id for row in rows]
+        before = (rows[-1].opened_at, rows[-1].id)
+    assert len(seen) == len(set(seen))
+    assert expected <= set(seen)
+    metadata.close()
+
+
+def _template(factory: pytest.TempPathFactory) -> Metadata:
+    path = factory.mktemp("ledger") / "tidemill.db"
+    return Metadata.open(path)
+
+
+def test_a_job_moves_on_and_ends_once(metadata: Metadata) -> None:
+    with metadata.write() as connection:
+        job.add(connection, job.Job("j1", "import", "queued", 0.0, "owner", 5, detail={"file": "x.csv"}))
+        running = job.advance(connection, "j1", state="running", progress=0.5)
+        assert running is not None
+        assert running.started is not None
+        assert running.ended is None
+        failed = job.advance(connection, "j1", state="failed", progress=0.5, error={"code": "disk_full"})
+        assert failed is not None
+        assert failed.error == {"code": "disk_full"}
+        assert failed.ended is not None
+        assert job.advance(connection, "j1", state="done", progress=1.0) is None
+        assert job.advance(connection, "j2", state="done", progress=1.0) is None
+        assert [row.id for row in job.page(connection, limit=5, state="failed")] == ["j1"]
+        states = [row.data["state"] for row in event.after(connection, 0, 10)]
+    assert states == ["queued", "running", "failed"]
+
+
+def test_a_setting_changes_without_its_value_in_the_events(metadata: Metadata) -> None:
+    with metadata.write() as connection:
+        assert setting.get(connection, "layout") is None
+        setting.put(connection, "layout", {"a": [1, "CANARY"]}, actor="owner")
+        setting.put(connection, "layout", {"a": 2}, actor="owner")
+        assert setting.get(connection, "layout") == {"a": 2}
+        assert "CANARY" not in str(event.after(connection, 0, 10))
+
+
+def test_a_kill_in_the_middle_of_a_change_leaves_none_of_it(metadata: Metadata) -> None:
+    code = (
+        "import os, signal; from pathlib import Path; from tidemill.metadata import Metadata, collector;"
+        f"m = Metadata.open(Path({str(metadata.path)!r}))\n"
+        "with m.write() as c:\n"
+        "    collector.want(c, collector.Collector('kraken', 'kraken'), actor='cli')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert metadata.collectors() == []
+    metadata.want("kraken", "kraken", actor="cli")
+    with metadata.read() as connection:
+        assert len(event.after(connection, 0, 10)) == 1

@@ -1,0 +1,58 @@
+"""Times in every spelling that is documented."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidemill.errors import UsageError
+from tidemill.model import time
+
+INSTANT = 1_795_167_000_000_000_000  # 2026-11-20T09:30:00Z
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-20T09:30:00Z",
+        "2026-11-20 09:30",
+        "2026-11-20T09:30:00.000",
+        "2026-11-20T10:30:00+01:00",
+        "2026-11-20T04:30:00-0500",
+        "1795167000",
+        "1795167000.0",
+        "1795167000000",
+        "1795167000000000",
+        "1795167000000000000",
+        1_795_167_000,
+        datetime(2026, 11, 20, 9, 30),
+        datetime(2026, 11, 20, 9, 30, tzinfo=UTC),
+    ],
+)
+def test_spellings(text: str | int | datetime) -> None:
+    assert time.parse(text) == INSTANT
+
+
+def test_dates() -> None:
+    assert time.parse("2026-11-20") == INSTANT - 34_200 * 10**9
+    assert time.parse(datetime(2026, 11, 20).date()) == time.parse("2026-11-20")
+    assert time.date_of(INSTANT) == "2026-11-20"
+    assert time.month_of(INSTANT) == "2026-11"
+
+
+@given(st.integers(-(10**18), 4 * 10**18))
+def test_iso_is_exact_to_the_nanosecond(ns: int) -> None:
+    assert time.parse(time.iso(ns)) == ns
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2026-13-01", "2026-02-30", "9" * 25, "nan", "2026-11-20T25:00"]
+)
+def test_what_is_no_time_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a time"):
+        time.parse(text)
+
+
+def test_duration() -> None:
+    assert time.duration("1h") == 3_600 * 10**9

@@ -1,0 +1,171 @@
+"""kill -9 of the recorder at random moments under load: every record in one row, bars as of the trades."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.stores.make import NAMES
+from tidemill import _native, control, wire
+from tidemill.home import Home
+from tidemill.model.bar import BAR
+from tidemill.model.interval import STORED
+from tidemill.stores.api import Query
+from tidemill.stores.lake import Lake
+from tidemill.stores.table import BARS, COMMITTED, TRADES, bars_of, records_of
+
+VENUES = ("sim-kraken", "sim-coinbase")
+ROOT = Path(__file__).parent.parent.parent
+
+
+def start_recorder(home: Path, *words: str) -> subprocess.Popen[bytes]:
+    log = (home.parent / "recorder.log").open("ab")
+    return subprocess.Popen(
+        [sys.executable, "-m", "tidemill", "recorder", "--home", str(home), "--commit-s", "0.05", *words],
+        stdin=subprocess.DEVNULL,
+        stderr=log,
+    )
+
+
+def journal(home: Path, venue: str) -> tuple[np.ndarray, np.ndarray]:
+    reader = _native.JournalReader(str(home), venue)
+    reader.seek("oldest")
+    batches, sequences = [], []
+    while (batch := reader.read(1 << 20, 0)) is not None:
+        records = wire.view(batch).copy()
+        batches.append(records)
+        sequences.append(np.arange(batch.sequence, batch.sequence + len(records)))
+    return np.concatenate(batches), np.concatenate(sequences)
+
+
+def status(home: Path) -> dict:
+    try:
+        return control.ask_now(Home(home).control("recorder"), "status", timeout_s=5)
+    except control.Unreachable:
+        return {}
+
+
+def until(condition, what: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        time.sleep(0.02)
+
+
+def check(home: Path) -> int:
+    """Every record of every journal is in exactly one row; bars are those of the trades."""
+    lake = Lake(home / "lake")
+    total = 0
+    for venue in VENUES:
+        records, sequences = journal(home, venue)
+        total += len(records)
+        stored = [
+            sequence
+            for table in COMMITTED
+            if table is not BARS
+            for sequence in lake.read(table, Query(venues=(venue,)))["sequence"].to_pylist()
+        ]
+        assert len(stored) == len(set(stored)), f"{venue}: {len(stored) - len(set(stored))} rows doubled"
+        assert set(stored) == set(sequences.tolist()), f"{venue}: rows lost"
+        names = {i["name"]: i["number"] for i in _native.instruments(str(home), venue)}
+        rows = lake.read(TRADES, Query(venues=(venue,)))
+        got = records_of(TRADES, rows, names.__getitem__)
+        wanted = records["kind"] == wire.KIND_TRADE
+        np.testing.assert_array_equal(got, records[wanted])
+        watermark = int(records["ts_recv"].max())
+        for full in NAMES:
+            name = f"{full.partition('.')[0]}.{venue}"
+            mine = wanted & (records["instrument"] == names[name])
+            for interval in STORED:
+                expected = np.frombuffer(
+                    _native.bars_of_trades(records[mine], sequences[mine].astype(np.uint64), interval),
+                    BAR,
+                )
+                closed = expected[expected["end"] + 2_000_000_000 <= watermark]
+                found = lake.read(BARS, Query(instruments=(name,), interval=interval, revisions=True))
+                bars = bars_of(found)
+                assert set(bars["revision"].tolist()) <= {0}, "a bar was emitted twice"
+                fields = ["start", "end", "open", "high", "low", "close", "volume_low", "trades"]
+                np.testing.assert_array_equal(bars[fields], closed[fields], err_msg=f"{name} {interval}")
+    return total
+
+
+def soak(kills: int, tmp_path: Path, seed: int) -> None:
+    home = tmp_path / "home"
+    dice = random.Random(seed)
+    writers: list[subprocess.Popen[bytes]] = []
+    recorder = None
+    try:
+        for venue in VENUES:  # one after the other: the first to come gets the first number
+            writer = subprocess.Popen(
+                # One record is 20 ms of the venues' time: minutes and hours close during the test.
+                [sys.executable, "-m", "tests.recorder.load", str(home), venue, "4000", "20000000"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                cwd=ROOT,
+            )
+            writers.append(writer)
+            assert writer.stdout
+            assert writer.stdout.readline()
+        recorder = start_recorder(home)
+        for _ in range(kills):
+            # Mostly somewhere in the life of a commit, sometimes while it still starts.
+            if dice.random() < 0.75:
+                pid = recorder.pid
+                until(lambda pid=pid: stored_by(home, pid), "the recorder stores records")
+            time.sleep(dice.uniform(0, 0.3))
+            recorder.kill()
+            recorder.wait()
+            recorder = start_recorder(home)
+        for writer in writers:
+            assert writer.stdin
+            writer.stdin.close()
+        last = {}
+        for venue, writer in zip(VENUES, writers, strict=True):
+            assert writer.stdout
+            last[venue] = int(writer.stdout.readline())
+            assert writer.wait(30) == 0
+        until(lambda: offsets(home) == last, "the recorder catches up")
+        recorder.send_signal(signal.SIGTERM)
+        assert recorder.wait(15) == 0
+    finally:
+        for process in [*writers, *([recorder] if recorder else [])]:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    total = check(home)
+    assert total == sum(last.values())
+    assert not (home / "run" / "recorder.ctl").exists()
+
+
+def stored_by(home: Path, pid: int) -> bool:
+    answer = status(home)
+    return answer.get("pid") == pid and answer["metrics"]["records"] > 0
+
+
+def offsets(home: Path) -> dict[str, int]:
+    return {
+        venue: json.loads((home / "run" / "offsets" / f"{venue}.json").read_text())["sequence"]
+        for venue in VENUES
+        if (home / "run" / "offsets" / f"{venue}.json").exists()
+    }
+
+
+@pytest.mark.timeout(300)
+def test_four_kills(tmp_path: Path) -> None:
+    soak(4, tmp_path, seed=7)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_forty_kills(tmp_path: Path) -> None:
+    soak(int(os.environ.get("TIDEMILL_KILLS", "40")), tmp_path, seed=int(time.time()))

@@ -1,0 +1,179 @@
+"""The recorder's heart: holes, errors on the way, positions, instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, writer
+from tests.stores.test_live import World
+from tidemill import _native
+from tidemill.stores import verify
+from tidemill.stores.lake import Lake
+from tidemill.stores.live import LiveView
+from tidemill.stores.table import BARS, COMMITTED, GAPS, INSTRUMENTS, QUOTES, TRADES, Table
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.journal.close()
+
+
+def stored(home: Path) -> list[int]:
+    lake = Lake(home / "lake")
+    return sorted(s for t in COMMITTED if t is not BARS for s in lake.read(t)["sequence"].to_pylist())
+
+
+def drain(world: World) -> None:
+    """As the process does it: batches and holes, then a flush."""
+    while (batch := world.source.read(1 << 16, 0)) is not None:
+        world.recorder.take(world.venue, batch)
+    for hole in world.source.holes():
+        world.recorder.lose(world.venue, hole)
+    world.recorder.flush()
+
+
+def test_a_damaged_frame_becomes_a_row_of_its_own(world: World) -> None:
+    batches = [mixed(50, start=START + i * 10 * SECOND, first_id=1 + i * 50, seed=i) for i in range(6)]
+    for batch in batches:
+        world.write(batch)
+    # The records of the fourth frame: find them in the journal's files and flip a bit.
+    needle = batches[3][10].tobytes()
+    [(path, at)] = [
+        (path, data.find(needle))
+        for path in (world.home / "journal" / VENUE).iterdir()
+        if needle in (data := path.read_bytes())
+    ]
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([needle[0] ^ 1]))
+    drain(world)
+    assert stored(world.home) == sorted({*range(1, 151), 151, *range(201, 301)})
+    holes = [line for line in Lake(world.home / "lake").read(GAPS).to_pylist() if line["edge"] == "journal"]
+    assert [(h["sequence"], h["missing"], h["cause"]) for h in holes] == [(151, 50, "corrupt")]
+    report = verify.verify(world.home, VENUE)
+    assert report.clean, report
+    view = LiveView(world.home, follow=False)
+    gap = next(line for line in view.gaps() if line["state"] == "unfillable")
+    assert (gap["sequence"], gap["missing"], gap["instrument"]) == (151, 50, None)
+    assert not view.trades(NAMES[0]).complete
+
+
+@pytest.mark.parametrize("failing", [table.name for table in COMMITTED])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_error_in_any_table_loses_and_doubles_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, failing: str, when: str
+) -> None:
+    real = Lake.append
+    armed = [True]
+
+    def append(self: Lake, table: Table, rows: object, offsets: dict[str, int]) -> bool:
+        kept = real(self, table, rows, offsets) if when == "after" else False  # type: ignore[arg-type]
+        if table.name == failing and armed:
+            armed.clear()
+            raise OSError(28, "No space left on device")
+        return kept if when == "after" else real(self, table, rows, offsets)  # type: ignore[arg-type]
+
+    records = mixed(600)
+    records["kind"][::40] = 7
+    records["kind"][5] = 5
+    world.write(records)
+    monkeypatch.setattr(Lake, "append", append)
+    with pytest.raises(OSError, match="No space"):
+        world.record()
+    world.write(mixed(300, start=START + 60 * SECOND, first_id=601, seed=8))
+    world.record()
+    assert not armed
+    assert stored(world.home) == list(range(1, 901))
+    bars = Lake(world.home / "lake").read(BARS)
+    assert set(bars["revision"].to_pylist()) == {0}
+    keys = bars.select(["instrument", "interval", "ts_event"]).to_pylist()
+    assert len({tuple(key.values()) for key in keys}) == len(keys)
+    assert verify.verify(world.home, VENUE).clean
+
+
+def test_a_restart_between_two_tables_skips_what_is_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write(mixed(500))
+    real = world.recorder._commit
+
+    def stop_at_quotes(table: Table, work: object) -> None:
+        if table is QUOTES:
+            raise KeyboardInterrupt
+        real(table, work)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.recorder, "_commit", stop_at_quotes)
+    with pytest.raises(KeyboardInterrupt):
+        world.record()
+    world.write(mixed(100, start=START + 60 * SECOND, first_id=501, seed=8))
+    world.start_recorder()
+    world.record()
+    assert stored(world.home) == list(range(1, 601))
+
+
+def test_epochs_go_on_in_one_table(world: World) -> None:
+    for epoch in range(2, 6):
+        world.write(mixed(100, start=START + epoch * 10 * SECOND, first_id=epoch * 100, seed=epoch))
+        if epoch % 2:
+            world.record()
+        world.journal.close()
+        world.journal = writer(world.home)
+        assert world.journal.epoch == epoch
+    world.write(mixed(100, start=START + 100 * SECOND, first_id=1_000, seed=9))
+    world.record()
+    assert stored(world.home) == list(range(1, 501))
+    assert len(set(Lake(world.home / "lake").read(TRADES)["epoch"].to_pylist())) == 5
+    assert (world.home / "run" / "offsets" / f"{VENUE}.json").read_text() == '{"epoch": 5, "sequence": 500}'
+    world.start_recorder()
+    assert world.venue.position == (5, 500)
+
+
+def test_instruments_are_kept_by_revision(world: World) -> None:
+    world.write(mixed(10))
+    world.record()
+    lake = Lake(world.home / "lake")
+    assert lake.read(INSTRUMENTS)["instrument"].to_pylist() == sorted(NAMES)
+    world.journal.instrument(
+        NAMES[0], symbol="BTC/USD", base="BTC", quote="USD", tick="0.01", lot="0.00000001",
+        price_scale=2, size_scale=8,
+    )  # fmt: skip
+    world.write(mixed(10, seed=3))
+    world.record()
+    world.record()
+    rows = lake.read(INSTRUMENTS).to_pylist()
+    assert [(r["revision"], r["tick"]) for r in rows if r["instrument"] == NAMES[0]] == [
+        (0, "0.1"),
+        (1, "0.01"),
+    ]
+    assert len(rows) == 4
+
+
+def test_a_trade_too_large_for_a_bar_is_kept_and_counted(world: World) -> None:
+    records = mixed(100)
+    records = records[records["kind"] == 1]
+    records["price"][5], records["price_scale"][5] = 2**63 - 1, 0
+    records["price_scale"][6] = 10
+    records["instrument"], records["ts_event"] = records["instrument"][0], START
+    world.write(records)
+    world.record()
+    assert len(Lake(world.home / "lake").read(TRADES)) == len(records)
+    assert world.venue.refused >= 1
+
+
+def test_an_unknown_number_keeps_its_rows_apart(world: World) -> None:
+    records = mixed(100)
+    records["instrument"][::2] = 1 << 20 | 77
+    world.write(records)
+    world.record()
+    names = set(Lake(world.home / "lake").read(TRADES)["instrument"].to_pylist())
+    assert f"#{1 << 20 | 77}.{VENUE}" in names
+    assert stored(world.home) == list(range(1, 101))
+    world.start_recorder()
+    assert np.frombuffer(world.venue.builder.native.open(), np.uint8).size > 0
+    assert _native.instruments(str(world.home), VENUE)

@@ -1,0 +1,219 @@
+"""What every store promises, run over every store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, name, number, trades
+from tidemill import wire
+from tidemill.model.bar import BAR, set_volumes, volumes
+from tidemill.stores.api import OffsetError, Query, Store, journal_application
+from tidemill.stores.lake import Lake
+from tidemill.stores.memory import Memory
+from tidemill.stores.table import (
+    BARS,
+    COMMITTED,
+    DETAILS,
+    GAPS,
+    LEVELS,
+    QUOTES,
+    STATUS,
+    TRADES,
+    Table,
+    bar_rows,
+    bars_of,
+    records_of,
+    rows_of,
+)
+
+APP = journal_application(VENUE, 1)
+
+
+@pytest.fixture(params=["lake", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Lake(tmp_path / "lake") if request.param == "lake" else Memory()
+
+
+def rows(table: Table, records: wire.Records, first: int = 1, epoch: int = 1) -> pa.Table:
+    sequences = np.arange(first, first + len(records), dtype=np.int64)
+    return rows_of(table, records, sequences, epoch, VENUE, name)
+
+
+def sequences(found: pa.Table) -> list[int]:
+    return found["sequence"].to_pylist()
+
+
+def test_a_store_without_the_table_gives_no_rows(store: Store) -> None:
+    found = store.read(TRADES, Query(instruments=(NAMES[0],), limit=5))
+    assert len(found) == 0
+    assert found.schema == TRADES.schema
+    assert store.offset(TRADES, APP) is None
+
+
+@pytest.mark.parametrize("table", [TRADES, QUOTES, LEVELS], ids=lambda t: t.name)
+def test_records_come_back_digit_for_digit(store: Store, table: Table) -> None:
+    records = mixed(3_000)
+    records["price"][:20] = [-(2**63), 2**63 - 1] * 10
+    records["id"][:10] = 2**64 - 1
+    assert store.append(table, rows(table, records), {APP: len(records)})
+    found = store.read(table)
+    wanted = np.isin(records["kind"], table.kinds)
+    expected = records[wanted].copy()
+    expected["id"][(expected["flags"] & wire.FLAG_HAS_ID) == 0] = 0
+    assert sequences(found) == (np.flatnonzero(wanted) + 1).tolist()
+    np.testing.assert_array_equal(records_of(table, found, number), expected)
+    assert set(found["venue"].to_pylist()) == {VENUE}
+    assert found["ts_known"].equals(found["ts_recv"])
+
+
+def test_every_kind_has_one_table(store: Store) -> None:
+    records = mixed(5_000)
+    records["kind"][::50] = wire.KIND_DETAIL
+    records["kind"][1::50] = 99  # a kind of a later version
+    for table in COMMITTED[:-1]:
+        store.append(table, rows(table, records), {APP: len(records)})
+    found = [sequence for table in COMMITTED[:-1] for sequence in sequences(store.read(table))]
+    assert sorted(found) == list(range(1, 5_001))
+    detail = store.read(DETAILS, Query(limit=1))
+    assert len(detail["payload"][0].as_py()) == 32
+    assert set(store.read(STATUS)["code"].to_pylist()) == {"live"}
+    gap = store.read(GAPS, Query(limit=1)).to_pylist()[0]
+    assert (gap["edge"], gap["channel"], gap["cause"]) == ("open", "trades", "disconnect")
+    assert gap["opened"] == gap["sequence"]
+
+
+def test_a_repeated_batch_is_kept_once(store: Store) -> None:
+    batch = rows(TRADES, trades(100))
+    assert store.append(TRADES, batch, {APP: 100})
+    assert not store.append(TRADES, batch, {APP: 100})
+    assert not store.append(TRADES, batch, {APP: 60})
+    assert store.offset(TRADES, APP) == 100
+    assert sequences(store.read(TRADES)) == list(range(1, 101))
+
+
+def test_offsets_never_go_back_in_part(store: Store) -> None:
+    other = journal_application(VENUE, 2)
+    store.append(TRADES, rows(TRADES, trades(10)), {APP: 10})
+    with pytest.raises(OffsetError):
+        store.append(TRADES, rows(TRADES, trades(10)), {APP: 10, other: 20})
+    assert store.offset(TRADES, other) is None
+    assert len(store.read(TRADES)) == 10
+
+
+def test_an_empty_batch_moves_the_offset(store: Store) -> None:
+    assert store.append(BARS, BARS.empty(), {APP: 7})
+    assert store.offset(BARS, APP) == 7
+    assert len(store.read(BARS)) == 0
+
+
+def test_time_ranges_and_names(store: Store) -> None:
+    records = trades(2_000, step=60 * SECOND)  # into the next day
+    store.append(TRADES, rows(TRADES, records), {APP: 2_000})
+    start, end = START + 500 * 60 * SECOND, START + 1_500 * 60 * SECOND
+    found = store.read(TRADES, Query(instruments=(NAMES[1],), start=start, end=end))
+    wanted = (
+        (records["instrument"] == number(NAMES[1]))
+        & (records["ts_event"] >= start)
+        & (records["ts_event"] < end)
+    )
+    assert sequences(found) == (np.flatnonzero(wanted) + 1).tolist()
+    assert len(store.read(TRADES, Query(venues=("kraken",)))) == 0
+    assert len(store.read(TRADES, Query(instruments=NAMES))) == 2_000
+    assert len({str(d) for d in found["date"].to_pylist()}) == 2
+
+
+def test_newest_rows_ascend(store: Store) -> None:
+    for batch in range(12):  # many files, some overlapping in time
+        records = trades(200, start=START + batch * 15 * SECOND, seed=batch)
+        store.append(TRADES, rows(TRADES, records, first=1 + batch * 200), {APP: (batch + 1) * 200})
+    whole = store.read(TRADES, Query(instruments=(NAMES[0],)))
+    assert whole["ts_event"].to_pylist() == sorted(whole["ts_event"].to_pylist())
+    for limit in (1, 7, 100, 10_000):
+        found = store.read(TRADES, Query(instruments=(NAMES[0],), limit=limit))
+        assert found.equals(whole.slice(max(0, len(whole) - limit)))
+    end = START + 40 * SECOND
+    before = store.read(TRADES, Query(end=end, limit=9))
+    assert before.equals((everything := store.read(TRADES, Query(end=end))).slice(len(everything) - 9))
+
+
+def test_oldest_rows_and_pages(store: Store) -> None:
+    for batch in range(6):
+        records = trades(200, start=START + batch * 15 * SECOND, step=SECOND // 2, seed=batch)
+        records["ts_event"] = records["ts_event"] // SECOND * SECOND  # equal times across page edges
+        store.append(TRADES, rows(TRADES, records, first=1 + batch * 200), {APP: (batch + 1) * 200})
+    whole = store.read(TRADES)
+    keys = list(zip(*(whole[c].to_pylist() for c in TRADES.order), strict=True))
+    assert keys == sorted(keys)
+    assert store.read(TRADES, Query(limit=77, oldest=True)).equals(whole.slice(0, 77))
+    at = len(whole)
+    while at > 0:
+        page = store.read(TRADES, Query(limit=77, before=keys[at] if at < len(keys) else None))
+        assert page.equals(whole.slice(max(0, at - 77), min(77, at)))
+        at -= len(page)
+    page = store.read(TRADES, Query(limit=50, oldest=True, beyond=keys[123]))
+    assert page.equals(whole.slice(124, 50))
+
+
+def test_as_of_sees_only_what_had_arrived(store: Store) -> None:
+    records = trades(100)
+    records["ts_recv"][::2] += 3_600 * SECOND
+    store.append(TRADES, rows(TRADES, records), {APP: 100})
+    found = store.read(TRADES, Query(as_of=START + 60 * SECOND))
+    assert sequences(found) == list(range(2, 101, 2))
+
+
+def test_positions(store: Store) -> None:
+    store.append(TRADES, rows(TRADES, trades(50), epoch=1), {APP: 50})
+    store.append(TRADES, rows(TRADES, trades(50), first=51, epoch=2), {journal_application(VENUE, 2): 100})
+    assert sorted(sequences(store.read(TRADES, Query(after=(1, 45), through=(2, 53))))) == list(range(46, 54))
+
+
+def test_columns(store: Store) -> None:
+    store.append(TRADES, rows(TRADES, trades(50)), {APP: 50})
+    found = store.read(TRADES, Query(columns=("sequence", "price"), limit=3))
+    assert found.column_names == ["sequence", "price"]
+    assert len(found) == 3
+
+
+def bars(starts: list[int], revision: int = 0, price: int = 10) -> np.ndarray:
+    made = np.zeros(len(starts), BAR)
+    made["instrument"], made["interval"] = number(NAMES[0]), 1
+    made["start"] = np.array(starts, np.int64)
+    made["end"] = made["start"] + 60 * SECOND
+    made["ts_recv"] = made["end"] + 2 * SECOND + revision * 10 * SECOND
+    made["ts_known"] = made["end"]
+    made["revision"] = revision
+    for field in ("open", "high", "low", "close"):
+        made[field] = price
+    set_volumes(made, [10**25 + s for s in starts])
+    made["trades"] = 1
+    made["sequence"] = 1
+    return made
+
+
+def test_bars_keep_128_bits_and_show_the_newest_revision(store: Store) -> None:
+    minutes = [START + i * 60 * SECOND for i in range(10)]
+    first = bars(minutes)
+    store.append(BARS, bar_rows(first, VENUE, 1, name), {APP: 1})
+    store.append(BARS, bar_rows(bars(minutes[3:4], 1, 12), VENUE, 1, name), {APP: 2})
+    found = bars_of(store.read(BARS, Query(instruments=(NAMES[0],), interval="1m")), number)
+    expected = first.copy()
+    expected[3] = bars(minutes[3:4], 1, 12)[0]
+    np.testing.assert_array_equal(found, expected)
+    assert volumes(found)[0] == 10**25 + minutes[0]
+    early = store.read(BARS, Query(as_of=minutes[3] + 63 * SECOND))
+    assert early["open"].to_pylist() == [10] * 4
+    assert len(store.read(BARS, Query(revisions=True))) == 11
+    assert len(store.read(BARS, Query(interval="1h"))) == 0
+    assert store.read(BARS, Query(limit=7))["ts_event"].to_pylist() == minutes[3:]
+
+
+def test_live_bars_come_before_imported_ones(store: Store) -> None:
+    imported = bar_rows(bars([START], 5, 99), VENUE, 0, name, source="generated")
+    store.append(BARS, imported, {"import/generated/x": 1})
+    store.append(BARS, bar_rows(bars([START]), VENUE, 1, name), {APP: 1})
+    assert store.read(BARS)["open"].to_pylist() == [10]

@@ -1,0 +1,336 @@
+"""Lake and journal read as one: whatever is stored by now, the answer is that of the whole journal."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number, writer
+from tidemill import _native, wire
+from tidemill.errors import NotFoundError, UsageError
+from tidemill.model.bar import BAR
+from tidemill.model.interval import DAY, HOUR, MINUTE, STORED, Interval
+from tidemill.recorder.recorder import Recorder
+from tidemill.stores import series
+from tidemill.stores.lake import Lake
+from tidemill.stores.live import LiveView
+from tidemill.stores.source import Journal
+from tidemill.stores.table import QUOTES, TRADES, records_of
+
+FIELDS = ["start", "end", "open", "high", "low", "close", "volume_low", "volume_high", "trades"]
+
+
+class World:
+    """A journal, a recorder that flushes when told, and views on both."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.journal = writer(home)
+        self.written: list[np.ndarray] = []
+        self.start_recorder()
+
+    def start_recorder(self) -> None:
+        self.recorder = Recorder(self.home, Lake(self.home / "lake"))
+        self.venue = self.recorder.add(VENUE, self.journal.epoch)
+        self.source = Journal(self.home, VENUE)
+        self.source.seek(self.venue.position)
+
+    def write(self, records: np.ndarray) -> None:
+        self.written.append(records)
+        self.journal.append(records)
+
+    def record(self) -> None:
+        while (batch := self.source.read(1 << 16, 0)) is not None:
+            self.recorder.take(self.venue, batch)
+        self.recorder.flush()
+
+    @property
+    def records(self) -> np.ndarray:
+        return np.concatenate(self.written)
+
+    def trades(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        records = self.records
+        mine = (records["kind"] == wire.KIND_TRADE) & (records["instrument"] == number(name))
+        return records[mine], np.flatnonzero(mine) + 1
+
+    def bars(self, name: str, interval: str) -> np.ndarray:
+        records, sequences = self.trades(name)
+        return np.frombuffer(_native.bars_of_trades(records, sequences.astype(np.uint64), interval), BAR)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.journal.close()
+
+
+@pytest.fixture
+def view(world: World) -> Iterator[LiveView]:
+    view = LiveView(world.home)
+    yield view
+    view.close()
+
+
+def agree(world: World, view: LiveView, name: str, interval: str) -> None:
+    expected = world.bars(name, interval)
+    found = view.bars(name, interval, limit=100_000)
+    whole = np.concatenate([found.bars, found.current])
+    np.testing.assert_array_equal(whole[FIELDS], expected[FIELDS], err_msg=f"{name} {interval}")
+    assert found.through == (world.journal.epoch, len(world.records))
+    assert not found.more
+    for limit in (1, 3):
+        some = view.bars(name, interval, limit=limit)
+        assert some.more == (len(expected) - len(some.current) > limit)
+        np.testing.assert_array_equal(
+            np.concatenate([some.bars, some.current])[FIELDS],
+            expected[len(expected) - len(some.bars) - len(some.current) :][FIELDS],
+        )
+    if len(expected) > 4:
+        start, end = int(expected["start"][1]), int(expected["start"][-2])
+        for limit in (2, 100_000):
+            found = view.bars(name, interval, start=start, end=end, limit=limit)
+            whole = np.concatenate([found.bars, found.current])
+            np.testing.assert_array_equal(whole[FIELDS], expected[1:-2][: max(limit, len(whole))][FIELDS])
+            assert len(found.bars) <= limit
+            found = view.bars(name, interval, end=end, limit=limit)
+            whole = np.concatenate([found.bars, found.current])
+            np.testing.assert_array_equal(whole[FIELDS], expected[:-2][-max(limit, len(whole)) :][FIELDS])
+            assert len(found.bars) <= limit
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_is_stored_the_answer_is_the_same(world: World, view: LiveView, seed: int) -> None:
+    dice = random.Random(seed)
+    at = START
+    views = [view]
+    for step in range(8):
+        records = mixed(dice.randrange(50, 800), start=at, first_id=1 + step * 1_000, seed=seed * 100 + step)
+        spread = dice.choice([SECOND // 20, SECOND, 90 * SECOND])
+        records["ts_event"] = at + np.arange(len(records)) * spread
+        records["ts_recv"] = records["ts_event"] + 3_000_000
+        if dice.random() < 0.5:  # some trades happened a while before they arrived
+            late = np.random.default_rng(seed).integers(0, len(records), 5)
+            records["ts_event"][late] -= dice.choice([SECOND, MINUTE, 20 * MINUTE, DAY])
+        at = int(records["ts_recv"].max()) + 1
+        world.write(records)
+        match dice.randrange(4):
+            case 0 | 1:
+                world.record()
+            case 2:
+                world.start_recorder()
+        if dice.random() < 0.3:
+            views.append(LiveView(world.home))
+        name = dice.choice(NAMES)
+        interval = dice.choice([*STORED, "5s", "15m", "4h", "1w", "1mo"])
+        for one in views:
+            agree(world, one, name, interval)
+    world.record()
+    for one in [*views, last := LiveView(world.home)]:
+        for name in NAMES:
+            agree(world, one, name, "1m")
+    for one in [*views[1:], last]:
+        one.close()
+
+
+@pytest.mark.parametrize("stored", [0, 300, 1_000])
+def test_ticks_join_exactly(world: World, view: LiveView, stored: int) -> None:
+    records = mixed(1_000)
+    world.write(records[:stored]) if stored else None
+    world.record()
+    if stored < 1_000:
+        world.write(records[stored:])
+    for table, read in ((TRADES, view.trades), (QUOTES, view.quotes)):
+        mine = np.isin(records["kind"], table.kinds) & (records["instrument"] == number(NAMES[0]))
+        found = read(NAMES[0], limit=10_000)
+        assert found.rows["sequence"].to_pylist() == (np.flatnonzero(mine) + 1).tolist()
+        np.testing.assert_array_equal(records_of(table, found.rows, number)["price"], records[mine]["price"])
+        assert found.through == (1, 1_000)
+        assert not found.more
+    whole = view.trades(NAMES[0], limit=10_000).rows
+    page = view.trades(NAMES[0], limit=50)
+    assert page.more
+    assert page.rows.equals(whole.slice(len(whole) - 50))
+    first = page.rows.slice(0, 1).to_pylist()[0]
+    older = view.trades(NAMES[0], limit=50, before=(first["ts_event"], first["epoch"], first["sequence"]))
+    assert older.rows.equals(whole.slice(len(whole) - 100, 50))
+    start = whole["ts_event"][20].as_py()
+    assert view.trades(NAMES[0], start=start, limit=10).rows.equals(whole.slice(20, 10))
+
+
+def book_of(records: np.ndarray, name: str) -> tuple[list, list, bool]:
+    book = _native.Book()
+    book.apply(np.ascontiguousarray(records), number(name))
+    bids, asks = book.top(1_000)
+    return bids, asks, book.valid
+
+
+def quiet_book(count: int, seed: int) -> np.ndarray:
+    """Levels whose bids are below asks, with a snapshot now and then."""
+    records = mixed(count, seed=seed)
+    levels = records["kind"] == wire.KIND_LEVEL
+    side = records["flags"] & wire.FLAG_SIDE
+    records["price"][levels & (side == 1)] = 642_000 + records["price"][levels & (side == 1)] % 50
+    records["price"][levels & (side == 2)] = 642_100 + records["price"][levels & (side == 2)] % 50
+    records["size"][levels & (records["size"] % 5 == 0)] = 0
+    keep = ~np.isin(records["kind"], (wire.KIND_GAP, wire.KIND_STATUS))
+    return records[keep]
+
+
+@pytest.mark.parametrize("stored", [0, 1_000, 10_000])
+def test_books_now_and_then(world: World, view: LiveView, stored: int) -> None:
+    records = quiet_book(3_000, seed=5)
+    stored = min(stored, len(records))
+    if stored:
+        world.write(records[:stored])
+    world.record()
+    if stored < len(records):
+        world.write(records[stored:])
+    for name in NAMES:
+        for at in (None, len(records), 2_000, 1_500):
+            found = view.book(name, at=None if at is None else (1, at), depth=1_000)
+            bids, asks, valid = book_of(records[: at or len(records)], name)
+            texts = [[(wire.text(p, ps), wire.text(s, ss)) for p, ps, s, ss in side] for side in (bids, asks)]
+            assert [found.bids, found.asks] == texts
+            assert found.valid == valid
+        then = int(records["ts_recv"][1_999])
+        assert view.book(name, at=then, depth=1_000).bids == view.book(name, at=(1, 2_000), depth=1_000).bids
+    # A book that is followed stays right.
+    more = quiet_book(500, seed=6)
+    more["ts_recv"] += 10**12
+    world.write(more)
+    found = view.book(NAMES[0], depth=1_000)
+    assert found.sequence == len(records) + len(more)
+    bids, _, valid = book_of(np.concatenate([records, more]), NAMES[0])
+    assert [p for p, _ in found.bids] == [wire.text(p, ps) for p, ps, _, _ in bids]
+    assert found.valid == valid
+
+
+def test_gaps_spoil_what_they_touch(world: World, view: LiveView) -> None:
+    records = mixed(400, seed=3)
+    records = records[records["kind"] != wire.KIND_GAP][:300]
+    gap = np.zeros(2, wire.RECORD)
+    gap["kind"], gap["instrument"] = wire.KIND_GAP, number(NAMES[0])
+    gap["flags"], gap["price_scale"], gap["size_scale"] = (1, 2), 1, 3
+    gap["price"], gap["size"] = -1, (-1, 7)
+    gap["ts_event"] = records["ts_event"][[100, 120]]
+    gap["ts_recv"] = records["ts_recv"][[110, 120]]
+    gap["id"] = (0, 111)
+    world.write(np.concatenate([records[:110], gap[:1], records[110:120], gap[1:], records[120:]]))
+    for _ in range(2):  # from the journal, then from the lake
+        found = [g for g in view.gaps() if g["cause"] == "hole"]
+        assert len(found) == 1
+        assert (found[0]["epoch"], found[0]["sequence"], found[0]["missing"]) == (1, 111, 7)
+        assert found[0]["ts_event_end"] == records["ts_event"][120]
+        assert found[0]["state"] == "open"
+        bars = view.bars(NAMES[0], "1s")
+        assert not bars.complete
+        assert view.bars(NAMES[1], "1s").complete
+        assert view.bars(NAMES[0], "1s", end=int(records["ts_event"][90])).complete
+        world.record()
+        view = LiveView(world.home)
+    view.close()
+
+
+def test_lists(world: World, view: LiveView) -> None:
+    world.write(mixed(1_000))
+    view.bars(NAMES[0], "1m")
+    lines = view.instruments()
+    assert [line["instrument"] for line in lines] == list(NAMES)
+    trades, _ = world.trades(NAMES[0])
+    assert lines[0]["last"]["price"] == wire.text(int(trades["price"][-1]), 1)
+    assert view.datasets() == []
+    world.record()
+    ids = {line["id"]: line for line in view.datasets()}
+    assert ids[f"{NAMES[0]}:trades"]["rows"] == len(trades)
+    assert ids[f"{NAMES[0]}:trades"]["start"] == trades["ts_event"][0]
+    assert f"{NAMES[0]}:bars" in ids
+
+
+def test_what_nobody_has(world: World, view: LiveView) -> None:
+    with pytest.raises(NotFoundError):
+        view.bars("BTC-EUR.sim-kraken", "1m")
+    with pytest.raises(NotFoundError):
+        view.bars("BTC-EUR.nowhere", "1m")
+    with pytest.raises(NotFoundError):
+        view.trades("BTC-EUR.nowhere")
+    with pytest.raises(NotFoundError):
+        view.book("BTC-EUR.nowhere")
+    with pytest.raises(UsageError):
+        view.bars(NAMES[0], "1x")
+    assert len(view.bars(NAMES[0], "1m").bars) == 0
+
+
+def history(minutes: int, end: int) -> dict:
+    """Made-up 1m bars that end at `end`."""
+    random_ = np.random.default_rng(4)
+    close = 642_000 + random_.integers(-30, 30, minutes).cumsum()
+    opens = np.concatenate([[642_000], close[:-1]])
+    return {
+        "start": end - (np.arange(minutes)[::-1] + 1) * MINUTE,
+        "open": opens,
+        "high": np.maximum(opens, close) + 5,
+        "low": np.minimum(opens, close) - 5,
+        "close": close,
+        "volume": random_.integers(1, 10**9, minutes),
+        "trades": random_.integers(1, 50, minutes),
+        "price_scale": 1,
+        "size_scale": 8,
+    }
+
+
+def test_imported_history_and_live_bars_are_one_series(world: World, view: LiveView) -> None:
+    minute = Interval.parse("1m").start(START)
+    columns = history(5_000, minute)
+    for _ in range(2):
+        kept = Lake(world.home / "lake").import_bars(
+            NAMES[0], "1m", columns, source="generated", chunk="all", ts_recv=START
+        )
+        assert kept == (_ == 0)
+    records = mixed(4_000)
+    records["ts_event"] = START + np.arange(4_000) * 10 * SECOND
+    records["ts_recv"] = records["ts_event"] + 1
+    world.write(records)
+    for _ in range(2):  # live in the journal, then in the lake
+        minutes = view.bars(NAMES[0], "1m", limit=100_000)
+        whole = np.concatenate([minutes.bars, minutes.current])
+        live = world.bars(NAMES[0], "1m")
+        assert len(whole) == 5_000 + len(live)
+        assert (whole["start"][:5_000] == columns["start"]).all()
+        np.testing.assert_array_equal(whole[5_000:][FIELDS], live[FIELDS])
+        for text in ("1h", "1d", "4h", "1w"):
+            longer = view.bars(NAMES[0], text, limit=100_000)
+            got = np.concatenate([longer.bars, longer.current])
+            expected = series.merge(whole, Interval.parse(text))
+            np.testing.assert_array_equal(got[FIELDS], expected[FIELDS], err_msg=text)
+        world.record()
+        view.close()
+        view = LiveView(world.home)
+    view.close()
+
+
+def test_a_series_of_no_bars_is_refused(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    for change in ({"low": 10**9}, {"start": START + 1}):
+        columns = history(10, START // MINUTE * MINUTE)
+        for key, value in change.items():
+            columns[key][5] = value
+        with pytest.raises(UsageError, match="row 5"):
+            lake.import_bars(NAMES[0], "1m", columns, source="s", chunk="c", ts_recv=START)
+    with pytest.raises(UsageError, match="not stored"):
+        lake.import_bars(NAMES[0], "5m", history(10, START), source="s", chunk="c", ts_recv=START)
+
+
+def test_floats(world: World, view: LiveView) -> None:
+    world.write(mixed(1_000))
+    found = view.bars(NAMES[0], "1m")
+    columns = found.floats(current=True)
+    trades, _ = world.trades(NAMES[0])
+    assert columns["close"][-1] == float(wire.text(int(trades["price"][-1]), 1))
+    assert columns["trades"].sum() == len(trades)
+    assert columns["volume"].sum() == pytest.approx(trades["size"].sum() / 1e8)
+    assert HOUR > 0

@@ -1,0 +1,167 @@
+"""A child process: started, restarted with backoff, drained, killed when it will not go, gone with us."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tidemill.supervisor.child import Child, same_process
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+SLEEPER = python("import sys; sys.stdin.read()")
+STUBBORN = python(
+    "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    "print('ready', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Child:
+    return Child("part", tmp_path / "part.jsonl")
+
+
+async def until(condition: Callable[[], object], child: Child | None = None, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            if child:
+                await child.reconcile(1)
+            await asyncio.sleep(0.01)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+def test_starts_and_drains(child: Child) -> None:
+    async def test() -> None:
+        child.wanted_argv = SLEEPER
+        await child.reconcile(1)
+        assert child.pid
+        assert child.state == "running"
+        await child.stop(5)
+        assert child.pid is None
+        assert child.last_exit == -signal.SIGTERM
+
+    run(test)
+
+
+def test_is_restarted_after_a_kill_and_waits_longer_each_time(child: Child) -> None:
+    async def test() -> None:
+        child.wanted_argv = python("raise SystemExit(3)")
+        waits = []
+        for n in (1, 2, 3):
+            await until(lambda n=n: child.restarts == n, child)
+            waits.append(child.retry_at - time.monotonic())
+            assert child.last_exit == 3
+            assert child.state == "failed"
+        assert waits[0] < waits[1] < waits[2] <= 0.5
+        assert "exit code 3" in child.log.read_text()
+        await child.stop(1)
+
+    run(test)
+
+
+def test_a_new_command_line_replaces_the_process(child: Child) -> None:
+    async def test() -> None:
+        child.wanted_argv = SLEEPER
+        await child.reconcile(1)
+        first = child.pid
+        child.wanted_argv = [*SLEEPER, "again"]
+        await child.reconcile(5)
+        assert child.pid not in (None, first)
+        assert child.restarts == 0
+        await child.stop(5)
+
+    run(test)
+
+
+def test_other_instruments_do_not_restart_a_collector() -> None:
+    running = ["collector", "kraken", "--instruments", "BTC-USD", "--url", "ws://a"]
+    assert same_process(running, ["collector", "kraken", "--instruments", "ETH-USD", "--url", "ws://a"])
+    assert not same_process(running, ["collector", "kraken", "--instruments", "BTC-USD", "--url", "ws://b"])
+    assert not same_process(running, None)
+
+
+def test_one_that_ignores_the_request_is_killed(child: Child) -> None:
+    async def test() -> None:
+        child.wanted_argv = STUBBORN
+        await child.reconcile(1)
+        await until(lambda: "ready" in child.log.read_text())
+        await child.stop(0.2)
+        assert child.last_exit == -signal.SIGKILL
+        assert "was killed" in child.log.read_text()
+
+    run(test)
+
+
+def test_no_orphan_stays_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    code = f"""
+import asyncio, sys
+from pathlib import Path
+from tidemill.supervisor.child import Child
+async def main():
+    child = Child("part", Path({str(tmp_path / "log.jsonl")!r}))
+    child.wanted_argv = {SLEEPER!r}
+    await child.reconcile(1)
+    print(child.pid, flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    with subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout
+        pid = int(supervisor.stdout.readline())
+        os.kill(pid, 0)
+        supervisor.kill()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return
+        time.sleep(0.01)
+    pytest.fail(f"process {pid} outlived its supervisor")
+
+
+def test_one_that_works_once_is_not_started_again(child: Child) -> None:
+    async def test() -> None:
+        child.once = True
+        child.wanted_argv = python("raise SystemExit(0)")
+        await until(lambda: child.done, child)
+        await child.reconcile(1)
+        assert child.pid is None
+        assert (child.state, child.restarts) == ("done", 0)
+
+    run(test)
+
+
+def test_one_that_works_once_and_fails_is_tried_again(child: Child) -> None:
+    async def test() -> None:
+        child.once = True
+        child.wanted_argv = python("raise SystemExit(1)")
+        await until(lambda: child.restarts == 2, child)
+        await child.stop(1)
+
+    run(test)
+
+
+def test_a_program_that_does_not_exist_is_an_error_of_the_start(child: Child) -> None:
+    async def test() -> None:
+        child.wanted_argv = ["/nonexistent/program"]
+        with pytest.raises(FileNotFoundError):
+            await child.reconcile(1)
+
+    run(test)

@@ -1,0 +1,73 @@
+"""The plan: which parts run, from what is wanted."""
+
+from tidemill.supervisor import plan
+
+SETTINGS = plan.Settings(home="/h", port=9000, seed=7, rate=50, sim_port_base=20400)
+SIM = {
+    "venues": {
+        "sim-kraken": {
+            "protocol": "kraken",
+            "url": "ws://127.0.0.1:20400/v2",
+            "rest_url": "http://127.0.0.1:20400",
+        }
+    }
+}
+
+
+def words(parts: dict[str, list[str]], name: str) -> list[str]:
+    return parts[name][3:]
+
+
+def test_a_real_venue_needs_no_simulator() -> None:
+    parts = plan.parts(SETTINGS, [plan.Collector("kraken", "kraken", ("BTC-USD", "ETH-USD"))], None)
+    assert set(parts) == {"collector-kraken", "recorder", "relay", "bridge", "service"}
+    assert words(parts, "collector-kraken") == [
+        "collector", "kraken", "--home", "/h", "--supervised", "--name", "kraken",
+        "--instruments", "BTC-USD,ETH-USD",
+    ]  # fmt: skip
+    assert words(parts, "service")[-2:] == ["--port", "9000"]
+
+
+def test_a_simulated_venue_waits_until_the_simulator_said_where_it_is() -> None:
+    wanted = [plan.Collector("sim-kraken", "kraken")]
+    before = plan.parts(SETTINGS, wanted, None)
+    assert "sim" in before
+    assert "collector-sim-kraken" not in before
+    after = plan.parts(SETTINGS, wanted, SIM)
+    assert "ws://127.0.0.1:20400/v2" in after["collector-sim-kraken"]
+    assert before["sim"] == after["sim"]
+    assert words(after, "sim")[words(after, "sim").index("--port-base") + 1] == "20400"
+
+
+def test_a_venue_with_an_address_of_its_own_is_not_the_simulators() -> None:
+    parts = plan.parts(
+        SETTINGS, [plan.Collector("sim-x", "kraken", ("BTC-USD",), "ws://h/v2", "http://h")], None
+    )
+    assert "sim" not in parts
+    assert "ws://h/v2" in parts["collector-sim-x"]
+
+
+def test_the_simulator_goes_on_when_one_of_its_venues_is_stopped() -> None:
+    both = [plan.Collector("sim-kraken", "kraken"), plan.Collector("sim-binance", "binance")]
+    before = plan.parts(SETTINGS, both, SIM)
+    after = plan.parts(SETTINGS, both[:1], SIM, {"kraken", "binance"})
+    assert before["sim"] == after["sim"]
+    assert "collector-sim-binance" not in after
+
+
+def test_two_venues_may_speak_one_protocol() -> None:
+    parts = plan.parts(
+        SETTINGS, [plan.Collector("kraken", "kraken"), plan.Collector("kraken-2", "kraken")], None
+    )
+    assert {"collector-kraken", "collector-kraken-2"} <= set(parts)
+
+
+def test_no_venue_at_all_is_a_platform_too() -> None:
+    assert set(plan.parts(SETTINGS, [], None)) == {"recorder", "relay", "bridge", "service"}
+
+
+def test_every_part_has_a_place_in_the_order() -> None:
+    wanted = [plan.Collector("sim-kraken", "kraken"), plan.Collector("kraken", "kraken")]
+    names = plan.parts(SETTINGS, wanted, SIM)
+    assert sorted(names, key=plan.order)[0] == "sim"
+    assert {plan.order(name) for name in names} == set(range(len(plan.START_ORDER)))

@@ -1,0 +1,146 @@
+"""The judge of every kill and fault test: the truth of the simulated venues against what was kept.
+
+The truth log (docs/sim.md) says what each venue published. The kept side is any list of `Trade` and `Gap`:
+from the journal, an export, a client's log. Verdict: every trade of the truth is kept exactly once, in
+order and to the digit, or it lies inside a recorded gap; nothing else is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Trade:
+    """One execution; `price` and `size` compare by value, the truth's text is exact."""
+
+    instrument: str
+    id: int
+    price: Decimal
+    size: Decimal
+    aggressor: str
+    ts_event: int
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Trades between two ids, both kept or None at an open end, that the platform says it missed."""
+
+    instrument: str
+    after: int | None
+    before: int | None
+    missing: int
+
+    @property
+    def room(self) -> int:
+        """How many ids lie between two known ends; none when the venue repeated the last one."""
+        return max(0, (self.before or 0) - (self.after or 0) - 1)
+
+    def covers(self, trade_id: int) -> bool:
+        return (self.after is None or trade_id > self.after) and (
+            self.before is None or trade_id < self.before
+        )
+
+
+@dataclass
+class Verdict:
+    """What the judge found. `clean` is the goal; each list names the first offenders."""
+
+    trades: int = 0
+    lost: list[tuple[str, int]] = field(default_factory=list)
+    excused: int = 0
+    doubled: list[tuple[str, int]] = field(default_factory=list)
+    foreign: list[tuple[str, int]] = field(default_factory=list)
+    altered: list[tuple[Trade, Trade]] = field(default_factory=list)
+    disordered: list[tuple[str, int]] = field(default_factory=list)
+    overclaimed: list[Gap] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not (
+            self.lost or self.doubled or self.foreign or self.altered or self.disordered or self.overclaimed
+        )
+
+    def __str__(self) -> str:
+        parts = [f"{self.trades} trades kept, {self.excused} missing inside recorded gaps"]
+        for name in ("lost", "doubled", "foreign", "altered", "disordered", "overclaimed"):
+            found = getattr(self, name)
+            if found:
+                parts.append(f"{len(found)} {name}: {found[:3]}")
+        return "; ".join(parts)
+
+
+def judge(
+    truth: Iterable[Trade],
+    kept: Iterable[Trade],
+    gaps: Iterable[Gap],
+    *,
+    since: dict[str, int] | None = None,
+    upto: dict[str, int] | None = None,
+) -> Verdict:
+    """Compares kept trades with the truth, per instrument.
+
+    `since` and `upto` bound the truth by trade id (inclusive): what was published before the first
+    subscription or is still on its way is nobody's loss.
+    """
+    verdict = Verdict()
+    expected: dict[tuple[str, int], Trade] = {}
+    for trade in truth:
+        low = (since or {}).get(trade.instrument)
+        high = (upto or {}).get(trade.instrument)
+        if (low is None or trade.id >= low) and (high is None or trade.id <= high):
+            expected[trade.instrument, trade.id] = trade
+    by_instrument: dict[str, list[Gap]] = defaultdict(list)
+    for gap in gaps:
+        by_instrument[gap.instrument].append(gap)
+    seen: Counter[tuple[str, int]] = Counter()
+    newest: dict[str, int] = {}
+    for trade in kept:
+        key = (trade.instrument, trade.id)
+        seen[key] += 1
+        verdict.trades += 1
+        if trade.id < newest.get(trade.instrument, -1):
+            verdict.disordered.append(key)
+        newest[trade.instrument] = max(trade.id, newest.get(trade.instrument, -1))
+        if key in expected and expected[key] != trade:
+            verdict.altered.append((expected[key], trade))
+        low = (since or {}).get(trade.instrument)
+        high = (upto or {}).get(trade.instrument)
+        inside = (low is None or trade.id >= low) and (high is None or trade.id <= high)
+        if key not in expected and inside:
+            verdict.foreign.append(key)
+    verdict.doubled = [key for key, count in seen.items() if count > 1]
+    for key in expected.keys() - seen.keys():
+        if any(gap.covers(key[1]) for gap in by_instrument[key[0]]):
+            verdict.excused += 1
+        else:
+            verdict.lost.append(key)
+    verdict.lost.sort()
+    for gap in (gap for group in by_instrument.values() for gap in group):
+        if gap.after is not None and gap.before is not None and gap.missing > gap.room:
+            verdict.overclaimed.append(gap)
+    return verdict
+
+
+def truth_trades(path: Path, venue: str | None = None) -> Iterator[Trade]:
+    """Trades of a truth log, in order; a torn last line is left out."""
+    for line in truth_lines(path):
+        if line["kind"] == "trade" and (venue is None or line["venue"] == venue):
+            yield Trade(
+                line["instrument"], int(line["id"]), Decimal(line["price"]), Decimal(line["size"]),
+                line["aggressor"], int(line["ts"]),
+            )  # fmt: skip
+
+
+def truth_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Lines of a truth log; a torn last one is left out."""
+    with path.open() as file:
+        for text in file:
+            if text.endswith("\n"):
+                yield json.loads(text)

@@ -1,0 +1,207 @@
+"""Every fault a simulated venue can have: what is recorded, what a screen is told, and that it heals."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.system.harness import (
+    Platform,
+    journal_gaps,
+    journal_records,
+    journal_trades,
+    running,
+    until,
+)
+from tests.system.oracle import judge, truth_trades
+from tests.system.viewer import Viewer
+
+VENUES = ("sim-kraken", "sim-coinbase", "sim-binance")
+CAUSES = {1: "disconnect", 2: "stall", 3: "hole", 4: "checksum", 5: "overload", 6: "limit", 7: "malformed"}
+GAP, STATUS = 6, 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault at a venue and the causes, one of which must be recorded; none means nothing may be missing."""
+
+    venue: str
+    fault: str
+    causes: frozenset[str] = frozenset()
+    fields: dict[str, Any] = field(default_factory=dict)
+    # A fault that only shows on a new connection is followed by a cut.
+    then_cut: bool = False
+    heals_s: float = 40.0
+
+    def __str__(self) -> str:
+        return "-".join([self.fault, self.venue, *map(str, self.fields.values())])
+
+
+def causes(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+# Trades that are missing show at the next id, or sooner in the venue's own word on its last trade.
+LOST = causes("hole", "stall")
+
+CASES = [
+    Case("sim-kraken", "cut", causes("disconnect")),
+    Case("sim-coinbase", "cut", causes("disconnect")),
+    Case("sim-binance", "cut", causes("disconnect")),
+    Case("sim-coinbase", "mute", causes("stall", "hole"), {"channel": "trades", "seconds": 6}),
+    Case("sim-kraken", "silent", causes("stall"), {"seconds": 20}),
+    Case("sim-coinbase", "half_open", causes("stall"), {"seconds": 20}),
+    Case("sim-kraken", "drop", LOST, {"channel": "trades", "count": 3}),
+    Case("sim-coinbase", "drop", LOST, {"channel": "trades", "count": 2}),
+    Case("sim-binance", "drop", LOST, {"channel": "trades", "count": 2}),
+    Case("sim-kraken", "drop", causes("checksum"), {"channel": "book", "count": 3}),
+    Case("sim-binance", "drop", causes("hole"), {"channel": "book", "count": 1}),
+    Case("sim-kraken", "duplicate", fields={"channel": "trades", "count": 5}),
+    Case("sim-coinbase", "duplicate", fields={"channel": "trades", "count": 5}),
+    Case("sim-binance", "duplicate", fields={"channel": "trades", "count": 5}),
+    Case("sim-binance", "reorder", LOST, {"instrument": "BTC-USDT.sim-binance", "channel": "trades"}),
+    Case("sim-kraken", "bad_checksum", causes("checksum"), {"count": 1}),
+    Case("sim-binance", "stale_snapshot", causes("disconnect"), {"seconds": 2}, then_cut=True),
+    Case("sim-coinbase", "malformed", causes("malformed", "hole"), {"channel": "trades", "count": 1}),
+    Case("sim-kraken", "malformed", causes("malformed", "hole"), {"channel": "trades", "style": "nan"}),
+    Case("sim-binance", "malformed", causes("malformed", "hole"), {"channel": "book", "style": "nesting"}),
+    Case("sim-kraken", "truncated", causes("malformed", "hole"), {"channel": "trades", "count": 1}),
+    Case("sim-kraken", "oversize", causes("limit"), heals_s=90),
+    Case("sim-binance", "rest_429", causes("disconnect"), {"seconds": 3, "retry_after_s": 2}, then_cut=True),
+    Case("sim-binance", "rest_418", causes("disconnect"), {"seconds": 3, "retry_after_s": 4}, then_cut=True),
+    Case("sim-coinbase", "refuse", causes("disconnect"), {"seconds": 3}, then_cut=True),
+    Case("sim-binance", "clock_skew", fields={"seconds": 2, "offset_ms": 250}),
+    Case("sim-coinbase", "slow_drip", fields={"seconds": 3, "bytes_per_s": 20000}),
+    Case("sim-binance", "end", fields={"seconds": 1}),
+]
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with running(tmp_path_factory.mktemp("fault") / "home", rate=400) as found:
+        for venue in VENUES:
+            found.wait_trades(venue, 200)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def viewer(platform: Platform) -> Iterator[Viewer]:
+    with Viewer(platform, ["trades", "book", "status"]) as found:
+        yield found
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_fault_is_recorded_shown_and_heals(platform: Platform, viewer: Viewer, case: Case) -> None:
+    before = platform.collector(case.venue)
+    shown_before = len(viewer.gaps)
+    platform.fault(case.venue, case.fault, **case.fields)
+    if case.then_cut:
+        platform.fault(case.venue, "cut")
+    if case.causes:
+        recorded = until(
+            lambda: case.causes & _causes_since(platform, case.venue, before["sequence"]),
+            f"{case} is recorded as one of {set(case.causes)}",
+        )
+        until(
+            lambda: (
+                recorded & {gap["cause"] for gap in viewer.gaps[shown_before:] if gap["venue"] == case.venue}
+            ),
+            f"the screen is told of {recorded}",
+        )
+        until(lambda: _in_ledger(platform, case.venue, recorded), f"GET /gaps has {recorded}")
+    else:
+        time.sleep(float(case.fields.get("seconds", 0)))
+        platform.wait_trades(case.venue, 100)
+    until(lambda: _healed(platform, case.venue), f"{case.venue} healed after {case.fault}", case.heals_s)
+    platform.wait_trades(case.venue, 50)
+    if not case.causes and case.fault == "duplicate":
+        assert not _causes_since(platform, case.venue, before["sequence"])
+
+
+def _causes_since(platform: Platform, venue: str, sequence: int) -> set[str]:
+    records, sequences = journal_records(platform.home.path, venue)
+    gaps = records[(records["kind"] == GAP) & (sequences >= sequence)]
+    return {CAUSES[int(cause)] for cause in np.unique(gaps["size_scale"])}
+
+
+def _in_ledger(platform: Platform, venue: str, causes: frozenset[str]) -> bool:
+    status, answer = platform.get(f"/api/v1/gaps?venue={venue}&limit=1000")
+    assert status == 200, answer
+    return bool(causes & {gap["cause"] for gap in answer["items"]})
+
+
+def _healed(platform: Platform, venue: str) -> bool:
+    said = platform.collector(venue)
+    return said.get("state") == "live" and said.get("gaps_open") == 0
+
+
+@pytest.mark.timeout(120)
+def test_after_all_faults_the_record_equals_the_truth_but_for_its_gaps(
+    platform: Platform, viewer: Viewer
+) -> None:
+    viewer.catch_up()
+    seen_by_viewer = viewer.frozen()
+    time.sleep(1)  # the truth log is written in blocks
+    for venue in VENUES:
+        kept = journal_trades(platform.home.path, venue)
+        first: dict[str, int] = {}
+        last: dict[str, int] = {}
+        for trade in kept:
+            first.setdefault(trade.instrument, trade.id)
+            last[trade.instrument] = trade.id
+        gaps = journal_gaps(platform.home.path, venue)
+        verdict = judge(truth_trades(platform.truth, venue), kept, gaps, since=first, upto=last)
+        assert verdict.clean, f"{venue}: {verdict}"
+        seen = seen_by_viewer.judge(venue, kept)
+        assert seen.clean, f"{venue} on the screen: {seen}"
+    assert not viewer.broken_chains, viewer.broken_chains[:3]
+
+
+@pytest.mark.timeout(60)
+def test_an_invalid_book_is_never_shown_as_valid(platform: Platform) -> None:
+    venue = "sim-kraken"
+    instrument = next(n for n in _instruments(platform, venue) if n.startswith("BTC-"))
+    with Viewer(platform, ["book", "status"], [venue]) as viewer:
+        until(lambda: any(m["type"] == "book" for m in viewer.messages), "a book is shown")
+        platform.fault(venue, "bad_checksum", instrument=instrument, count=1)
+        told = until(
+            lambda: [
+                m for m in viewer.messages
+                if m["type"] == "status" and m["code"] == "invalid" and m["instrument"] == instrument
+            ],
+            "the screen is told that the book is invalid",
+        )  # fmt: skip
+        until(
+            lambda: any(
+                m["type"] == "status" and m["code"] == "valid" and m["instrument"] == instrument
+                and m["sequence"] > told[0]["sequence"]
+                for m in viewer.messages
+            ),
+            "the screen is told that it is valid again",
+        )  # fmt: skip
+        after = [
+            m for m in viewer.messages
+            if m["type"] == "book" and m["instrument"] == instrument and m["sequence"] > told[0]["sequence"]
+        ]  # fmt: skip
+        assert after[0]["kind"] == "snapshot", "a spoilt book went on without a whole new snapshot"
+
+
+def _instruments(platform: Platform, venue: str) -> list[str]:
+    status, answer = platform.get(f"/api/v1/instruments?venue={venue}")
+    assert status == 200, answer
+    return [item["instrument"] for item in answer["items"]]
+
+
+def test_the_simulator_refuses_an_unknown_fault_and_names_what_it_has(platform: Platform) -> None:
+    with pytest.raises(AssertionError, match=r"400|422"):
+        platform.fault("sim-kraken", "earthquake")
+    with contextlib.suppress(AssertionError):
+        platform.fault("sim-mars", "cut")
+    assert platform.is_ready()

@@ -1,0 +1,104 @@
+"""Garbage on every socket of a running platform: cut with a reason, nothing lost, no part dies."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.system.harness import Platform, journal_records, running, until
+
+VENUE = "sim-kraken"
+FRAME_MAGIC = b"TDML"
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    path = tmp_path_factory.mktemp("hostile") / "home"
+    with running(path, "--venues", VENUE, rate=200) as found:
+        found.wait_trades(VENUE, 100)
+        yield found
+
+
+def garbage() -> list[bytes]:
+    dice = random.Random(11)
+    return [
+        b"",
+        b"\0" * 4096,
+        dice.randbytes(65536),
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET /stream HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\n\r\n",
+        b"{" * 100_000 + b"\n",
+        b'{"op":"status"',
+        b'{"op":"reboot"}\n',
+        b'{"op":null}\n[1,2,3]\n"status"\n\xff\xfe\n',
+        FRAME_MAGIC + dice.randbytes(2000),
+        FRAME_MAGIC + b"\x01\x02\x00\x00" + b"\xff" * 24,
+        b"A" * 2_000_000,
+    ]
+
+
+def poke(address: str | tuple[str, int], data: bytes) -> None:
+    """Sends `data` and reads what comes back for a moment; refusals and cuts are what is wanted."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as peer:
+        peer.settimeout(0.2)
+        with contextlib.suppress(OSError):
+            peer.connect(address)
+            peer.sendall(data)
+            with contextlib.suppress(TimeoutError):
+                while peer.recv(65536):
+                    pass
+
+
+@pytest.mark.timeout(240)
+def test_no_socket_takes_the_platform_down(platform: Platform) -> None:
+    before = {part: platform.pid(part) for part in platform.parts()}
+    targets: list[str | tuple[str, int]] = [
+        str(platform.home.socket(name)) for name in sorted(platform.home.sockets())
+    ]
+    assert len(targets) >= 7, targets
+    targets.append(("127.0.0.1", platform.port))
+    for target in targets:
+        for data in garbage():
+            poke(target, data)
+    until(platform.is_ready, "the platform is ready")
+    after = {part: platform.pid(part) for part in platform.parts()}
+    assert after == before, "a part was restarted"
+    platform.wait_trades(VENUE, 100)
+    _records, sequences = journal_records(platform.home.path, VENUE)
+    assert (np.diff(sequences) == 1).all()
+
+
+def test_sockets_and_secrets_are_the_owners_alone(platform: Platform) -> None:
+    home = platform.home
+    for path in [home.token, home.secret, *(home.socket(name) for name in home.sockets())]:
+        assert path.stat().st_mode & 0o077 == 0, path
+    assert home.run.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/data/%00/bars",
+        "/api/v1/data/../../etc/passwd/bars",
+        "/api/v1/data/BTC-USD.sim-kraken/bars?interval=1parsec",
+        "/api/v1/data/BTC-USD.sim-kraken/bars?limit=99999999999999999999",
+        "/api/v1/data/BTC-USD.sim-kraken/bars?start=NaN",
+        "/api/v1/data/BTC-USD.sim-kraken/book?depth=-1",
+        "/api/v1/data/BTC-USD.sim-kraken/ticks?cursor=AAAA",
+        "/api/v1/data/" + "A" * 5000 + "/bars",
+        "/api/v1/gaps?state=' OR 1=1 --".replace(" ", "%20"),
+        "/api/v1/nowhere",
+    ],
+)
+def test_what_makes_no_sense_gets_a_clear_answer(platform: Platform, path: str) -> None:
+    status, answer = platform.get(path)
+    assert 400 <= status < 500, (status, answer)
+    error = answer.get("error", answer)
+    assert {"code", "category", "message", "hint", "request_id"} <= set(error)
+    assert error["message"]

@@ -1,0 +1,123 @@
+"""The Python client over a home on this disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import tidemill as tm
+from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number
+from tests.stores.test_live import World
+from tidemill import wire
+from tidemill.errors import ConfigError, NotFoundError, UsageError
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.journal.close()
+
+
+@pytest.fixture
+def td(world: World) -> Iterator[tm.Client]:
+    world.write(mixed(2_000))
+    world.record()
+    world.write(mixed(500, start=START + 300 * SECOND, first_id=5_000, seed=9))
+    with tm.connect(world.home) as client:
+        yield client
+
+
+def test_trades(world: World, td: tm.Client) -> None:
+    records, sequences = world.trades(NAMES[0])
+    frame = td.trades("BTC-USD", limit=10_000)
+    assert frame.schema["ts_event"] == pl.Datetime("ns", "UTC")
+    assert frame["sequence"].to_list() == sequences[np.lexsort((sequences, records["ts_event"]))].tolist()
+    exact = td.trades(NAMES[0], limit=5, exact=True)
+    assert exact["price"].dtype == pl.String
+    assert (
+        exact["price"].str.to_decimal(scale=1).cast(pl.Float64).to_list() == frame["price"].tail(5).to_list()
+    )
+    assert set(frame["aggressor"]) <= {"buy", "sell", "none"}
+    start = datetime.fromtimestamp(START // SECOND + 100, UTC)
+    some = td.trades(NAMES[0], start=start, end="2026-11-20T09:31:50Z")
+    assert some["ts_event"].min() >= start
+    assert len(some) == int(
+        ((records["ts_event"] >= START + 100 * SECOND) & (records["ts_event"] < START + 110 * SECOND)).sum()
+    )
+    assert some.to_arrow().num_rows == len(some)
+    assert len(some.to_pandas()) == len(some)
+
+
+def test_bars(world: World, td: tm.Client) -> None:
+    frame = td.bars(NAMES[0], "1m", current=True)
+    expected = world.bars(NAMES[0], "1m")
+    assert frame["ts"].to_physical().to_list() == expected["start"].tolist()
+    assert frame["close"].to_list() == wire.floats(expected["close"], expected["price_scale"]).tolist()
+    assert frame["trades"].sum() == len(world.trades(NAMES[0])[0])
+    exact = td.bars(NAMES[0], "1m", exact=True, current=True)
+    assert exact["open"].to_list() == wire.texts(expected["open"], expected["price_scale"])
+    assert len(td.bars(NAMES[0], "1s", start=START, end=START + 10 * SECOND)) <= 10
+
+
+def test_quotes_books_gaps_lists(world: World, td: tm.Client) -> None:
+    quotes = td.quotes(NAMES[1], limit=10)
+    assert set(quotes["side"]) <= {"bid", "ask"}
+    book = td.book(NAMES[1], depth=5)
+    assert book.sequence == 2_500
+    assert all(isinstance(price, float) for price, _ in book.bids)
+    assert td.book(NAMES[1], at=(1, 2_500), depth=5, exact=True).bids == [
+        (p, s) for p, s in td.view.book(NAMES[1], depth=5).bids
+    ]
+    assert td.instruments()["instrument"].to_list() == list(NAMES)
+    gaps = world.records["kind"] == wire.KIND_GAP
+    assert len(td.gaps(venue=VENUE)) == gaps.sum()
+    assert len(td.gaps(NAMES[0])) == (gaps & (world.records["instrument"] == number(NAMES[0]))).sum()
+    assert td.datasets()["rows"].sum() > 0
+
+
+def test_stream_in_place(world: World, td: tm.Client) -> None:
+    stream = td.stream([NAMES[0], NAMES[1]], "trades", since=(1, 2_001), timeout_s=0.5)
+    first = next(stream)
+    records = world.records
+    mine = (records["kind"] == wire.KIND_TRADE) & np.isin(
+        records["instrument"], [number(n) for n in NAMES[:2]]
+    )
+    mine[:2_000] = False
+    assert (first.epoch, first.sequences.tolist()) == (1, (np.flatnonzero(mine) + 1).tolist())
+    np.testing.assert_array_equal(first.records, records[mine])
+    assert first.prices[0] == first.records["price"][0] / 10
+    more = mixed(50, start=START + 900 * SECOND, seed=11)
+    threading.Timer(0.1, world.write, [more]).start()
+    assert next(stream).sequence > 2_500
+    assert list(stream) == []
+    everything = list(td.stream(VENUE, ["trades", "quotes", "levels"], since="oldest", timeout_s=0.3))
+    assert sum(len(batch) for batch in everything) == np.isin(world.records["kind"], (1, 2, 3, 4)).sum()
+
+
+def test_what_cannot_be(td: tm.Client, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no instrument is named"):
+        td.bars("BTC-USD.krakn")
+    with pytest.raises(UsageError):
+        td.bars(NAMES[0], "1y")
+    with pytest.raises(UsageError, match="start and last"):
+        td.bars(NAMES[0], start=START, last="1h")
+    with pytest.raises(NotFoundError):
+        td.stream(NAMES[0], "ticks")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError):
+        tm.connect(tmp_path / "nowhere")
+    with pytest.raises(UsageError):
+        tm.connect(tmp_path, url="http://127.0.0.1:1")
+
+
+def test_an_unreachable_platform_is_an_upstream_error() -> None:
+    remote = tm.connect(url="http://127.0.0.1:9")
+    with pytest.raises(tm.TidemillError) as caught:
+        remote.bars("BTC-USD.kraken")
+    assert caught.value.category == "upstream"

@@ -1,0 +1,134 @@
+"""The binding: a journal written and read from Python, in place, over restarts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tidemill import _native
+from tidemill.wire import RECORD
+
+
+def instrument(writer: _native.JournalWriter) -> int:
+    return writer.instrument(
+        "BTC-USD.kraken", symbol="BTC/USD", base="BTC", quote="USD", tick="0.1", lot="0.00000001",
+        price_scale=1, size_scale=8,
+    )  # fmt: skip
+
+
+def trades(first_id: int, count: int, number: int) -> np.ndarray:
+    records = np.zeros(count, dtype=RECORD)
+    records["kind"] = 1
+    records["instrument"] = number
+    records["id"] = np.arange(first_id, first_id + count)
+    return records
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> _native.JournalWriter:
+    return _native.JournalWriter(str(tmp_path), "kraken", "kraken")
+
+
+def test_batches_are_views_of_dense_records(tmp_path: Path, writer: _native.JournalWriter) -> None:
+    number = instrument(writer)
+    assert writer.append(trades(0, 100, number)) == 1
+    assert writer.append(trades(100, 1, number)) == 101
+    reader = _native.JournalReader(str(tmp_path), "kraken")
+    batch = reader.read(60, 0)
+    assert batch is not None
+    assert (batch.epoch, batch.sequence, len(batch)) == (writer.epoch, 1, 60)
+    records = np.frombuffer(batch, dtype=RECORD)
+    assert not records.flags.writeable
+    assert not records.flags.owndata
+    np.testing.assert_array_equal(records["id"], np.arange(60))
+    rest = reader.read(1000, 0)
+    assert rest is not None
+    np.testing.assert_array_equal(np.frombuffer(rest, dtype=RECORD)["id"], np.arange(60, 101))
+    assert reader.read(1000, 0) is None
+    assert reader.take_lost() == []
+
+
+def test_a_batch_lives_as_long_as_its_array(tmp_path: Path, writer: _native.JournalWriter) -> None:
+    writer.append(trades(7, 3, instrument(writer)))
+    reader = _native.JournalReader(str(tmp_path), "kraken")
+    records = np.frombuffer(reader.read(10, 0), dtype=RECORD)  # type: ignore[arg-type]
+    del reader
+    writer.close()
+    np.testing.assert_array_equal(records["id"], [7, 8, 9])
+
+
+def test_seek_to_a_position_and_to_one_that_is_not_there_yet(
+    tmp_path: Path, writer: _native.JournalWriter
+) -> None:
+    writer.append(trades(0, 10, instrument(writer)))
+    reader = _native.JournalReader(str(tmp_path), "kraken")
+    assert reader.seek((writer.epoch, 8)) is None
+    batch = reader.read(100, 0)
+    assert batch is not None
+    assert (batch.sequence, len(batch)) == (8, 3)
+    assert reader.seek("newest") is None
+    assert reader.read(100, 0) is None
+    with pytest.raises(ValueError, match="position"):
+        reader.seek("middle")  # type: ignore[arg-type]
+
+
+def test_a_waiting_reader_wakes_for_an_append(tmp_path: Path, writer: _native.JournalWriter) -> None:
+    number = instrument(writer)
+    reader = _native.JournalReader(str(tmp_path), "kraken")
+    reader.seek("newest")
+    timer = threading.Timer(0.1, lambda: writer.append(trades(5, 1, number)))
+    timer.start()
+    batch = reader.read(10, 10_000)
+    timer.join()
+    assert batch is not None
+    assert len(batch) == 1
+
+
+def test_a_new_writer_is_a_new_epoch_and_sequences_go_on(tmp_path: Path) -> None:
+    with _native.JournalWriter(str(tmp_path), "kraken", "kraken") as first:
+        number = instrument(first)
+        first.append(trades(0, 5, number))
+        epoch = first.epoch
+    with _native.JournalWriter(str(tmp_path), "kraken", "kraken") as second:
+        assert second.epoch == epoch + 1
+        assert second.next_sequence == 6
+        assert instrument(second) == number
+        second.append(trades(5, 5, number))
+    reader = _native.JournalReader(str(tmp_path), "kraken")
+    seen = []
+    while batch := reader.read(100, 0):
+        seen.append((batch.epoch, batch.sequence, len(batch)))
+    assert seen == [(epoch, 1, 5), (epoch + 1, 6, 5)]
+
+
+def test_a_second_writer_is_refused_by_name(tmp_path: Path, writer: _native.JournalWriter) -> None:
+    code = f"from tidemill import _native; _native.JournalWriter({str(tmp_path)!r}, 'kraken', 'kraken')"
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert second.returncode != 0
+    assert "kraken" in second.stderr
+    writer.close()
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("buffer", [b"", b"x" * 47, np.zeros((2, 2), dtype=RECORD)[:, 0], "text"])
+def test_what_is_no_whole_records_is_refused(writer: _native.JournalWriter, buffer: object) -> None:
+    before = writer.next_sequence
+    with pytest.raises((ValueError, TypeError, BufferError)):
+        writer.append(buffer)  # type: ignore[arg-type]
+    assert writer.next_sequence == before
+
+
+def test_a_home_without_the_venue_says_what_it_has(tmp_path: Path, writer: _native.JournalWriter) -> None:
+    with pytest.raises(RuntimeError, match="have: kraken"):
+        _native.JournalReader(str(tmp_path), "krakn")
+
+
+def test_closed_means_closed(writer: _native.JournalWriter) -> None:
+    writer.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        writer.append(np.zeros(1, dtype=RECORD))
