@@ -55,7 +55,7 @@ check: build ## format, lint, types, import direction
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	cd web && npm run -s check
 
 fix: $(STAMP)/venv $(STAMP)/node ## format, and mend what a tool can mend
