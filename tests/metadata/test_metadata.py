@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from tidemill.errors import ConfigError
 from tidemill.metadata import Metadata, access, collector, database, event, gap, job, setting
-from tidemill.metadata.collector import Collector
 from tidemill.metadata.table import tables
+from tidemill.model.collector import Collector
 
 
 @pytest.fixture

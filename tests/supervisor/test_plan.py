@@ -1,5 +1,6 @@
 """The plan: which parts run, from what is wanted."""
 
+from tidemill.model.collector import Collector
 from tidemill.supervisor import plan
 
 SETTINGS = plan.Settings(home="/h", port=9000, seed=7, rate=50, sim_port_base=20400)
@@ -19,7 +20,7 @@ def words(parts: dict[str, list[str]], name: str) -> list[str]:
 
 
 def test_a_real_venue_needs_no_simulator() -> None:
-    parts = plan.parts(SETTINGS, [plan.Collector("kraken", "kraken", ("BTC-USD", "ETH-USD"))], None)
+    parts = plan.parts(SETTINGS, [Collector("kraken", "kraken", ("BTC-USD", "ETH-USD"))], None)
     assert set(parts) == {"collector-kraken", "recorder", "relay", "bridge", "service"}
     assert words(parts, "collector-kraken") == [
         "collector", "kraken", "--home", "/h", "--supervised", "--name", "kraken",
@@ -29,7 +30,7 @@ def test_a_real_venue_needs_no_simulator() -> None:
 
 
 def test_a_simulated_venue_waits_until_the_simulator_said_where_it_is() -> None:
-    wanted = [plan.Collector("sim-kraken", "kraken")]
+    wanted = [Collector("sim-kraken", "kraken")]
     before = plan.parts(SETTINGS, wanted, None)
     assert "sim" in before
     assert "collector-sim-kraken" not in before
@@ -40,15 +41,13 @@ def test_a_simulated_venue_waits_until_the_simulator_said_where_it_is() -> None:
 
 
 def test_a_venue_with_an_address_of_its_own_is_not_the_simulators() -> None:
-    parts = plan.parts(
-        SETTINGS, [plan.Collector("sim-x", "kraken", ("BTC-USD",), "ws://h/v2", "http://h")], None
-    )
+    parts = plan.parts(SETTINGS, [Collector("sim-x", "kraken", ("BTC-USD",), "ws://h/v2", "http://h")], None)
     assert "sim" not in parts
     assert "ws://h/v2" in parts["collector-sim-x"]
 
 
 def test_the_simulator_goes_on_when_one_of_its_venues_is_stopped() -> None:
-    both = [plan.Collector("sim-kraken", "kraken"), plan.Collector("sim-binance", "binance")]
+    both = [Collector("sim-kraken", "kraken"), Collector("sim-binance", "binance")]
     before = plan.parts(SETTINGS, both, SIM)
     after = plan.parts(SETTINGS, both[:1], SIM, {"kraken", "binance"})
     assert before["sim"] == after["sim"]
@@ -56,9 +55,7 @@ def test_the_simulator_goes_on_when_one_of_its_venues_is_stopped() -> None:
 
 
 def test_two_venues_may_speak_one_protocol() -> None:
-    parts = plan.parts(
-        SETTINGS, [plan.Collector("kraken", "kraken"), plan.Collector("kraken-2", "kraken")], None
-    )
+    parts = plan.parts(SETTINGS, [Collector("kraken", "kraken"), Collector("kraken-2", "kraken")], None)
     assert {"collector-kraken", "collector-kraken-2"} <= set(parts)
 
 
@@ -67,7 +64,7 @@ def test_no_venue_at_all_is_a_platform_too() -> None:
 
 
 def test_every_part_has_a_place_in_the_order() -> None:
-    wanted = [plan.Collector("sim-kraken", "kraken"), plan.Collector("kraken", "kraken")]
+    wanted = [Collector("sim-kraken", "kraken"), Collector("kraken", "kraken")]
     names = plan.parts(SETTINGS, wanted, SIM)
     assert sorted(names, key=plan.order)[0] == "sim"
     assert {plan.order(name) for name in names} == set(range(len(plan.START_ORDER)))

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import sys
 
+from tidemill.cli import lean
+
 NATIVE = ("collector", "relay", "bridge", "sim")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code, which follows the error table of docs/api.md."""
+    if argv is None:
+        lean.without_pandas()
     words = sys.argv[1:] if argv is None else argv
     match words[:1]:
+        case ["--version" | "-V" | "version"]:
+            from tidemill import __version__
+
+            print(f"tidemill {__version__}")
+            return 0
         case [name] if name in NATIVE:
             from tidemill import _native
 

@@ -21,7 +21,7 @@ from tidemill import errors
 from tidemill.cli.app import HomeOption, JsonOption
 from tidemill.cli.net import listening_process, port_is_free
 from tidemill.home import Home
-from tidemill.metadata.collector import SIM_PREFIX
+from tidemill.model.collector import SIM_PREFIX
 from tidemill.supervisor.supervisor import read_state
 
 FREE_BYTES_MIN = 2 << 30

@@ -9,7 +9,7 @@ import typer
 from tidemill import errors
 from tidemill.cli.app import HomeOption, talk
 from tidemill.home import Home
-from tidemill.metadata.collector import PROTOCOLS, SIM_PREFIX
+from tidemill.model.collector import PROTOCOLS, SIM_PREFIX
 
 
 def generate(

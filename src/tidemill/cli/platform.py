@@ -23,6 +23,7 @@ from tidemill import control, errors
 from tidemill.cli import net
 from tidemill.cli.app import HomeOption, JsonOption, talk
 from tidemill.home import Home, Lock
+from tidemill.model.collector import Collector
 from tidemill.supervisor import plan
 from tidemill.supervisor.supervisor import Supervisor, read_state
 
@@ -83,20 +84,25 @@ def up(
     place = Home.at(home)
     place.create()
     asked = wish.parse_venues(venues) if venues is not None else None
+    configured = wish.from_config(place)
     if detach:
         return _detached(place, port, browser, started)
     lock = Lock(place.run / "supervisor.lock", f"home {place.path}")
     try:
         net.require_free(port)
-        from tidemill.metadata import Metadata
-
-        metadata = Metadata.open(place.database)
-        wish.set_wanted(metadata, place, asked)
         settings = plan.Settings(
             home=str(place.path), port=port, seed=seed, rate=rate, keep_raw=keep_raw, sim_truth=truth,
             sim_port_base=net.free_block(SIM_PORTS),
         )  # fmt: skip
-        supervisor = Supervisor(place, settings, lambda: wish.wanted(metadata))
+
+        def open_wanted() -> Callable[[], list[Collector]]:
+            from tidemill.metadata import Metadata
+
+            metadata = Metadata.open(place.database)
+            wish.set_wanted(metadata, asked, configured)
+            return lambda: wish.wanted(metadata)
+
+        supervisor = Supervisor(place, settings, open_wanted)
         threading.Thread(target=_announce, args=(place, port, browser, started), daemon=True).start()
         asyncio.run(supervisor.run())
         talk.print("stopped; everything collected is stored")

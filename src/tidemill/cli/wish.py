@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidemill import errors
 from tidemill.home import Home
-from tidemill.metadata import Metadata
-from tidemill.metadata.collector import DEFAULT_INSTRUMENTS, SIM_PREFIX
-from tidemill.supervisor import plan
+from tidemill.model.collector import DEFAULT_INSTRUMENTS, SIM_PREFIX, Collector
+
+if TYPE_CHECKING:
+    from tidemill.metadata import Metadata
 
 DEFAULT_VENUES = "sim-kraken,sim-coinbase,sim-binance"
 
 
-def parse_venues(text: str) -> list[plan.Collector]:
+def parse_venues(text: str) -> list[Collector]:
     """The collectors a comma list of venue names asks for; `sim-` before a protocol is the simulator's."""
     found = [_venue(word.strip()) for word in text.split(",") if word.strip()]
     if not found:
@@ -24,17 +25,17 @@ def parse_venues(text: str) -> list[plan.Collector]:
     return found
 
 
-def _venue(name: str) -> plan.Collector:
+def _venue(name: str) -> Collector:
     protocol = name.removeprefix(SIM_PREFIX)
     if protocol not in DEFAULT_INSTRUMENTS:
         known = [*DEFAULT_INSTRUMENTS, *(SIM_PREFIX + p for p in DEFAULT_INSTRUMENTS)]
         raise errors.unknown("venue", name, known)
     if not name.startswith(SIM_PREFIX):
-        return plan.Collector(name, protocol, DEFAULT_INSTRUMENTS[protocol])
+        return Collector(name, protocol, DEFAULT_INSTRUMENTS[protocol])
     from tidemill import _native
 
     everything = (full.removesuffix(f".{name}") for full in _native.sim_instruments(protocol))
-    return plan.Collector(name, protocol, tuple(everything))
+    return Collector(name, protocol, tuple(everything))
 
 
 def parse_instruments(text: str) -> tuple[str, ...]:
@@ -42,7 +43,7 @@ def parse_instruments(text: str) -> tuple[str, ...]:
     return tuple(word.strip().upper().replace("/", "-") for word in text.split(",") if word.strip())
 
 
-def from_config(home: Home) -> list[plan.Collector]:
+def from_config(home: Home) -> list[Collector]:
     """The `[[collector]]` tables of `DIR/tidemill.toml`: protocol; maybe name, instruments, url, rest_url.
 
     Raises `ConfigError` naming the file and what is wrong in it.
@@ -60,7 +61,7 @@ def from_config(home: Home) -> list[plan.Collector]:
     return [_from_table(home, table) for table in tables]
 
 
-def _from_table(home: Home, table: dict[str, Any]) -> plan.Collector:
+def _from_table(home: Home, table: dict[str, Any]) -> Collector:
     known = {"protocol", "name", "instruments", "url", "rest_url"}
     stray = sorted(set(table) - known)
     protocol = table.get("protocol")
@@ -72,18 +73,17 @@ def _from_table(home: Home, table: dict[str, Any]) -> plan.Collector:
             hint=f"keys: {', '.join(sorted(known))}; protocols: {', '.join(DEFAULT_INSTRUMENTS)}",
         )
     instruments = tuple(table.get("instruments", DEFAULT_INSTRUMENTS[protocol]))
-    return plan.Collector(
+    return Collector(
         table.get("name", protocol), protocol, instruments, table.get("url"), table.get("rest_url")
     )
 
 
-def set_wanted(metadata: Metadata, home: Home, asked: list[plan.Collector] | None) -> None:
+def set_wanted(metadata: Metadata, asked: list[Collector] | None, configured: list[Collector]) -> None:
     """Makes exactly `asked` wanted; None leaves the last choice, and at the first start the simulated venues.
 
-    Collectors of the configuration file are wanted always.
+    Collectors `configured` in the file are wanted always.
     """
     known = {row.name for row in metadata.collectors()}
-    configured = from_config(home)
     if asked is None:
         chosen = configured if known or configured else parse_venues(DEFAULT_VENUES)
     else:
@@ -94,10 +94,6 @@ def set_wanted(metadata: Metadata, home: Home, asked: list[plan.Collector] | Non
         metadata.want(c.name, c.protocol, c.instruments, actor="owner", url=c.url, rest_url=c.rest_url)
 
 
-def wanted(metadata: Metadata) -> list[plan.Collector]:
+def wanted(metadata: Metadata) -> list[Collector]:
     """The collectors that should run now."""
-    return [
-        plan.Collector(row.name, row.protocol, row.instruments, row.url, row.rest_url)
-        for row in metadata.collectors()
-        if row.wanted
-    ]
+    return [collector for collector in metadata.collectors() if collector.wanted]

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tidemill.metadata import access, collector, database
-from tidemill.metadata.collector import Collector
+from tidemill.model.collector import Collector
 
-__all__ = ["Collector", "Metadata"]
+__all__ = ["Metadata"]
 
 
 class Metadata(database.Metadata):
@@ -38,7 +38,7 @@ class Metadata(database.Metadata):
         rest_url: str | None = None,
     ) -> Collector:
         """Makes a collector wanted and returns it."""
-        wanted = Collector(name, protocol, url, rest_url, tuple(instruments))
+        wanted = Collector(name, protocol, tuple(instruments), url, rest_url)
         with self.write() as connection:
             return collector.want(connection, wanted, actor=actor)[0]
 

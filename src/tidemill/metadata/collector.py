@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -11,30 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 from tidemill.metadata import event
 from tidemill.metadata.database import now_ns
 from tidemill.metadata.table import collectors
-
-SIM_PREFIX = "sim-"
-# The protocols there are, and what a real venue collects until told otherwise.
-DEFAULT_INSTRUMENTS = {
-    "kraken": ("BTC-USD", "ETH-USD"),
-    "coinbase": ("BTC-USD", "ETH-USD"),
-    "coinbase-advanced": ("BTC-USD", "ETH-USD"),
-    "binance": ("BTC-USDT", "ETH-USDT"),
-}
-PROTOCOLS = tuple(DEFAULT_INSTRUMENTS)
-
-
-@dataclass(frozen=True)
-class Collector:
-    """A collector as it is wanted. Empty `instruments` means the venue's default set."""
-
-    name: str
-    protocol: str
-    url: str | None = None
-    rest_url: str | None = None
-    instruments: tuple[str, ...] = ()
-    wanted: bool = True
-    owner: str = "owner"
-    changed: int = 0  # ns UTC of the last change
+from tidemill.model.collector import Collector
 
 
 def every(connection: Connection, *, wanted: bool | None = None) -> list[Collector]:

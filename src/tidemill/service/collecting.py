@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidemill.metadata import collector, gap
-from tidemill.metadata.collector import Collector
+from tidemill.model.collector import Collector
 from tidemill.service.health import supervised
 from tidemill.service.part import Part
 from tidemill.service.platform import Platform

@@ -7,23 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemill.metadata.collector import SIM_PREFIX
+from tidemill.model.collector import Collector
 
 # What others wait for comes first.
 START_ORDER = ("sim", "collector", "service", "history", "recorder", "relay", "bridge")
 # Parts that do their work and end.
 ONCE = ("history",)
-
-
-@dataclass(frozen=True)
-class Collector:
-    """A venue that is wanted: its name, the protocol it speaks, and where when not the real one."""
-
-    name: str
-    protocol: str
-    instruments: tuple[str, ...] = ()
-    url: str | None = None
-    rest_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +67,7 @@ def parts(
         )  # fmt: skip
     for collector in collectors:
         url, rest_url = collector.url, collector.rest_url
-        if collector.name.startswith(SIM_PREFIX) and not url:
+        if collector.simulated:
             venue = (sim or {}).get("venues", {}).get(collector.name)
             if venue is None:
                 continue
@@ -103,7 +92,7 @@ def parts(
 
 def simulated_protocols(collectors: Iterable[Collector]) -> set[str]:
     """Protocols that the simulator must speak for these collectors."""
-    return {c.protocol for c in collectors if c.name.startswith(SIM_PREFIX) and not c.url}
+    return {c.protocol for c in collectors if c.simulated}
 
 
 def order(name: str) -> int:

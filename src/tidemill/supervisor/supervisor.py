@@ -14,7 +14,7 @@ from typing import Any
 
 from tidemill import control
 from tidemill.home import Home
-from tidemill.metadata.collector import PROTOCOLS
+from tidemill.model.collector import PROTOCOLS, Collector
 from tidemill.supervisor import plan
 from tidemill.supervisor.child import Child, trim_log
 
@@ -30,12 +30,14 @@ class Supervisor:
         self,
         home: Home,
         settings: plan.Settings,
-        wanted: Callable[[], list[plan.Collector]],
+        open_wanted: Callable[[], Callable[[], list[Collector]]],
     ) -> None:
-        """`wanted` reads the collectors that should run; it is called about twice a second."""
+        """`open_wanted` is called once, in a thread, while the first parts start already: opening the
+        database takes as long as they do. What it returns reads the collectors that should run and is
+        called about twice a second; what it raises ends the run."""
         self._home = home
         self._settings = settings
-        self._wanted = wanted
+        self._open_wanted = open_wanted
         self._children: dict[str, Child] = {}
         self._simulated: set[str] = set()
         self._with_history = {p for p in PROTOCOLS if home.generated(p).exists()}
@@ -70,36 +72,45 @@ class Supervisor:
     async def _loop(self) -> None:
         next_log_check = 0.0
         pending: set[asyncio.Task[None]] = set()
-        while not self._stopping.is_set():
-            wanted = self._wanted()
-            self._simulated |= plan.simulated_protocols(wanted)
-            planned = plan.parts(self._settings, wanted, self._sim(), self._simulated)
-            if self._simulated <= self._with_history:
-                # Nothing to generate: at a start every process less is a page that comes sooner.
-                planned.pop("history", None)
-            for name in planned.keys() - self._children.keys():
-                self._children[name] = Child(name, self._home.log(name), once=name in plan.ONCE)
-            for name, child in self._children.items():
-                child.wanted_argv = planned.get(name)
-            # Each child on its own: one that drains slowly must not hold up the others.
-            for child in sorted(self._children.values(), key=lambda c: plan.order(c.name)):
-                task = asyncio.create_task(child.reconcile(DRAIN_S))
-                pending.add(task)
-                task.add_done_callback(pending.discard)
-            if time.monotonic() >= next_log_check:
-                next_log_check = time.monotonic() + LOG_CHECK_S
-                for child in self._children.values():
-                    trim_log(child.log)
-            fast = any(
-                child.wanted_argv and not child.pid and not child.done for child in self._children.values()
-            )
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.05 if fast else RECONCILE_S):
-                    await self._wake.wait()
-            self._wake.clear()
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        opening = asyncio.create_task(asyncio.to_thread(self._open_wanted))
+        opening.add_done_callback(lambda _task: self._wake.set())
+        try:
+            while not self._stopping.is_set():
+                planned = self._plan(opening.result()() if opening.done() else None)
+                for name in planned.keys() - self._children.keys():
+                    self._children[name] = Child(name, self._home.log(name), once=name in plan.ONCE)
+                for name, child in self._children.items():
+                    child.wanted_argv = planned.get(name)
+                # Each child on its own: one that drains slowly must not hold up the others.
+                for child in sorted(self._children.values(), key=lambda c: plan.order(c.name)):
+                    task = asyncio.create_task(child.reconcile(DRAIN_S))
+                    pending.add(task)
+                    task.add_done_callback(pending.discard)
+                if time.monotonic() >= next_log_check:
+                    next_log_check = time.monotonic() + LOG_CHECK_S
+                    for child in self._children.values():
+                        trim_log(child.log)
+                fast = any(
+                    child.wanted_argv and not child.pid and not child.done
+                    for child in self._children.values()
+                )
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05 if fast else RECONCILE_S):
+                        await self._wake.wait()
+                self._wake.clear()
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    def _plan(self, wanted: list[Collector] | None) -> dict[str, list[str]]:
+        """What should run now. While `wanted` is not known yet: the service alone, which people wait for."""
+        self._simulated |= plan.simulated_protocols(wanted or [])
+        planned = plan.parts(self._settings, wanted or [], self._sim(), self._simulated)
+        if self._simulated <= self._with_history:
+            # Nothing to generate: at a start every process less is a page that comes sooner.
+            planned.pop("history", None)
+        return planned if wanted is not None else {"service": planned["service"]}
 
     async def _stop_all(self) -> None:
         """Collectors first, then what reads their journals, so that everything collected is stored."""

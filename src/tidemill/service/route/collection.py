@@ -13,7 +13,7 @@ from fastapi import Body, Path, Query, Request, Response, WebSocket
 
 from tidemill import control, errors
 from tidemill.metadata import collector
-from tidemill.metadata.collector import DEFAULT_INSTRUMENTS, PROTOCOLS, SIM_PREFIX, Collector
+from tidemill.model.collector import DEFAULT_INSTRUMENTS, PROTOCOLS, SIM_PREFIX, Collector
 from tidemill.service import answer, collecting, log, param, platform, schema
 from tidemill.service import websocket as sockets
 from tidemill.service.command import command
@@ -138,7 +138,7 @@ def _asked(body: schema.CollectionStart, before: Collector | None) -> Collector:
         instruments = () if body.venue.startswith(SIM_PREFIX) else DEFAULT_INSTRUMENTS[protocol]
     # An address is only ever set on this machine: a request must not send a collector anywhere else.
     url, rest_url = (before.url, before.rest_url) if before and before.protocol == protocol else (None, None)
-    return Collector(body.venue, protocol, url, rest_url, instruments)
+    return Collector(body.venue, protocol, instruments, url, rest_url)
 
 
 def _instrument(text: str, venue: str) -> str:

@@ -6,6 +6,7 @@ from fastapi import Request, Response
 
 import tidemill
 from tidemill.metadata import collector
+from tidemill.model.collector import PROTOCOLS, SIM_PREFIX
 from tidemill.service import answer, platform, schema
 from tidemill.service.command import command
 
@@ -19,7 +20,7 @@ async def config(request: Request) -> Response:
     service = platform.of(request)
     collectors = await service.read(collector.every)
     wanted = [c.name for c in collectors if c.wanted]
-    simulated = all(name.startswith(collector.SIM_PREFIX) for name in wanted)
+    simulated = all(name.startswith(SIM_PREFIX) for name in wanted)
     bridge = (await service.watch.parts(age_s=5.0)).get("bridge")
     port = (bridge.said or {}).get("port") if bridge else None
     return answer.json(
@@ -33,7 +34,7 @@ async def config(request: Request) -> Response:
             "bridge_port": port if isinstance(port, int) else None,
             "intervals": list(INTERVALS),
             "venues": [c.name for c in collectors],
-            "protocols": list(collector.PROTOCOLS),
+            "protocols": list(PROTOCOLS),
             "features": list(FEATURES),
         }
     )

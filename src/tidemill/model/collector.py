@@ -1,0 +1,34 @@
+"""A venue that is or was wanted: its name, the protocol it speaks, and where when not the real one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SIM_PREFIX = "sim-"
+# The protocols there are, and what a real venue collects until told otherwise.
+DEFAULT_INSTRUMENTS = {
+    "kraken": ("BTC-USD", "ETH-USD"),
+    "coinbase": ("BTC-USD", "ETH-USD"),
+    "coinbase-advanced": ("BTC-USD", "ETH-USD"),
+    "binance": ("BTC-USDT", "ETH-USDT"),
+}
+PROTOCOLS = tuple(DEFAULT_INSTRUMENTS)
+
+
+@dataclass(frozen=True)
+class Collector:
+    """A collector as it is wanted. Empty `instruments` means the venue's default set."""
+
+    name: str
+    protocol: str
+    instruments: tuple[str, ...] = ()
+    url: str | None = None
+    rest_url: str | None = None
+    wanted: bool = True
+    owner: str = "owner"
+    changed: int = 0  # ns UTC of the last change
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the platform's own simulator plays this venue."""
+        return self.name.startswith(SIM_PREFIX) and not self.url
