@@ -9,7 +9,7 @@ import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Gate } from './app/Gate';
-import { router } from './app/router';
+import { preloadPage, router } from './app/router';
 import { openSession } from './app/session';
 import { useSettings } from './shared/settings';
 import { ThemeProvider } from './theme/ThemeProvider';
@@ -17,6 +17,7 @@ import { ThemeProvider } from './theme/ThemeProvider';
 // The key leaves the address before the router, or anybody else, reads it.
 const session = openSession();
 session.catch(() => undefined); // Shown by the gate.
+preloadPage();
 
 const queries = new QueryClient({ defaultOptions: { queries: { retry: 1, refetchOnWindowFocus: false } } });
 

@@ -15,6 +15,18 @@ export interface ChartSearch {
   interval?: Interval;
 }
 
+const chartsPage = lazyRouteComponent(() => import('./ChartsPage'), 'ChartsPage');
+const collectionPage = lazyRouteComponent(
+  () => import('@/features/collection/CollectionPage'),
+  'CollectionPage',
+);
+
+/** Fetches the first page's code while the session is opened: the one does not need the other. */
+export function preloadPage(): void {
+  const page = location.pathname === collection.path ? collectionPage : chartsPage;
+  page.preload?.()?.catch(() => undefined); // The router tries again, and shows what went wrong.
+}
+
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
 
 const home = createRoute({
@@ -37,13 +49,13 @@ const charts = createRoute({
   getParentRoute: () => root,
   path: '/charts',
   validateSearch: readChartSearch,
-  component: lazyRouteComponent(() => import('./ChartsPage'), 'ChartsPage'),
+  component: chartsPage,
 });
 
 const collection = createRoute({
   getParentRoute: () => root,
   path: '/data/collect',
-  component: lazyRouteComponent(() => import('@/features/collection/CollectionPage'), 'CollectionPage'),
+  component: collectionPage,
 });
 
 export const router = createRouter({

@@ -163,6 +163,15 @@ function useCloses(instruments: Instrument[]): Record<string, string> {
   return closes;
 }
 
+let turn: Promise<unknown> = Promise.resolve();
+
+/** One request at a time: the chart beside the list must not wait behind all of them. */
+function inTurn<T>(ask: () => Promise<T>): Promise<T> {
+  const asked = turn.then(ask, ask);
+  turn = asked;
+  return asked;
+}
+
 /** Opening price of the UTC day per instrument; a day without a bar has none. */
 function useDayOpens(instruments: Instrument[]): Record<string, number | undefined> {
   const day = Math.floor(useSecond() / 86_400_000);
@@ -170,7 +179,7 @@ function useDayOpens(instruments: Instrument[]): Record<string, number | undefin
     queries: instruments.map(({ instrument }) => ({
       queryKey: ['day-open', instrument, day],
       queryFn: async ({ signal }: { signal: AbortSignal }) => {
-        const bars = await api.bars(instrument, { interval: '1d', limit: 1 }, signal);
+        const bars = await inTurn(() => api.bars(instrument, { interval: '1d', limit: 1 }, signal));
         const ts = bars.current?.ts ?? bars.ts.at(-1);
         const open = bars.current?.open ?? bars.open.at(-1);
         if (ts === undefined || open == null) return null;
