@@ -327,12 +327,8 @@ impl Instrument {
             match bars.last_mut() {
                 Some(bar) if bar.start_ns == start_ns => bar.merge(&minute),
                 _ => {
-                    if fill && let Some(before) = bars.last().copied() {
-                        let mut at = before.start_ns + interval_ns;
-                        while at < start_ns {
-                            bars.push(flat(at, before.close));
-                            at += interval_ns;
-                        }
+                    if fill {
+                        fill_until(&mut bars, start_ns - interval_ns, interval_ns);
                     }
                     bars.push(Minute { start_ns, ..minute });
                 }
@@ -430,6 +426,13 @@ fn flat(start_ns: i64, price: i64) -> Minute {
         low: price,
         close: price,
         ..Minute::default()
+    }
+}
+
+/// Appends flat bars up to and including the one that begins at `until_ns`.
+pub fn fill_until(bars: &mut Vec<Minute>, until_ns: i64, interval_ns: i64) {
+    while let Some(last) = bars.last().filter(|b| b.start_ns < until_ns) {
+        bars.push(flat(last.start_ns + interval_ns, last.close));
     }
 }
 

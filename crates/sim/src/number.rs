@@ -64,6 +64,12 @@ fn push_ascii(out: &mut String, digits: &[u8]) {
     }
 }
 
+/// Appends `100 × part / whole` with `places` decimals.
+pub fn push_percent(out: &mut String, part: i64, whole: i64, places: u8) {
+    let scaled = i128::from(part) * 100 * 10i128.pow(u32::from(places));
+    push_fixed(out, scaled / i128::from(whole.max(1)), places, places);
+}
+
 /// Appends an integer.
 pub fn push_int(out: &mut String, value: i64) {
     push_fixed(out, i128::from(value), 0, 0);

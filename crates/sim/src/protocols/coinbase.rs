@@ -1,7 +1,7 @@
 //! Coinbase Exchange: the public WebSocket feed and public REST.
 //! <https://docs.cdp.coinbase.com/exchange/websocket-feed/overview>
 
-use super::{Context, Feed, add, quoted, remove};
+use super::{Context, Feed, SECOND_NS, add, quoted, remove};
 use crate::http::{Request, Response};
 use crate::hub::{Channel, Class};
 use crate::market::{Instrument, Market, Minute, Step, Trade};
@@ -11,7 +11,6 @@ use kernels::matching::{Change, Side};
 use serde_json::Value;
 use std::collections::HashMap;
 
-const SECOND_NS: i64 = 1_000_000_000;
 /// A connection that has not subscribed by then is closed.
 const SUBSCRIBE_WITHIN_NS: i64 = 5 * SECOND_NS;
 /// `level2_batch` gathers changes for this long.

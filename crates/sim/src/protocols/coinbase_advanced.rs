@@ -1,19 +1,17 @@
 //! Coinbase Advanced Trade: the market data WebSocket and the public part of REST.
 //! <https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels>
 
-use super::kraken::push_percent;
-use super::{Context, Feed, quoted};
+use super::{Context, Feed, SECOND_NS, quoted};
 use crate::http::{Request, Response};
 use crate::hub::{Channel, Class, Hub};
 use crate::market::{Instrument, Market, Minute, Step};
 use crate::number::{
-    parse_time, push_fixed, push_int, push_time, push_time_bare, push_time_trimmed, push_uint,
+    parse_time, push_fixed, push_int, push_percent, push_time, push_time_bare, push_time_trimmed, push_uint,
 };
 use kernels::matching::Side;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-const SECOND_NS: i64 = 1_000_000_000;
 const SUBSCRIBE_WITHIN_NS: i64 = 5 * SECOND_NS;
 /// A connection on which nothing was sent for this long is closed.
 const IDLE_NS: i64 = 90 * SECOND_NS;

@@ -38,6 +38,7 @@ pub trait Feed: Send {
     fn announce_end(&mut self, _context: &mut Context<'_>) {}
 }
 
+pub const SECOND_NS: i64 = 1_000_000_000;
 pub const TIMER_NS: i64 = 10_000_000;
 
 pub fn feed(protocol: Protocol, instruments: usize) -> Box<dyn Feed> {
