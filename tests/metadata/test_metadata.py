@@ -21,6 +21,7 @@ from tidemill.errors import ConfigError
 from tidemill.metadata import Metadata, access, collector, database, event, gap, job, setting
 from tidemill.metadata.table import tables
 from tidemill.model.collector import Collector
+from tidemill.model.gap import Gap
 
 
 @pytest.fixture
@@ -33,13 +34,13 @@ def dump(path: Path) -> list[str]:
         return list(connection.iterdump())
 
 
-def hole(sequence: int, **changes: Any) -> gap.Gap:
+def hole(sequence: int, **changes: Any) -> Gap:
     row: dict[str, Any] = {
         "venue": "kraken", "instrument": None, "channel": "trades", "cause": "disconnect", "epoch": 1,
         "sequence": sequence, "opened_at": 100 + sequence, "ended_at": None, "ts_event_open": 90,
         "ts_event_end": None, "missing": -1, "state": "open",
     }  # fmt: skip
-    return gap.Gap(**{**row, **changes})
+    return Gap(**{**row, **changes})
 
 
 def test_the_migrations_make_the_tables_the_code_knows(metadata: Metadata) -> None:

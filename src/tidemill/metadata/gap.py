@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from tidemill.metadata.table import gaps
+from tidemill.model.gap import Gap
 
 STATES = ("open", "filled", "unfillable")
 
 
 @dataclass(frozen=True)
-class Gap:
-    """A hole. Times in ns UTC; `instrument` None is the whole venue; `missing` -1 is unknown.
+class Entry(Gap):
+    """A hole as the ledger numbers it."""
 
-    `state` tells of the missing data, not of the stream: a hole that ended stays `open` until it is
-    filled from the venue's history or known to be unfillable.
-    """
-
-    venue: str
-    instrument: str | None
-    channel: str
-    cause: str
-    epoch: int
-    sequence: int
-    opened_at: int
-    ended_at: int | None
-    ts_event_open: int
-    ts_event_end: int | None
-    missing: int
-    state: str
     id: int = 0
 
 
@@ -40,8 +25,7 @@ def merge(connection: Connection, found: Iterable[Gap]) -> int:
     """Adds what is new and closes what has ended since; returns how many rows changed."""
     before = _changes(connection)
     for gap in found:
-        row = {**asdict(gap), "instrument": gap.instrument or ""}
-        del row["id"]
+        row = {**gap.as_dict(), "instrument": gap.instrument or ""}
         statement = insert(gaps).values(row)
         new = statement.excluded
         connection.execute(
@@ -66,7 +50,7 @@ def page(
     instrument: str | None = None,
     state: str | None = None,
     before: tuple[int, int] | None = None,
-) -> list[Gap]:
+) -> list[Entry]:
     """Newest first; `before` is the (opened_at, id) of the last row of the page before. With `instrument`
     also those of its whole venue: name that too."""
     query = select(gaps).order_by(gaps.c.opened_at.desc(), gaps.c.id.desc()).limit(limit)
@@ -84,7 +68,7 @@ def page(
     rows = []
     for row in connection.execute(query):
         values = dict(row._mapping)
-        rows.append(Gap(**{**values, "instrument": values["instrument"] or None}))
+        rows.append(Entry(**{**values, "instrument": values["instrument"] or None}))
     return rows
 
 

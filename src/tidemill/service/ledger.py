@@ -8,6 +8,7 @@ import contextlib
 import anyio
 
 from tidemill.metadata import Metadata, gap
+from tidemill.model.gap import Gap
 from tidemill.service import log
 from tidemill.service.view import View
 
@@ -22,7 +23,7 @@ class Ledger:
         self._view = view
         self._task: asyncio.Task[None] | None = None
         self._failed = ""
-        self._merged: set[gap.Gap] = set()
+        self._merged: set[Gap] = set()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="ledger")
@@ -46,7 +47,7 @@ class Ledger:
 
     def read(self) -> int:
         """One round; returns how many rows of the ledger changed."""
-        found = {gap.Gap(**row) for row in self._view.call(lambda live: live.gaps())}
+        found = {Gap(**row) for row in self._view.call(lambda live: live.gaps())}
         new = found - self._merged
         if not new:
             return 0

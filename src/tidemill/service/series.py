@@ -17,15 +17,14 @@ from fastapi import Response
 
 from tidemill import wire
 from tidemill.errors import UsageError
-from tidemill.metadata import gap as ledger
 from tidemill.model import time
 from tidemill.model.bar import Bars, volumes
+from tidemill.model.gap import Gap
 from tidemill.model.interval import DAY, Interval
 from tidemill.service import answer, cursor, instant
 from tidemill.service.instant import TimeFormat
 from tidemill.service.platform import Platform
 from tidemill.service.shape import MEDIA, Asked, Format
-from tidemill.stores.gap import Gap
 from tidemill.stores.live import BarSeries, Ticks
 
 INTERVAL_NS_MAX = 3660 * DAY
@@ -228,7 +227,7 @@ def book(service: Platform, symbol: str, at: int | None, depth: int, as_: TimeFo
 # ── what they share ───────────────────────────────────────────────────────────────────────────────
 
 
-def show_gap(found: Gap | ledger.Gap, as_: TimeFormat) -> dict[str, Any]:
+def show_gap(found: Gap, as_: TimeFormat) -> dict[str, Any]:
     """A gap as a series shows it: in the venue's time."""
     end = found.ts_event_end or found.ended_at
     return {

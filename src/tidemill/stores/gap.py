@@ -2,60 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from tidemill import wire
+from tidemill.model.gap import Gap
 from tidemill.stores.api import Position
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A known hole in what a venue sent, or in what a journal kept. Times in ns UTC."""
-
-    venue: str
-    instrument: str | None
-    """None is the whole venue."""
-    channel: str
-    cause: str
-    epoch: int
-    sequence: int
-    """Position of the opening record."""
-    opened_at: int
-    """`ts_recv` of the opening."""
-    ended_at: int | None
-    ts_event_open: int
-    """The venue's time of the last good record before."""
-    ts_event_end: int | None
-    """The venue's time of the first good record after."""
-    missing: int
-    """Records; -1 is unknown."""
-    state: str = "open"
-    """Of the missing data, not of the stream: open until filled, or known to be unfillable."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """The venue's time that it covers; a gap that has not ended lasts for ever."""
-        start = self.ts_event_open or self.opened_at
-        end = self.ts_event_end if self.ts_event_end else self.ended_at
-        return start, (2**63 - 1 if end is None else end)
-
-    def touches(self, instrument: str, channels: Iterable[str], start: int, end: int) -> bool:
-        """Does it make [start, end) of these channels of an instrument incomplete?"""
-        low, high = self.span
-        return (
-            self.state != "filled"
-            and self.instrument in (None, instrument)
-            and (self.channel == "all" or self.channel in channels)
-            and low < end
-            and high >= start
-        )
 
 
 def _ended(channel: str, missing: int) -> str:

@@ -23,11 +23,11 @@ import pyarrow.parquet as pq
 from tidemill import _native, wire
 from tidemill.errors import NotFoundError, UsageError, unknown
 from tidemill.model.bar import Bars, volume_floats
+from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores import join, restore, series
 from tidemill.stores.api import Position, Query
-from tidemill.stores.gap import Gap
 from tidemill.stores.lake import Lake
 from tidemill.stores.source import venues
 from tidemill.stores.table import BARS, GAPS, LEVELS, QUOTES, STATUS, TRADES, Table, records_of

@@ -108,7 +108,7 @@ async def metadata(request: Request, symbol: param.Symbol, time: instant.As = "n
     }
     stored = [row for row in (await service.run(service.view.datasets)).values() if row["instrument"] == name]
 
-    def read(connection: Connection) -> list[gap.Gap]:
+    def read(connection: Connection) -> list[gap.Entry]:
         return gap.page(connection, limit=GAPS_SHOWN, venue=row["venue"], instrument=name)
 
     gaps = await service.read(read)

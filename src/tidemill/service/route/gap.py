@@ -35,7 +35,7 @@ async def gaps(
     return answer.json({"items": [show(row, time) for row in rows], "next": following})
 
 
-def show(row: gap.Gap, time: instant.TimeFormat) -> dict[str, Any]:
+def show(row: gap.Entry, time: instant.TimeFormat) -> dict[str, Any]:
     """A row of the ledger as it leaves."""
     return {
         "id": row.id,
