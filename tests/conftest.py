@@ -1,10 +1,15 @@
-"""What is skipped is said; in CI nothing may be skipped, because a skipped test proves nothing."""
+"""What holds for every test. In CI nothing may be skipped, because a skipped test proves nothing."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("tidemill", deadline=None)
+settings.load_profile("tidemill")
 
 
 @pytest.hookimpl(trylast=True)

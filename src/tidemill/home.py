@@ -8,13 +8,17 @@ import json
 import os
 import secrets
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from tidemill.errors import ConfigError, ConflictError
 
 # A unix socket's path has 108 bytes at most (104 on macOS); a longer one moves to a short folder.
 SOCKET_PATH_BYTES = 100
+LOCK_TRIES = 5
+LOCK_PAUSE_S = 0.02
 
 
 def default_path() -> Path:
@@ -44,6 +48,11 @@ class Home:
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the supervisor for as long as the platform runs."""
+        return self.run / "supervisor.lock"
 
     @property
     def lake(self) -> Path:
@@ -114,7 +123,7 @@ class Home:
         except OSError as error:
             raise ConfigError(
                 "home_unwritable",
-                f"home {self.path} cannot be used: {error.strerror or error}",
+                f"home {self.path} cannot be used: {_why(error)}",
                 hint="name another folder with --home DIR or TIDEMILL_HOME",
             ) from error
 
@@ -138,6 +147,12 @@ class Home:
         return text
 
 
+def _why(error: OSError) -> str:
+    """What the system says, with the file it is about; a file where a folder should be, plainly."""
+    what = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror or str(error)
+    return f"{what} ({error.filename})" if error.filename else what
+
+
 def _write_secret(path: Path) -> None:
     # O_EXCL: of two processes that start at once, one writes and the other reads what it wrote.
     try:
@@ -156,9 +171,7 @@ class Lock:
     def __init__(self, path: Path, what: str) -> None:
         """Raises `ConflictError` naming the holder when another process has it."""
         self._file = path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(self._file):
             self._file.seek(0)
             holder = self._file.read().strip() or "unknown"
             self._file.close()
@@ -166,11 +179,33 @@ class Lock:
                 "home_held",
                 f"{what} is held by process {holder}",
                 hint="`tidemill open` shows it, `tidemill down` ends it, --home DIR uses another",
-            ) from None
+            )
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()
         os.set_inheritable(self._file.fileno(), False)
 
+    @staticmethod
+    def holder(path: Path) -> int | None:
+        """Pid of the living process that has the lock; the one in the file alone may be anybody's by now."""
+        with contextlib.suppress(OSError, ValueError), path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read())
+        return None
+
     def close(self) -> None:
         self._file.close()
+
+
+def _take(file: TextIO) -> bool:
+    """Whether the lock is ours now. Whoever only looks whether it is held has it for a moment."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE_S)
+        else:
+            return True
+    return False

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.stores.make import SECOND, START, VENUE, mixed, name
+from tidemill.log import Log
 from tidemill.model.interval import DAY, HOUR
 from tidemill.recorder import housekeeping
 from tidemill.recorder.housekeeping import MERGED_ROWS_MAX, Housekeeping, groups, size_class
-from tidemill.recorder.log import Log
 from tidemill.stores.api import journal_application
 from tidemill.stores.delta import DataFile
 from tidemill.stores.lake import Lake, StaleError

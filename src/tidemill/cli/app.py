@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from tidemill.errors import TidemillError
+from tidemill.errors import CancelledError, TidemillError, UsageError
+from tidemill.log import Log
 
 app = typer.Typer(
     name="tidemill",
@@ -23,6 +24,10 @@ app = typer.Typer(
 )
 talk = Console(stderr=True, highlight=False)
 
+# What the command says goes into the log of a part: one JSON object per line, and no secrets.
+LOG_LINES = "--log-lines"
+LOGGED_AS = {"up": "supervisor", "data": "history"}
+
 HomeOption = Annotated[
     str | None,
     typer.Option(
@@ -30,6 +35,7 @@ HomeOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
+LogLinesOption = Annotated[bool, typer.Option(LOG_LINES, hidden=True)]
 
 
 def run(words: list[str]) -> int:
@@ -39,44 +45,43 @@ def run(words: list[str]) -> int:
     data.app.command("generate")(generate.generate)
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
     platform.register(app)
-    as_json = "--json" in words
     try:
-        result = app(words, standalone_mode=False)
+        result = app(words, prog_name="tidemill", standalone_mode=False)
     except TidemillError as error:
-        return _fail(error.as_dict(), error.exit_code, as_json)
+        return _fail(error, words)
     except typer.Exit as leave:
         return leave.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return 130
+        return CancelledError.exit_code
     except Exception as error:
         usage = _usage(error)
         if usage is None:
             raise
-        return _fail(usage, 2, as_json)
+        # Typer has shown the help of a command that was left without its subcommand.
+        return _fail(usage, words) if usage.message else usage.exit_code
     return result if isinstance(result, int) else 0
 
 
-def _usage(error: Exception) -> dict[str, Any] | None:
+def _usage(error: Exception) -> UsageError | None:
     """A bad command line, as typer's own exception tells it; None for anything else."""
     message = getattr(error, "format_message", None)
     if message is None:
         return None
-    return {
-        "code": "usage",
-        "category": "usage",
-        "message": message(),
-        "hint": "`tidemill --help` lists the commands, `tidemill <command> --help` its options",
-        "retryable": False,
-    }
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "tidemill"
+    lists = "the commands" if command == "tidemill" else "what it takes"
+    return UsageError("arguments_unfit", message(), hint=f"`{command} --help` lists {lists}")
 
 
-def _fail(error: dict[str, Any], code: int, as_json: bool) -> int:
-    if as_json:
-        print(json.dumps({"error": error}), file=sys.stderr)
+def _fail(error: TidemillError, words: list[str]) -> int:
+    if LOG_LINES in words:
+        Log(LOGGED_AS.get(words[0], words[0])).error(error.message, error=error.as_dict())
+    elif "--json" in words:
+        print(json.dumps({"error": error.as_dict()}), file=sys.stderr)
     else:
-        talk.print(f"[red]error[/red] {error['code']}: ", end="")
-        talk.print(error["message"], markup=False)
-        if error.get("hint"):
+        talk.print(f"[red]error[/red] {error.code}: ", end="")
+        talk.print(error.message, markup=False)
+        if error.hint:
             talk.print("  → ", end="")
-            talk.print(error["hint"], markup=False)
-    return code
+            talk.print(error.hint, markup=False)
+    return error.exit_code

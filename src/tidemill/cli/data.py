@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from tidemill.errors import UsageError, unknown
+from tidemill.errors import NotFoundError, UsageError
 from tidemill.home import Home
 from tidemill.model import time as times
 from tidemill.model.instrument import resolve, venue_of
@@ -60,7 +60,10 @@ def _view(home: str | None) -> LiveView:
 
     path = Home.at(home).path
     if not path.is_dir():
-        raise unknown("home", str(path), [])
+        raise NotFoundError(
+            "home_unknown", f"there is no home at {path}",
+            hint="name another with --home DIR or TIDEMILL_HOME; `tidemill up` makes one",
+        )  # fmt: skip
     return LiveView(path, follow=False)
 
 
@@ -97,6 +100,10 @@ def export(
 
     low = times.parse(start) if start else None
     high = times.parse(end) if end else None
+    if low is not None and high is not None and low > high:
+        raise UsageError(
+            "range_reversed", f"--start {start} is after --end {end}", hint="swap --start and --end"
+        )
     view = _view(home)
     venue, name = _meant(view, instrument)
     if kind is Kind.bars:

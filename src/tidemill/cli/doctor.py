@@ -47,6 +47,11 @@ HOSTS = {
     "binance": "data-stream.binance.vision",
 }
 
+# A part that is not wanted has stopped, and one that did its work is done.
+AS_WANTED = ("live", "running", "idle", "ready", "done", "stopped")
+JOURNAL_READ_S = 10.0
+JOURNAL_RECORDS = 1 << 20
+
 Verdict = Literal["ok", "warn", "fail"]
 
 
@@ -60,15 +65,31 @@ class Finding:
     fix: str = ""
 
 
+Check = Callable[[Home], Iterator[Finding]]
+
+
 def doctor(home: HomeOption = None, json_: JsonOption = False) -> int:
     """Look for what is wrong: each finding names the cause and the fix."""
     place = Home.at(home)
-    findings = [finding for check in CHECKS for finding in check(place)]
+    findings = [finding for check in CHECKS for finding in _look(check, place)]
     if json_:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         _print(findings)
     return errors.ConfigError.exit_code if any(f.verdict == "fail" for f in findings) else 0
+
+
+def _look(check: Check, home: Home) -> Iterator[Finding]:
+    """What a check finds. One that fails itself has found something too, and must not hide the others."""
+    try:
+        yield from check(home)
+    except errors.TidemillError as error:
+        yield Finding(check.__name__.strip("_"), "fail", error.message, error.hint)
+    except Exception as error:
+        yield Finding(
+            check.__name__.strip("_"), "fail", f"cannot be looked at: {type(error).__name__}: {error}",
+            f"see whether {home.path} and what is in it can be read by this user",
+        )  # fmt: skip
 
 
 def _print(findings: list[Finding]) -> None:
@@ -111,6 +132,9 @@ def _folder(home: Home) -> Iterator[Finding]:
     if not home.path.exists():
         yield Finding("home", "ok", f"{home.path} does not exist yet; `tidemill up` makes it")
         return
+    if not home.path.is_dir():
+        yield Finding("home", "fail", f"{home.path} is not a folder", "choose another with --home DIR")
+        return
     kind = _filesystem(home.path)
     if kind.startswith(SHARED_FILESYSTEMS):
         yield Finding(
@@ -126,11 +150,35 @@ def _folder(home: Home) -> Iterator[Finding]:
         )
     else:
         yield Finding("home", "ok", f"{home.path} on {kind}")
+    yield from _foreign(home)
     for secret in (home.token, home.secret):
         with contextlib.suppress(FileNotFoundError):
             mode = secret.stat().st_mode
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
                 yield Finding("secret", "fail", f"{secret} can be read by other users", f"chmod 600 {secret}")
+
+
+def _foreign(home: Home) -> Iterator[Finding]:
+    """Files of another user, as one start with sudo leaves them: a part that meets one cannot start."""
+    own = os.geteuid()
+    for path in (home.path, *sorted(home.path.glob("*")), *sorted(home.path.glob("*/*"))):
+        with contextlib.suppress(OSError):
+            uid = path.lstat().st_uid
+            if uid != own:
+                yield Finding(
+                    "owner", "fail", f"{path} belongs to user {_user(uid)}, and this is {_user(own)}",
+                    f"chown -R {_user(own)} {home.path}, or run every command as {_user(uid)}",
+                )  # fmt: skip
+                return
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _filesystem(path: Path) -> str:
@@ -169,8 +217,14 @@ def _port(home: Home) -> Iterator[Finding]:
     if state:
         yield Finding("port", "ok", f"the platform runs as process {state['pid']} on port {state['port']}")
         return
-    port = int(os.environ.get("TIDEMILL_PORT", "8484"))
-    if port_is_free(port):
+    text = os.environ.get("TIDEMILL_PORT") or "8484"
+    port = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= port <= 65535:
+        yield Finding(
+            "port", "fail", f"TIDEMILL_PORT is {text!r}, which is no port",
+            "set a number from 1 to 65535, or unset it",
+        )  # fmt: skip
+    elif port_is_free(port):
         yield Finding("port", "ok", f"port {port} is free")
     else:
         holder = listening_process(port)
@@ -204,7 +258,7 @@ def _parts(home: Home) -> Iterator[Finding]:
         return
     answer = platform_status(home)
     for part in answer["parts"]:
-        if part["state"] in ("live", "running", "idle", "ready"):
+        if part["state"] in AS_WANTED:
             continue
         why = (part.get("error") or {}).get("message") or part.get("detail") or part["state"]
         yield Finding(part["part"], "warn", f"{part['state']}: {why}", f"its log is {home.log(part['part'])}")
@@ -229,6 +283,44 @@ def _database(home: Home) -> Iterator[Finding]:
             "database", "fail", f"{home.database} is damaged: {verdict}",
             "move it aside; wishes and events are lost, market data is not",
         )  # fmt: skip
+
+
+def _journal(home: Home) -> Iterator[Finding]:
+    """Reads every journal: a damaged frame is skipped by all readers, so nobody else complains of it."""
+    if not home.journal.is_dir():
+        return
+    from tidemill import _native
+
+    sound, left = [], 0.0
+    deadline = time.monotonic() + JOURNAL_READ_S
+    for folder in sorted(home.journal.iterdir()):
+        try:
+            reader = _native.JournalReader(str(home.path), folder.name)
+            reader.seek("oldest")
+            while time.monotonic() < deadline and reader.read(JOURNAL_RECORDS, 0) is not None:
+                pass
+            lost = reader.take_lost()
+        except (OSError, RuntimeError, ValueError, errors.TidemillError) as error:
+            yield Finding(
+                "journal", "fail", f"the journal of {folder.name} cannot be read: {error}",
+                f"`tidemill data verify {folder.name}` tells what the lake has; then move {folder} aside",
+            )  # fmt: skip
+            continue
+        if lost:
+            epoch, first, beyond, _why = lost[0]
+            count = sum(one[2] - one[1] for one in lost)
+            yield Finding(
+                "journal", "fail",
+                f"{count} records of {folder.name} are damaged, the first at {epoch}:{first} to {beyond - 1}",
+                "look at the disk; what they held is a recorded gap, unless"
+                f" `tidemill data verify {folder.name}` says that the lake has it",
+            )  # fmt: skip
+        else:
+            sound.append(folder.name)
+        left = time.monotonic() - deadline
+    if sound:
+        some = f" as far as {JOURNAL_READ_S:g} s of reading went" if left > 0 else ""
+        yield Finding("journal", "ok", f"no damage in {', '.join(sound)}{some}")
 
 
 def _clock(_home: Home) -> Iterator[Finding]:
@@ -287,6 +379,6 @@ def _venues(home: Home) -> Iterator[Finding]:
             yield Finding(collector.name, "ok", f"{host}:443 answers")
 
 
-CHECKS: tuple[Callable[[Home], Iterator[Finding]], ...] = (
-    _python, _folder, _disk, _port, _orphans, _database, _clock, _venues, _parts,
+CHECKS: tuple[Check, ...] = (
+    _python, _folder, _disk, _port, _orphans, _database, _journal, _clock, _venues, _parts,
 )  # fmt: skip

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +22,9 @@ import typer
 
 from tidemill import control, errors
 from tidemill.cli import net
-from tidemill.cli.app import HomeOption, JsonOption, talk
+from tidemill.cli.app import LOG_LINES, LOGGED_AS, HomeOption, JsonOption, LogLinesOption, talk
 from tidemill.home import Home, Lock
+from tidemill.log import Log
 from tidemill.model.collector import Collector
 from tidemill.supervisor import plan
 from tidemill.supervisor.supervisor import Supervisor, read_state
@@ -76,6 +78,7 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return once the platform is ready; `tidemill down` ends it.")
     ] = False,
+    log_lines: LogLinesOption = False,
 ) -> int:
     """Start a whole local platform. Ctrl+C stops it."""
     from tidemill.cli import wish
@@ -87,7 +90,7 @@ def up(
     configured = wish.from_config(place)
     if detach:
         return _detached(place, port, browser, started)
-    lock = Lock(place.run / "supervisor.lock", f"home {place.path}")
+    lock = Lock(place.lock, f"home {place.path}")
     try:
         net.require_free(port)
         settings = plan.Settings(
@@ -103,26 +106,35 @@ def up(
             return lambda: wish.wanted(metadata)
 
         supervisor = Supervisor(place, settings, open_wanted)
-        threading.Thread(target=_announce, args=(place, port, browser, started), daemon=True).start()
+        log = Log(LOGGED_AS["up"]) if log_lines else None
+        announce = threading.Thread(target=_announce, args=(place, port, browser, started, log), daemon=True)
+        announce.start()
         asyncio.run(supervisor.run())
-        talk.print("stopped; everything collected is stored")
+        (log.info if log else talk.print)("stopped; everything collected is stored")
     finally:
         lock.close()
     return 0
 
 
-def _announce(home: Home, port: int, browser: bool, started: float) -> None:
-    """Prints the address as soon as the service answers; the page itself shows what is still on its way."""
+def _announce(home: Home, port: int, browser: bool, started: float, log: Log | None) -> None:
+    """Says when the service answers, with an address that lets a browser in: to people, as a log keeps no
+    keys. The page itself shows what is still on its way."""
     if _wait(home, port, lambda answer: True):
-        url = page_url(home, port)
-        talk.print(f"Tidemill answers after {time.monotonic() - started:.1f} s · home {home.path}")
-        talk.print(f"  {url}", soft_wrap=True)
-        talk.print("  Ctrl+C stops it · `tidemill status` · `tidemill connect kraken` for real data")
-        _show(url, browser)
+        took_s = time.monotonic() - started
+        if log:
+            log.info("the platform answers", port=port, home=str(home.path), after_s=round(took_s, 1))
+        else:
+            url = page_url(home, port)
+            talk.print(f"Tidemill answers after {took_s:.1f} s · home {home.path}", soft_wrap=True)
+            talk.print(f"  {url}", soft_wrap=True)
+            talk.print("  Ctrl+C stops it · `tidemill status` · `tidemill connect kraken` for real data")
+            _show(url, browser)
     if not _wait(home, port, lambda answer: bool(answer["ready"])):
-        talk.print(
-            f"not ready after {READY_S:g} s: `tidemill status` names the part, its log is in {home.logs}"
-        )
+        late = f"not ready after {READY_S:g} s: `tidemill status` names the part, its log is in {home.logs}"
+        if log:
+            log.warn(late)
+        else:
+            talk.print(late)
 
 
 def _wait(
@@ -178,18 +190,22 @@ def _detached(home: Home, port: int, browser: bool, started: float) -> int:
         )
     net.require_free(port)
     words = [word for word in sys.argv[1:] if word not in ("--detach", "--browser")]
-    with home.log("supervisor").open("ab") as log:
+    path = home.log(LOGGED_AS["up"])
+    with path.open("ab") as log:
+        begins = log.tell()
         process = subprocess.Popen(
-            plan.command(*words, "--no-browser"),
+            plan.command(*words, "--no-browser", LOG_LINES),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     if not _wait(home, port, lambda answer: bool(answer["ready"]), process):
-        code = process.poll()
-        found = f"is not ready after {READY_S:g} s" if code is None else f"ended with exit code {code}"
+        if process.poll() is not None:
+            raise _last_error(path, begins) or errors.InternalError(
+                "ended", f"the platform ended with exit code {process.returncode}", hint=f"see {path}"
+            )
         raise errors.DeadlineError(
             "not_ready",
-            f"the platform {found}",
-            hint=f"`tidemill status` names the part; see {home.log('supervisor')}",
+            f"the platform is not ready after {READY_S:g} s",
+            hint=f"`tidemill status` names the part; see {path}",
         )
     talk.print(
         f"Tidemill is up in {time.monotonic() - started:.1f} s · process {process.pid} · home {home.path}"
@@ -199,6 +215,16 @@ def _detached(home: Home, port: int, browser: bool, started: float) -> int:
     print(url)
     _show(url, browser)
     return 0
+
+
+def _last_error(log: Path, begins: int) -> errors.TidemillError | None:
+    """The last error that a log holds after its byte `begins`."""
+    for line in reversed(log.read_bytes()[begins:].splitlines()):
+        with contextlib.suppress(ValueError, AttributeError):
+            said = json.loads(line).get("error")
+            if isinstance(said, dict):
+                return errors.from_dict(said)
+    return None
 
 
 def down(home: HomeOption = None) -> int:
@@ -322,8 +348,8 @@ def connect(
 
     place = Home.at(home)
     place.create()
-    [chosen] = wish.parse_venues(venue.replace(",", " ").split(" ", 1)[0])
-    names = wish.parse_instruments(instruments) if instruments else chosen.instruments
+    chosen = wish.parse_venue(venue.strip())
+    names = wish.parse_instruments(instruments, chosen.name) if instruments else chosen.instruments
     Metadata.open(place.database).want(chosen.name, chosen.protocol, names, actor="owner")
     if not read_state(place):
         talk.print(f"{chosen.name} will be collected; `tidemill up` starts the platform")
@@ -373,11 +399,14 @@ def _disk_use(path: Path) -> dict[str, Any]:
         for file in files:
             with contextlib.suppress(OSError):
                 folders[top] = folders.get(top, 0) + (Path(root) / file).lstat().st_blocks * 512
-    free = 0
-    with contextlib.suppress(OSError):
-        found = os.statvfs(path)
-        free = found.f_bavail * found.f_frsize
-    return {"bytes": sum(folders.values()), "folders": folders, "free_bytes": free}
+    return {"bytes": sum(folders.values()), "folders": folders, "free_bytes": free_bytes(path)}
+
+
+def free_bytes(path: Path) -> int:
+    """What is free on the disk that holds `path`, or will hold it once it is made."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
 
 
 def _bytes_text(count: int) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill import errors
 from tidemill.home import Home
-from tidemill.model.collector import DEFAULT_INSTRUMENTS, SIM_PREFIX, Collector
+from tidemill.model.collector import DEFAULT_INSTRUMENTS, SIM_PREFIX, VENUE, Collector
+from tidemill.model.instrument import pair
 
 if TYPE_CHECKING:
     from tidemill.metadata import Metadata
@@ -17,7 +18,7 @@ DEFAULT_VENUES = "sim-kraken,sim-coinbase,sim-binance"
 
 def parse_venues(text: str) -> list[Collector]:
     """The collectors a comma list of venue names asks for; `sim-` before a protocol is the simulator's."""
-    found = [_venue(word.strip()) for word in text.split(",") if word.strip()]
+    found = [parse_venue(word.strip()) for word in text.split(",") if word.strip()]
     if not found:
         raise errors.UsageError(
             "no_venues", f"--venues {text!r} names no venue", hint=f"for example --venues {DEFAULT_VENUES}"
@@ -25,7 +26,8 @@ def parse_venues(text: str) -> list[Collector]:
     return found
 
 
-def _venue(name: str) -> Collector:
+def parse_venue(name: str) -> Collector:
+    """The collector of one venue, with its usual instruments. Raises `NotFoundError` for another name."""
     protocol = name.removeprefix(SIM_PREFIX)
     if protocol not in DEFAULT_INSTRUMENTS:
         known = [*DEFAULT_INSTRUMENTS, *(SIM_PREFIX + p for p in DEFAULT_INSTRUMENTS)]
@@ -38,9 +40,9 @@ def _venue(name: str) -> Collector:
     return Collector(name, protocol, tuple(everything))
 
 
-def parse_instruments(text: str) -> tuple[str, ...]:
-    """`btc/usd, ETH-USD` as `("BTC-USD", "ETH-USD")`."""
-    return tuple(word.strip().upper().replace("/", "-") for word in text.split(",") if word.strip())
+def parse_instruments(text: str, venue: str) -> tuple[str, ...]:
+    """`btc/usd, ETH-USD` as `("BTC-USD", "ETH-USD")`. Raises `UsageError` for what is no instrument."""
+    return tuple(dict.fromkeys(pair(word, venue) for word in text.split(",") if word.strip()))
 
 
 def from_config(home: Home) -> list[Collector]:
@@ -61,21 +63,37 @@ def from_config(home: Home) -> list[Collector]:
     return [_from_table(home, table) for table in tables]
 
 
-def _from_table(home: Home, table: dict[str, Any]) -> Collector:
+def _from_table(home: Home, table: Any) -> Collector:
     known = {"protocol", "name", "instruments", "url", "rest_url"}
+    if not isinstance(table, dict):
+        raise errors.ConfigError(
+            "config_shape", f"{home.config}: `collector` is not a list of tables", hint="write [[collector]]"
+        )
     stray = sorted(set(table) - known)
     protocol = table.get("protocol")
-    if stray or protocol not in DEFAULT_INSTRUMENTS:
+    if stray or not isinstance(protocol, str) or protocol not in DEFAULT_INSTRUMENTS:
         wrong = f"unknown key {stray[0]!r}" if stray else f"protocol {protocol!r}"
         raise errors.ConfigError(
             "config_collector",
             f"{home.config}: {wrong} in [[collector]]",
             hint=f"keys: {', '.join(sorted(known))}; protocols: {', '.join(DEFAULT_INSTRUMENTS)}",
         )
-    instruments = tuple(table.get("instruments", DEFAULT_INSTRUMENTS[protocol]))
-    return Collector(
-        table.get("name", protocol), protocol, instruments, table.get("url"), table.get("rest_url")
-    )
+    name = table.get("name", protocol)
+    instruments = table.get("instruments", DEFAULT_INSTRUMENTS[protocol])
+    try:
+        if not isinstance(name, str) or not VENUE.fullmatch(name):
+            raise errors.UsageError("name", f"name {name!r} is not 1 to 32 of a-z, 0-9 and -")
+        if not isinstance(instruments, list | tuple) or not all(isinstance(one, str) for one in instruments):
+            raise errors.UsageError("instruments", f"instruments {instruments!r} is not a list of names")
+        for address in ("url", "rest_url"):
+            if not isinstance(table.get(address, ""), str):
+                raise errors.UsageError(address, f"{address} {table[address]!r} is not an address")
+        pairs = tuple(dict.fromkeys(pair(one, name) for one in instruments))
+    except errors.UsageError as error:
+        raise errors.ConfigError(
+            "config_collector", f"{home.config}: {error.message} in [[collector]]", hint=error.hint
+        ) from error
+    return Collector(name, protocol, pairs, table.get("url"), table.get("rest_url"))
 
 
 def set_wanted(metadata: Metadata, asked: list[Collector] | None, configured: list[Collector]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 SIM_PREFIX = "sim-"
+# How a venue instance may be named: it names folders, sockets and processes.
+VENUE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 # The protocols there are, and what a real venue collects until told otherwise.
 DEFAULT_INSTRUMENTS = {
     "kraken": ("BTC-USD", "ETH-USD"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tidemill.errors import ConflictError, UsageError, unknown
+
+_PAIR = re.compile(r"[A-Z0-9][A-Z0-9._]{0,31}-[A-Z0-9][A-Z0-9._]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,21 @@ def venue_of(name: str) -> str:
             hint="write BASE-QUOTE.venue, such as BTC-USD.kraken",
         )
     return venue
+
+
+def pair(text: str, venue: str) -> str:
+    """`btc/usd`, `BTC-USD` or `BTC-USD.kraken`, as people name what a venue should collect, as `BTC-USD`.
+
+    Raises `UsageError` for what is not written like that.
+    """
+    name = text.strip().upper().replace("/", "-").removesuffix("." + venue.upper())
+    if not _PAIR.fullmatch(name):
+        raise UsageError(
+            "instrument_invalid",
+            f"{text[:64]!r} is not an instrument's name",
+            hint="write BASE-QUOTE, for example BTC-USD",
+        )
+    return name
 
 
 def resolve(asked: str, known: Iterable[str]) -> str:

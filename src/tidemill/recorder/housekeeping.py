@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
+from tidemill.log import Log
 from tidemill.model.interval import DAY, HOUR
 from tidemill.model.time import date_of, month_of
-from tidemill.recorder.log import Log
 from tidemill.stores import delta
 from tidemill.stores.lake import RETENTION, Lake, StaleError
 from tidemill.stores.table import BARS, INSTRUMENTS, LEVELS, TABLES, TRADES, Table

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill import __version__
 from tidemill.errors import InternalError, TidemillError, UsageError
 from tidemill.home import Home, Lock
-from tidemill.recorder.log import Log
+from tidemill.log import Log
 
 if TYPE_CHECKING:
     from tidemill.recorder.housekeeping import Housekeeping

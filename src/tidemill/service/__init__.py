@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
 # What sysexits.h calls EX_CONFIG: the start was refused, starting again will not help.
 EXIT_CONFIG = 78
 
@@ -15,6 +12,7 @@ EXIT_CONFIG = 78
 def main(argv: list[str]) -> int:
     """Serves until SIGTERM, SIGINT or, with `--supervised`, the end of stdin. Returns the exit code."""
     from tidemill.errors import ConfigError, TidemillError
+    from tidemill.log import Log
 
     try:
         from tidemill.service import config
@@ -24,5 +22,5 @@ def main(argv: list[str]) -> int:
 
         return server.serve(settings)
     except TidemillError as error:
-        print(json.dumps({"level": "error", "part": "service", **error.as_dict()}), file=sys.stderr)
+        Log("service").error(error.message, error=error.as_dict())
         return EXIT_CONFIG if isinstance(error, ConfigError) else error.exit_code

@@ -11,7 +11,7 @@ from typing import Any
 from tidemill.service import answer
 
 PART = "service"
-_LEVELS = {"CRITICAL": "error", "ERROR": "error", "WARNING": "warn", "INFO": "info", "DEBUG": "debug"}
+_LEVELS = {"CRITICAL": "error", "ERROR": "error", "WARNING": "warning", "INFO": "info", "DEBUG": "debug"}
 logger = logging.getLogger("tidemill.service")
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tidemill.model.collector import VENUE
+
 Text64 = Annotated[str, Field(pattern=r"^-?\d+$", description="64-bit integer as text")]
 DecimalText = Annotated[str, Field(description="exact decimal as text")]
 Time = Annotated[str, Field(description="ns since the epoch (UTC) as text, or ISO 8601 with time=iso")]
@@ -309,7 +311,7 @@ class CollectionStatus(Answer):
 class CollectionStart(Answer):
     """What is asked for. Without instruments: those of the last time, else the venue's usual ones."""
 
-    venue: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    venue: Annotated[str, Field(pattern=f"^{VENUE.pattern}$")]
     instruments: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=64)]] | None, Field(max_length=500)
     ] = None

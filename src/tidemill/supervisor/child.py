@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -12,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tidemill.log import Level, line
 
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 # A part that ran this long and then died starts its backoff anew.
@@ -99,7 +100,9 @@ class Child:
         self.restarts += 1
         wait_s = BACKOFF_S[min(self.failures, len(BACKOFF_S)) - 1]
         self.retry_at = time.monotonic() + wait_s
-        self._note("warn", f"{self.name} ended with {_exit_text(self.last_exit)}; next start in {wait_s:g} s")
+        self._note(
+            "warning", f"{self.name} ended with {_exit_text(self.last_exit)}; next start in {wait_s:g} s"
+        )
 
     async def _start(self) -> None:
         assert self.wanted_argv is not None  # noqa: S101 - the caller checked
@@ -140,11 +143,13 @@ class Child:
         self.failures = 0
         self.retry_at = 0.0
 
-    def _note(self, level: str, message: str) -> None:
-        line = json.dumps({"ts": time.time_ns(), "level": level, "part": "supervisor", "message": message})
-        print(line, file=sys.stderr, flush=True)
+    def _note(self, level: Level, message: str) -> None:
+        """Said on our own stderr, and where whoever looks for the part's last words will look."""
+        text = line(level, "supervisor", message)
+        with contextlib.suppress(OSError, ValueError):
+            print(text, file=sys.stderr, flush=True)
         with contextlib.suppress(OSError), self.log.open("a") as log:
-            log.write(line + "\n")
+            log.write(text + "\n")
 
     def _rotate_log(self) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -61,7 +61,7 @@ def parts(
             *(["--truth", settings.sim_truth] if settings.sim_truth else []),
         )  # fmt: skip
         planned["history"] = command(
-            "data", "generate", "--home", settings.home,
+            "data", "generate", "--home", settings.home, "--log-lines",
             "--venues", ",".join(protocols),
             "--seed", str(settings.seed),
         )  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill import control
-from tidemill.home import Home
+from tidemill.home import Home, Lock
 from tidemill.model.collector import PROTOCOLS, Collector
 from tidemill.supervisor import plan
 from tidemill.supervisor.child import Child, trim_log
@@ -168,10 +168,11 @@ class Supervisor:
 
 def read_state(home: Home) -> dict[str, Any] | None:
     """What the supervisor of a home wrote at its start; None when none runs or it was killed."""
+    holder = Lock.holder(home.lock)
     path: Path = home.run / "supervisor.json"
     try:
         state = json.loads(path.read_text())
-        os.kill(state["pid"], 0)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
-    return state if isinstance(state, dict) else None
+    # A state of a killed supervisor stays behind; its pid, and the lock's, may belong to anyone by now.
+    return state if isinstance(state, dict) and holder is not None and state.get("pid") == holder else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -14,13 +13,13 @@ from fastapi import Body, Path, Query, Request, Response, WebSocket
 from tidemill import control, errors
 from tidemill.metadata import collector
 from tidemill.model.collector import DEFAULT_INSTRUMENTS, PROTOCOLS, SIM_PREFIX, Collector
+from tidemill.model.instrument import pair
 from tidemill.service import answer, collecting, log, param, platform, schema
 from tidemill.service import websocket as sockets
 from tidemill.service.command import command
 from tidemill.service.platform import Platform
 
 LOG_BYTES = 512 << 10
-_INSTRUMENT = re.compile(r"[A-Z0-9][A-Z0-9._]{0,31}-[A-Z0-9][A-Z0-9._]{0,31}")
 
 
 @command("collection.status", "GET", "/collection/status", scope="collection", model=schema.CollectionStatus)
@@ -131,7 +130,7 @@ def _asked(body: schema.CollectionStart, before: Collector | None) -> Collector:
             )
         raise errors.unknown("protocol", protocol, PROTOCOLS)
     if body.instruments is not None:
-        instruments = tuple(dict.fromkeys(_instrument(name, body.venue) for name in body.instruments))
+        instruments = tuple(dict.fromkeys(pair(name, body.venue) for name in body.instruments))
     elif before is not None:
         instruments = before.instruments
     else:
@@ -139,17 +138,6 @@ def _asked(body: schema.CollectionStart, before: Collector | None) -> Collector:
     # An address is only ever set on this machine: a request must not send a collector anywhere else.
     url, rest_url = (before.url, before.rest_url) if before and before.protocol == protocol else (None, None)
     return Collector(body.venue, protocol, instruments, url, rest_url)
-
-
-def _instrument(text: str, venue: str) -> str:
-    name = text.strip().upper().replace("/", "-").removesuffix("." + venue.upper())
-    if not _INSTRUMENT.fullmatch(name):
-        raise errors.UsageError(
-            "instrument_invalid",
-            f"{text[:64]!r} is not an instrument's name",
-            hint="write BASE-QUOTE, for example BTC-USD",
-        )
-    return name
 
 
 def _wanted(found: Collector, changed: bool) -> dict[str, Any]:

@@ -6,11 +6,19 @@ import contextlib
 import json
 import sys
 import time
-from typing import Any
+from typing import Any, Literal
+
+Level = Literal["info", "warning", "error"]
+
+
+def line(level: Level, part: str, message: str, **fields: Any) -> str:
+    """One line of a log, without its newline; `ts` is UTC nanoseconds."""
+    said = {"ts": time.time_ns(), "level": level, "part": part, "message": message, **fields}
+    return json.dumps(said, default=str)
 
 
 class Log:
-    """The voice of one part; `ts` is UTC nanoseconds."""
+    """The voice of one part."""
 
     def __init__(self, part: str) -> None:
         self._part = part
@@ -27,9 +35,8 @@ class Log:
         """Something is wrong and needs a person."""
         self._write("error", message, fields)
 
-    def _write(self, level: str, message: str, fields: dict[str, Any]) -> None:
-        line = {"ts": time.time_ns(), "level": level, "part": self._part, "message": message, **fields}
+    def _write(self, level: Level, message: str, fields: dict[str, Any]) -> None:
         # Whoever read stderr may be gone; recording goes on without a listener.
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(json.dumps(line, default=str) + "\n")
+            sys.stderr.write(line(level, self._part, message, **fields) + "\n")
             sys.stderr.flush()

@@ -1,0 +1,159 @@
+"""`tidemill up`, `down`, `status`: which platform runs, and what is said of it where."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tidemill.cli import main, platform
+from tidemill.errors import UsageError
+from tidemill.home import Home, Lock
+from tidemill.log import Log
+from tidemill.supervisor.supervisor import read_state
+
+HOLDER = (
+    "import sys; from pathlib import Path; from tidemill.home import Lock\n"
+    "lock = Lock(Path(sys.argv[1]), 'it'); print('held', flush=True); sys.stdin.read()"
+)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[int]:
+    """Another process that has the lock at `path`; its pid."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout
+    assert process.stdout.readline() == b"held\n"
+    try:
+        yield process.pid
+    finally:
+        process.communicate(timeout=10)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home.at(tmp_path / "home")
+    home.create()
+    return home
+
+
+def state_of(home: Home, pid: int) -> None:
+    (home.run / "supervisor.json").write_text(json.dumps({"pid": pid, "port": 8484}))
+
+
+def test_a_killed_supervisors_pid_that_lives_again_is_nobodys_platform(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`down` must never end a stranger that got the pid of a supervisor of yesterday."""
+    state_of(home, os.getpid())
+    home.lock.write_text(f"{os.getpid()}\n")
+    assert read_state(home) is None
+    assert main(["down", "--home", str(home.path)]) == 5
+    assert "no platform runs" in capsys.readouterr().err
+
+
+def test_the_state_counts_for_the_process_that_has_the_lock(home: Home) -> None:
+    with held(home.lock) as pid:
+        state_of(home, os.getpid())  # left by the one before
+        assert read_state(home) is None
+        state_of(home, pid)
+        assert read_state(home) == {"pid": pid, "port": 8484}
+    assert read_state(home) is None
+
+
+def test_a_look_at_a_lock_does_not_keep_its_next_holder_out(home: Home) -> None:
+    import fcntl
+    import threading
+
+    with home.lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        threading.Timer(0.03, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        Lock(home.lock, "home").close()
+
+
+def test_the_log_of_a_detached_platform_gets_no_key(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(platform, "health", lambda home, port: {"ready": True})
+    platform._announce(home, 8484, False, 0.0, Log("supervisor"))
+    out, err = capsys.readouterr()
+    assert not out
+    assert [json.loads(line)["message"] for line in err.splitlines()] == ["the platform answers"]
+    assert "key" not in err
+    platform._announce(home, 8484, False, 0.0, None)
+    assert "#key=" in capsys.readouterr().err
+
+
+def test_an_error_of_a_detached_platform_is_found_in_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "supervisor.jsonl"
+    log.write_text('{"error":{"code":"old"}}\n')
+    begins = log.stat().st_size
+    assert platform._last_error(log, begins) is None
+    with log.open("a") as lines:
+        lines.write(
+            '{"message":"x","error":{"code":"home_held","category":"conflict","message":"held"}}\nTrace\n'
+        )
+    found = platform._last_error(log, begins)
+    assert found is not None
+    assert (found.code, found.exit_code) == ("home_held", 6)
+
+
+def test_every_error_of_the_command_line_has_the_one_shape(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, code, exit_code in (
+        (["frob", "--json"], "arguments_unfit", 2),
+        (["status", "--bogus", "--json"], "arguments_unfit", 2),
+        (["data", "ls", "--json", "--home", str(tmp_path / "none")], "home_unknown", 5),
+    ):
+        assert main(words) == exit_code
+        error = json.loads(capsys.readouterr().err)["error"]
+        assert error.keys() == UsageError("", "").as_dict().keys()
+        assert error["code"] == code
+        assert error["message"]
+        assert error["hint"]
+
+
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_no_command_shows_the_commands_and_complains_of_nothing(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert "Usage: tidemill" in out + err
+    assert "error" not in out + err
+
+
+def test_a_log_line_says_an_error_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert main(["up", "--home", str(file), "--log-lines"]) == 3
+    line = json.loads(capsys.readouterr().err)
+    assert (line["part"], line["level"], line["error"]["code"]) == ("supervisor", "error", "home_unwritable")
+    assert "it is not a folder" in line["message"]
+
+
+def test_status_names_what_is_free_before_there_is_a_home(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--json", "--home", str(tmp_path / "not" / "yet")]) == 5
+    assert json.loads(capsys.readouterr().out)["disk"]["free_bytes"] > 0
+
+
+@pytest.mark.parametrize("venue", ["kraken,coinbase", "kraken coinbase", ""])
+def test_connect_takes_one_venue(venue: str, home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["connect", venue, "--home", str(home.path)]) == 5
+    assert not home.database.exists()
+
+
+def test_connect_refuses_what_is_no_instrument(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["connect", "kraken", "--instruments", "btc", "--home", str(home.path)]) == 2
+    assert "write BASE-QUOTE" in capsys.readouterr().err
