@@ -183,8 +183,9 @@ def test_an_unsafe_or_senseless_setting_is_refused_with_78(home: Home, words: li
         timeout=30,
     )
     assert run.returncode == 78
-    said = json.loads(run.stderr.splitlines()[-1])
-    assert (said["code"], said["category"]) == (code, "config")
+    line = json.loads(run.stderr.splitlines()[-1])
+    assert line.keys() == {"ts", "level", "part", "message", "error"}
+    assert (line["error"]["code"], line["error"]["category"]) == (code, "config")
 
 
 def test_a_port_that_is_held_is_a_conflict(service: Service, home: Home) -> None:
