@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +21,7 @@ from tidemill import errors, wire
 from tidemill.errors import ConfigError, NotFoundError, UsageError
 from tidemill.model import time as times
 from tidemill.model.instrument import resolve, venue_of
+from tidemill.model.time import Time
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     from tidemill.remote import Remote
     from tidemill.stores.live import BookView, LiveView
-
-Time = str | int | float | datetime | date
-"""ISO 8601 text (UTC where no zone is given), an epoch in s, ms, us or ns, a datetime or a date."""
 
 Kind = Literal["trades", "quotes", "levels", "status", "gaps"]
 
@@ -124,15 +121,12 @@ def connect(
 
 def span(start: Time | None, end: Time | None, last: str | None) -> tuple[int | None, int | None]:
     """Start and end in ns; `last` counts back from `end`, or from now."""
-    if last is not None:
-        if start is not None:
-            raise UsageError("span_invalid", "both start and last were given", hint="give one of them")
-        start_ns: int | None = (times.parse(end) if end is not None else time.time_ns()) - times.duration(
-            last
-        )
-    else:
-        start_ns = times.parse(start) if start is not None else None
-    return start_ns, times.parse(end) if end is not None else None
+    if last is None:
+        return times.span(start, end)
+    if start is not None:
+        raise UsageError("span_invalid", "both start and last were given", hint="give one of them")
+    end_ns = None if end is None else times.parse(end)
+    return (time.time_ns() if end_ns is None else end_ns) - times.duration(last), end_ns
 
 
 class Client:
@@ -298,6 +292,7 @@ class Client:
             **dict.fromkeys(("venue", "instrument", "channel", "cause"), pl.String),
             **dict.fromkeys(("epoch", "sequence", "opened_at", "ended_at"), pl.Int64),
             **dict.fromkeys(("ts_event_open", "ts_event_end", "missing"), pl.Int64),
+            **dict.fromkeys(("venue_sequence_open", "venue_sequence_end"), pl.Int64),
             "state": pl.String,
         }
         return _timed(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tidemill import errors
-from tidemill.client import Book, Time, span
+from tidemill.client import Book, span
 from tidemill.errors import UpstreamError
+from tidemill.model.time import Time
 
 if TYPE_CHECKING:
     import polars as pl

@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow.ipc
 import pytest
 
-from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number
+from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number, trades
 from tests.stores.test_live import World
 from tidemill import wire
 from tidemill.cli import main
@@ -172,6 +172,53 @@ def test_errors_have_one_shape(world: World, capfd: pytest.CaptureFixture[str], 
     assert run(world, "book", NAMES[0], "--at", "1:x", "--json") == 2
     error = json.loads(capfd.readouterr().err.strip().splitlines()[-1])["error"]
     assert (error["code"], error["category"]) == ("time_invalid", "usage")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--start", "2026-11-22", "--end", "2026-11-20"], "range_reversed"),
+        (["--start", ""], "time_invalid"),
+        (["--start", "9999-01-01"], "time_invalid"),
+        (["--end", "0001-01-01"], "time_invalid"),
+        (["--start", "-99999999999"], "time_invalid"),
+    ],
+)
+def test_a_span_that_cannot_be_is_told(
+    world: World, capfd: pytest.CaptureFixture[str], words: list[str], code: str
+) -> None:
+    for kind in ("trades", "bars", "gaps"):
+        assert run(world, "export", kind, NAMES[0], *words) == 2
+        assert f"error {code}" in capfd.readouterr().err
+
+
+def test_a_position_that_cannot_be_is_told(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    for at in ("1:99999999999999999999", "99999999999:1"):
+        assert run(world, "book", NAMES[0], "--at", at, "--json") == 2
+        assert json.loads(capfd.readouterr().err)["error"]["code"] == "position_invalid"
+
+
+def test_gaps_leave_with_the_ids_at_their_edges_and_within_the_span(tmp_path: Path) -> None:
+    world = World(tmp_path / "home")
+    edges = trades(2, step=10 * SECOND)
+    edges["kind"], edges["flags"], edges["instrument"] = wire.KIND_GAP, [1, 2], number(NAMES[0])
+    edges["price_scale"], edges["size_scale"] = 1, 3
+    edges["price"], edges["size"], edges["id"] = [100, 104], [-1, 3], [0, 1]
+    world.write(edges)
+    path = tmp_path / "gaps.parquet"
+
+    def exported(*words: str) -> list[dict[str, object]]:
+        assert run(world, "export", "gaps", NAMES[0], *words, "--format", "parquet", "-o", str(path)) == 0
+        return pl.read_parquet(path).to_dicts()
+
+    (gap,) = exported()
+    assert (gap["venue_sequence_open"], gap["venue_sequence_end"], gap["missing"]) == (100, 104, 3)
+    world.record()
+    assert exported() == [gap]
+    assert exported("--start", str(START + 5 * SECOND), "--end", str(START + 6 * SECOND)) == [gap]
+    assert exported("--start", str(START + 11 * SECOND)) == []
+    assert exported("--end", str(START)) == []
+    world.journal.close()
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(40, marks=[pytest.mark.soak, pytest.mark.timeout(600)])])

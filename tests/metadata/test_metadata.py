@@ -43,6 +43,22 @@ def hole(sequence: int, **changes: Any) -> Gap:
     return Gap(**{**row, **changes})
 
 
+def test_a_ledger_of_the_first_version_learns_the_ids_at_the_edges(tmp_path: Path) -> None:
+    path = tmp_path / "tidemill.db"
+    database.migrate(path, "0001")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO gaps (venue, instrument, channel, cause, epoch, sequence, opened_at, ts_event_open,"
+            " missing, state) VALUES ('kraken', '', 'trades', 'disconnect', 1, 7, 107, 90, -1, 'open')"
+        )
+        connection.commit()
+    metadata = Metadata.open(path)
+    with metadata.write() as connection:
+        gap.merge(connection, [hole(7, venue_sequence_open=100, venue_sequence_end=104, missing=3)])
+        (row,) = gap.page(connection, limit=9)
+    assert (row.venue_sequence_open, row.venue_sequence_end, row.missing) == (100, 104, 3)
+
+
 def test_the_migrations_make_the_tables_the_code_knows(metadata: Metadata) -> None:
     with metadata.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables) == []

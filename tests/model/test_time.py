@@ -1,7 +1,9 @@
 """Times in every spelling that is documented."""
 
 from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,11 +49,43 @@ def test_iso_is_exact_to_the_nanosecond(ns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "2026-13-01", "2026-02-30", "9" * 25, "nan", "2026-11-20T25:00"]
+    "text",
+    [
+        "9999-01-01",
+        "0001-01-01",
+        "-99999999999",
+        float("nan"),
+        float("inf"),
+        [1],
+        "",
+        "yesterday",
+        "2026-13-01",
+        "2026-02-30",
+        "9" * 25,
+        "nan",
+        "2026-11-20T25:00",
+    ],
 )
-def test_what_is_no_time_is_a_usage_error(text: str) -> None:
+def test_what_is_no_time_is_a_usage_error(text: Any) -> None:
     with pytest.raises(UsageError, match="is not a time"):
         time.parse(text)
+
+
+def test_an_epoch_with_a_fraction_is_exact() -> None:
+    assert time.parse("1795167000.123456789") == INSTANT + 123_456_789
+    assert time.parse("1795167000123.456789") == INSTANT + 123_456_789
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert time.parse(np.int64(INSTANT)) == INSTANT
+    assert time.parse(np.uint32(1_795_167_000)) == INSTANT
+
+
+def test_a_span_does_not_end_before_it_begins() -> None:
+    assert time.span("2026-11-20", None) == (time.parse("2026-11-20"), None)
+    assert time.span(0, 0) == (0, 0)
+    with pytest.raises(UsageError, match="is after the end"):
+        time.span("2026-11-21", "2026-11-20")
 
 
 def test_duration() -> None:

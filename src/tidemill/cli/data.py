@@ -98,12 +98,7 @@ def export(
     """
     from tidemill.stores import export as exports
 
-    low = times.parse(start) if start else None
-    high = times.parse(end) if end else None
-    if low is not None and high is not None and low > high:
-        raise UsageError(
-            "range_reversed", f"--start {start} is after --end {end}", hint="swap --start and --end"
-        )
+    low, high = times.span(start, end)
     view = _view(home)
     venue, name = _meant(view, instrument)
     if kind is Kind.bars:
@@ -113,7 +108,7 @@ def export(
             )
         pieces = exports.bars(view, name, interval, low, high)
     elif kind is Kind.gaps:
-        pieces = exports.gaps(view, venue, name)
+        pieces = exports.gaps(view, venue, name, low, high)
     else:
         pieces = exports.ticks(view, kind.value, venue, name, low, high)
     target = None if output == "-" else Path(output)

@@ -12,6 +12,8 @@ from tidemill.metadata.table import gaps
 from tidemill.model.gap import Gap
 
 STATES = ("open", "filled", "unfillable")
+_LEARNED = ("ended_at", "ts_event_end", "missing", "state", "venue_sequence_open", "venue_sequence_end")
+"""What may be known of a hole later than its opening."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,8 @@ def merge(connection: Connection, found: Iterable[Gap]) -> int:
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["venue", "epoch", "sequence", "instrument", "channel"],
-                set_={key: new[key] for key in ("ended_at", "ts_event_end", "missing", "state")},
-                where=or_(
-                    gaps.c.ended_at.is_distinct_from(new.ended_at),
-                    gaps.c.missing != new.missing,
-                    gaps.c.state != new.state,
-                ),
+                set_={key: new[key] for key in _LEARNED},
+                where=or_(*(gaps.c[key].is_distinct_from(new[key]) for key in _LEARNED)),
             )
         )
     return _changes(connection) - before

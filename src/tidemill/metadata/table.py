@@ -92,6 +92,8 @@ gaps = Table(
     Column("ts_event_end", BigInteger),  # … and of the first good one after
     Column("missing", BigInteger, nullable=False),  # records, -1 unknown
     Column("state", String, nullable=False),  # of the missing data: open, filled, unfillable
+    Column("venue_sequence_open", BigInteger),  # the venue's own id of the last good record …
+    Column("venue_sequence_end", BigInteger),  # … and of the first good one after
     UniqueConstraint("venue", "epoch", "sequence", "instrument", "channel"),
     Index("ix_gaps_venue_opened", "venue", "opened_at"),
     Index("ix_gaps_opened", "opened_at", "id"),

@@ -28,6 +28,10 @@ class Gap:
     """The venue's time of the first good record after."""
     missing: int
     """Records; -1 is unknown."""
+    venue_sequence_open: int | None = None
+    """The venue's own id of the last good record before; None where it has none."""
+    venue_sequence_end: int | None = None
+    """The venue's own id of the first good record after."""
     state: str = "open"
     """Of the missing data, not of the stream: one that ended stays open until it is filled from the
     venue's history or known to be unfillable."""
@@ -42,13 +46,16 @@ class Gap:
         end = self.ts_event_end if self.ts_event_end else self.ended_at
         return start, (2**63 - 1 if end is None else end)
 
+    def overlaps(self, start: int | None, end: int | None) -> bool:
+        """Does it reach into [start, end)? None is without bound."""
+        low, high = self.span
+        return (end is None or low < end) and (start is None or high >= start)
+
     def touches(self, instrument: str, channels: Iterable[str], start: int, end: int) -> bool:
         """Does it make [start, end) of these channels of an instrument incomplete?"""
-        low, high = self.span
         return (
             self.state != "filled"
             and self.instrument in (None, instrument)
             and (self.channel == "all" or self.channel in channels)
-            and low < end
-            and high >= start
+            and self.overlaps(start, end)
         )

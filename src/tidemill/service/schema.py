@@ -266,6 +266,8 @@ class Gap(Answer):
     state: GapState
     epoch: int
     sequence: int
+    venue_sequence_open: str | None
+    venue_sequence_end: str | None
 
 
 class Gaps(Answer):

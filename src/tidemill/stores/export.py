@@ -125,10 +125,15 @@ def bars(
         at = int(found.bars["end"][-1])
 
 
-def gaps(view: LiveView, venue: str, instrument: str | None) -> Iterator[pa.Table]:
-    """Known holes, by their opening; those of the whole venue are every instrument's."""
+def gaps(
+    view: LiveView, venue: str, instrument: str | None, start: int | None, end: int | None
+) -> Iterator[pa.Table]:
+    """Known holes that reach into [start, end), by their opening; those of the whole venue are every
+    instrument's."""
     lines = [
-        line for line in view.gaps(venue) if instrument is None or line["instrument"] in (None, instrument)
+        line
+        for line in view.gaps(venue, start, end)
+        if instrument is None or line["instrument"] in (None, instrument)
     ]
     schema = pa.schema(
         [
@@ -136,7 +141,8 @@ def gaps(view: LiveView, venue: str, instrument: str | None) -> Iterator[pa.Tabl
             ("epoch", pa.int64()), ("sequence", pa.int64()),
             ("opened_at", pa.int64()), ("ended_at", pa.int64()), ("ts_event_open", pa.int64()),
             ("ts_event_end", pa.int64()), ("channel", pa.string()), ("cause", pa.string()),
-            ("missing", pa.int64()), ("state", pa.string()),
+            ("missing", pa.int64()), ("venue_sequence_open", pa.int64()),
+            ("venue_sequence_end", pa.int64()), ("state", pa.string()),
         ]
     )  # fmt: skip
     yield pa.Table.from_pylist(lines, schema)
@@ -248,6 +254,8 @@ _AS_TEXT = {
     "ended_at",
     "ts_event_open",
     "ts_event_end",
+    "venue_sequence_open",
+    "venue_sequence_end",
 }
 
 

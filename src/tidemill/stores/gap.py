@@ -37,7 +37,7 @@ class Gaps:
             self._take(
                 line["edge"], line["instrument"] or None, line["channel"], line["cause"],
                 (line["epoch"], line["sequence"]), line["opened"],
-                line["ts_event"], line["ts_recv"], line["missing"],
+                line["ts_event"], line["ts_recv"], line["missing"], line["venue_sequence"],
             )  # fmt: skip
 
     def records(self, records: wire.Records, epoch: int, sequence: int, name: Any) -> None:
@@ -54,11 +54,12 @@ class Gaps:
                 wire.name(wire.CAUSES, int(record["size_scale"])),
                 (epoch, here), here if side == 1 else int(record["id"]),
                 int(record["ts_event"]), int(record["ts_recv"]), int(record["size"]),
+                int(record["price"]),
             )  # fmt: skip
 
     def hole(self, epoch: int, first: int, end: int, cause: str, ts: int) -> None:
         """Takes in records that the journal itself lost."""
-        self._take("journal", None, "all", cause, (epoch, first), first, ts, ts, end - first)
+        self._take("journal", None, "all", cause, (epoch, first), first, ts, ts, end - first, -1)
 
     def _take(
         self,
@@ -71,7 +72,9 @@ class Gaps:
         ts_event: int,
         ts_recv: int,
         missing: int,
+        venue_sequence: int,
     ) -> None:
+        known = None if venue_sequence < 0 else venue_sequence
         key = (opened, instrument, channel)
         if edge == "end":
             gap = self._found.get(key)
@@ -80,15 +83,17 @@ class Gaps:
                 self._venue, instrument, channel, cause, at[0], opened, ts_recv, None, ts_event, None, missing
             )
             self._found[key] = replace(
-                gap, ended_at=ts_recv, ts_event_end=ts_event, missing=missing, state=_ended(channel, missing)
-            )
+                gap, ended_at=ts_recv, ts_event_end=ts_event, missing=missing, venue_sequence_end=known,
+                state=_ended(channel, missing),
+            )  # fmt: skip
         elif edge == "open":
             if key not in self._found:
                 self._found[key] = Gap(
-                    self._venue, instrument, channel, cause, *at, ts_recv, None, ts_event, None, missing
-                )
+                    self._venue, instrument, channel, cause, *at,
+                    ts_recv, None, ts_event, None, missing, known,
+                )  # fmt: skip
         elif edge == "journal":
             self._found[key] = Gap(
                 self._venue, instrument, channel, cause, *at,
-                ts_recv, ts_recv, ts_event, ts_event, missing, "unfillable",
+                ts_recv, ts_recv, ts_event, ts_event, missing, state="unfillable",
             )  # fmt: skip

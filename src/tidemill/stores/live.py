@@ -182,15 +182,18 @@ class LiveView:
             raise unknown("instrument", name, known)
         return known[name]
 
-    def gaps(self, venue: str | None = None) -> list[dict[str, Any]]:
-        """Every gap as its fields (`gap.Gap`), by opening."""
+    def gaps(
+        self, venue: str | None = None, start: int | None = None, end: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Every gap that reaches into [start, end) (ns, the venue's time) as its fields (`gap.Gap`), by
+        opening."""
         found = []
         for name in venues(self.home) if venue is None else [venue]:
             tail = self._tail(name)
             if tail:
                 tail.drain()
                 with tail.lock:
-                    found += [gap.as_dict() for gap in tail.gaps.all()]
+                    found += [gap.as_dict() for gap in tail.gaps.all() if gap.overlaps(start, end)]
         return found
 
     def datasets(self) -> list[dict[str, Any]]:
@@ -392,6 +395,12 @@ class LiveView:
     def book(self, instrument: str, at: int | Position | None = None, depth: int = 20) -> BookView:
         """The order book now, or as it was after the record at a position (epoch, sequence), or at an
         arrival time (ns). Raises `NotFoundError` for an unknown instrument."""
+        if isinstance(at, tuple) and not (0 <= at[0] < 2**31 and 0 <= at[1] < 2**63):
+            raise UsageError(
+                "position_invalid",
+                f"{at[0]}:{at[1]} is no position of a journal",
+                hint="write EPOCH:SEQUENCE as exports and answers show them, such as 3:812",
+            )
         venue = venue_of(instrument)
         tail = self._tail(venue)
         if tail is None:

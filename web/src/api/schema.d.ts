@@ -913,6 +913,10 @@ export interface components {
             ts_event_open: string;
             /** Venue */
             venue: string;
+            /** Venue Sequence End */
+            venue_sequence_end: string | null;
+            /** Venue Sequence Open */
+            venue_sequence_open: string | null;
         };
         /** Gaps */
         Gaps: {

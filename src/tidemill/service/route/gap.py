@@ -51,4 +51,6 @@ def show(row: gap.Entry, time: instant.TimeFormat) -> dict[str, Any]:
         "state": row.state,
         "epoch": row.epoch,
         "sequence": row.sequence,
+        "venue_sequence_open": None if row.venue_sequence_open is None else str(row.venue_sequence_open),
+        "venue_sequence_end": None if row.venue_sequence_end is None else str(row.venue_sequence_end),
     }
