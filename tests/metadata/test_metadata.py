@@ -252,6 +252,7 @@ def test_the_ledger_takes_each_gap_once_and_its_end_when_it_comes(metadata: Meta
         assert gap.page(connection, limit=10, state="filled") == []
         assert gap.page(connection, limit=10, venue="nobody") == []
         assert gap.count_since(connection, 102) == {"kraken": 1}
+        assert gap.count_open(connection) == {"kraken": 1}
 
 
 @settings(max_examples=60, deadline=None)

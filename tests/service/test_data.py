@@ -394,6 +394,10 @@ def test_gaps_reach_the_ledger_and_end_there(service: Service, venue: Venue) -> 
     assert (ended["instrument"], ended["ts_event_end"]) == (None, str(START + 3 * MINUTE + SECOND))
     assert gaps(venue="sim-coinbase") == []
     assert len(gaps(venue="sim-kraken", state="open")) == 2
+    # A collector that does not run cannot say that one of them goes on: the ledger can.
+    service.client.post("/api/v1/collection/start", json={"venue": "sim-kraken"})
+    rows = get(service, "collection/status")["collectors"]
+    assert {row["venue"]: row["gaps_open"] for row in rows} == {"sim-kraken": 1}
     assert refusal(service, "gaps", state="ajar") == (422, "parameter_invalid")
 
 

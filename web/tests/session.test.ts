@@ -53,7 +53,7 @@ it('a used key does no harm to a session that holds', async () => {
 
 it('without a session it says why', async () => {
   answer({ POST: 401, GET: 401 });
-  await expect(openSession()).resolves.toEqual({ signedIn: false, reason: 'the key was used' });
+  await expect(openSession()).resolves.toEqual({ signedIn: false, reason: 'The key was used.' });
 });
 
 it('a platform that is down is not a refusal', async () => {

@@ -387,18 +387,21 @@ describe('connection', () => {
 
   it('a heartbeat is a sign of life and tells the clocks apart', () => {
     const { core, say } = connected();
-    const heartbeat = (sequence: number, now_ms: number) => {
-      const venue = { epoch: 1, sequence, state: 'stale', messages_per_s: 0 };
+    const heartbeat = (sequence: number, now_ms: number, state = 'live') => {
+      const venue = { epoch: 1, sequence, state, messages_per_s: 0 };
       say({ type: 'heartbeat', ts: '5000000000', venues: { [VENUE]: venue } }, now_ms);
     };
     core.tick(4_000);
-    heartbeat(100, 4_500);
+    heartbeat(100, 4_500, 'stale');
     const batch = core.drain();
     expect(batch?.connection).toMatchObject({ state: 'live', clock_offset_ms: 500 });
     // Nothing is claimed of a movement that was not seen.
     expect(batch?.venues[VENUE]).toMatchObject({ state: 'stale', moved_ms: 0 });
     heartbeat(101, 5_500);
     heartbeat(101, 6_500);
+    expect(core.drain()?.venues[VENUE]).toMatchObject({ moved_ms: 5_500 });
+    // What a collector records about its own trouble is no news from the venue.
+    heartbeat(103, 7_500, 'reconnecting');
     expect(core.drain()?.venues[VENUE]).toMatchObject({ moved_ms: 5_500 });
   });
 

@@ -78,5 +78,13 @@ def count_since(connection: Connection, since: int) -> dict[str, int]:
     return {str(venue): int(count) for venue, count in rows}
 
 
+def count_open(connection: Connection) -> dict[str, int]:
+    """Gaps per venue that go on: nothing came after them yet."""
+    rows = connection.execute(
+        select(gaps.c.venue, func.count()).where(gaps.c.ended_at.is_(None)).group_by(gaps.c.venue)
+    )
+    return {str(venue): int(count) for venue, count in rows}
+
+
 def _changes(connection: Connection) -> int:
     return int(connection.exec_driver_sql("SELECT total_changes()").scalar() or 0)

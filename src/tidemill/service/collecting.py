@@ -30,6 +30,7 @@ _NUMBERS = (
 class _Wanted:
     collectors: list[Collector]
     gaps_today: dict[str, int]
+    gaps_open: dict[str, int]
 
 
 async def status(service: Platform, *, age_s: float = 1.0) -> dict[str, Any]:
@@ -37,7 +38,11 @@ async def status(service: Platform, *, age_s: float = 1.0) -> dict[str, Any]:
     now = time.time_ns()
 
     def read(connection: Any) -> _Wanted:
-        return _Wanted(collector.every(connection), gap.count_since(connection, now - now % _DAY_NS))
+        return _Wanted(
+            collector.every(connection),
+            gap.count_since(connection, now - now % _DAY_NS),
+            gap.count_open(connection),
+        )
 
     wanted = await service.read(read)
     parts = await service.watch.parts(age_s=age_s)
@@ -50,8 +55,11 @@ async def status(service: Platform, *, age_s: float = 1.0) -> dict[str, Any]:
             name, named.get(name), parts.get(f"collector-{name}"), processes.get(f"collector-{name}")
         )
         row["gaps_today"] = wanted.gaps_today.get(name, 0)
+        if row["pid"] is None:  # who does not run cannot say that its gaps go on
+            row["gaps_open"] = wanted.gaps_open.get(name, 0)
         rows.append(row)
     others = [_part(part) for name, part in sorted(parts.items()) if not name.startswith("collector-")]
+    service.measure()
     own = {
         "part": "service",
         "state": "draining" if service.draining.is_set() else "live",

@@ -113,7 +113,7 @@ class _Server(uvicorn.Server):
 
     async def _status(self, _request: control.Answer) -> control.Answer:
         service = self._service
-        service.own.read(os.getpid())
+        service.measure()
         return {
             "part": "service",
             "pid": os.getpid(),

@@ -151,6 +151,7 @@ class Supervisor:
             "port": self._settings.port,
             "host": self._settings.host,
             "started": self._started_at,
+            "since_ns": int(self._started_at * 1e9),
             "parts": [
                 child.describe()
                 for child in sorted(self._children.values(), key=lambda c: plan.order(c.name))

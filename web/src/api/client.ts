@@ -13,6 +13,8 @@ import type {
 } from './types';
 
 const BASE = '/api/v1';
+/** A platform that takes a request and never answers is as good as gone: the screen must say so. */
+const ANSWER_MS = 15_000;
 
 export class ApiError extends Error {
   readonly status: number;
@@ -51,19 +53,22 @@ async function request<T>(
   options: { method?: string; query?: Query; body?: unknown; signal?: AbortSignal } = {},
 ): Promise<T> {
   let response: Response;
+  let text: string;
+  const timeout = AbortSignal.timeout(ANSWER_MS);
   try {
     response = await fetch(apiPath(path, options.query), {
       method: options.method ?? 'GET',
       credentials: 'same-origin',
       headers: options.body === undefined ? {} : { 'content-type': 'application/json' },
       ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
-      ...(options.signal ? { signal: options.signal } : {}),
+      signal: options.signal ? AbortSignal.any([options.signal, timeout]) : timeout,
     });
+    text = await response.text();
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    if (timeout.aborted) throw new ApiError(0, unreachable(`no answer within ${ANSWER_MS / 1000} s`));
     throw new ApiError(0, unreachable(error instanceof Error ? error.message : String(error)));
   }
-  const text = await response.text();
   const body = readJson(text);
   if (response.ok) return body as T;
   throw new ApiError(response.status, isErrorBody(body) ? body : unreachable(`HTTP ${response.status}`));

@@ -1,53 +1,49 @@
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
-import { ChevronDown, SearchX } from 'lucide-react';
+import { SearchX } from 'lucide-react';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { Instrument } from '@/api/types';
 import { DepthLadder } from '@/features/book/DepthLadder';
-import type { Bar } from '@/features/chart/bar-series';
-import { type ChartHandle, ChartPanel } from '@/features/chart/ChartPanel';
-import { barChange } from '@/features/chart/Legend';
+import { type ChartHandle, ChartPanel, type ShownBar } from '@/features/chart/ChartPanel';
 import { curlSnippet, pythonSnippet } from '@/features/chart/snippet';
-import { PhoneIntervals, Toolbar } from '@/features/chart/Toolbar';
+import { Toolbar } from '@/features/chart/Toolbar';
 import { InstrumentList } from '@/features/instrument/InstrumentList';
 import { TradesTape } from '@/features/trades/TradesTape';
 import { useSecond } from '@/shared/clock';
 import { type Command, openPalette, useRegister } from '@/shared/command';
-import { FeedWord } from '@/shared/FeedWord';
-import { type FeedView, isCurrent } from '@/shared/feed-state';
+import type { FeedView } from '@/shared/feed-state';
 import { useVenueFeed } from '@/shared/feeds';
-import { mantissaText, NONE, percent } from '@/shared/format';
 import type { Interval } from '@/shared/interval';
 import { type Market, useMarket, useMarketStatus } from '@/shared/market';
 import { ErrorState } from '@/shared/Panel';
-import { useSetPhoneTitle } from '@/shared/phone-title';
 import { useConfig, useInstruments } from '@/shared/queries';
 import { setSettings, useSettings } from '@/shared/settings';
 import { copyText } from '@/shared/toast';
 import { usePhone } from '@/theme/ThemeProvider';
 import './charts-page.css';
+import { PhoneWorkspace } from './PhoneWorkspace';
 
 const route = getRouteApi('/charts');
-const INTERVAL: Interval = '1m';
 
 /** Finds the instrument of the address, or the one looked at last, or the first there is. */
 export function ChartsPage() {
   const search = route.useSearch();
   const { data: instruments, error, refetch } = useInstruments();
-  const remembered = useSettings((settings) => settings.instrument);
-  const wanted = search.instrument ?? remembered;
+  const remembered = useSettings();
+  const wanted = search.instrument ?? remembered.instrument;
+  const interval = search.interval ?? remembered.interval;
   const named = instruments?.find((item) => item.instrument === wanted);
   const chosen = named ?? (search.instrument ? undefined : instruments?.[0]);
 
   useEffect(() => {
-    if (chosen) setSettings({ instrument: chosen.instrument });
-  }, [chosen]);
+    if (chosen) setSettings({ instrument: chosen.instrument, interval });
+  }, [chosen, interval]);
 
   if (chosen && instruments) {
     return (
       <Workspace
         instrument={chosen}
         instruments={instruments}
-        interval={search.interval ?? INTERVAL}
+        interval={interval}
         inAddress={search.instrument !== undefined && search.interval !== undefined}
       />
     );
@@ -109,7 +105,7 @@ function Workspace(props: {
       void navigate({ search: (old) => ({ ...old, ...search }) }),
     [navigate],
   );
-  const panel = (onBar?: (bar: Bar | null, scale: number) => void) => (
+  const panel = (onBar?: (shown: ShownBar) => void) => (
     <ChartPanel
       market={market}
       instrument={instrument}
@@ -242,93 +238,4 @@ function savePicture(canvas: HTMLCanvasElement | null, name: string): void {
     link.click();
     URL.revokeObjectURL(url);
   });
-}
-
-const PHONE_TABS = ['Chart', 'Depth', 'Trades'] as const;
-
-function PhoneWorkspace(props: {
-  instrument: Instrument;
-  interval: Interval;
-  market: Market;
-  view: FeedView;
-  pick(interval: Interval): void;
-  panel(onBar: (bar: Bar | null, scale: number) => void): React.ReactNode;
-}) {
-  const { instrument, interval, market, view, pick, panel } = props;
-  const [tab, setTab] = useState<(typeof PHONE_TABS)[number]>('Chart');
-  const [bar, setBar] = useState<{ bar: Bar | null; scale: number }>({
-    bar: null,
-    scale: instrument.price_scale,
-  });
-  const title = useMemo(
-    () => (
-      <h1>
-        <button type="button" className="row phone-name" onClick={() => openPalette('instrument')}>
-          {instrument.base}-{instrument.quote}
-          <span className="tertiary small">{instrument.venue}</span>
-          <ChevronDown size={14} strokeWidth={2} className="tertiary" aria-hidden />
-        </button>
-      </h1>
-    ),
-    [instrument],
-  );
-  useSetPhoneTitle(title);
-  const onBar = useCallback((next: Bar | null, scale: number) => setBar({ bar: next, scale }), []);
-  return (
-    <>
-      <PhoneQuote bar={bar.bar} scale={bar.scale} view={view} />
-      {/* biome-ignore lint/a11y/useSemanticElements: a row of toggle buttons, not a form */}
-      <div className="intervals-phone" role="group" aria-label="View">
-        {PHONE_TABS.map((value) => (
-          <button key={value} type="button" aria-pressed={value === tab} onClick={() => setTab(value)}>
-            {value}
-          </button>
-        ))}
-      </div>
-      {tab === 'Chart' && <PhoneIntervals interval={interval} pickInterval={pick} />}
-      <div className="phone-pane">
-        {/* Stays in the page behind the other tabs: the price above is its. */}
-        <div className="phone-chart" hidden={tab !== 'Chart'}>
-          {panel(onBar)}
-        </div>
-        {tab === 'Depth' && <DepthLadder market={market} instrument={instrument} view={view} />}
-        {tab === 'Trades' && <TradesTape market={market} instrument={instrument} view={view} />}
-      </div>
-    </>
-  );
-}
-
-function PhoneQuote(props: { bar: Bar | null; scale: number; view: FeedView }) {
-  const { bar, scale, view } = props;
-  const now_ms = useSecond();
-  const price = (value: bigint | undefined) => (value === undefined ? NONE : mantissaText(value, scale));
-  const change = bar ? barChange(bar, scale) : null;
-  const current = isCurrent(view);
-  return (
-    <div className={`phone-quote ${current ? '' : 'old'}`}>
-      <div className="row phone-price">
-        <span className="hero">{price(bar?.close)}</span>
-        {change && (
-          <span className={`small medium ${current ? change.tone : 'tertiary'}`}>
-            {change.text} {percent(change.ratio)}
-          </span>
-        )}
-        <span className="space" />
-        <span className="micro">
-          <FeedWord view={view} now_ms={now_ms} />
-        </span>
-      </div>
-      <div className="row small phone-ohlc">
-        <span>
-          <span className="tertiary">O</span> {price(bar?.open)}
-        </span>
-        <span>
-          <span className="tertiary">H</span> {price(bar?.high)}
-        </span>
-        <span>
-          <span className="tertiary">L</span> {price(bar?.low)}
-        </span>
-      </div>
-    </div>
-  );
 }

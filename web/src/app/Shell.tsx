@@ -76,7 +76,6 @@ function PhoneTop({ title }: { title: string }) {
     <header className="phone-top">
       <Logo />
       {own ?? <h1>{title}</h1>}
-      <span className="space" />
       {mode && <ModeBadge mode={mode} />}
       <button type="button" className="icon-button" aria-label="Search" onClick={() => openPalette()}>
         <Search size={18} strokeWidth={1.75} aria-hidden />

@@ -1,6 +1,7 @@
 // Who may read: the printed address carries a one-use key in its fragment, which is exchanged for a cookie and then dropped.
 
 import { ApiError, api } from '@/api/client';
+import { sentence } from '@/shared/format';
 
 export type SessionState = { signedIn: true } | { signedIn: false; reason: string | null };
 
@@ -20,7 +21,8 @@ export async function openSession(): Promise<SessionState> {
       await api.openSession(key);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      reason = error.body.message; // The key was used or is old; an earlier session may still hold.
+      // The key was used, is old, or was cut while it was copied; an earlier session may still hold.
+      reason = error.status === 422 ? 'The key in the address is not whole.' : sentence(error.body.message);
     }
   }
   try {

@@ -9,6 +9,7 @@ const ICON: Record<Exclude<Freshness, 'live'>, ReactNode> = {
   reconnecting: <RefreshCw size={12} strokeWidth={2} aria-hidden />,
   offline: <WifiOff size={12} strokeWidth={2} aria-hidden />,
   idle: <CircleDashed size={12} strokeWidth={2} aria-hidden />,
+  unknown: <span className="dot hollow" aria-hidden />,
 };
 
 /** `live`, `stale 14 s`, `attempt 3 in 4 s`, `offline`: the one wording of a feed's state. */
@@ -25,6 +26,8 @@ export function feedWord(view: FeedView, now_ms: number): string {
     }
     case 'idle':
       return 'not collecting';
+    case 'unknown':
+      return 'not known';
     default:
       return view.freshness;
   }
@@ -37,11 +40,21 @@ export function FeedMark({ freshness }: { freshness: Freshness }) {
 export function FeedWord(props: { view: FeedView; now_ms: number; name?: string }) {
   const { view, now_ms, name } = props;
   const live = view.freshness === 'live';
+  const word = feedWord(view, now_ms);
+  if (name && view.freshness === 'unknown') {
+    return (
+      <span className="state state-unknown">
+        <FeedMark freshness="unknown" />
+        {name}
+        <span className="hidden">{word}</span>
+      </span>
+    );
+  }
   return (
     <span className={`state state-${view.freshness}`}>
       <FeedMark freshness={view.freshness} />
       <span className={live ? 'secondary' : undefined}>
-        {name ? (live ? name : `${name} ${feedWord(view, now_ms)}`) : feedWord(view, now_ms)}
+        {name ? (live ? name : `${name} ${word}`) : word}
       </span>
     </span>
   );

@@ -2,7 +2,8 @@
 
 import type { Connection, VenueFeed } from './stream-core';
 
-export type Freshness = 'connecting' | 'live' | 'stale' | 'reconnecting' | 'offline' | 'idle';
+/** `unknown`: whoever would say so is silent. `idle`: nobody wants it. */
+export type Freshness = 'connecting' | 'live' | 'stale' | 'reconnecting' | 'offline' | 'idle' | 'unknown';
 
 export interface FeedView {
   freshness: Freshness;
@@ -13,6 +14,8 @@ export interface FeedView {
   attempt: number;
   /** When the next try starts, ms; 0 when none is planned. */
   next_try_ms: number;
+  /** From the venue's clock to our socket, median, ns; only where it is live and said. */
+  lag_ns?: number | null;
 }
 
 const VENUE: Record<string, Freshness> = {

@@ -3,7 +3,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { api } from '@/api/client';
-import type { CollectionStatus } from '@/api/types';
+import type { CollectionStatus, PartTime } from '@/api/types';
 import { type FeedView, feedView } from './feed-state';
 import { msOfNs } from './format';
 import { useConfig } from './queries';
@@ -20,17 +20,32 @@ interface Known {
   /** Last message, ms since the epoch; 0 when there was none. */
   last_ms: number;
   wanted: boolean;
+  attempt: number;
+  /** When it is tried again, ms since the epoch; 0 when no try is planned. */
+  next_try_ms: number;
+  lag_ns: number | null;
 }
 
 const NONE: Record<string, Known> = {};
+const POLL_MS = 5_000;
+/** While a feed is in trouble its next try counts down on screen. */
+const TROUBLE_POLL_MS = 1_000;
+
+const moment_ms = (ns: PartTime | undefined): number =>
+  typeof ns === 'string' ? msOfNs(ns) : (ns ?? 0) / 1e6;
 
 function known({ collectors }: CollectionStatus): Record<string, Known> {
   return Object.fromEntries(
-    collectors.map(({ venue, wanted, last_message_ns }) => {
-      const last_ms =
-        typeof last_message_ns === 'string' ? msOfNs(last_message_ns) : (last_message_ns ?? 0) / 1e6;
-      return [venue, { wanted, last_ms }];
-    }),
+    collectors.map((collector) => [
+      collector.venue,
+      {
+        wanted: collector.wanted,
+        last_ms: moment_ms(collector.last_message_ns),
+        attempt: collector.attempt ?? 0,
+        next_try_ms: moment_ms(collector.next_try_ns),
+        lag_ns: collector.lag_p50_ns ?? null,
+      },
+    ]),
   );
 }
 
@@ -39,20 +54,27 @@ function useKnown(): Record<string, Known> {
   const { data } = useQuery({
     queryKey: ['collection'],
     queryFn: () => api.collection(),
-    refetchInterval: 5_000,
+    refetchInterval: ({ state }) =>
+      state.data?.collectors.some(({ wanted, state }) => wanted && state !== 'live')
+        ? TROUBLE_POLL_MS
+        : POLL_MS,
     select: known,
   });
   return data ?? NONE;
 }
 
-function view(
+/** What the stream says of a venue, and what only collection knows of it. */
+export function venueView(
   connection: Connection,
   feed: VenueFeed | undefined,
   own: Known | undefined,
   status?: string,
 ): FeedView {
   const seen = feedView(connection, feed, own?.last_ms, status);
-  return own?.wanted === false && seen.origin === 'venue' ? { ...seen, freshness: 'idle' } : seen;
+  if (!own || seen.origin === 'page') return seen;
+  if (!own.wanted) return { ...seen, freshness: 'idle' };
+  if (seen.freshness === 'live') return { ...seen, lag_ns: own.lag_ns };
+  return { ...seen, attempt: own.attempt, next_try_ms: own.next_try_ms };
 }
 
 /** State of every venue this platform knows: those that were configured and those the stream names. */
@@ -63,7 +85,7 @@ export function useFeeds(): NamedFeed[] {
   const own = useKnown();
   return useMemo(() => {
     const names = [...new Set([...(configured ?? []), ...Object.keys(venues)])].sort();
-    return names.map((venue) => ({ venue, view: view(connection, venues[venue], own[venue]) }));
+    return names.map((venue) => ({ venue, view: venueView(connection, venues[venue], own[venue]) }));
   }, [connection, venues, configured, own]);
 }
 
@@ -72,5 +94,5 @@ export function useVenueFeed(venue: string, status?: string): FeedView {
   const connection = useFeed((feed) => feed.connection);
   const feed = useFeed(({ venues }) => venues[venue]);
   const own = useKnown()[venue];
-  return useMemo(() => view(connection, feed, own, status), [connection, feed, own, status]);
+  return useMemo(() => venueView(connection, feed, own, status), [connection, feed, own, status]);
 }

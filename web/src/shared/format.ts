@@ -117,6 +117,14 @@ export function clock(seconds: number): string {
   return total < 3600 ? rest : `${Math.floor(total / 3600)}:${rest}`;
 }
 
+/** An error's words begin small and end without a point; on screen they are a sentence. */
+export function sentence(text: string | null | undefined): string {
+  const words = text?.trim() ?? '';
+  if (words === '') return '';
+  const first = /^[a-z]+\b(?![._/-])/.test(words) ? words.charAt(0).toUpperCase() + words.slice(1) : words;
+  return /[.!?\u2026]$/.test(first) ? first : `${first}.`;
+}
+
 const zoneFormats = new Map<string, Intl.DateTimeFormat>();
 
 /** A kept formatter; hours run 00 to 23. */

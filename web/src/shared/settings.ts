@@ -3,6 +3,7 @@
 import { create } from 'zustand';
 import { persist } from 'zustand/middleware';
 import type { Mode, Palette } from '@/theme/themes';
+import type { Interval } from './interval';
 
 export type ThemeChoice = Mode | 'system';
 export type Density = 'compact' | 'default' | 'comfortable';
@@ -19,6 +20,7 @@ interface Settings {
   /** Rising candles are drawn hollow, so that direction does not hang on colour. */
   hollow: boolean;
   instrument: string | null;
+  interval: Interval;
 }
 
 export const useSettings = create<Settings>()(
@@ -30,6 +32,7 @@ export const useSettings = create<Settings>()(
       zone: 'UTC',
       hollow: false,
       instrument: null,
+      interval: '1m',
     }),
     { name: 'tidemill.settings', version: 1 },
   ),

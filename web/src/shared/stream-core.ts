@@ -44,7 +44,7 @@ export interface VenueFeed {
   messages_per_s: number;
   epoch: number;
   sequence: number;
-  /** When the venue's sequence was last seen to move, ms by this machine's clock; 0 when it was not. */
+  /** When the venue's sequence was last seen to move while it was live, ms by this machine's clock; 0 when it was not. */
   moved_ms: number;
 }
 
@@ -372,7 +372,8 @@ export class StreamCore {
   ): void {
     for (const [name, venue] of Object.entries(venues)) {
       const known = this.venues.get(name);
-      const moved = known !== undefined && known.sequence !== venue.sequence;
+      // What a collector without its venue records is its own trouble, no news from the venue.
+      const moved = venue.state === 'live' && known !== undefined && known.sequence !== venue.sequence;
       this.venues.set(name, { ...venue, moved_ms: moved ? now_ms : (known?.moved_ms ?? 0) });
     }
     for (const name of this.venues.keys()) if (!(name in venues)) this.venues.delete(name);

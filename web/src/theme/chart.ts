@@ -28,12 +28,14 @@ export function chart(mode: Mode): DeepPartial<ChartOptions> {
       attributionLogo: true,
     },
     grid: { vertLines: { color: c['chart.grid'] }, horzLines: { color: c['chart.grid'] } },
-    crosshair: { mode: CrosshairMode.Normal, vertLine: line, horzLine: line },
+    // The price's own label is drawn with the axis, over whole ticks (features/chart/price-axis.ts).
+    crosshair: { mode: CrosshairMode.Normal, vertLine: line, horzLine: { ...line, labelVisible: false } },
     rightPriceScale: {
       borderColor: c['line.subtle'],
       minimumWidth: 66,
       scaleMargins: { top: 0.1, bottom: 0.04 },
       alignLabels: true,
+      entireTextOnly: true,
     },
     timeScale: {
       borderColor: c['line.subtle'],

@@ -110,6 +110,7 @@ export function antd(mode: Mode): ThemeConfig {
         paddingInline: 10,
         paddingInlineSM: 8,
       },
+      Dropdown: { colorPrimary: c['accent.text'] },
       Tooltip: { colorBgSpotlight: c['bg.overlay'], colorTextLightSolid: c['text.primary'] },
     },
   };

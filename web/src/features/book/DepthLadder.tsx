@@ -8,6 +8,7 @@ import { decimal, msOfNs, NONE, number, signed, timeOfDay } from '@/shared/forma
 import { type Market, useMarketView } from '@/shared/market';
 import { useSettings } from '@/shared/settings';
 import { Triangle } from '@/shared/Triangle';
+import { sizeText, sumText, type Unit, unitHead, useUnit } from '@/shared/unit';
 import './book.css';
 import { float, type LadderRow, ladder } from './ladder';
 
@@ -15,6 +16,7 @@ const ROW_PX = 19;
 /** Everything in the panel that is not a level row. */
 const FIXED_PX = 32 + 8 + 19 + 36;
 const MOST = 25;
+const NO_ROWS: LadderRow[] = [];
 
 /** Price levels above and below the spread, with size bars. A book that failed its check is shown as such. */
 export function DepthLadder(props: { market: Market; instrument: Instrument; view: FeedView }) {
@@ -34,6 +36,7 @@ export function DepthLadder(props: { market: Market; instrument: Instrument; vie
   const last = tape[0];
   const lastUp = last?.aggressor === 'buy';
   const shown = state === 'valid' ? numbers : null;
+  const unit = useUnit(instrument.instrument, shown?.most ?? 0);
   return (
     <section className={`depth ${current && state === 'valid' ? '' : 'dim'}`} aria-label="Depth" ref={body}>
       <header className="sub-head">
@@ -50,7 +53,7 @@ export function DepthLadder(props: { market: Market; instrument: Instrument; vie
           <TriangleAlert size={16} className="state-gap" aria-hidden />
           <div className="strong">Book not valid</div>
           <p>
-            Its check against the venue failed
+            {current ? 'Its check against the venue failed' : 'The venue’s stream broke off'}
             {invalid_since && ` at ${timeOfDay(msOfNs(invalid_since), zone)}`}. Levels are shown again after
             the next whole snapshot.
           </p>
@@ -59,16 +62,27 @@ export function DepthLadder(props: { market: Market; instrument: Instrument; vie
         <div className="empty waiting">
           <Layers size={16} className="tertiary" aria-hidden />
           <div className="strong">No book</div>
-          <p>The venue’s next whole snapshot brings it.</p>
+          <p>
+            {view.origin === 'page' && !current
+              ? 'The stream to this page is interrupted. The book comes back with it.'
+              : 'The venue’s next whole snapshot brings it.'}
+          </p>
         </div>
       ) : (
         <div className="ladder">
           <div className="level head micro tertiary">
             <span className="p">Price</span>
-            <span>Size</span>
-            <span>Sum</span>
+            <span>{unitHead('Size', unit)}</span>
+            <span>{unitHead('Sum', unit)}</span>
           </div>
-          <Levels side="ask" rows={shown?.asks ?? []} count={rows} price={price} size={sizePlaces} />
+          <Levels
+            side="ask"
+            rows={shown?.asks ?? NO_ROWS}
+            count={rows}
+            price={price}
+            size={sizePlaces}
+            unit={unit}
+          />
           <div className="middle">
             <span
               className={`strong ${current && last ? (lastUp ? 'up' : 'down') : 'tertiary'}`}
@@ -93,7 +107,14 @@ export function DepthLadder(props: { market: Market; instrument: Instrument; vie
               </>
             )}
           </div>
-          <Levels side="bid" rows={shown?.bids ?? []} count={rows} price={price} size={sizePlaces} />
+          <Levels
+            side="bid"
+            rows={shown?.bids ?? NO_ROWS}
+            count={rows}
+            price={price}
+            size={sizePlaces}
+            unit={unit}
+          />
         </div>
       )}
       <SpokenQuote market={market} price={price} />
@@ -107,8 +128,9 @@ const Levels = memo(function Levels(props: {
   count: number;
   price: number;
   size: number;
+  unit: Unit;
 }) {
-  const { side, count, price, size } = props;
+  const { side, count, price, size, unit } = props;
   const rows = side === 'ask' ? [...props.rows].reverse() : props.rows;
   const missing = Math.max(0, count - rows.length);
   const blanks = Array.from({ length: missing }, (_, i) => (
@@ -123,8 +145,10 @@ const Levels = memo(function Levels(props: {
           <i style={{ width: `${(row.sumShare * 100).toFixed(1)}%` }} />
           <i className="own" style={{ width: `${(row.sizeShare * 100).toFixed(1)}%` }} />
           <span className="p">{decimal(row.price, price)}</span>
-          <span>{decimal(row.size, size)}</span>
-          <span className="secondary">{number(float(row.sum), Math.min(size, 3))}</span>
+          <span title={unit.name ? decimal(row.size, size) : undefined}>
+            {sizeText(row.size, size, unit)}
+          </span>
+          <span className="secondary">{sumText(float(row.sum), size, unit)}</span>
         </div>
       ))}
       {side === 'bid' && blanks}

@@ -31,6 +31,8 @@ export interface Ladder {
   /** (bids - asks) / (bids + asks) of the sizes shown, -1 to 1. */
   imbalance: number | null;
   crossed: boolean;
+  /** The larger of both sides' sums. */
+  most: number;
 }
 
 const ZERO: Decimal = { mantissa: 0n, scale: 0 };
@@ -62,6 +64,7 @@ export function ladder(bids: PriceSize[], asks: PriceSize[], depth: number): Lad
     spread: spread && normaliseDecimal(spread),
     spread_bp: spread && middle > 0 ? (float(spread) / middle) * 10_000 : null,
     imbalance: bidSum + askSum > 0 ? (bidSum - askSum) / (bidSum + askSum) : null,
+    most: Math.max(bidSum, askSum),
     crossed: spread !== null && mantissaAt(spread, spread.scale) <= 0n,
   };
 }

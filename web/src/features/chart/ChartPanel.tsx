@@ -1,5 +1,5 @@
 import { ChartCandlestick } from 'lucide-react';
-import { useEffect, useImperativeHandle, useRef, useState } from 'react';
+import { useEffect, useImperativeHandle, useLayoutEffect, useRef, useState } from 'react';
 import { ApiError } from '@/api/client';
 import type { Instrument } from '@/api/types';
 import { useSecond } from '@/shared/clock';
@@ -17,6 +17,13 @@ import './chart.css';
 import { ChartView } from './chart-view';
 import type { ChartGap } from './gap';
 import { barChange, Legend } from './Legend';
+
+/** The bar that the legend speaks of, for screens that show it elsewhere. */
+export interface ShownBar {
+  bar: Bar | null;
+  priceScale: number;
+  sizeScale: number;
+}
 
 export interface ChartHandle {
   reset(): void;
@@ -36,8 +43,7 @@ export function ChartPanel(props: {
   view: FeedView;
   table: boolean;
   handle: React.Ref<ChartHandle>;
-  /** Told about the bar the legend shows, for screens that show it elsewhere. */
-  onBar?(bar: Bar | null, scale: number): void;
+  onBar?(shown: ShownBar): void;
 }) {
   const { market, instrument, interval, view, table, handle, onBar } = props;
   const box = useRef<HTMLDivElement>(null);
@@ -78,22 +84,24 @@ export function ChartPanel(props: {
   useEffect(() => chart.current?.setFeedView(view), [view]);
   useEffect(() => chart.current?.second(now_ms), [now_ms]);
 
-  // Bars of another instrument must not stand under this one's name while its own are on the way.
+  // Bars of another instrument must not stand under this one's name, not for a single frame, while its own are on the way.
   // biome-ignore lint/correctness/useExhaustiveDependencies: only a change of instrument clears
-  useEffect(() => {
+  useLayoutEffect(() => {
     chart.current?.clear();
+    feed.current = null;
     setPointed(null);
     setStatus(LOADING);
   }, [instrument.instrument]);
 
   useEffect(() => {
     let shown = false;
-    let frame = 0;
+    let gone = false;
     const opened = new BarFeed(
       market,
       interval,
       { price: instrument.price_scale, size: instrument.size_scale },
       (change, next) => {
+        if (gone) return; // An answer that was on its way when another chart was asked for.
         setStatus(next);
         if (!change) return;
         if (change.kind === 'all' && !shown) {
@@ -102,35 +110,42 @@ export function ChartPanel(props: {
           setPointed(null);
           chart.current?.show(opened, instrument.base);
         } else if (shown) chart.current?.change(change);
-        cancelAnimationFrame(frame);
-        frame = requestAnimationFrame(() => setVersion((value) => value + 1));
+        setVersion((value) => value + 1); // Batches come once a frame: so does this.
       },
     );
     loader.current = opened;
     return () => {
-      cancelAnimationFrame(frame);
+      gone = true;
       opened.close();
     };
   }, [market, interval, instrument.base, instrument.price_scale, instrument.size_scale]);
 
-  const series = status.phase === 'ready' ? (feed.current?.series ?? null) : null;
+  const series =
+    status.phase === 'ready' && feed.current?.instrument === instrument.instrument
+      ? feed.current.series
+      : null;
   // The bar under the crosshair may be the open one: what is shown is its newest state.
   const bar = (pointed ? series?.bars[series.place(pointed.start)] : series?.bars.at(-1)) ?? null;
   const scale = series?.priceScale ?? instrument.price_scale;
-  useEffect(() => onBar?.(bar, scale), [onBar, bar, scale]);
+  const sizeScale = series?.sizeScale ?? instrument.size_scale;
+  useLayoutEffect(() => onBar?.({ bar, priceScale: scale, sizeScale }), [onBar, bar, scale, sizeScale]);
 
+  // Until the bars of a new interval are here the old ones stay, under their own name.
+  const drawn = series?.interval ?? interval;
   const note = status.loadingOlder
     ? 'loading older bars'
-    : status.error && status.phase === 'ready'
-      ? status.error.message
-      : null;
+    : drawn !== interval
+      ? `loading ${interval} bars`
+      : status.error && status.phase === 'ready'
+        ? status.error.message
+        : null;
   const empty = status.phase === 'ready' && series?.bars.length === 0;
   return (
     <section className={`chart-panel ${OLD.has(view.freshness) ? 'stale' : ''}`} aria-label="Price chart">
       {!phone && (
         <Legend
           instrument={instrument}
-          interval={interval}
+          interval={drawn}
           series={series}
           bar={bar}
           view={view}
@@ -146,7 +161,7 @@ export function ChartPanel(props: {
         tabIndex={0}
         role="group"
         aria-roledescription="chart"
-        aria-label={describe(instrument, interval, bar, scale)}
+        aria-label={describe(instrument, drawn, bar, scale)}
         onKeyDown={(event) => {
           const view_ = chart.current;
           if (!view_ || event.altKey) return;

@@ -5,7 +5,7 @@ import { useSecond } from '@/shared/clock';
 import { mantissaAt, toNumber } from '@/shared/decimal';
 import { FeedWord } from '@/shared/FeedWord';
 import { type FeedView, isCurrent } from '@/shared/feed-state';
-import { mantissaText, NONE, percent, signed } from '@/shared/format';
+import { latency, mantissaText, NONE, percent, signed } from '@/shared/format';
 import type { Interval } from '@/shared/interval';
 import type { Bar, BarSeries } from './bar-series';
 import type { ChartGap } from './gap';
@@ -98,5 +98,14 @@ function GapChips({ gaps }: { gaps: ChartGap[] }) {
 
 function LegendFeed({ view }: { view: FeedView }) {
   const now_ms = useSecond();
-  return <FeedWord view={view} now_ms={now_ms} />;
+  return (
+    <span>
+      <FeedWord view={view} now_ms={now_ms} />
+      {view.lag_ns != null && (
+        <span className="secondary" title="From the venue's clock to this platform, median">
+          , {latency(view.lag_ns)}
+        </span>
+      )}
+    </span>
+  );
 }

@@ -61,6 +61,10 @@ export class BarFeed implements MarketListener {
     void this.load();
   }
 
+  get instrument(): string {
+    return this.market.instrument;
+  }
+
   close(): void {
     clearTimeout(this.reloading);
     this.leave();

@@ -6,22 +6,23 @@ import {
   HistogramSeries,
   type IChartApi,
   type ISeriesApi,
-  TickMarkType,
+  type TickMarkType,
   type UTCTimestamp,
   type WhitespaceData,
 } from 'lightweight-charts';
 import { toNumber } from '@/shared/decimal';
 import { type FeedView, isCurrent } from '@/shared/feed-state';
-import { age, clock, mantissaText, number, timeOfDay, zoneFormat } from '@/shared/format';
-import { intervalSeconds } from '@/shared/interval';
+import { age, clock, mantissaText, number, timeOfDay } from '@/shared/format';
+import { type Interval, intervalSeconds } from '@/shared/interval';
 import * as chartTheme from '@/theme/chart';
 import { type Colors, colors, type Mode, type Palette, upDown } from '@/theme/themes';
+import { crosshairText, tickText } from './axis-time';
 import type { BarFeed, FeedChange } from './bar-feed';
 import type { Bar } from './bar-series';
-import type { ChartGap } from './gap';
+import { type ChartGap, gapSeconds } from './gap';
 import { GapHatch, type HatchRange } from './gap-hatch';
-import { LastPrice } from './last-price';
 import { PaneLabel } from './pane-label';
+import { PriceAxis } from './price-axis';
 
 export interface ChartLook {
   mode: Mode;
@@ -36,9 +37,8 @@ export interface ChartLook {
 const GAP_PLACES = 60;
 /** Bars left of the screen at which the next older page is read. */
 const PREFETCH = 400;
-const VISIBLE_FIRST = 150;
-/** A day narrower than this has no room for marks of its hours. */
-const DAY_MARKS_PX = 220;
+/** Width of a bar and its distance to the next, at first and after a reset. */
+const BAR_PX = 5.6;
 
 export interface ChartEvents {
   crosshair(bar: Bar | null): void;
@@ -52,7 +52,7 @@ export class ChartView {
   private readonly candles: ISeriesApi<'Candlestick'>;
   private readonly volume: ISeriesApi<'Histogram'>;
   private readonly hatches = [new GapHatch(true), new GapHatch(false)];
-  private readonly lastPrice = new LastPrice();
+  private readonly priceAxis = new PriceAxis();
   private readonly volumeLabel = new PaneLabel();
   private readonly events: ChartEvents;
   private feed: BarFeed | null = null;
@@ -65,6 +65,8 @@ export class ChartView {
   private removed = false;
   private pointed: Bar | null = null;
   private base = '';
+  /** The screen's own second: every age on it is counted from the same moment. */
+  private now_ms = Date.now();
 
   constructor(element: HTMLElement, look: ChartLook, events: ChartEvents) {
     this.look = look;
@@ -82,12 +84,13 @@ export class ChartView {
     );
     this.candles.attachPrimitive(this.hatches[0] as GapHatch);
     this.volume.attachPrimitive(this.hatches[1] as GapHatch);
-    this.candles.attachPrimitive(this.lastPrice);
+    this.candles.attachPrimitive(this.priceAxis);
     this.volume.attachPrimitive(this.volumeLabel);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (range && range.from < PREFETCH && this.times.length > 0) this.events.older();
     });
     this.chart.subscribeCrosshairMove((parameter) => {
+      this.priceAxis.point(parameter.paneIndex === 0 ? (parameter.point?.y ?? null) : null);
       const at = parameter.time as number | undefined;
       this.point(at === undefined ? null : this.barAt(at));
     });
@@ -113,10 +116,11 @@ export class ChartView {
         timeVisible: true,
         secondsVisible: true,
         tickMarkFormatter: (at: number, kind: TickMarkType) => this.tickText(at, kind),
+        barSpacing: this.chart.timeScale().options().barSpacing,
       },
       localization: {
         locale: 'en-GB',
-        timeFormatter: (at: number) => this.crosshairText(at),
+        timeFormatter: (at: number) => crosshairText(at, this.interval, this.look.zone),
       },
       kineticScroll: { mouse: false, touch: !matchMedia('(prefers-reduced-motion: reduce)').matches },
     });
@@ -124,6 +128,12 @@ export class ChartView {
     const share = look.phone ? 0.2 : 0.13; // the phone's pane must hold the label and the library's mark
     pricePane?.setStretchFactor(1 - share);
     volumePane?.setStretchFactor(share);
+    this.priceAxis.setLook({
+      surface: this.c['bg.panel'],
+      fill: this.c['bg.overlay'],
+      line: this.c['line.strong'],
+      ink: this.c['text.primary'],
+    });
     this.candles.applyOptions(chartTheme.candles(look.mode, look.palette, look.hollow));
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0 }, ticksVisible: false });
     this.render(false);
@@ -140,6 +150,10 @@ export class ChartView {
         type: 'custom',
         minMove: 10 ** -priceScale,
         formatter: (value: number) => number(value, feed.series.priceScale),
+        tickmarksFormatter: (values: number[]) => {
+          this.priceAxis.setTicks(values);
+          return values.map((value) => number(value, feed.series.priceScale));
+        },
       },
     });
     this.volume.applyOptions({
@@ -154,7 +168,7 @@ export class ChartView {
     this.times = [];
     this.candles.setData([]);
     this.volume.setData([]);
-    this.lastPrice.set(null);
+    this.priceAxis.setLast(null);
     this.volumeLabel.set(null);
     for (const hatch of this.hatches) hatch.set([]);
   }
@@ -168,17 +182,18 @@ export class ChartView {
 
   setFeedView(view: FeedView): void {
     this.view = view;
-    this.drawLast(Date.now());
+    this.drawLast();
   }
 
   /** Once a second: count-down, age, and the far edge of an open gap. */
   second(now_ms: number): void {
+    this.now_ms = now_ms;
     this.extendOpenGap(now_ms);
-    this.drawLast(now_ms);
+    this.drawLast();
   }
 
   reset(): void {
-    this.chart.timeScale().applyOptions({ barSpacing: 6 });
+    this.chart.timeScale().applyOptions({ barSpacing: BAR_PX });
     this.chart.priceScale('right').applyOptions({ autoScale: true });
     this.chart.timeScale().scrollToRealTime();
     this.chart.clearCrosshairPosition();
@@ -280,11 +295,11 @@ export class ChartView {
     if (first && this.times.length > 0) {
       const last = this.times.length;
       this.chart.priceScale('right').applyOptions({ autoScale: true });
-      const shown = this.look.phone ? 60 : VISIBLE_FIRST;
+      const shown = Math.max(30, Math.round(this.chart.timeScale().width() / BAR_PX));
       this.chart.timeScale().setVisibleLogicalRange({ from: last - shown, to: last + 4 });
     }
     this.placeHatch();
-    this.drawLast(Date.now());
+    this.drawLast();
   }
 
   /** Keeps what is on screen where it is while older bars slip in on the left. */
@@ -315,7 +330,7 @@ export class ChartView {
       this.volume.update(this.volumeBar(bar), historical);
     }
     if (this.feed.gaps.length > 0) this.placeHatch();
-    this.drawLast(Date.now());
+    this.drawLast();
   }
 
   /** Times without a bar inside gaps, so that a gap has its width on the axis. */
@@ -388,12 +403,20 @@ export class ChartView {
     return index - 0.5 + inside;
   }
 
-  private drawLast(now_ms: number): void {
+  private get interval(): Interval {
+    return this.feed?.series.interval ?? '1m';
+  }
+
+  private tickText(at: number, kind: TickMarkType): string {
+    return tickText(at, kind, this.interval, this.look.zone, this.chart.timeScale().options().barSpacing);
+  }
+
+  private drawLast(): void {
     this.labelVolume();
-    const { feed, c } = this;
+    const { feed, c, now_ms } = this;
     const bar = feed?.series.bars.at(-1);
     if (!feed || !bar) {
-      this.lastPrice.set(null);
+      this.priceAxis.setLast(null);
       return;
     }
     const { priceScale, interval } = feed.series;
@@ -402,7 +425,7 @@ export class ChartView {
     const since_ms = this.view?.since_ms ?? 0;
     const left_s = bar.start + intervalSeconds(interval) - Math.floor(now_ms / 1000);
     const stale = since_ms > 0 ? `${age(now_ms - since_ms)} old` : '';
-    this.lastPrice.set({
+    this.priceAxis.setLast({
       price: toNumber(bar.close, priceScale),
       text: mantissaText(bar.close, priceScale),
       note: current ? (interval === '1s' || left_s < 0 ? '' : clock(left_s)) : stale,
@@ -411,47 +434,9 @@ export class ChartView {
       outlined: !current,
     });
   }
-
-  private tickText(at: number, kind: TickMarkType): string {
-    const { zone } = this.look;
-    const daily = this.feed?.series.interval === '1d';
-    const form = (options: Intl.DateTimeFormatOptions) =>
-      zoneFormat(daily ? 'UTC' : zone, options).format(at * 1000);
-    const midnight = form({ hour: '2-digit', minute: '2-digit' }) === '00:00';
-    if (kind === TickMarkType.Year && daily) return form({ year: 'numeric' });
-    if (kind === TickMarkType.Month && daily) return form({ month: 'short' });
-    // The library puts its day marks at 00:00 UTC. Where they stand too close for hours between them, they name the day.
-    const day_px =
-      (this.chart.timeScale().options().barSpacing * 86_400) /
-      intervalSeconds(this.feed?.series.interval ?? '1m');
-    const dayMark = kind <= TickMarkType.DayOfMonth && day_px < DAY_MARKS_PX;
-    if (daily || midnight || dayMark) return form({ day: 'numeric', month: 'short' });
-    if (kind === TickMarkType.TimeWithSeconds)
-      return form({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
-    return form({ hour: '2-digit', minute: '2-digit' });
-  }
-
-  private crosshairText(at: number): string {
-    const { zone } = this.look;
-    const width = intervalSeconds(this.feed?.series.interval ?? '1m');
-    const day = zoneFormat(width >= 86_400 ? 'UTC' : zone, {
-      day: 'numeric',
-      month: 'short',
-      year: 'numeric',
-    });
-    if (width >= 86_400) return day.format(at * 1000);
-    const seconds = width < 60 ? ({ second: '2-digit' } as const) : {};
-    const clockText = zoneFormat(zone, { hour: '2-digit', minute: '2-digit', ...seconds }).format(at * 1000);
-    return `${day.format(at * 1000)} ${clockText}`;
-  }
 }
 
 const blank = (at: number): WhitespaceData<UTCTimestamp> => ({ time: time(at) });
-
-function gapSeconds(gap: ChartGap, now_ms: number): [start: number, end: number] {
-  const start = Number(gap.start / 1_000_000n) / 1000;
-  return [start, gap.end === null ? Math.max(start, now_ms / 1000) : Number(gap.end / 1_000_000n) / 1000];
-}
 
 /** Index of the first value that is `wanted` or more. */
 function lowerBound(values: number[], wanted: number): number {

@@ -22,6 +22,8 @@ export interface HatchRange {
 
 const STEP_PX = 6;
 const LABEL_HEIGHT_PX = 17;
+/** Rows of labels above each other at most. */
+const LABEL_ROWS = 4;
 const FONT = "10.5px 'IBM Plex Sans', system-ui, sans-serif";
 
 export class GapHatch implements ISeriesPrimitive<Time> {
@@ -39,7 +41,7 @@ export class GapHatch implements ISeriesPrimitive<Time> {
       },
       {
         zOrder: () => 'top',
-        renderer: () => ({ draw: (target) => labelled && this.draw(target, (x) => this.drawLabels(x)) }),
+        renderer: () => ({ draw: (target) => labelled && this.drawLabels(target) }),
       },
     ];
   }
@@ -63,9 +65,15 @@ export class GapHatch implements ISeriesPrimitive<Time> {
     this.update?.();
   }
 
-  private draw(target: Target, body: (x: DrawingArea) => void): void {
+  /** The newest gap keeps its place at the bottom; an older label that would touch one moves up, or out. */
+  private drawLabels(target: Target): void {
+    const rows: [left: number, right: number][][] = Array.from({ length: LABEL_ROWS }, () => []);
+    this.draw(target, (area) => this.drawLabel(area, rows), [...this.ranges].reverse());
+  }
+
+  private draw(target: Target, body: (x: DrawingArea) => void, ranges = this.ranges): void {
     paint(target, ({ context, mediaSize }) => {
-      for (const range of this.ranges) {
+      for (const range of ranges) {
         const [left, right] = [this.coordinate(range.from), this.coordinate(range.to)];
         if (left === null || right === null || right < 0 || left > mediaSize.width) continue;
         body({
@@ -116,13 +124,22 @@ export class GapHatch implements ISeriesPrimitive<Time> {
     context.restore();
   }
 
-  private drawLabels({ context, range, left, right, height, width }: DrawingArea): void {
+  private drawLabel(
+    { context, range, left, right, height, width }: DrawingArea,
+    rows: [left: number, right: number][][],
+  ): void {
     context.save();
     context.font = FONT;
     const label_px = context.measureText(range.label).width + 14;
     const middle = (Math.max(0, left) + Math.min(width, right)) / 2;
     const x = Math.min(Math.max(4, middle - label_px / 2), width - label_px - 4);
-    const y = height - LABEL_HEIGHT_PX - 7;
+    const row = rows.findIndex((taken) => taken.every(([from, to]) => x + label_px + 4 < from || x > to + 4));
+    if (row < 0) {
+      context.restore();
+      return;
+    }
+    rows[row]?.push([x, x + label_px]);
+    const y = height - LABEL_HEIGHT_PX - 7 - row * (LABEL_HEIGHT_PX + 3);
     context.fillStyle = range.tint;
     context.beginPath();
     context.roundRect(x, y, label_px, LABEL_HEIGHT_PX, 3);

@@ -47,6 +47,12 @@ export function withStreamGap(gaps: ChartGap[], edge: StreamGap): ChartGap[] {
   return gaps.map((gap, i) => (i === index ? { ...gap, end, state: 'ended' } : gap));
 }
 
+/** From when to when bars are missing, in seconds; an open gap lasts until now. */
+export function gapSeconds(gap: ChartGap, now_ms: number): [start: number, end: number] {
+  const start = Number(gap.start / 1_000_000n) / 1000;
+  return [start, gap.end === null ? Math.max(start, now_ms / 1000) : Number(gap.end / 1_000_000n) / 1000];
+}
+
 /** Pages of history overlap at their edges. */
 export function mergeGaps(a: ChartGap[], b: ChartGap[]): ChartGap[] {
   const merged = new Map(a.map((gap) => [`${gap.start}`, gap]));

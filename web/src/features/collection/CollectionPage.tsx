@@ -1,18 +1,17 @@
-import { useQueries } from '@tanstack/react-query';
-import { DatabaseZap, Play, Square } from 'lucide-react';
+import { Clock, DatabaseZap, Play, Square } from 'lucide-react';
 import { useEffect, useMemo, useState } from 'react';
-import { api } from '@/api/client';
 import type { CollectionStatus, CollectorStatus } from '@/api/types';
-import { number } from '@/shared/format';
+import { useSecond } from '@/shared/clock';
+import { age, number } from '@/shared/format';
 import { ErrorState, Panel, SkeletonRows } from '@/shared/Panel';
 import { usePhone } from '@/theme/ThemeProvider';
 import './collection.css';
-import { freshnessOf, totals } from './collection';
-import { GapList } from './GapList';
-import { isWarning, LogLines, lineMoment_ms } from './LogLines';
+import { asUnknown, freshnessOf, OLD_ANSWER_MS, totals } from './collection';
+import { GapPanel } from './GapPanel';
+import { LogPanel } from './LogPanel';
 import { Parts } from './Parts';
 import { Pipeline } from './Pipeline';
-import { useCollection, useGaps, useWanted } from './queries';
+import { useCollection, useWanted } from './queries';
 import { RateChart } from './RateChart';
 import { Trouble } from './Trouble';
 import { VenueDrawer } from './VenueDrawer';
@@ -22,14 +21,21 @@ const NO_COLLECTORS: CollectorStatus[] = [];
 
 /** Every feed of the platform, from the venue to the lake. */
 export function CollectionPage() {
-  const status = useCollection();
+  const answer = useCollection();
+  const now_ms = useSecond();
+  const silent_ms = now_ms - answer.dataUpdatedAt;
+  const old = answer.data !== undefined && silent_ms > OLD_ANSWER_MS;
+  const status = useMemo(
+    () => (old && answer.data ? asUnknown(answer.data) : answer.data),
+    [old, answer.data],
+  );
   const [open, setOpen] = useState<string | null>(null);
   const phone = usePhone();
   const wanted = useWanted();
   useEffect(() => {
     document.title = 'Collection · Tidemill';
   }, []);
-  const collectors = status.data?.collectors ?? NO_COLLECTORS;
+  const collectors = status?.collectors ?? NO_COLLECTORS;
   const sum = totals(collectors);
   const anyWanted = collectors.some((collector) => collector.wanted);
   const actions = {
@@ -44,22 +50,25 @@ export function CollectionPage() {
     <div className="page">
       <div className="row page-head">
         {!phone && <h1>Collection</h1>}
-        {status.data && (
+        {status && (
           <span className="tertiary small">
             {number(sum.venues)} {sum.venues === 1 ? 'venue' : 'venues'}, {number(sum.instruments)}{' '}
-            {sum.instruments === 1 ? 'instrument' : 'instruments'}, {number(sum.messages_per_s)} messages per
-            second
+            {sum.instruments === 1 ? 'instrument' : 'instruments'}
+            {!old && `, ${number(sum.messages_per_s)} ${phone ? 'msg/s' : 'messages per second'}`}
           </span>
         )}
         <span className="space" />
-        {status.data && status.error && (
-          <span className="chip stale">not renewed: the platform does not answer</span>
+        {old && (
+          <span className="chip stale" role="status">
+            <Clock size={12} strokeWidth={2} aria-hidden />
+            {phone ? `${age(silent_ms)} old` : `${age(silent_ms)} old: the platform does not answer`}
+          </span>
         )}
         {collectors.length > 0 && (
           <button
             type="button"
             className="button"
-            disabled={wanted.isPending}
+            disabled={wanted.isPending || old}
             onClick={() => {
               for (const { venue, wanted: on } of collectors) {
                 if (on === anyWanted) wanted.mutate({ venue, wanted: !anyWanted });
@@ -72,7 +81,7 @@ export function CollectionPage() {
         )}
       </div>
       <section className="panel feeds" aria-label="Feeds">
-        {status.data ? (
+        {status ? (
           collectors.length === 0 ? (
             <NoCollectors />
           ) : phone ? (
@@ -80,8 +89,8 @@ export function CollectionPage() {
           ) : (
             <VenueTable collectors={collectors} {...actions} />
           )
-        ) : status.error ? (
-          <ErrorState what="Feeds" error={status.error} retry={() => void status.refetch()} />
+        ) : answer.error ? (
+          <ErrorState what="Feeds" error={answer.error} retry={() => void answer.refetch()} />
         ) : (
           <SkeletonRows rows={3} />
         )}
@@ -89,7 +98,7 @@ export function CollectionPage() {
       <div className="collect-grid">
         <div className="collect-main">
           <Panel title="Pipeline" note="depth and lag at each step">
-            {status.data ? <Pipeline status={status.data} /> : <SkeletonRows rows={1} />}
+            {status ? <Pipeline status={status} /> : <SkeletonRows rows={1} />}
           </Panel>
           <GapPanel />
           <LogPanel collectors={collectors} />
@@ -103,11 +112,11 @@ export function CollectionPage() {
             actions={<span className="note">5 min, stacked by venue</span>}
             className="rates"
           >
-            <Rates status={status.data} updated_ms={status.dataUpdatedAt} />
+            <Rates status={status} updated_ms={answer.dataUpdatedAt} />
           </Panel>
-          {status.data && status.data.parts.length > 0 && (
+          {status && status.parts.length > 0 && (
             <Panel title="Processes" note="of the platform itself">
-              <Parts parts={status.data.parts} />
+              <Parts parts={status.parts} />
             </Panel>
           )}
         </div>
@@ -132,78 +141,5 @@ function NoCollectors() {
         <code className="mono">tidemill connect kraken</code>
       </p>
     </div>
-  );
-}
-
-function GapPanel() {
-  const gaps = useGaps();
-  const open = gaps.data?.items.filter((gap) => gap.ended_at === null).length ?? 0;
-  return (
-    <Panel
-      title="Gaps"
-      className="gaps"
-      note={
-        gaps.data
-          ? `${number(gaps.data.items.length)}${gaps.data.next === null ? '' : ' newest'}, ${number(open)} open`
-          : ''
-      }
-    >
-      {gaps.data ? (
-        <GapList gaps={gaps.data.items} />
-      ) : gaps.error ? (
-        <ErrorState what="Gaps" error={gaps.error} retry={() => void gaps.refetch()} />
-      ) : (
-        <SkeletonRows rows={3} />
-      )}
-    </Panel>
-  );
-}
-
-/** Newest lines of all collectors together. */
-function LogPanel({ collectors }: { collectors: CollectorStatus[] }) {
-  const [warnings, setWarnings] = useState(false);
-  const names = collectors.map(({ venue }) => venue);
-  const { lines, error } = useQueries({
-    queries: names.map((venue) => ({
-      queryKey: ['logs', venue],
-      queryFn: () => api.logs(venue, 200),
-      refetchInterval: 3_000,
-    })),
-    combine: (results) => ({
-      lines: results.flatMap((result) => result.data?.items ?? []),
-      error: results.find((result) => result.error && !result.data)?.error ?? null,
-    }),
-  });
-  const shown = useMemo(
-    () =>
-      lines
-        .filter((line) => !warnings || isWarning(line))
-        .sort((a, b) => lineMoment_ms(b.ts) - lineMoment_ms(a.ts))
-        .slice(0, 200),
-    [lines, warnings],
-  );
-  return (
-    <Panel
-      className="log"
-      title="Log"
-      note={`${names.length} ${names.length === 1 ? 'collector' : 'collectors'}, newest first`}
-      actions={
-        // biome-ignore lint/a11y/useSemanticElements: two toggle buttons, not a form
-        <div className="segments s" role="group" aria-label="Lines shown">
-          <button type="button" aria-pressed={!warnings} onClick={() => setWarnings(false)}>
-            All
-          </button>
-          <button type="button" aria-pressed={warnings} onClick={() => setWarnings(true)}>
-            Warnings
-          </button>
-        </div>
-      }
-    >
-      {error && lines.length === 0 ? (
-        <ErrorState what="Log" error={error} />
-      ) : (
-        <LogLines lines={shown} venues />
-      )}
-    </Panel>
   );
 }

@@ -5,7 +5,7 @@ import { useSecond } from '@/shared/clock';
 import { age, date, NONE, number, timeOfDay } from '@/shared/format';
 import { Scroll } from '@/shared/Scroll';
 import { useSettings } from '@/shared/settings';
-import { moment_ms } from './collection';
+import { moment_ms, orderedGaps } from './collection';
 
 const MARK: Record<Gap['state'] | 'ended' | 'whole', { word: string; tone: string; icon: ReactNode }> = {
   open: { word: 'open', tone: 'state-gap', icon: <TriangleAlert size={12} strokeWidth={2} aria-hidden /> },
@@ -65,9 +65,11 @@ export function GapList({ gaps }: { gaps: Gap[] }) {
           </tr>
         </thead>
         <tbody>
-          {gaps.map((gap) => {
-            const opened = moment_ms(gap.opened_at);
-            const ended = moment_ms(gap.ended_at);
+          {orderedGaps(gaps).map((gap) => {
+            // By the venue's clock where it is known, as on the chart: noticed is later than begun.
+            const opened = moment_ms(gap.ts_event_open) ?? moment_ms(gap.opened_at);
+            const ended =
+              gap.ended_at === null ? null : (moment_ms(gap.ts_event_end) ?? moment_ms(gap.ended_at));
             const mark = MARK[markOf(gap)];
             const length = opened === null ? null : Math.max(0, (ended ?? now_ms) - opened);
             return (

@@ -30,7 +30,11 @@ export function Parts({ parts }: { parts: PartStatus[] }) {
                 <td>
                   <span className={`state state-${freshness}`}>
                     <FeedMark freshness={freshness} />
-                    <span className={freshness === 'live' ? 'secondary' : undefined}>{part.state}</span>
+                    {freshness === 'unknown' ? (
+                      <span className="hidden">not known</span>
+                    ) : (
+                      <span className={freshness === 'live' ? 'secondary' : undefined}>{part.state}</span>
+                    )}
                   </span>
                 </td>
                 <td className="n">{since === null ? NONE : age(Math.max(0, now_ms - since))}</td>

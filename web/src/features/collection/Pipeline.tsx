@@ -21,11 +21,14 @@ export function pipelineNodes(status: CollectionStatus, now_ms: number): Node[] 
   const wanted = collectors.filter((collector) => collector.wanted);
   const live = wanted.filter(({ state }) => state === 'live').length;
   const other = wanted.length - live;
+  const unknown = wanted.some(({ state }) => freshnessOf(state) === 'unknown');
   const nodes: Node[] = [
     {
       name: 'Collectors',
-      freshness: live === 0 ? 'idle' : other > 0 ? 'stale' : 'live',
-      facts: said(`${live} live`, other > 0 && `${other} not`),
+      freshness: unknown ? 'unknown' : live === 0 ? 'idle' : other > 0 ? 'stale' : 'live',
+      facts: unknown
+        ? [`${number(wanted.length)} wanted`]
+        : said(`${live} live`, other > 0 && `${other} not`),
     },
     {
       name: 'Journal',

@@ -2,10 +2,12 @@ import { useLayoutEffect, useMemo, useRef, useState } from 'react';
 import type { CollectorStatus } from '@/api/types';
 import { number, timeOfDay } from '@/shared/format';
 import { useSettings } from '@/shared/settings';
-import { sparkValues } from './collection';
+import { niceTicks, PLACES, stack } from './rate';
 
 const PAD = { left: 10, right: 48, top: 12, bottom: 22 };
-const STEP_S = 5;
+/** Room a venue's name needs, in places and in px. */
+const NAME_PLACES = 18;
+const NAME_PX = 15;
 const FILLS = ['accent-solid', 'chart-ma2', 'state-repaired', 'chart-benchmark', 'text-tertiary'];
 const OPACITY = [0.55, 0.3, 0.24, 0.3, 0.2];
 
@@ -22,16 +24,16 @@ export function RateChart({ collectors, now_ms }: { collectors: CollectorStatus[
     observer.observe(box.current);
     return () => observer.disconnect();
   }, []);
-  const layers = useMemo(() => stack(collectors, now_ms), [collectors, now_ms]);
-  const first = useMemo(() => firstKnown(collectors, now_ms), [collectors, now_ms]);
+  const { layers, runs } = useMemo(() => stack(collectors, now_ms), [collectors, now_ms]);
   const most = Math.max(1, ...(layers.at(-1)?.top ?? []));
   const ticks = niceTicks(most);
-  const places = 300 / STEP_S;
-  const x = (i: number) => PAD.left + (i / (places - 1)) * (width - PAD.left - PAD.right);
+  const x = (i: number) => PAD.left + (i / (PLACES - 1)) * (width - PAD.left - PAD.right);
   const y = (value: number) =>
     height - PAD.bottom - (value / (most * 1.12)) * (height - PAD.top - PAD.bottom);
-  const points = (values: number[]) =>
-    values.slice(first).map((value, i) => `${x(first + i).toFixed(1)},${y(value).toFixed(1)}`);
+  const points = (values: number[], from: number, to: number) =>
+    values.slice(from, to + 1).map((value, i) => `${x(from + i).toFixed(1)},${y(value).toFixed(1)}`);
+  const longest = runs.reduce((a, b) => (b[1] - b[0] > a[1] - a[0] ? b : a), [0, -1]);
+  const named = longest[0] + Math.floor((longest[1] - longest[0]) * 0.06);
   const place = (at: number) => 1 - (now_ms - at) / 300_000;
   const minutes = [0, 1, 2, 3, 4].map((i) => Math.floor(now_ms / 60_000 - i) * 60_000);
   return (
@@ -58,26 +60,30 @@ export function RateChart({ collectors, now_ms }: { collectors: CollectorStatus[
             </g>
           ))}
           {layers.map((layer, k) => {
-            const top = points(layer.top);
-            const base = points(layer.base).reverse();
             const color = `var(--${FILLS[k % FILLS.length]})`;
-            const middle = first + Math.floor((places - first) * 0.06);
-            const room = y(layer.base[middle] ?? 0) - y(layer.top[middle] ?? 0);
+            const room = y(layer.base[named] ?? 0) - y(layer.top[named] ?? 0);
             return (
               <g key={layer.venue}>
-                <polygon
-                  points={[...top, ...base].join(' ')}
-                  fill={color}
-                  opacity={OPACITY[k % OPACITY.length]}
-                />
-                <polyline points={top.join(' ')} fill="none" stroke={color} />
-                {room > 15 && places - first > 18 && (
+                {runs.map(([from, to]) => {
+                  const top = points(layer.top, from, to);
+                  return (
+                    <g key={from}>
+                      <polygon
+                        points={[...top, ...points(layer.base, from, to).reverse()].join(' ')}
+                        fill={color}
+                        opacity={OPACITY[k % OPACITY.length]}
+                      />
+                      <polyline points={top.join(' ')} fill="none" stroke={color} />
+                    </g>
+                  );
+                })}
+                {room > NAME_PX && longest[1] - longest[0] > NAME_PLACES && (
                   <text
-                    x={x(middle)}
-                    y={(y(layer.base[middle] ?? 0) + y(layer.top[middle] ?? 0)) / 2 + 4}
+                    className="rate-name"
+                    x={x(named)}
+                    y={(y(layer.base[named] ?? 0) + y(layer.top[named] ?? 0)) / 2 + 4}
                     fontSize={11}
                     fontWeight={500}
-                    fill="var(--text-primary)"
                   >
                     {layer.venue}
                   </text>
@@ -103,36 +109,4 @@ export function RateChart({ collectors, now_ms }: { collectors: CollectorStatus[
       )}
     </div>
   );
-}
-
-interface Layer {
-  venue: string;
-  base: number[];
-  top: number[];
-}
-
-/** Places before the first measurement are left out: they are unknown, not zero. */
-function firstKnown(collectors: CollectorStatus[], now_ms: number): number {
-  const firsts = collectors
-    .map(({ history }) => sparkValues(history, now_ms, STEP_S).findIndex((value) => value !== null))
-    .filter((index) => index >= 0);
-  return firsts.length > 0 ? Math.min(...firsts) : 300 / STEP_S;
-}
-
-function stack(collectors: CollectorStatus[], now_ms: number): Layer[] {
-  let base = Array.from({ length: 300 / STEP_S }, () => 0);
-  return collectors.map((collector) => {
-    const values = sparkValues(collector.history, now_ms, STEP_S);
-    const own = base;
-    const top = own.map((value, i) => value + (values[i] ?? 0));
-    base = top;
-    return { venue: collector.venue, base: own, top };
-  });
-}
-
-function niceTicks(most: number): number[] {
-  const rough = most / 3;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) ?? 10) * power;
-  return Array.from({ length: Math.floor(most / step) + 1 }, (_, i) => i * step);
 }

@@ -1,8 +1,8 @@
 import { RefreshCw, TriangleAlert } from 'lucide-react';
 import type { CollectorStatus } from '@/api/types';
-import { useTenth } from '@/shared/clock';
+import { useSecond, useTenth } from '@/shared/clock';
 import { feedWord } from '@/shared/FeedWord';
-import { age, number } from '@/shared/format';
+import { age, number, sentence } from '@/shared/format';
 import { copyText } from '@/shared/toast';
 import { moment_ms } from './collection';
 import { viewOf } from './VenueTable';
@@ -10,10 +10,11 @@ import { viewOf } from './VenueTable';
 /** A venue that should be live and is not: what is known, what is shown instead, when it is tried again. */
 export function Trouble(props: { collector: CollectorStatus; showLogs(venue: string): void }) {
   const { collector, showLogs } = props;
-  const now_ms = useTenth();
+  const now_ms = useSecond();
+  const tenth_ms = useTenth();
   const view = viewOf(collector);
   const last = moment_ms(collector.last_message_ns);
-  const wait_ms = view.next_try_ms - now_ms;
+  const wait_ms = view.next_try_ms - tenth_ms;
   const failed = view.freshness === 'offline';
   const count = collector.instruments.length;
   return (
@@ -28,9 +29,11 @@ export function Trouble(props: { collector: CollectorStatus; showLogs(venue: str
           {last !== null && <span className="tertiary small">{age(Math.max(0, now_ms - last))}</span>}
         </div>
         <p className="small secondary" style={{ margin: '4px 0 10px' }}>
-          {collector.error?.message ?? `Nothing came since its last message; ${feedWord(view, now_ms)}.`}{' '}
+          {sentence(
+            collector.error?.message ?? `nothing came since its last message; ${feedWord(view, now_ms)}`,
+          )}{' '}
           {number(count)} {count === 1 ? 'instrument is' : 'instruments are'} shown dimmed with{' '}
-          {count === 1 ? 'its' : 'their'} age. {collector.error?.hint}
+          {count === 1 ? 'its' : 'their'} age. {sentence(collector.error?.hint)}
         </p>
         <div className="row">
           <button type="button" className="button s" onClick={() => showLogs(collector.venue)}>

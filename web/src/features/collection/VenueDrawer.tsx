@@ -3,7 +3,7 @@ import { X } from 'lucide-react';
 import type { CollectorStatus } from '@/api/types';
 import { useSecond } from '@/shared/clock';
 import { FeedWord } from '@/shared/FeedWord';
-import { age, bytes, latency, NONE, number } from '@/shared/format';
+import { age, bytes, latency, NONE, number, sentence } from '@/shared/format';
 import { ErrorState, SkeletonRows } from '@/shared/Panel';
 import { moment_ms, undurable } from './collection';
 import { LogLines } from './LogLines';
@@ -49,17 +49,18 @@ function Details({ collector }: { collector: CollectorStatus }) {
         </div>
         {collector.error && (
           <p className="small state-stale" style={{ marginBottom: 8 }}>
-            {collector.error.message} <span className="secondary">{collector.error.hint}</span>
+            {sentence(collector.error.message)}{' '}
+            <span className="secondary">{sentence(collector.error.hint)}</span>
           </p>
         )}
         <dl className="facts two">
           <dt>Protocol</dt>
           <dd>{collector.protocol}</dd>
           <dt>Address</dt>
-          <dd className="mono">{collector.url}</dd>
+          <dd className="mono">{collector.url ?? NONE}</dd>
           <dt>Position</dt>
           <dd>
-            epoch {collector.epoch}, sequence {number(collector.sequence)}
+            {collector.epoch ? `epoch ${collector.epoch}, sequence ${number(collector.sequence)}` : NONE}
           </dd>
           <dt>Not yet on disk</dt>
           <dd>{number(undurable(collector))} records</dd>
@@ -76,8 +77,11 @@ function Details({ collector }: { collector: CollectorStatus }) {
           <dt>Process</dt>
           <dd>{collector.pid ?? NONE}</dd>
           <dt>Instruments</dt>
-          <dd title={collector.instruments.join(', ')}>{number(collector.instruments.length)}</dd>
+          <dd>{number(collector.instruments.length)}</dd>
         </dl>
+        <p className="small secondary instrument-names">
+          {collector.instruments.map((name) => name.slice(0, name.lastIndexOf('.'))).join(', ')}
+        </p>
       </div>
       <header className="panel-head" style={{ borderTop: '1px solid var(--line-subtle)' }}>
         <h2>Log</h2>

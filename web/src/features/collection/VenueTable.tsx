@@ -3,7 +3,7 @@ import { memo } from 'react';
 import type { CollectorStatus } from '@/api/types';
 import { useSecond } from '@/shared/clock';
 import { FeedWord } from '@/shared/FeedWord';
-import type { FeedView } from '@/shared/feed-state';
+import type { FeedView, Freshness } from '@/shared/feed-state';
 import { age, latency, NONE, number } from '@/shared/format';
 import { Scroll } from '@/shared/Scroll';
 import { Sparkline } from '@/shared/Sparkline';
@@ -11,6 +11,8 @@ import { freshnessOf, moment_ms, sparkValues } from './collection';
 
 /** Older than this and the age of the last message is a warning. */
 const OLD_MS = 5_000;
+/** Nothing is expected of these. */
+const QUIET = new Set<Freshness>(['idle', 'unknown']);
 
 export function viewOf(collector: CollectorStatus): FeedView {
   return {
@@ -37,18 +39,18 @@ export function VenueTable(props: { collectors: CollectorStatus[] } & Actions) {
       <table className="venues">
         <thead>
           <tr>
-            <th>Venue</th>
-            <th>State</th>
-            <th className="n">Instruments</th>
+            <th className="venue">Venue</th>
+            <th className="feed">State</th>
+            <th className="n c1">Instruments</th>
             <th className="n">Messages /s</th>
-            <th className="n">Lag p50</th>
-            <th className="n">Lag p99</th>
+            <th className="n c2">Lag p50</th>
+            <th className="n c1">Lag p99</th>
             <th className="n">Gaps today</th>
-            <th className="n">Reconnects</th>
+            <th className="n c3">Reconnects</th>
             <th className="n">Last message</th>
-            <th className="n">CPU</th>
-            <th>5 minutes</th>
-            <th>
+            <th className="n c3">CPU</th>
+            <th className="spark c2">5 minutes</th>
+            <th className="actions">
               <span className="hidden">Actions</span>
             </th>
           </tr>
@@ -68,9 +70,9 @@ const VenueRow = memo(function VenueRow(props: { collector: CollectorStatus; now
   const view = viewOf(collector);
   const live = view.freshness === 'live';
   const last = moment_ms(collector.last_message_ns);
-  const old = !live && view.freshness !== 'idle' && last !== null && now_ms - last > OLD_MS;
+  const old = !live && !QUIET.has(view.freshness) && last !== null && now_ms - last > OLD_MS;
   return (
-    <tr className={view.freshness === 'idle' ? 'idle' : undefined}>
+    <tr className={QUIET.has(view.freshness) ? 'idle' : undefined}>
       <td>
         <button type="button" className="venue-name medium" onClick={() => showLogs(collector.venue)}>
           {collector.venue}
@@ -79,24 +81,26 @@ const VenueRow = memo(function VenueRow(props: { collector: CollectorStatus; now
       <td>
         <FeedWord view={view} now_ms={now_ms} />
       </td>
-      <td className="n">{number(collector.instruments.length)}</td>
-      <td className={`n ${collector.wanted && !collector.messages_per_s ? 'state-stale' : ''}`}>
+      <td className="n c1">{number(collector.instruments.length)}</td>
+      <td
+        className={`n ${collector.wanted && !collector.messages_per_s && !QUIET.has(view.freshness) ? 'state-stale' : ''}`}
+      >
         {number(collector.messages_per_s)}
       </td>
-      <td className="n">{latency(live ? collector.lag_p50_ns : null)}</td>
-      <td className="n">{latency(live ? collector.lag_p99_ns : null)}</td>
+      <td className="n c2">{latency(live ? collector.lag_p50_ns : null)}</td>
+      <td className="n c1">{latency(live ? collector.lag_p99_ns : null)}</td>
       <td className={`n ${collector.gaps_open ? 'state-gap' : ''}`}>
         {number(collector.gaps_today)}
         {Boolean(collector.gaps_open) && `, ${collector.gaps_open} open`}
       </td>
-      <td className="n">{number(collector.reconnects)}</td>
+      <td className="n c3">{number(collector.reconnects)}</td>
       <td className={`n ${old ? 'state-stale' : ''}`}>
         {last === null ? NONE : age(Math.max(0, now_ms - last))}
       </td>
-      <td className="n">
+      <td className="n c3">
         {collector.cpu_percent === null ? NONE : `${number(collector.cpu_percent)}\u00a0%`}
       </td>
-      <td className="spark">
+      <td className="spark c2">
         <Sparkline
           values={sparkValues(collector.history, now_ms)}
           width={150}
@@ -136,6 +140,8 @@ export function VenueCards(props: { collectors: CollectorStatus[] } & Actions) {
   return (
     <ul className="venue-cards">
       {collectors.map((collector) => {
+        const view = viewOf(collector);
+        const live = view.freshness === 'live';
         return (
           <li key={collector.venue}>
             <button type="button" className="venue-card" onClick={() => showLogs(collector.venue)}>
@@ -143,22 +149,23 @@ export function VenueCards(props: { collectors: CollectorStatus[] } & Actions) {
                 <span className="medium">{collector.venue}</span>
                 <span className="space" />
                 <span className="small">
-                  <FeedWord view={viewOf(collector)} now_ms={now_ms} />
+                  <FeedWord view={view} now_ms={now_ms} />
                 </span>
               </span>
               <span className="row small secondary">
-                {number(collector.messages_per_s)} msg/s · p99 {latency(collector.lag_p99_ns)} ·{' '}
+                {number(collector.messages_per_s)} msg/s · p99 {latency(live ? collector.lag_p99_ns : null)} ·{' '}
                 {collector.gaps_today} {collector.gaps_today === 1 ? 'gap' : 'gaps'} today
               </span>
             </button>
             <button
               type="button"
-              className="icon-button touch"
+              className="button touch"
               disabled={busy === collector.venue}
               aria-label={`${collector.wanted ? 'Stop' : 'Start'} ${collector.venue}`}
               onClick={() => setWanted(collector.venue, !collector.wanted)}
             >
-              {collector.wanted ? <Square size={16} aria-hidden /> : <Play size={16} aria-hidden />}
+              {collector.wanted ? <Square size={14} aria-hidden /> : <Play size={14} aria-hidden />}
+              {collector.wanted ? 'Stop' : 'Start'}
             </button>
           </li>
         );

@@ -1,6 +1,6 @@
 // Reads the platform's status into what the monitor shows.
 
-import type { CollectionStatus, CollectorStatus, PartStatus } from '@/api/types';
+import type { CollectionStatus, CollectorStatus, Gap, PartStatus } from '@/api/types';
 import type { Freshness } from '@/shared/feed-state';
 import { msOfNs } from '@/shared/format';
 
@@ -14,6 +14,7 @@ const STATES: Record<string, Freshness> = {
   draining: 'idle',
   failed: 'offline',
   stopped: 'idle',
+  unknown: 'unknown',
 };
 
 export const freshnessOf = (state: string): Freshness => STATES[state] ?? 'connecting';
@@ -22,6 +23,29 @@ export const freshnessOf = (state: string): Freshness => STATES[state] ?? 'conne
 export function moment_ms(ns: string | number | null | undefined): number | null {
   if (ns === null || ns === undefined || Number(ns) <= 0) return null;
   return typeof ns === 'number' ? ns / 1e6 : msOfNs(ns);
+}
+
+/** Answers come each second; older than this and nobody knows whether they still hold. */
+export const OLD_ANSWER_MS = 5_000;
+
+/** A status that is not renewed: its numbers stay, and no feed is called live for them. */
+export function asUnknown(status: CollectionStatus): CollectionStatus {
+  const unknown = <T extends { state: string }>(part: T): T => ({ ...part, state: 'unknown' });
+  return {
+    ...status,
+    collectors: status.collectors.map(unknown),
+    parts: status.parts.map(unknown),
+  };
+}
+
+/** Newest first; gaps of one moment by name, so that a list that is read again stands still. */
+export function orderedGaps(gaps: Gap[]): Gap[] {
+  return [...gaps].sort(
+    (a, b) =>
+      Number(BigInt(b.opened_at) - BigInt(a.opened_at)) ||
+      (a.instrument ?? '').localeCompare(b.instrument ?? '') ||
+      a.channel.localeCompare(b.channel),
+  );
 }
 
 export interface Totals {

@@ -14,6 +14,8 @@ import { Scroll } from '@/shared/Scroll';
 
 /** Instruments followed live at once; the rest is one search away. */
 const FOLLOWED = 20;
+/** Beside a price of more places the clock alone says that it is old. */
+const SHORT_PLACES = 6;
 const UNKNOWN: FeedView = {
   freshness: 'connecting',
   since_ms: 0,
@@ -91,7 +93,8 @@ export function InstrumentList(props: {
                       ) : (
                         <span className="state" style={{ gap: 3 }}>
                           <Clock size={12} strokeWidth={2} aria-hidden />
-                          {view.since_ms ? `${age(now_ms - view.since_ms)} old` : 'old'}
+                          {view.since_ms ? age(now_ms - view.since_ms) : ''}
+                          <span className={row.price_scale > SHORT_PLACES ? 'hidden' : undefined}>old</span>
                         </span>
                       )}
                     </td>
@@ -119,7 +122,7 @@ function choose(instruments: Instrument[], selected: string): Instrument[] {
 function byVenue(instruments: Instrument[]): [venue: string, rows: Instrument[]][] {
   const groups = new Map<string, Instrument[]>();
   for (const row of instruments) groups.set(row.venue, [...(groups.get(row.venue) ?? []), row]);
-  return [...groups];
+  return [...groups].sort(([a], [b]) => a.localeCompare(b));
 }
 
 /** Flashes on change, at most four times a second. */

@@ -26,16 +26,12 @@ export function StatusStrip(props: { openGaps: number | null }) {
       </span>
       {feeds.map(({ venue, view }) => (
         <span key={venue}>
-          {view.origin === 'page' ? (
-            // Without the stream nothing is known of the venue; why is said at the top.
-            <span className="state state-idle">
-              <span className="dot hollow" aria-hidden />
-              {venue}
-              <span className="hidden">not known</span>
-            </span>
-          ) : (
-            <FeedWord view={view} now_ms={now_ms} name={venue} />
-          )}
+          {/* Without the stream nothing is known of the venue; why is said at the top. */}
+          <FeedWord
+            view={view.origin === 'page' ? { ...view, freshness: 'unknown' } : view}
+            now_ms={now_ms}
+            name={venue}
+          />
         </span>
       ))}
       <span>

@@ -21,7 +21,7 @@ export function TopBar() {
       </div>
       <button type="button" className="search" onClick={() => openPalette()}>
         <Search size={14} strokeWidth={1.75} aria-hidden />
-        <span className="space">Search instruments and commands</span>
+        <span className="space cut">Search instruments and commands</span>
         <kbd>Ctrl K</kbd>
       </button>
       <span className="space" />
@@ -54,7 +54,9 @@ function FeedSummary() {
           Stream {view.freshness}
         </span>
         <FeedMark freshness={view.freshness} />
-        <span aria-hidden>Stream {word}</span>
+        <span aria-hidden>
+          {view.freshness === 'reconnecting' ? `Stream lost, ${word}` : `Stream ${word}`}
+        </span>
       </span>
     );
   }

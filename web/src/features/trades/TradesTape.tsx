@@ -2,20 +2,25 @@ import { memo } from 'react';
 import type { Instrument } from '@/api/types';
 import { useSecond } from '@/shared/clock';
 import { type FeedView, isCurrent } from '@/shared/feed-state';
-import { decimal, msOfNs, number, timeOfDayMs } from '@/shared/format';
+import { decimal, msOfNs, number, timeOfDay, timeOfDayMs } from '@/shared/format';
 import { type Market, useMarketView } from '@/shared/market';
 import { useSettings } from '@/shared/settings';
 import type { StreamTrade } from '@/shared/stream-core';
+import { sizeText, type Unit, unitHead, useUnit } from '@/shared/unit';
 import './trades.css';
 import { Scroll } from '@/shared/Scroll';
 
 const SHOWN = 60;
+/** Beside a price of more places there is no room for milliseconds. */
+const SHORT_PLACES = 6;
 
 /** Newest trades first; colour and sign of the side that crossed the spread. */
 export function TradesTape(props: { market: Market; instrument: Instrument; view: FeedView }) {
   const { market, instrument, view } = props;
   const { tape } = useMarketView(market);
   const zone = useSettings((settings) => settings.zone);
+  const shown = tape.slice(0, SHOWN);
+  const unit = useUnit(instrument.instrument, Math.max(0, ...shown.map(({ size }) => Number(size))));
   return (
     <section className={`tape ${isCurrent(view) ? '' : 'dim'}`} aria-label="Trades">
       <header className="sub-head">
@@ -29,17 +34,18 @@ export function TradesTape(props: { market: Market; instrument: Instrument; view
             <tr>
               <th>Time</th>
               <th className="n">Price</th>
-              <th className="n">Size {instrument.base}</th>
+              <th className="n">{unit.name ? unitHead('Size', unit) : `Size ${instrument.base}`}</th>
             </tr>
           </thead>
           <tbody>
-            {tape.slice(0, SHOWN).map((trade) => (
+            {shown.map((trade) => (
               <TradeRow
                 key={`${trade.epoch}:${trade.sequence}`}
                 trade={trade}
                 price={instrument.price_scale}
                 size={instrument.size_scale}
                 zone={zone}
+                unit={unit}
               />
             ))}
           </tbody>
@@ -57,16 +63,22 @@ const TradeRow = memo(function TradeRow(props: {
   price: number;
   size: number;
   zone: string;
+  unit: Unit;
 }) {
-  const { trade, price, size, zone } = props;
+  const { trade, price, size, zone, unit } = props;
+  const at_ms = msOfNs(trade.ts_event);
   return (
     <tr>
-      <td className="tertiary">{timeOfDayMs(msOfNs(trade.ts_event), zone)}</td>
+      <td className="tertiary" title={price > SHORT_PLACES ? timeOfDayMs(at_ms, zone) : undefined}>
+        {price > SHORT_PLACES ? timeOfDay(at_ms, zone) : timeOfDayMs(at_ms, zone)}
+      </td>
       <td className={`n ${SIDE[trade.aggressor]}`}>
         <span className="hidden">{trade.aggressor} </span>
         {decimal(trade.price, price)}
       </td>
-      <td className="n">{decimal(trade.size, size)}</td>
+      <td className="n" title={unit.name ? decimal(trade.size, size) : undefined}>
+        {sizeText(trade.size, size, unit)}
+      </td>
     </tr>
   );
 });
