@@ -94,6 +94,7 @@ def test_a_stop_of_a_stranger_is_a_404(service: Service) -> None:
 
 def test_status_is_what_parts_say_with_what_they_cost(start: Callable[..., Service], part: Part) -> None:
     part("collector-sim-kraken", venue="sim-kraken", protocol="kraken", messages_per_s=66.5, records=12,
+         since_ns=1795275432436746116, last_message_ns=1795275432436746117, next_try_ns=None,
          instruments=["BTC-USD.sim-kraken"], lag_p99_ns=31000, gaps_open=1)  # fmt: skip
     part("recorder", metrics={"rows": 5})
     service = start()
@@ -110,6 +111,9 @@ def test_status_is_what_parts_say_with_what_they_cost(start: Callable[..., Servi
     assert live["state"] == "live"
     assert live["wanted"] is True
     assert live["messages_per_s"] == 66.5
+    # Beyond 2^53: a JSON number would lose the last digits on its way into a page.
+    assert (live["since_ns"], live["last_message_ns"]) == ("1795275432436746116", "1795275432436746117")
+    assert live["next_try_ns"] is None
     assert live["rss_bytes"] > 1 << 20  # type: ignore[operator]
     assert live["history"][-1]["messages_per_s"] == 66.5  # type: ignore[index]
     waiting = rows["kraken"]

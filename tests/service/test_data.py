@@ -132,6 +132,10 @@ def test_files_hold_the_same_exact_numbers(service: Service, form: str) -> None:
     if form == "csv":
         lines = list(csv.DictReader(io.StringIO(answer.text)))
         assert [Decimal(line["close"]) for line in lines] == [Decimal(row["close"]) for row in rows]
+        assert [line["ts"] for line in lines] == [row["ts"] for row in rows]
+        iso = service.client.get(f"/api/v1/data/{BTC}/bars", params={"format": "csv", "time": "iso"}).text
+        wanted = get(service, f"data/{BTC}/bars", format="rows", time="iso")["items"]
+        assert [line["ts"] for line in csv.DictReader(io.StringIO(iso))] == [row["ts"] for row in wanted]
         return
     table = (
         pa.ipc.open_stream(answer.content).read_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -279,6 +280,50 @@ def test_hostile_bodies_are_usage_errors(service: Service, body: bytes, headers:
     assert set(answer.json()) == SHAPE
 
 
+def test_a_body_that_is_no_json_is_told_where_it_ends_to_be(service: Service) -> None:
+    for body, where in (
+        (b"nope", "character 0"),
+        (b'{"venue":"kraken",}', "character 18"),
+        (b'{"a', "character"),
+    ):
+        answer = service.client.post(
+            "/api/v1/collection/start", content=body, headers={"Content-Type": "application/json"}
+        )
+        said = answer.json()
+        assert (answer.status_code, said["code"]) == (400, "request_invalid")
+        assert said["message"].startswith("the body is not JSON: ")
+        assert where in said["message"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/config", "/api/v1/health/live", "/metrics", "/api/docs"])
+def test_head_is_get_without_the_body(service: Service, path: str) -> None:
+    whole, head = service.client.get(path), service.client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert int(head.headers["content-length"]) > 0
+    assert service.stranger.head(path).status_code == (200 if path.endswith("live") else 401)
+
+
+def test_what_only_takes_a_change_says_so_to_a_reader(service: Service) -> None:
+    for method in ("GET", "HEAD", "OPTIONS"):
+        answer = service.client.request(method, "/api/v1/collection/start")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    answer = service.client.post("/api/v1/config")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_a_handshake_with_an_unfit_parameter_is_refused_in_the_one_shape(
+    service: Service,
+) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        connect(
+            f"ws://{service.address}/ws/market/{'a' * 300}", proxy=None, additional_headers=service.bearer
+        )
+    response = refused.value.response
+    assert response.status_code == 422
+    assert json.loads(response.body or b"")["code"] == "parameter_invalid"
+
+
 @pytest.mark.parametrize(
     ("head", "status"),
     [
@@ -290,12 +335,17 @@ def test_hostile_bodies_are_usage_errors(service: Service, body: bytes, headers:
         (b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\n", 431),
         (b"POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999999\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
     ],
 )
 def test_what_is_not_http_is_answered_in_the_one_shape(service: Service, head: bytes, status: int) -> None:
     answer = raw(service, head)
     assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
-    assert b'"request_id"' in answer
+    assert answer.count(b"x-request-id") == 1
+    head_lines, _, body = answer.partition(b"\r\n\r\n")
+    said = json.loads(body)
+    assert said["hint"]
+    assert f"x-request-id: {said['request_id']}".encode() in head_lines.splitlines()
     assert service.stranger.get("/api/v1/health/live").status_code == 200
 
 

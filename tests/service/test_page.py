@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from tests.service.conftest import Service
 from tidemill.home import Home
 from tidemill.service.app import build
+from tidemill.service.compress import accepts_gzip
 from tidemill.service.config import Config
 from tidemill.service.platform import Platform
 
@@ -115,10 +116,24 @@ def test_a_new_build_is_served_without_a_restart(app: TestClient, web: Path) -> 
     assert app.get("/assets/index-new.js").text == "new"
 
 
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [
+        ("gzip", True), ("deflate, GZIP;q=0.5", True), ("*", True), ("br;q=1, *;q=0.1", True),
+        ("", False), ("identity", False), ("gzip;q=0", False), ("gzip; q=0.000", False), ("*;q=0", False),
+        ("x-gzip", True), ("gzip;q=0, *", False), ("gzippy", False),
+    ],
+)  # fmt: skip
+def test_gzip_is_for_those_who_take_it(header: str, taken: bool) -> None:
+    assert accepts_gzip(header.encode()) is taken
+
+
 def test_answers_are_compressed_where_it_helps(service: Service) -> None:
     with service.client.stream("GET", "/api/v1/commands", headers={"Accept-Encoding": "gzip"}) as answer:
         raw = b"".join(answer.iter_raw())
         assert answer.headers["content-encoding"] == "gzip"
     assert b'"items"' in gzip.decompress(raw)
+    plain = service.client.get("/api/v1/commands", headers={"Accept-Encoding": "identity"})
+    assert "Accept-Encoding" in plain.headers["vary"]
     small = service.client.get("/api/v1/health/live", headers={"Accept-Encoding": "gzip"})
     assert "content-encoding" not in small.headers

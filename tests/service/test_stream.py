@@ -184,6 +184,29 @@ def test_when_the_bridge_goes_the_client_goes(service: Service) -> None:
         assert closed.value.rcvd.code == 1012
 
 
+def test_who_floods_a_bridge_that_closes_still_hears_why(service: Service) -> None:
+    """Bytes that nobody reads any more must not turn the close into a reset that takes the last words."""
+
+    def handler(connection: ServerConnection) -> None:
+        connection.recv(10)
+        connection.send('{"type":"error"}')
+        connection.socket.shutdown(socket.SHUT_RDWR)
+
+    with bridge(service.home, handler), dial(service) as client:
+        client.sendall(upgrade(service))
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += client.recv(65536)
+        ping = bytes((0x81, 0x80 | 4, 0, 0, 0, 0)) + b"ping"
+        client.sendall(ping)
+        time.sleep(0.3)  # the bridge has closed by now; what follows meets nobody
+        client.sendall(ping * 1000)
+        said = b""
+        while piece := client.recv(65536):
+            said += piece
+        assert b'{"type":"error"}' in said
+
+
 def test_when_the_client_goes_the_bridge_is_told(service: Service) -> None:
     gone = threading.Event()
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response, WebSocket
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.routing import compile_path
 from starlette.types import ASGIApp
 
 import tidemill
 from tidemill import errors
 from tidemill.service import answer, schema
-from tidemill.service.command import REGISTRY, Command
+from tidemill.service.command import REGISTRY, Command, MethodError, methods
 from tidemill.service.compress import Compress
 from tidemill.service.config import Config
 from tidemill.service.guard import Guard, is_reserved, refuse
@@ -69,34 +66,12 @@ def routes(config: Config) -> FastAPI:
     for kind, handler in (
         (errors.TidemillError, _known),
         (RequestValidationError, _invalid),
+        (WebSocketRequestValidationError, _invalid_socket),
         (StarletteHTTPException, _http),
         (Exception, _unexpected),
     ):
         app.add_exception_handler(kind, handler)
     return app
-
-
-class MethodError(errors.UsageError):
-    """A path that is known and cannot be asked this way; `allow` is the header of that name."""
-
-    def __init__(self, path: str, method: str, allow: set[str]) -> None:
-        super().__init__(
-            "method_unknown",
-            f"{path!r} cannot be asked with {method[:16]}",
-            hint=f"use {' or '.join(sorted(allow))}",
-            http_status=405,
-        )
-        self.allow = allow
-
-
-@functools.cache
-def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    return [(compile_path(c.route)[0], c.method) for c in REGISTRY.values() if c.method != "WS"]
-
-
-def methods(path: str) -> set[str]:
-    """The methods of the commands that have this path."""
-    return {method for pattern, method in _patterns() if pattern.match(path)}
 
 
 @contextlib.asynccontextmanager
@@ -154,17 +129,30 @@ async def _known(_request: Request, error: Exception) -> Response:
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    return answer.failure(_misfit(error.errors()))
+
+
+async def _invalid_socket(websocket: WebSocket, error: Exception) -> None:
+    assert isinstance(error, WebSocketRequestValidationError)  # noqa: S101 - registered for this class
+    await refuse(_misfit(error.errors()), websocket.scope, websocket.receive, websocket.send)
+
+
+def _misfit(problems: Sequence[Any]) -> errors.UsageError:
+    """What the framework found wrong with parameters or body, in our words."""
+    hint = "/api/docs lists what each request takes"
     found = []
-    for problem in error.errors()[:5]:
+    for problem in problems[:5]:
         place, *names = [str(part) for part in problem["loc"]]
+        if problem["type"] == "json_invalid":
+            why = problem.get("ctx", {}).get("error", "it ends too early")
+            at = f" at character {names[0]}" if names else ""
+            return errors.UsageError(
+                "request_invalid", f"the body is not JSON: {why}{at}", hint=hint, http_status=400
+            )
         where = {"query": "parameter", "path": "path parameter", "body": "body field"}.get(place, place)
         name = ".".join(names)
-        found.append(f"{where} {name[:100]!r}: {problem['msg']}" if name else f"{where}: {problem['msg']}")
-    return answer.failure(
-        errors.UsageError(
-            "parameter_invalid", "; ".join(found)[:1000], hint="/api/docs lists what each request takes"
-        )
-    )
+        found.append(f"{where} {name[:100]!r}: {problem['msg']}" if name else f"{place}: {problem['msg']}")
+    return errors.UsageError("parameter_invalid", "; ".join(found)[:1000], hint=hint)
 
 
 async def _unexpected(_request: Request, error: Exception) -> Response:
@@ -183,7 +171,7 @@ async def _http(request: Request, error: Exception) -> Response:
             return answer.failure(
                 errors.unknown("path", path, {command.path for command in REGISTRY.values()})
             )
-        return answer.failure(MethodError(path, request.method, allowed or {"GET"}))
+        return answer.failure(MethodError(path, request.method, allowed or {"GET", "HEAD"}))
     return answer.failure(
         errors.UsageError(
             _CODES.get(status, "request_invalid"),

@@ -25,6 +25,8 @@ _NUMBERS = (
     "quarantined",
 )
 
+_MOMENTS = ("since_ns", "next_try_ns", "last_message_ns")
+
 
 @dataclass(frozen=True)
 class _Wanted:
@@ -68,7 +70,14 @@ async def status(service: Platform, *, age_s: float = 1.0) -> dict[str, Any]:
         "cpu_percent": service.own.cpu_percent,
         "rss_bytes": service.own.rss_bytes,
     }
-    return {"collectors": rows, "parts": [*others, own], "pipeline": _pipeline(rows, parts)}
+    pipeline = _pipeline(rows, parts)
+    return {"collectors": [_timed(row) for row in rows], "parts": [_timed(part) for part in (*others, own)],
+            "pipeline": pipeline}  # fmt: skip
+
+
+def _timed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its moments as text: nanoseconds since the epoch are beyond 2^53."""
+    return row | {name: str(row[name]) for name in _MOMENTS if isinstance(row.get(name), int)}
 
 
 def _collector(

@@ -6,13 +6,18 @@ not in it does not exist, because `command` is the only way to add one.
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fastapi import params
+from starlette.routing import compile_path
+
+from tidemill.errors import UsageError
 
 Scope = Literal["open", "data", "collection", "platform", "session", "jobs"]
 Effect = Literal["read", "write", "trade"]
@@ -79,6 +84,30 @@ def command(
         return endpoint
 
     return enter
+
+
+class MethodError(UsageError):
+    """A path that is known and cannot be asked this way; `allow` is the header of that name."""
+
+    def __init__(self, path: str, method: str, allow: set[str]) -> None:
+        super().__init__(
+            "method_unknown",
+            f"{path!r} cannot be asked with {method[:16]}",
+            hint=f"use {' or '.join(sorted(allow))}",
+            http_status=405,
+        )
+        self.allow = allow
+
+
+@functools.cache
+def _patterns() -> list[tuple[re.Pattern[str], str]]:
+    return [(compile_path(c.route)[0], c.method) for c in REGISTRY.values() if c.method != "WS"]
+
+
+def methods(path: str) -> set[str]:
+    """The methods with which a path can be asked; none where no command has it."""
+    found = {method for pattern, method in _patterns() if pattern.match(path)}
+    return found | {"HEAD"} if "GET" in found else found
 
 
 def _query(endpoint: Endpoint) -> frozenset[str]:

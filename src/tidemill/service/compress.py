@@ -21,9 +21,10 @@ class Compress:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _accepts(scope):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        accepted = accepts_gzip(b",".join(v for k, v in scope["headers"] if k == b"accept-encoding"))
         start: Message | None = None
 
         async def sending(message: Message) -> None:
@@ -34,6 +35,11 @@ class Compress:
             head, start = start, None
             if head is not None:
                 if not message.get("more_body") and _worth(head, message.get("body", b"")):
+                    head["headers"] = [*head["headers"], (b"vary", b"Accept-Encoding")]
+                    if not accepted:
+                        await send(head)
+                        await send(message)
+                        return
                     body = message["body"]
                     # zlib lets go of the interpreter: a large answer must not hold up the others.
                     large = len(body) > THREAD_BYTES
@@ -42,7 +48,6 @@ class Compress:
                         *((k, v) for k, v in head["headers"] if k.lower() != b"content-length"),
                         (b"content-length", str(len(message["body"])).encode()),
                         (b"content-encoding", b"gzip"),
-                        (b"vary", b"Accept-Encoding"),
                     ]
                 await send(head)
             await send(message)
@@ -55,8 +60,13 @@ def _pack(body: bytes) -> bytes:
     return packed.compress(body) + packed.flush()
 
 
-def _accepts(scope: Scope) -> bool:
-    return any(key == b"accept-encoding" and b"gzip" in value.lower() for key, value in scope["headers"])
+def accepts_gzip(header: bytes) -> bool:
+    """Whether an Accept-Encoding takes gzip: by name, or by `*`, and not with a weight of nothing."""
+    weights = {}
+    for part in header.lower().replace(b" ", b"").split(b","):
+        name, _, weight = part.partition(b";q=")
+        weights[name] = not weight or weight.strip(b"0.") != b""
+    return weights.get(b"gzip", weights.get(b"x-gzip", weights.get(b"*", False)))
 
 
 def _worth(head: Message, body: bytes) -> bool:

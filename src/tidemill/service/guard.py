@@ -75,7 +75,15 @@ class Guard:
             self._metrics.refused.labels(error.code).inc()
             await refuse(error, scope, receive, sending)
             return
-        await self._app(scope, receive, sending)
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, sending)
+            return
+        # Answered as GET; the server leaves the body out.
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, sending)
+        finally:
+            scope["route"] = asked.get("route")
 
     def _host(self, headers: _Headers) -> str:
         hosts = headers.every(b"host")
@@ -111,6 +119,7 @@ class Guard:
     def _admit(self, scope: Scope, headers: _Headers, origin: str | None) -> None:
         path = scope["path"]
         method = scope.get("method", "WS")
+        method = "GET" if method == "HEAD" else method
         principal = self._principal(headers)
         scope.setdefault("state", {})["principal"] = principal
         if principal is not None and principal.session is not None:
@@ -119,7 +128,7 @@ class Guard:
             return  # a WebSocket may still show a ticket in its first message: `socket.enter` asks for it
         if is_reserved(path):
             raise refused()
-        if method not in ("GET", "HEAD"):
+        if method != "GET":
             raise UsageError(
                 "method_unknown",
                 f"a page cannot be asked with {method[:16]}",
@@ -177,7 +186,10 @@ class Guard:
                     message = await receive()
             except TimeoutError:
                 raise errors.DeadlineError(
-                    "body_slow", f"the body did not come within {BODY_S:g} s", http_status=408
+                    "body_slow",
+                    f"the body did not come within {BODY_S:g} s",
+                    hint="send it faster, or in several requests",
+                    http_status=408,
                 ) from None
             read += len(message.get("body", b""))
             ended = not message.get("more_body", False)

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tidemill import errors
+from tidemill.service.command import MethodError, methods
+from tidemill.service.compress import accepts_gzip
 from tidemill.service.guard import is_reserved
 
 _FOREVER = "public, max-age=31536000, immutable"
@@ -92,6 +94,8 @@ async def serve(request: Request) -> Response:
             hint="open it with a WebSocket client; docs/api.md describes its messages",
             http_status=426,
         )
+    if allowed := methods(request.url.path):
+        raise MethodError(request.url.path[:200], request.method, allowed)
     if is_reserved(request.url.path):
         raise _unknown(request.url.path)
     files: Files = request.app.state.files
@@ -109,7 +113,7 @@ async def serve(request: Request) -> Response:
     }
     if request.headers.get("if-none-match") == file.etag:
         return Response(status_code=304, headers=headers)
-    if file.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+    if file.packed is not None and accepts_gzip(request.headers.get("accept-encoding", "").encode("latin-1")):
         return Response(file.packed, headers={**headers, "Content-Encoding": "gzip"}, media_type=file.media)
     return Response(file.body, headers=headers, media_type=file.media)
 

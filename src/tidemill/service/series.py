@@ -24,7 +24,7 @@ from tidemill.model.interval import DAY, Interval
 from tidemill.service import answer, cursor, instant
 from tidemill.service.instant import TimeFormat
 from tidemill.service.platform import Platform
-from tidemill.service.shape import MEDIA, Asked, Format
+from tidemill.service.shape import MEDIA, Asked
 from tidemill.stores.live import BarSeries, Ticks
 
 INTERVAL_NS_MAX = 3660 * DAY
@@ -65,7 +65,7 @@ def bars(service: Platform, asked: Asked, interval: str) -> Response:
         return answer.json({**head, **columns, **facts})
     if asked.format == "rows":
         return answer.json({**head, "items": _bar_rows(found.bars, asked.time), **facts})
-    return _file(_bar_table(found.bars), asked.format, {**head, **facts}, f"{instrument}-{interval}")
+    return _file(_bar_table(found.bars), asked, {**head, **facts}, f"{instrument}-{interval}")
 
 
 def _current(found: BarSeries, as_: TimeFormat) -> dict[str, Any] | None:
@@ -141,7 +141,7 @@ def _ticks(service: Platform, asked: Asked, kind: str) -> Response:
         return answer.json({**head, "items": _rows(table, asked.time), **facts})
     if asked.format == "columns":
         return answer.json({**head, "columns": _columns(table, asked.time), **facts})
-    return _file(table, asked.format, {**head, **facts}, f"{instrument}-{kind}")
+    return _file(table, asked, {**head, **facts}, f"{instrument}-{kind}")
 
 
 def _keys(rows: pa.Table) -> list[Key]:
@@ -301,26 +301,39 @@ def _decimals(
     return pa.Array.from_buffers(pa.decimal128(38, places), len(listed), [validity, pa.py_buffer(raw)])
 
 
-def _file(table: pa.Table, format_: Format, facts: Mapping[str, Any], name: str) -> Response:
-    """A table as Arrow stream, CSV or Parquet; `facts` travel in its schema and in a header."""
+def _file(table: pa.Table, asked: Asked, facts: Mapping[str, Any], name: str) -> Response:
+    """A table as Arrow stream, CSV or Parquet; `facts` travel in its schema and in a header.
+
+    CSV writes times as JSON does; Arrow and Parquet have a type of their own for them.
+    """
     said = json.dumps(facts, ensure_ascii=True)
     table = table.replace_schema_metadata({"tidemill": said})
     sink = io.BytesIO()
-    if format_ == "arrow":
+    if asked.format == "arrow":
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
-    elif format_ == "parquet":
+    elif asked.format == "parquet":
         from pyarrow import parquet
 
         parquet.write_table(table, sink, compression="zstd")
     else:
         from pyarrow import csv
 
-        csv.write_csv(table, sink)
-    headers = {"Content-Disposition": f'attachment; filename="{name}.{format_}"'}
+        csv.write_csv(_timed(table, asked.time), sink)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{asked.format}"'}
     if len(said) < 4096:  # many gaps do not fit a header; they are in the schema, and in JSON
         headers["X-Tidemill-Facts"] = said
-    return Response(sink.getvalue(), headers=headers, media_type=MEDIA[format_])
+    return Response(sink.getvalue(), headers=headers, media_type=MEDIA[asked.format])
+
+
+def _timed(table: pa.Table, as_: TimeFormat) -> pa.Table:
+    """A table with its times as nanoseconds, or as ISO 8601 text."""
+    for at, column in enumerate(table.columns):
+        if pa.types.is_timestamp(column.type):
+            ns = column.cast(pa.int64())
+            shown = pa.array(_times(ns.to_numpy(), as_), pa.string()) if as_ == "iso" else ns
+            table = table.set_column(at, table.column_names[at], shown)
+    return table
 
 
 def _times(values: npt.NDArray[np.int64], as_: TimeFormat) -> list[str]:

@@ -25,7 +25,8 @@ from tidemill.service.observe import Metrics
 PATH = b"/stream"
 CONNECT_S = 2.0
 HEAD_S = 12.0
-# How long the rest of a body may still come after its request was answered without it.
+# How long a client may still send what nobody will read: the rest of a body that was answered without it,
+# messages to a bridge that has closed.
 LINGER_S = 2.0
 HEAD_BYTES_MAX = 64 << 10
 BUFFER_BYTES = 256 << 10
@@ -68,17 +69,10 @@ class Front(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(data[_offset(upgrade) :])
         except httptools.HttpParserError:
-            self._refuse(UsageError("http_invalid", "what came is not HTTP/1.1", http_status=400))
+            self.send_400_response("what came is not HTTP/1.1")
         else:
-            if self._in_head and self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
-                self._refuse(
-                    UsageError(
-                        "head_too_large",
-                        f"the request's head is larger than {HEAD_BYTES_MAX} bytes",
-                        hint="send fewer or shorter headers",
-                        http_status=431,
-                    )
-                )
+            if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse_large_head()
 
     def on_message_begin(self) -> None:
         self._in_head = True
@@ -87,10 +81,14 @@ class Front(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes = False, 0
         self._forget_deadline()
+        # One that came in a single piece was never counted while it came.
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES_MAX:
+            self._refuse_large_head()
+            return
         try:
             super().on_headers_complete()
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
-            self._refuse(UsageError("http_invalid", "the request's target is not a path", http_status=400))
+            self.send_400_response("the request's target is not a path")
 
     def on_message_complete(self) -> None:
         self._in_head = True
@@ -117,13 +115,29 @@ class Front(HttpToolsProtocol):
         pipe.open(self.bridge, b"".join([*head, b"\r\n", rest]))
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(UsageError("http_invalid", msg, http_status=400))
+        hint = "send HTTP/1.1 as RFC 9112 has it: ASCII, lines that end with CRLF, one Content-Length"
+        self._refuse(UsageError("http_invalid", msg, hint=hint, http_status=400))
+
+    def _refuse_large_head(self) -> None:
+        self._refuse(
+            UsageError(
+                "head_too_large",
+                f"the request's head is larger than {HEAD_BYTES_MAX} bytes",
+                hint="send fewer or shorter headers",
+                http_status=431,
+            )
+        )
 
     def _head_late(self) -> None:
         self._deadline = None
         if self._head_bytes:
             self._refuse(
-                DeadlineError("head_slow", f"the head did not come within {HEAD_S:g} s", http_status=408)
+                DeadlineError(
+                    "head_slow",
+                    f"the head did not come within {HEAD_S:g} s",
+                    hint="send the whole head at once",
+                    http_status=408,
+                )
             )
         else:
             self.transport.close()
@@ -134,6 +148,8 @@ class Front(HttpToolsProtocol):
             self._deadline = None
 
     def _refuse(self, error: TidemillError) -> None:
+        if self.transport.is_closing():
+            return
         self.metrics.refused.labels(error.code).inc()
         self.transport.write(raw(error))
         self.transport.close()
@@ -150,6 +166,7 @@ class _Pipe(asyncio.Protocol):
         self._metrics = metrics
         self._up = metrics.stream_bytes.labels("to_bridge")
         self._task: asyncio.Task[None] | None = None
+        self._linger: asyncio.TimerHandle | None = None
         self.client = client
         self.bridge: asyncio.Transport | None = None
 
@@ -186,7 +203,7 @@ class _Pipe(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self.bridge is not None and self.bridge.can_write_eof():
             self.bridge.write_eof()
-        return True
+        return self._linger is None
 
     def pause_writing(self) -> None:
         if self.bridge is not None:
@@ -201,8 +218,20 @@ class _Pipe(asyncio.Protocol):
         self._metrics.streams.dec()
         if self._task is not None and not self._task.done():
             self._task.cancel()
+        if self._linger is not None:
+            self._linger.cancel()
         if self.bridge is not None:
             self.bridge.close()
+
+    def bridge_lost(self) -> None:
+        """Passes on the bridge's last words. What the client still sends is read away for a while: a close
+        over bytes that nobody read is a reset, which takes from the client what it has not read yet."""
+        self.bridge = None
+        if self.client.is_closing():
+            return
+        self._linger = self._loop.call_later(LINGER_S, self.client.close)
+        self.client.write_eof()
+        self.client.resume_reading()
 
     def shutdown(self) -> None:
         """The server drains: the client connects again and goes on at its last position."""
@@ -231,18 +260,19 @@ class _Bridge(asyncio.Protocol):
             self._client.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._client.close()
+        self._pipe.bridge_lost()
 
 
 def raw(error: TidemillError) -> bytes:
     """An error as a whole HTTP/1.1 answer, for a connection that no route will see."""
-    answer.request_id.set(answer.new_request_id())
+    identity = answer.new_request_id()
+    answer.request_id.set(identity)
     body = answer.encode(answer.shape(error))
     status = HTTPStatus(error.http_status)
     return (
         f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
-        f"connection: close\r\n\r\n"
+        f"x-request-id: {identity}\r\nconnection: close\r\n\r\n"
     ).encode() + body
 
 

@@ -47,7 +47,12 @@ class Supervisor:
         self._started_at = time.time()
         self._control = control.Server(
             home.control("supervisor"),
-            {"status": self._status, "reconcile": self._reconcile_now, "drain": self._drain},
+            {
+                "status": self._status,
+                "metrics": self._metrics,
+                "reconcile": self._reconcile_now,
+                "drain": self._drain,
+            },
         )
 
     async def run(self) -> None:
@@ -157,6 +162,22 @@ class Supervisor:
                 for child in sorted(self._children.values(), key=lambda c: plan.order(c.name))
             ],
         }
+
+    async def _metrics(self, _request: control.Answer) -> control.Answer:
+        rows = [(name, child) for name, child in sorted(self._children.items())]
+        lines = [
+            "# HELP tidemill_supervisor_restarts_total Times a part was started again after it had died.",
+            "# TYPE tidemill_supervisor_restarts_total counter",
+            *(f'tidemill_supervisor_restarts_total{{child="{name}"}} {c.restarts}' for name, c in rows),
+            "# HELP tidemill_supervisor_running Whether a part that should run has a process.",
+            "# TYPE tidemill_supervisor_running gauge",
+            *(
+                f'tidemill_supervisor_running{{child="{name}"}} {int(c.pid is not None)}'
+                for name, c in rows
+                if c.wanted_argv is not None and not c.done
+            ),
+        ]
+        return {"text": "\n".join(lines) + "\n"}
 
     async def _reconcile_now(self, _request: control.Answer) -> control.Answer:
         self._wake.set()

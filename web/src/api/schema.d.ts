@@ -1712,8 +1712,7 @@ export interface operations {
             query?: {
                 /** @description only of this venue */
                 venue?: string | null;
-                /** @description trades, quotes, levels or bars */
-                kind?: string | null;
+                kind?: ("trades" | "quotes" | "levels" | "bars") | null;
                 /** @description rows at most; default 200 */
                 limit?: number;
                 /** @description `next` of the page before */

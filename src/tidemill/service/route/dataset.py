@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query, Request, Response
 
@@ -10,12 +10,14 @@ from tidemill import errors
 from tidemill.service import answer, cursor, instant, param, platform, schema
 from tidemill.service.command import command
 
+Kind = Literal["trades", "quotes", "levels", "bars"]
+
 
 @command("datasets", "GET", "/datasets", scope="data", model=schema.Datasets)
 async def datasets(
     request: Request,
     venue: param.Venue = None,
-    kind: Annotated[str | None, Query(max_length=32, description="trades, quotes, levels or bars")] = None,
+    kind: Annotated[Kind | None, Query()] = None,
     limit: Annotated[int, param.Limit(200, 2000)] = 200,
     cursor_: param.Cursor = None,
     time: instant.As = "ns",

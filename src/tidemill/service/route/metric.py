@@ -22,7 +22,7 @@ async def metrics(request: Request) -> Response:
     """Metrics of all parts in Prometheus' text format."""
     service = platform.of(request)
     texts = {"service": generate_latest(service.metrics.registry).decode()}
-    names = [name for name in service.watch.names() if name != "supervisor"]
+    names = service.watch.names()
     for name, text in zip(
         names, await asyncio.gather(*(_ask(service.watch, name) for name in names)), strict=True
     ):
