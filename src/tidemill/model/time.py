@@ -90,10 +90,11 @@ def _from_timedelta(since: timedelta) -> int:
 
 
 def _by_magnitude(value: int | float | Decimal) -> int | None:
-    if value != value or abs(value) >= 2**63:
+    size: int | float | Decimal = abs(value)
+    if value != value or size >= 2**63:
         return None
     for bound, unit in ((10**11, SECOND), (10**14, 1_000_000), (10**17, 1_000)):
-        if abs(value) < bound:
+        if size < bound:
             return round(value * unit)
     return int(value)
 
