@@ -13,12 +13,13 @@ use crate::head::Head;
 use crate::options::Hooks;
 use crate::segment::Space;
 
-/// Between two syncs while records come. With the sync itself this keeps the watermark within 25 ms.
-const INTERVAL: Duration = Duration::from_millis(5);
+/// Between two syncs while records come. With the sync itself this keeps the watermark within 25 ms; a
+/// shorter one would wear out disks, because each sync writes whole pages and the file system's own journal.
+const INTERVAL: Duration = Duration::from_millis(10);
 /// The thread looks at least this often whether it is to end.
 const IDLE: Duration = Duration::from_millis(250);
-/// Pages made ready ahead of the writer, at least and at most.
-const AHEAD_BYTES_MIN: u64 = 64 << 10;
+/// Bytes made ready ahead of the writer for a burst, and at most.
+const READY_BYTES: u64 = 64 << 10;
 const AHEAD_BYTES_MAX: u64 = 8 << 20;
 
 /// Handle of the thread; dropping it syncs once more and ends it.
@@ -107,9 +108,10 @@ impl Shared {
     fn run(&self) {
         let mut synced = 0;
         let mut before = self.head.committed().load(Acquire);
+        let mut ready = 0;
         while !self.stop.load(Acquire) {
             let committed = self.head.committed().load(Acquire);
-            self.populate(committed, committed.saturating_sub(before));
+            ready = self.populate(committed, committed.saturating_sub(before), ready);
             before = committed;
             if committed == synced {
                 // Asleep like any reader, so that an idle venue costs nothing.
@@ -163,14 +165,25 @@ impl Shared {
         true
     }
 
-    /// Makes the pages ready that the writer will reach before the next look.
-    fn populate(&self, committed: u64, written: u64) {
+    /// Makes the pages ready that the writer will reach before the next look; returns up to where they are.
+    ///
+    /// A page that is made ready counts as changed and goes to disk with the next sync. So the pages for a
+    /// burst are made ready once, and after each sync only those that will be written anyway.
+    fn populate(&self, committed: u64, written: u64, ready: u64) -> u64 {
         let newest = lock(&self.watched).last().cloned();
-        if let Some((space, base)) = newest {
-            let from = committed.max(base) - base;
-            let ahead = (written * 2).clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
-            space.map.populate(from as usize, (from + ahead) as usize);
+        let Some((space, base)) = newest else {
+            return ready;
+        };
+        let from = committed.max(base);
+        let soon = from + (written * 2).min(AHEAD_BYTES_MAX);
+        let populate = |from: u64, to: u64| space.map.populate((from - base) as usize, (to - base) as usize);
+        populate(from, soon + 1);
+        let ready = ready.max(soon);
+        if ready >= from + READY_BYTES / 2 {
+            return ready;
         }
+        populate(ready, from + READY_BYTES);
+        from + READY_BYTES
     }
 }
 
