@@ -52,16 +52,16 @@ dev: build ## the platform, and the web app with hot reload on port 5173
 check: build ## format, lint, types, import direction
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --release --locked -- -D warnings
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benches
+	$(BIN)/ruff check src tests benches
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	cd web && npm run -s check
 
 fix: $(STAMP)/venv $(STAMP)/node ## format, and mend what a tool can mend
 	cargo fmt
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests benches
+	$(BIN)/ruff check --fix src tests benches
 	cd web && npm run -s fix
 
 test: test-rust test-python test-web test-browser check ## everything, set-up included
@@ -70,7 +70,7 @@ test: test-rust test-python test-web test-browser check ## everything, set-up in
 test-rust: build
 	cargo test --workspace --release --locked
 
-test-python: build
+test-python: build $(STAMP)/programs
 	$(BIN)/pytest -m "not soak" --ignore=tests/browser
 
 test-web: $(STAMP)/node
@@ -79,12 +79,18 @@ test-web: $(STAMP)/node
 test-browser: build
 	$(BIN)/pytest tests/browser -m "not soak"
 
-$(STAMP)/bench: requirements/bench.txt $(STAMP)/venv
-	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/bench.txt
+$(STAMP)/programs: $(STAMP)/native $(RUST_SOURCES)
+	cargo build -q --release --locked --workspace --example parse --example pump --example fanout_load
 	@touch $@
 
-bench: build $(STAMP)/bench ## side by side with peers; results in benches/results/
-	$(BIN)/python -m benches.run $(ARGS)
+# Peers live apart: nothing of theirs gets into the platform's own environment.
+$(STAMP)/bench: requirements/bench.txt $(STAMP)/venv
+	test -x .cache/bench/bin/python || $(BIN)/uv venv -q --python $(BIN)/python .cache/bench
+	$(BIN)/uv pip sync -q --python .cache/bench/bin/python --require-hashes requirements/bench.txt
+	@touch $@
+
+bench: build $(STAMP)/programs $(STAMP)/bench ## side by side with peers; results in benches/results/
+	PYTHONPATH=src .cache/bench/bin/python -m benches.run $(ARGS)
 
 soak: build ## the long tests: hundreds of kills, an hour's memory
 	$(BIN)/pytest -m soak $(ARGS)

@@ -1,7 +1,8 @@
-"""`make bench`: our parts beside their peers, in one run, alternating; medians and ratios.
+"""`make bench`: our parts beside their peers in one run, alternating; medians and ratios.
 
-Absolute times drift from machine to machine and from minute to minute: quote the ratios. Results go to
-`benches/results/` with commit and machine.
+A whole run on a quiet machine writes `benches/results/`: a JSON file with commit and machine, and
+`README.md`, which shows it. A run of some benches only prints. A peer that is not there is left out,
+visibly.
 """
 
 from __future__ import annotations
@@ -9,118 +10,88 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib
-import json
+import inspect
 import os
-import platform
-import statistics
-import subprocess
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-BENCHES = ("resample", "tail")
-RESULTS = Path(__file__).parent / "results"
+from benches import result
+from benches.contest import measure
+
+BENCHES = ("parser", "journal", "record", "resample", "lake", "bridge", "start")
+LOAD_MAX = 1.5
+QUIET_WITHIN_S = 180
 
 
-@dataclass(frozen=True)
-class Contest:
-    """Things that do the same work; each callable does it once and returns seconds, or None to be timed.
-
-    `goal`: the ratio peer ÷ ours to reach for each peer named in it, from the design's speed page.
-    """
-
-    name: str
-    unit: str
-    amount: int
-    ours: Callable[[], float | None]
-    peers: dict[str, Callable[[], float | None]]
-    goal: dict[str, float]
-    rounds: int = 7
+def is_quiet(within_s: float) -> bool:
+    """Whether the load average is low enough, or falls so far in time: a build has just ended, perhaps."""
+    deadline = time.monotonic() + within_s
+    while (load := os.getloadavg()[0]) > LOAD_MAX:
+        if time.monotonic() >= deadline:
+            return False
+        print(f"load average {load:.2f}, waiting for {LOAD_MAX:g} …", flush=True)
+        time.sleep(10)
+    return True
 
 
-def measure(contest: Contest) -> dict[str, Any]:
-    """Medians per amount, ratios pair by pair within each round."""
-    runners = {"tidemill": contest.ours, **contest.peers}
-    for run in runners.values():
-        run()  # warm-up: page cache, compilation, allocator
-    times: dict[str, list[float]] = {name: [] for name in runners}
-    for _ in range(contest.rounds):
-        for name, run in runners.items():
-            started = time.perf_counter()
-            said = run()
-            times[name].append(time.perf_counter() - started if said is None else said)
-    ratios = {
-        peer: statistics.median(t / o for t, o in zip(times[peer], times["tidemill"], strict=True))
-        for peer in contest.peers
+def about(bench: ModuleType) -> str:
+    """The bench's own words on what is compared."""
+    return inspect.cleandoc(bench.__doc__ or "")
+
+
+def run(names: list[str], *, tiny: bool) -> dict[str, Any]:
+    """Everything found, as it is written to a file."""
+    whole: dict[str, Any] = {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "commit": result.commit(),
+        "machine": result.machine(),
+        "load": os.getloadavg()[0],
+        "about": {},
+        "benches": {},
     }
-    return {
-        "name": contest.name,
-        "unit": contest.unit,
-        "amount": contest.amount,
-        "median": {name: statistics.median(t) / contest.amount for name, t in times.items()},
-        "spread": {name: [min(t) / contest.amount, max(t) / contest.amount] for name, t in times.items()},
-        "ratio": ratios,
-        "goal": contest.goal,
-    }
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
-    model = platform.processor() or "unknown"
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = lines[0].split(":", 1)[1].strip() if lines else model
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
-
-
-def commit() -> str:
-    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return found.stdout.strip() or "unknown"
-
-
-def table(results: list[dict[str, Any]]) -> str:
-    lines = ["| work | who | median | × ours | goal |", "|---|---|---|---|---|"]
-    for result in results:
-        for who, median in result["median"].items():
-            ratio = result["ratio"].get(who)
-            goal = result["goal"].get(who)
-            shown = f"{median * 1e9:,.1f} ns/{result['unit']}"
-            lines.append(
-                f"| {result['name']} | {who} | {shown} | {'' if ratio is None else f'{ratio:.1f}'} |"
-                f" {'' if goal is None else f'≥ {goal:g}'} |"
+    began = time.monotonic()
+    for at, name in enumerate(names, 1):
+        bench = importlib.import_module(f"benches.{name}")
+        whole["about"][name] = about(bench)
+        found = whole["benches"][name] = []
+        for contest in bench.contests(tiny):
+            print(
+                f"[{at}/{len(names)}] {time.monotonic() - began:4.0f} s  {name}: {contest.name} …", flush=True
             )
-    return "\n".join(lines)
+            found.append(measure(contest))
+            print(result.table(found[-1:]), flush=True)
+    print(f"{time.monotonic() - began:.0f} s in all")
+    return whole
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("benches", nargs="*", choices=[*BENCHES, []], help="which; all by default")
-    names = parser.parse_args().benches or BENCHES
-    results = []
-    for name in names:
-        for contest in importlib.import_module(f"benches.{name}").contests():
-            print(f"{contest.name} …", flush=True)
-            results.append(measure(contest))
-            print(table(results[-1:]), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-    whole = {"date": stamp, "commit": commit(), "machine": machine(), "results": results}
-    path = RESULTS / f"{stamp}-{commit()}.json"
-    path.write_text(json.dumps(whole, indent=1) + "\n")
-    head = (
-        f"{whole['machine']['cpu']}, {whole['machine']['cores']} cores, Python {whole['machine']['python']}."
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    note = "Medians; the ratio is the peer's time over ours."
-    (RESULTS / "latest.md").write_text(f"# {stamp}, commit {commit()}\n\n{head} {note}\n\n{table(results)}\n")
-    print(f"\nwritten to {path}")
+    parser.add_argument("benches", nargs="*", help=f"which of {', '.join(BENCHES)}; all by default")
+    parser.add_argument("--force", action="store_true", help="write results though the machine is busy")
+    parser.add_argument(
+        "--tiny", action="store_true", help="small sizes: shows that the benches work, not how fast"
+    )
+    parser.add_argument("--out", type=Path, help="folder for the results; benches/results for a whole run")
+    asked = parser.parse_args()
+    unknown = set(asked.benches) - set(BENCHES)
+    if unknown:
+        parser.error(f"no benches named {', '.join(sorted(unknown))}; have: {', '.join(BENCHES)}")
+    load = os.getloadavg()[0]
+    print(f"load average {load:.2f}, {os.cpu_count()} cores", flush=True)
+    folder = asked.out or (None if asked.benches or asked.tiny else result.RESULTS)
+    if folder and not asked.force and not is_quiet(QUIET_WITHIN_S):
+        sys.exit(
+            f"the machine is busy: load average {os.getloadavg()[0]:.2f}, results need {LOAD_MAX:g} or less. "
+            "Stop what else runs, or write them all the same with --force"
+        )
+    whole = run(asked.benches or list(BENCHES), tiny=asked.tiny)
+    if folder:
+        print(f"written to {result.keep(folder, whole)}")
 
 
 if __name__ == "__main__":

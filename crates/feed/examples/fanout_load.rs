@@ -4,6 +4,7 @@
 //! ```text
 //! fanout_load relay  --rate 10000 --seconds 5 --subscribers 1
 //! fanout_load bridge --rate 20000 --seconds 5 --clients 1000 --instruments 1
+//! fanout_load listen --port 8000 --clients 1000
 //! ```
 //!
 //! Each part runs in a process of its own. Prints one line of JSON.
@@ -11,9 +12,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a measurement that cannot go on stops
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -203,6 +204,16 @@ fn relay(options: &HashMap<String, u64>) -> Value {
            "relay_rss_mib": rss})
 }
 
+/// Reads up to the end of these words, and no further.
+fn hear(stream: &mut TcpStream, words: &[u8]) {
+    let mut seen = Vec::new();
+    let mut byte = [0; 1];
+    while !seen.ends_with(words) {
+        stream.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+}
+
 fn open(port: u64, token: &str, wish: &Value) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port as u16)).unwrap();
     write!(
@@ -211,21 +222,13 @@ fn open(port: u64, token: &str, wish: &Value) -> TcpStream {
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {token}\r\n\r\n"
     )
     .unwrap();
+    hear(&mut stream, b"\r\n\r\n"); // some servers lose what comes before they have answered
     let text = wish.to_string();
-    let mut frame = vec![0x81, 0x80 | 126];
-    frame.extend_from_slice(&(text.len() as u16).to_be_bytes());
-    frame.extend_from_slice(&[0; 4]);
+    assert!(text.len() < 126);
+    let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
     frame.extend_from_slice(text.as_bytes());
     stream.write_all(&frame).unwrap();
-    let mut seen = Vec::new();
-    let mut byte = [0; 1];
-    // Up to the answer to the subscription, and no further.
-    while !seen.windows(12).any(|window| window == b"\"subscribed\"") {
-        stream.read_exact(&mut byte).unwrap();
-        seen.push(byte[0]);
-    }
-    stream.read_exact(&mut byte).unwrap(); // the closing brace: "type" is the last field
-    assert_eq!(byte[0], b'}');
+    hear(&mut stream, b"\"subscribed\"}"); // "type" is the last field
     stream.set_nonblocking(true).unwrap();
     stream
 }
@@ -285,12 +288,147 @@ impl Counter {
     }
 }
 
+/// What a crowd of clients has heard.
+struct Heard {
+    frames: u64,
+    /// From a record's arrival time to its client, ns; the newest message of a read stands for it.
+    delays: Vec<i64>,
+    /// When the first and the last frame came.
+    span: Option<(Instant, Instant)>,
+    /// Clients the server has closed.
+    closed: usize,
+}
+
+impl Heard {
+    fn deliveries_per_s(&self) -> u64 {
+        let seconds = self
+            .span
+            .map_or(0.0, |(first, last)| last.duration_since(first).as_secs_f64());
+        if seconds > 0.0 {
+            (self.frames as f64 / seconds) as u64
+        } else {
+            0
+        }
+    }
+}
+
+/// Clients that listen, in one thread.
+struct Crowd {
+    ended: Arc<AtomicBool>,
+    received: Arc<AtomicU64>,
+    reading: std::thread::JoinHandle<Heard>,
+}
+
+impl Crowd {
+    fn gather(port: u64, token: &str, count: usize) -> Self {
+        let wish = json!({"op": "subscribe", "id": 1, "venues": [VENUE], "channels": ["trades"]});
+        let streams: Vec<TcpStream> = (0..count).map(|_| open(port, token, &wish)).collect();
+        let ended = Arc::new(AtomicBool::new(false));
+        let received = Arc::new(AtomicU64::new(0));
+        let (reading_ended, counted) = (ended.clone(), received.clone());
+        let reading = std::thread::spawn(move || listen(streams, &reading_ended, &counted));
+        Self {
+            ended,
+            received,
+            reading,
+        }
+    }
+
+    fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    fn leave(self) -> Heard {
+        self.ended.store(true, Relaxed);
+        self.reading.join().unwrap()
+    }
+}
+
+/// The arrival time inside a trade's text.
+fn ts_recv(text: &[u8]) -> Option<i64> {
+    let place = text.windows(11).position(|window| window == b"\"ts_recv\":\"")?;
+    let digits = text.get(place + 11..place + 30)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn listen(mut streams: Vec<TcpStream>, ended: &AtomicBool, received: &AtomicU64) -> Heard {
+    // SAFETY: takes nothing, makes a descriptor.
+    let epoll = unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(0)) };
+    for (at, stream) in streams.iter().enumerate() {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: at as u64,
+        };
+        // SAFETY: both descriptors are open, the event lives through the call.
+        unsafe {
+            libc::epoll_ctl(
+                epoll.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                stream.as_raw_fd(),
+                &raw mut event,
+            )
+        };
+    }
+    let mut ready = vec![libc::epoll_event { events: 0, u64: 0 }; 256];
+    let mut counters: Vec<Counter> = streams.iter().map(|_| Counter::default()).collect();
+    let mut buffer = vec![0u8; 256 * 1024];
+    let mut heard = Heard {
+        frames: 0,
+        delays: Vec::new(),
+        span: None,
+        closed: 0,
+    };
+    while !ended.load(Relaxed) {
+        // SAFETY: the array lives through the call and has as many places as it is told.
+        let count =
+            unsafe { libc::epoll_wait(epoll.as_raw_fd(), ready.as_mut_ptr(), ready.len() as i32, 100) };
+        for event in &ready[..count.max(0) as usize] {
+            let at = event.u64 as usize;
+            let Ok(read) = streams[at].read(&mut buffer) else {
+                continue;
+            };
+            if read == 0 {
+                heard.closed += 1;
+                let mut none = libc::epoll_event { events: 0, u64: 0 };
+                // SAFETY: as above.
+                unsafe {
+                    libc::epoll_ctl(
+                        epoll.as_raw_fd(),
+                        libc::EPOLL_CTL_DEL,
+                        streams[at].as_raw_fd(),
+                        &raw mut none,
+                    )
+                };
+                continue;
+            }
+            let (mut newest, before) = (None, counters[at].frames);
+            counters[at].push(&buffer[..read], |payload| newest = ts_recv(payload).or(newest));
+            let frames = counters[at].frames - before;
+            heard.frames += frames;
+            received.fetch_add(frames, Relaxed);
+            if let Some(ts) = newest {
+                heard.delays.push(now_ns() - ts);
+            }
+            let now = Instant::now();
+            heard.span = Some((heard.span.map_or(now, |(first, _)| first), now));
+        }
+    }
+    heard
+}
+
+/// The crowd of [`bridge`] at another server, which answers their first words with `{"type":"subscribed"}`.
+fn listen_to(options: &HashMap<String, u64>) -> Value {
+    let crowd = Crowd::gather(options["port"], "none", options["clients"] as usize);
+    println!("ready");
+    std::io::stdin().lock().lines().next();
+    let heard = crowd.leave();
+    json!({"frames": heard.frames, "closed": heard.closed, "deliveries_per_s": heard.deliveries_per_s(),
+           "record_to_client": quantiles(heard.delays)})
+}
+
 fn bridge(options: &HashMap<String, u64>) -> Value {
-    let (rate, seconds, count) = (
-        options["rate"],
-        options["seconds"] as f64,
-        options["clients"] as usize,
-    );
+    let (rate, seconds) = (options["rate"], options["seconds"] as f64);
+    let count = options["clients"] as usize;
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();
     let (writer, numbers) = journal(home, options["instruments"] as usize);
@@ -304,69 +442,21 @@ fn bridge(options: &HashMap<String, u64>) -> Value {
         .unwrap()
     };
     let port = status()["port"].as_u64().unwrap();
-    let token = ticket::token(home).unwrap();
-    let wish = json!({"op": "subscribe", "id": 1, "venues": [VENUE], "channels": ["trades"]});
-    let mut streams: Vec<TcpStream> = (0..count).map(|_| open(port, &token, &wish)).collect();
-    let ended = Arc::new(AtomicBool::new(false));
-    let received = Arc::new(AtomicU64::new(0));
-    let (reading_ended, counted) = (ended.clone(), received.clone());
-    let reading = std::thread::spawn(move || {
-        let mut polls: Vec<libc::pollfd> = streams
-            .iter()
-            .map(|stream| libc::pollfd {
-                fd: stream.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            })
-            .collect();
-        let mut counters: Vec<Counter> = streams.iter().map(|_| Counter::default()).collect();
-        let mut buffer = vec![0u8; 256 * 1024];
-        let mut delays = Vec::new();
-        while !reading_ended.load(Relaxed) {
-            // SAFETY: the array lives through the call.
-            unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 100) };
-            let now = now_ns();
-            for (at, poll) in polls.iter_mut().enumerate().filter(|(_, poll)| poll.revents != 0) {
-                if let Ok(read) = streams[at].read(&mut buffer) {
-                    if read == 0 {
-                        poll.fd = -1;
-                        continue;
-                    }
-                    let mut last = None;
-                    let before = counters[at].frames;
-                    counters[at].push(&buffer[..read], |payload| last = Some(payload.to_vec()));
-                    counted.fetch_add(counters[at].frames - before, Relaxed);
-                    // The newest message of a read stands for it.
-                    if let Some(text) = last
-                        && let Some(place) = text.windows(11).position(|window| window == b"\"ts_recv\":\"")
-                        && let Some(digits) = text.get(place + 11..place + 30)
-                        && let Some(ts) = std::str::from_utf8(digits)
-                            .ok()
-                            .and_then(|text| text.parse::<i64>().ok())
-                    {
-                        delays.push(now - ts);
-                    }
-                }
-            }
-        }
-        (delays, polls.iter().filter(|poll| poll.fd < 0).count())
-    });
+    let crowd = Crowd::gather(port, &ticket::token(home).unwrap(), count);
     let (cpu_before, rss_before) = part.used();
-    let begin = Instant::now();
     let (_writer, written) = write(writer, &numbers, rate, seconds);
     let wanted = written * count as u64;
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while received.load(Relaxed) < wanted && Instant::now() < deadline {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while crowd.received() < wanted && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));
     }
-    let took = begin.elapsed().as_secs_f64();
     let (cpu_after, rss_after) = part.used();
     let metrics = status()["metrics"].clone();
-    ended.store(true, Relaxed);
-    let (delays, closed) = reading.join().unwrap();
+    let heard = crowd.leave();
     let delivered = metrics["messages"].as_u64().unwrap_or(0);
     json!({"part": "bridge", "rate": rate, "clients": count, "written": written, "delivered": delivered,
-           "deliveries_per_s": (delivered as f64 / took) as u64, "closed": closed, "record_to_client": quantiles(delays),
+           "deliveries_per_s": heard.deliveries_per_s(), "closed": heard.closed,
+           "record_to_client": quantiles(heard.delays),
            "messages_per_write": delivered as f64 / metrics["writes"].as_f64().unwrap_or(1.0),
            "bridge_cpu_s": cpu_after - cpu_before, "bridge_cpu_ns_per_delivery": (cpu_after - cpu_before) * 1e9 / delivered as f64,
            "rss_mib": [rss_before, rss_after], "metrics": metrics})
@@ -396,7 +486,8 @@ fn main() {
         match what.as_str() {
             "relay" => relay(&options),
             "bridge" => bridge(&options),
-            _ => panic!("relay or bridge"),
+            "listen" => listen_to(&options),
+            _ => panic!("relay, bridge or listen"),
         }
     );
 }

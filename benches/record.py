@@ -1,0 +1,88 @@
+"""A million trades from disk to columns in Python: our records as numpy views over the journal's own
+mapping, beside databento-dbn, whose decoder makes an object of each. Both then add up the prices.
+
+Goal: 50 times dbn to usable columns.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from benches.contest import Contest, Metric, Party, Run, timed
+from tidemill.wire import RECORD
+
+PRICE, SIZE = 6_423_150, 11_400
+AT_ONCE = 1_000
+
+
+def ours(count: int) -> Party:
+    @contextmanager
+    def open_() -> Iterator[Run]:
+        from tidemill import _native
+
+        with tempfile.TemporaryDirectory(prefix="bench-record-") as home:
+            records = np.zeros(count, RECORD)
+            records["kind"], records["price"], records["size"] = 1, PRICE, SIZE
+            records["ts_event"] = np.arange(count)
+            with _native.JournalWriter(home, "bench", "bench") as writer:
+                for at in range(0, count, AT_ONCE):
+                    writer.append(records[at : at + AT_ONCE])
+
+                def read() -> tuple[int, int]:
+                    reader = _native.JournalReader(home, "bench")
+                    reader.seek("oldest")
+                    seen = total = 0
+                    while seen < count:
+                        batch = reader.read(100_000, 1000)
+                        if batch is None:
+                            raise RuntimeError(f"{seen} of {count} records came")
+                        view = np.frombuffer(batch, RECORD)
+                        seen, total = seen + len(view), total + int(view["price"].sum())
+                    return seen, total
+
+                if read() != (count, count * PRICE):
+                    raise RuntimeError("the records that come back are others")
+                yield timed(read, count, name="sum of a column")
+
+    return open_
+
+
+def databento(count: int) -> Party:
+    @contextmanager
+    def open_() -> Iterator[Run]:
+        import databento_dbn as dbn
+
+        metadata = dbn.Metadata(
+            dataset="XNAS.ITCH", start=0, stype_in=dbn.SType.RAW_SYMBOL, stype_out=dbn.SType.INSTRUMENT_ID,
+            schema=dbn.Schema.TRADES,
+        )  # fmt: skip
+        trade = dbn.TradeMsg(
+            publisher_id=1, instrument_id=1, ts_event=1, price=PRICE, size=SIZE, action=dbn.Action.TRADE,
+            side=dbn.Side.BID, depth=0, ts_recv=1, flags=0, ts_in_delta=0, sequence=1,
+        )  # fmt: skip
+        data = metadata.encode() + bytes(trade) * count
+
+        def read() -> tuple[int, int]:
+            decoder = dbn.DBNDecoder()
+            decoder.write(data)
+            prices = np.fromiter((one.price for one in decoder.decode() if hasattr(one, "price")), np.int64)
+            return len(prices), int(prices.sum())
+
+        if read() != (count, count * PRICE):
+            raise RuntimeError("dbn's records that come back are others")
+        yield timed(read, count, name="sum of a column")
+
+    return open_
+
+
+def contests(tiny: bool) -> Iterator[Contest]:
+    count = 2_000 if tiny else 1_000_000
+    yield Contest(
+        f"{count:,} trades to a column, and its sum",
+        (Metric("sum of a column", "ns/record", {"databento-dbn": 50}),),
+        ours(count), {"databento-dbn": databento(count)},
+    )  # fmt: skip
