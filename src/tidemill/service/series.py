@@ -96,11 +96,17 @@ def _bar_table(found: Bars) -> pa.Table:
         {
             "ts": pa.array(found["start"].copy(), pa.timestamp("ns", "UTC")),
             **{name: _decimals(found[name], scales) for name in _PRICES},
-            "volume": _decimals(volumes(found), found["size_scale"]),
+            "volume": _decimals(_volumes(found), found["size_scale"]),
             "trades": pa.array(found["trades"].astype(np.int64)),
             "revision": pa.array(found["revision"].astype(np.int32)),
         }
     )
+
+
+def _volumes(found: Bars) -> npt.NDArray[np.int64] | list[int]:
+    """Volume mantissas; as an array where 64 bits hold them all."""
+    low = found["volume_low"].view(np.int64)
+    return low if (found["volume_high"] == low >> 63).all() else volumes(found)
 
 
 # ── trades and quotes ─────────────────────────────────────────────────────────────────────────────
@@ -289,16 +295,20 @@ def _decimals(
     absent: npt.NDArray[np.bool_] | None = None,
 ) -> pa.Array:
     """Exact numbers as one Arrow decimal column, of the largest scale among them."""
-    listed = mantissas.tolist() if isinstance(mantissas, np.ndarray) else list(mantissas)
     places = int(scales.max()) if len(scales) else 0
-    raw = b"".join(
-        (value * 10 ** (places - scale)).to_bytes(16, "little", signed=True)
-        for value, scale in zip(listed, scales.tolist(), strict=True)
-    )
+    if isinstance(mantissas, np.ndarray) and (scales == places).all():
+        halves = np.empty((len(mantissas), 2), "<i8")
+        halves[:, 0], halves[:, 1] = mantissas, mantissas >> 63
+        raw = halves.tobytes()
+    else:
+        raw = b"".join(
+            (value * 10 ** (places - scale)).to_bytes(16, "little", signed=True)
+            for value, scale in zip(list(map(int, mantissas)), scales.tolist(), strict=True)
+        )
     validity = None
     if absent is not None and absent.any():
         validity = pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes())
-    return pa.Array.from_buffers(pa.decimal128(38, places), len(listed), [validity, pa.py_buffer(raw)])
+    return pa.Array.from_buffers(pa.decimal128(38, places), len(scales), [validity, pa.py_buffer(raw)])
 
 
 def _file(table: pa.Table, asked: Asked, facts: Mapping[str, Any], name: str) -> Response:
@@ -338,7 +348,7 @@ def _timed(table: pa.Table, as_: TimeFormat) -> pa.Table:
 
 def _times(values: npt.NDArray[np.int64], as_: TimeFormat) -> list[str]:
     listed = values.tolist()
-    return [time.iso(value) for value in listed] if as_ == "iso" else [str(value) for value in listed]
+    return list(map(time.iso if as_ == "iso" else str, listed))
 
 
 def _ints(rows: pa.Table, name: str) -> npt.NDArray[np.int64]:

@@ -283,10 +283,11 @@ class LiveView:
         if more:
             bars = bars[:limit] if start is not None else bars[-limit:]
             current = None if start is not None else current
-        whole = bars if current is None else np.concatenate([bars, current])
+        shown = [part for part in (bars, current) if part is not None and len(part)]
         gaps: list[Gap] = []
-        if len(whole):
-            gaps = self._touching(instrument, ("trades",), int(whole["start"][0]), int(whole["end"][-1]))
+        if shown:
+            start, end = int(shown[0]["start"][0]), int(shown[-1]["end"][-1])
+            gaps = self._touching(instrument, ("trades",), start, end)
         return BarSeries(
             instrument, interval, bars, bars[:0] if current is None else current, through, gaps, more
         )

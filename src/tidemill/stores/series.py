@@ -74,7 +74,12 @@ def cover(below: Bars, above: Bars) -> Bars:
     """Both, one row per start; a row of `above` always wins."""
     if not len(above):
         return below
-    return overlay(below[~np.isin(below["start"], above["start"])], above)
+    # All but a few rows of `below` lie before the first of `above`: those need not be looked at.
+    first = int(np.searchsorted(below["start"], above["start"][0]))
+    if first == len(below):
+        return np.concatenate([below, above])
+    kept = below[first:][~np.isin(below["start"][first:], above["start"])]
+    return overlay(np.concatenate([below[:first], kept]) if len(kept) else below[:first], above)
 
 
 def merge(bars: Bars, interval: Interval) -> Bars:
