@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 
 import pytest
@@ -94,6 +96,20 @@ def test_a_bridge_that_dies_is_told_and_comes_back(screen: Screen) -> None:
     until(lambda: rows.first.inner_text() != newest, "trades go on", 20)
 
 
+def test_a_service_that_hangs_is_not_called_live(screen: Screen) -> None:
+    page = screen.open("/data/collect").page
+    feeds = page.get_by_role("region", name="Feeds")
+    expect(feeds.get_by_text("live", exact=True)).to_have_count(3, timeout=3 * LIVE_S)
+    pid = until(lambda: screen.platform.pid("service"), "the service runs")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        expect(feeds.get_by_text("not known")).to_have_count(3, timeout=2 * LIVE_S)
+        expect(page.get_by_text(re.compile("old: the platform does not answer"))).to_be_visible()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    expect(feeds.get_by_text("live", exact=True)).to_have_count(3, timeout=4 * LIVE_S)
+
+
 def test_without_a_key_nobody_is_let_in(stranger: Screen) -> None:
     stranger.open("/charts")
     expect(stranger.page.get_by_text("tidemill open").first).to_be_visible(timeout=LIVE_S)
@@ -112,7 +128,7 @@ def test_a_key_works_once(screen: Screen) -> None:
     "screen",
     [
         {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
-        for width, height in ((360, 780), (1440, 900), (2560, 1440))
+        for width, height in ((360, 780), (768, 1024), (1440, 900), (1920, 1080), (2560, 1440))
         for scheme in ("dark", "light")
     ],
     indirect=True,
