@@ -178,7 +178,7 @@ def contests(tiny: bool) -> Iterator[Contest]:
         (Metric("p50", "µs", {"zeromq": 5}), Metric("p99", "µs", {"zeromq": 6})),
         journal(), {"zeromq": zeromq()}, *at_10k, 10,
     )  # fmt: skip
-    much, less = 2_000_000 // size, 300_000 // size
+    much, less = 1_000_000 // size, 300_000 // size
     yield contest(
         f"to one subscriber in Rust as fast as it goes, {BATCH} records a message of ours",
         rates(zeromq=10, redis=150), journal(batch=BATCH), both, much, 0, 1,

@@ -68,6 +68,8 @@ def rows(contest: dict[str, Any]) -> Iterable[str]:
                 f"| {what}, {metric['name']} | {party} | {number(median)} {metric['unit']} |"
                 f" {number(low)} – {number(high)} | {said} | {met} |"
             )
+    if "failed" in contest:
+        yield f"| {what} | | failed | {contest['failed'].splitlines()[0]} | | |"
     for party, why in contest["absent"].items():
         yield f"| {what} | {party} | left out | {why.splitlines()[0]} | | |"
 

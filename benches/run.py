@@ -14,12 +14,13 @@ import inspect
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from benches import result
-from benches.contest import measure
+from benches.contest import Contest, measure
 
 BENCHES = ("parser", "journal", "record", "resample", "lake", "bridge", "start")
 LOAD_MAX = 1.5
@@ -42,6 +43,12 @@ def about(bench: ModuleType) -> str:
     return inspect.cleandoc(bench.__doc__ or "")
 
 
+def failed(contest: Contest, error: Exception) -> dict[str, Any]:
+    """What is left of a contest that could not be held."""
+    traceback.print_exception(error)
+    return {"name": contest.name, "rounds": 0, "absent": {}, "metrics": [], "failed": repr(error)}
+
+
 def run(names: list[str], *, tiny: bool) -> dict[str, Any]:
     """Everything found, as it is written to a file."""
     whole: dict[str, Any] = {
@@ -61,7 +68,10 @@ def run(names: list[str], *, tiny: bool) -> dict[str, Any]:
             print(
                 f"[{at}/{len(names)}] {time.monotonic() - began:4.0f} s  {name}: {contest.name} …", flush=True
             )
-            found.append(measure(contest))
+            try:
+                found.append(measure(contest))
+            except Exception as error:  # one that fails must not cost the figures of all others
+                found.append(failed(contest, error))
             print(result.table(found[-1:]), flush=True)
     print(f"{time.monotonic() - began:.0f} s in all")
     return whole
@@ -92,6 +102,9 @@ def main() -> None:
     whole = run(asked.benches or list(BENCHES), tiny=asked.tiny)
     if folder:
         print(f"written to {result.keep(folder, whole)}")
+    lost = [one["name"] for found in whole["benches"].values() for one in found if "failed" in one]
+    if lost:
+        sys.exit(f"could not be held: {'; '.join(lost)}")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def test_it_measures_us_and_the_peers_that_are_here(name: str) -> None:
     found = whole["benches"][name]
     assert found
     for contest in found:
+        assert "failed" not in contest, contest
         for metric in contest["metrics"]:
             assert metric["median"]["tidemill"] > 0, (contest["name"], metric)
     assert all(contest["name"] in result.page(whole) for contest in found)
@@ -79,6 +80,21 @@ def test_a_peer_that_is_not_here_is_named_and_left_out() -> None:
     found = measure(contest([1.0] * 3, [2.0] * 3, Metric("time", "ms"), other=absent))
     assert found["absent"] == {"other": "no such thing here"}
     assert "| other | left out | no such thing here |" in result.table([found])
+
+
+def test_a_contest_that_fails_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> dict[str, float]:
+        raise RuntimeError("12 clients were closed")
+
+    held = contest([1.0] * 3, [2.0] * 3, Metric("time", "ms"))
+    lost = Contest("a lost thing", held.metrics, lambda: party(broken))
+    monkeypatch.setattr("benches.parser.contests", lambda tiny: iter([lost, held]))
+    whole = bench.run(["parser"], tiny=True)
+    assert ["failed" in one for one in whole["benches"]["parser"]] == [True, False]
+    assert "| a lost thing | | failed | RuntimeError('12 clients were closed') | | |" in result.page(whole)
+    assert "12 clients were closed" in capsys.readouterr().err
 
 
 def test_results_hold_commit_and_machine_but_no_host(tmp_path: Path) -> None:
