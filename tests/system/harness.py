@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.system.book import Kept
 from tests.system.oracle import Gap, Trade
-from tidemill import control
+from tidemill import _native, control, wire
 from tidemill.errors import TidemillError
 from tidemill.home import Home
 
@@ -43,7 +44,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds:g} s")
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 class Platform:
@@ -94,21 +95,47 @@ class Platform:
     def pid(self, part: str) -> int | None:
         """The pid of a running part; None while it is not running."""
         with contextlib.suppress(control.Unreachable):
-            answer = control.ask_now(self.home.control("supervisor"), "status")
+            answer = control.ask_now(self.home.control("supervisor"), "status", timeout_s=10)
             return next((p["pid"] for p in answer["parts"] if p["part"] == part), None)
         return None
 
     def parts(self) -> list[str]:
         """Names of all parts the supervisor runs."""
-        answer = control.ask_now(self.home.control("supervisor"), "status")
+        answer = control.ask_now(self.home.control("supervisor"), "status", timeout_s=10)
         return [part["part"] for part in answer["parts"]]
 
-    def kill_part(self, part: str) -> int:
-        """kill -9 of one part; returns the pid it had, once the supervisor has started another."""
+    def restarts(self) -> dict[str, int]:
+        """How often the supervisor has started each part again."""
+        answer = control.ask_now(self.home.control("supervisor"), "status", timeout_s=10)
+        return {part["part"]: part["restarts"] for part in answer["parts"]}
+
+    def ready_pid(self, part: str) -> int | None:
+        """The pid of a part that does its work now; None while it does not."""
+        with contextlib.suppress(control.Unreachable, OSError):
+            if part == "service":
+                rows = self.get("/api/v1/health")[1].get("parts", [])
+                said = next((row for row in rows if row["part"] == part), {})
+            else:
+                said = control.ask_now(self.home.control(part), "status")
+            if said.get("state") == "live":
+                return int(said["pid"])
+        return None
+
+    def kill_part(self, part: str) -> float:
+        """kill -9 of one part; returns the seconds until another does its work."""
         pid = until(lambda: self.pid(part), f"{part} runs")
         os.kill(pid, signal.SIGKILL)
-        until(lambda: self.pid(part) not in (None, pid), f"{part} is started again")
-        return int(pid)
+        began = time.monotonic()
+        until(lambda: self.ready_pid(part) not in (None, pid), f"{part} is ready again", READY_S)
+        return time.monotonic() - began
+
+    def kill_all(self) -> None:
+        """kill -9 of the supervisor and every part, as close to one moment as can be."""
+        pids = [pid for name in self.parts() if (pid := self.pid(name))]
+        self.kill()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not any(is_alive(pid) for pid in pids), "every part is dead")
 
     def request(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
         """Status and JSON answer of one request with the owner's token, another, or none (empty)."""
@@ -168,69 +195,80 @@ def running(path: Path, *words: str, **options: Any) -> Iterator[Platform]:
             platform.stop()
 
 
-def journal_records(home: Path, venue: str) -> tuple[np.ndarray, np.ndarray]:
-    """Everything in a venue's journal: records and their sequences."""
-    from tidemill import _native
-    from tidemill.wire import RECORD
+def is_alive(pid: int) -> bool:
+    """Whether a process runs: one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
+
+def journal_records(
+    home: Path, venue: str, since: tuple[int, int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is in a venue's journal, from a position (epoch, sequence) on: records and their sequences."""
     reader = _native.JournalReader(str(home), venue)
-    reader.seek("oldest")
+    reader.seek(since or "oldest")
     batches, sequences = [], []
     while (batch := reader.read(1 << 20, 0)) is not None:
-        records = np.frombuffer(batch, dtype=RECORD)
+        records = wire.view(batch)
         batches.append(records)
         sequences.append(np.arange(batch.sequence, batch.sequence + len(records), dtype=np.uint64))
     assert not reader.take_lost(), "the journal itself lost records"
     if not batches:
-        return np.empty(0, dtype=RECORD), np.empty(0, dtype=np.uint64)
+        return np.empty(0, dtype=wire.RECORD), np.empty(0, dtype=np.uint64)
     return np.concatenate(batches), np.concatenate(sequences)
 
 
 def names(home: Path, venue: str) -> dict[int, str]:
     """Instrument numbers of a venue and their names."""
-    from tidemill import _native
-
     return {i["number"]: i["name"] for i in _native.instruments(str(home), venue)}
 
 
-SIDES = ("none", "buy", "sell", "none")
+class Journal:
+    """Everything in a venue's journal, read once."""
 
+    def __init__(self, home: Path, venue: str) -> None:
+        self.venue = venue
+        self.records, self.sequences = journal_records(home, venue)
+        self.names = names(home, venue)
 
-def journal_trades(home: Path, venue: str) -> list[Trade]:
-    """Trades of a journal, in its order."""
-    records, _ = journal_records(home, venue)
-    called = names(home, venue)
-    return [
-        Trade(
-            called[int(r["instrument"])],
-            int(r["id"]),
-            Decimal(int(r["price"])).scaleb(-int(r["price_scale"])),
-            Decimal(int(r["size"])).scaleb(-int(r["size_scale"])),
-            SIDES[int(r["flags"]) & 3],
-            int(r["ts_event"]),
-        )
-        for r in records[records["kind"] == 1]
-    ]
+    def trades(self) -> list[Trade]:
+        """Trades, in the journal's order."""
+        return [
+            Trade(
+                self.names[int(r["instrument"])],
+                int(r["id"]),
+                Decimal(int(r["price"])).scaleb(-int(r["price_scale"])),
+                Decimal(int(r["size"])).scaleb(-int(r["size_scale"])),
+                wire.AGGRESSORS[int(r["flags"]) & wire.FLAG_SIDE],
+                int(r["ts_event"]),
+            )
+            for r in self.records[self.records["kind"] == wire.KIND_TRADE]
+        ]
 
+    def gaps(self) -> list[Gap]:
+        """Gaps in trades; one still open at the end has no upper bound."""
+        is_gap = (self.records["kind"] == wire.KIND_GAP) & np.isin(self.records["price_scale"], (0, 1))
+        opened: dict[int, np.void] = {}
+        gaps: list[Gap] = []
 
-def journal_gaps(home: Path, venue: str) -> list[Gap]:
-    """Gaps in trades that a journal records; one still open at the end has no upper bound."""
-    records, sequences = journal_records(home, venue)
-    called = names(home, venue)
-    is_gap = (records["kind"] == 6) & np.isin(records["price_scale"], (0, 1))
-    opened: dict[int, np.void] = {}
-    gaps: list[Gap] = []
+        def bound(value: int) -> int | None:
+            return None if value < 0 else value
 
-    def bound(value: int) -> int | None:
-        return None if value < 0 else value
+        for sequence, r in zip(self.sequences[is_gap], self.records[is_gap], strict=True):
+            if int(r["flags"]) & wire.FLAG_SIDE == wire.FLAG_BUY:
+                opened[int(sequence)] = r
+            else:
+                start = opened.pop(int(r["id"]))
+                after = bound(int(start["price"]))
+                gaps.append(
+                    Gap(self.names[int(r["instrument"])], after, bound(int(r["price"])), int(r["size"]))
+                )
+        for r in opened.values():
+            gaps.append(Gap(self.names[int(r["instrument"])], bound(int(r["price"])), None, -1))
+        return gaps
 
-    for sequence, r in zip(sequences[is_gap], records[is_gap], strict=True):
-        if int(r["flags"]) & 3 == 1:
-            opened[int(sequence)] = r
-        else:
-            start = opened.pop(int(r["id"]), None)
-            after = bound(int(start["price"])) if start is not None else None
-            gaps.append(Gap(called[int(r["instrument"])], after, bound(int(r["price"])), int(r["size"])))
-    for r in opened.values():
-        gaps.append(Gap(called[int(r["instrument"])], bound(int(r["price"])), None, -1))
-    return gaps
+    def books(self, proof: int | None = None) -> Kept:
+        """The venue's books, replayed; `proof` as of `Kept`."""
+        return Kept(self.venue, self.records, self.sequences, self.names, proof=proof)

@@ -8,134 +8,206 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.system.harness import (
-    Platform,
-    journal_gaps,
-    journal_records,
-    journal_trades,
-    running,
-    until,
-)
-from tests.system.oracle import judge, truth_trades
+from tests.system import report
+from tests.system.book import judge_books
+from tests.system.check import Checked, check, judge_trades
+from tests.system.harness import Journal, Platform, is_alive, running, until
+from tests.system.oracle import truth_lines
+from tests.system.plant import BUGS, plant
 from tests.system.viewer import Viewer
+from tidemill import wire
+from tidemill.supervisor.child import STABLE_S
 
 VENUES = ("sim-kraken", "sim-coinbase", "sim-binance")
 PARTS = ("collector", "relay", "bridge", "recorder", "service")
 LOAD_PER_S = 5000
+SOAK_KILLS = 20
 
 
-@pytest.mark.parametrize(
-    "kills", [3, pytest.param(20, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])], ids=str
-)
-@pytest.mark.timeout(400)
-def test_random_kills_lose_and_double_nothing(tmp_path: Path, kills: int) -> None:
-    dice = random.Random(kills)
+def settle(platform: Platform) -> None:
+    """Waits until every venue is live, its books too, and the platform says that it is ready."""
+    for venue in VENUES:
+        until(
+            lambda venue=venue: (
+                (said := platform.collector(venue)).get("state") == "live" and said["gaps_open"] == 0
+            ),
+            f"{venue} is live without an open gap",
+            60,
+        )
+        platform.wait_trades(venue, 500)
+    until(platform.is_ready, "the platform is ready", 60)
+
+
+@pytest.mark.timeout(600)
+def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+    dice = random.Random(3)
     with running(tmp_path / "home", rate=LOAD_PER_S) as platform:
-        for venue in VENUES:
-            platform.wait_trades(venue, 200)
-        victims = [part for part in PARTS for _ in range(kills)]
+        settle(platform)
+        victims = [part for part in PARTS for _ in range(3)]
         dice.shuffle(victims)
-        with Viewer(platform, ["trades"]) as viewer:
+        with Viewer(platform, ["trades", "book"]) as viewer:
             for part in victims:
-                name = f"collector-{dice.choice(VENUES)}" if part == "collector" else part
-                platform.kill_part(name)
+                kill(platform, part, dice)
                 time.sleep(dice.uniform(0.1, 1.0))
-            for venue in VENUES:
-                until(
-                    lambda venue=venue: platform.collector(venue).get("state") == "live", f"{venue} is live"
-                )
-                platform.wait_trades(venue, 500)
-            until(platform.is_ready, "platform is ready again")
+            settle(platform)
             viewer.catch_up()
         assert platform.stop() == 0
-        for venue in VENUES:
-            kept = journal_trades(platform.home.path, venue)
-            gaps = journal_gaps(platform.home.path, venue)
-            first: dict[str, int] = {}
-            last: dict[str, int] = {}
-            for trade in kept:
-                first.setdefault(trade.instrument, trade.id)
-                last[trade.instrument] = trade.id
-            verdict = judge(truth_trades(platform.truth, venue), kept, gaps, since=first, upto=last)
-            assert verdict.clean, f"{venue} journal: {verdict}"
-            assert verdict.trades > 1000, str(verdict)
-            _sequences_are_dense(platform, venue)
-            _lake_equals_journal(platform, venue)
-            seen = viewer.judge(venue, kept)
-            assert seen.clean, f"{venue} as the screen saw it: {seen}"
+    found = check(platform.home.path, platform.truth, VENUES, viewer)
+    for venue, checked in found.items():
+        assert checked.trades.trades > 1000, f"{venue}: {checked.trades}"
+        assert checked.books.messages > 500, f"{venue}: {checked.books}"
+    planted_bugs_are_found(platform, dice.choice(VENUES))
 
 
-def _sequences_are_dense(platform: Platform, venue: str) -> None:
-    _records, sequences = journal_records(platform.home.path, venue)
-    assert (np.diff(sequences) == 1).all()
+def kill(platform: Platform, part: str, dice: random.Random) -> float | None:
+    """Kills a part, mostly until it works again, sometimes with another kill to come while it starts."""
+    name = f"collector-{dice.choice(VENUES)}" if part == "collector" else part
+    if dice.random() < 0.75:
+        return platform.kill_part(name)
+    pid = until(lambda: platform.pid(name), f"{name} runs")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: platform.pid(name) not in (None, pid), f"{name} is started again")
+    return None
 
 
-def _lake_equals_journal(platform: Platform, venue: str) -> None:
-    """Every trade of the journal is in the lake once, with its very sequence."""
-    from deltalake import DeltaTable
+def planted_bugs_are_found(platform: Platform, *venues: str) -> None:
+    """The judges that called this very record clean find one bug in it."""
+    dice = random.Random()
+    for venue in venues:
+        journal = Journal(platform.home.path, venue)
+        number, name = dice.choice(sorted(journal.names.items()))
+        # One instrument, and what concerns the whole venue.
+        mine = (journal.records["instrument"] == number) | (journal.records["instrument"] == 0)
+        records, sequences = journal.records[mine], journal.sequences[mine]
+        lines = [line for line in truth_lines(platform.truth) if line["instrument"] == name]
+        for bug in BUGS:
+            journal.records, journal.sequences = plant(bug, records, sequences, wire.KIND_LEVEL, dice)
+            verdict = judge_books(lines, [journal.books()])[venue]
+            assert not verdict.clean, f"{bug} level of {name}: {verdict}"
+            journal.records, journal.sequences = plant(bug, records, sequences, wire.KIND_TRADE, dice)
+            trades = judge_trades(lines, journal)
+            assert not trades.clean, f"{bug} trade of {name}: {trades}"
 
-    records, sequences = journal_records(platform.home.path, venue)
-    expected = np.sort(sequences[records["kind"] == 1])
-    table = DeltaTable(str(platform.home.lake / "trades")).to_pyarrow_table(
-        filters=[("venue", "=", venue)], columns=["sequence"]
-    )
-    stored = np.sort(table.column("sequence").to_numpy().astype(np.uint64))
-    assert len(stored) == len(np.unique(stored)), "rows stand twice in the lake"
-    np.testing.assert_array_equal(stored, expected)
 
-
-@pytest.mark.timeout(180)
-def test_kill_of_everything_at_once_and_a_new_start(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with running(home, rate=1000) as platform:
-        for venue in VENUES:
-            platform.wait_trades(venue, 300)
-        pids = [p for name in platform.parts() if (p := platform.pid(name))]
-        platform.kill()
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        platform.truth = tmp_path / "second-truth.jsonl"
-        platform.words[platform.words.index("--truth") + 1] = str(platform.truth)
-        platform.start()
-        for venue in VENUES:
-            platform.wait_trades(venue, 300)
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_soak_of_kills(tmp_path: Path) -> None:
+    """20 of each part. A part that dies often is started ever later (after up to 10 s), so
+    each round takes long enough that its parts count as stable again; a kill that comes while the part
+    starts is the exception, and counts as two."""
+    dice = random.Random()
+    ready: dict[str, list[float]] = {part: [] for part in PARTS}
+    kills: Counter[str] = Counter()
+    with running(tmp_path / "home", rate=LOAD_PER_S) as platform:
+        settle(platform)
+        with Viewer(platform, ["trades", "book"]) as viewer:
+            while min(kills[part] for part in PARTS) < SOAK_KILLS:
+                began = time.monotonic()
+                for part in dice.sample(PARTS, len(PARTS)):
+                    if kills[part] >= SOAK_KILLS:
+                        continue
+                    kills[part] += 1
+                    took = kill(platform, part, dice)
+                    if took is not None:
+                        ready[part].append(took)
+                    time.sleep(dice.uniform(0.1, 4.0))
+                time.sleep(max(0.0, STABLE_S + 2 - (time.monotonic() - began)))
+            settle(platform)
+            viewer.catch_up(120)
+        restarts = Counter[str]()
+        for name, count in platform.restarts().items():
+            restarts[name.partition("-")[0]] += count
         assert platform.stop() == 0
-        truth = [*truth_trades(tmp_path / "home-truth.jsonl"), *truth_trades(platform.truth)]
-        for venue in VENUES:
-            kept = journal_trades(home, venue)
-            first: dict[str, int] = {}
-            last: dict[str, int] = {}
-            for trade in kept:
-                first.setdefault(trade.instrument, trade.id)
-                last[trade.instrument] = trade.id
-            mine = [t for t in truth if t.instrument.endswith(venue)]
-            # The simulator died too, the end of its log unwritten: there what was kept is all there is.
-            logged = {(t.instrument, t.id) for t in mine}
-            kept_logged = [t for t in kept if (t.instrument, t.id) in logged]
-            verdict = judge(mine, kept_logged, journal_gaps(home, venue), since=first, upto=last)
-            assert verdict.clean, f"{venue}: {verdict}"
-            _lake_equals_journal(platform, venue)
+    assert restarts == kills, "a part died that nobody killed"
+    found = check(platform.home.path, platform.truth, VENUES, viewer)
+    planted_bugs_are_found(platform, *VENUES)
+    report.note(
+        f"{SOAK_KILLS} random kill -9 of each part under {LOAD_PER_S:,} messages a second",
+        {
+            "Parts": [
+                {
+                    "part": part,
+                    "kills": kills[part],
+                    "ready again p50 s": report.percentile(ready[part], 50),
+                    "p99 s": report.percentile(ready[part], 99),
+                    "restarts of others": 0,
+                }
+                for part in PARTS
+            ],
+            "Records": record_rows(found),
+        },
+    )
 
 
-@pytest.mark.timeout(120)
-def test_no_part_outlives_a_killed_supervisor(tmp_path: Path) -> None:
-    with running(tmp_path / "home", rate=500) as platform:
-        pids = [p for name in platform.parts() if (p := platform.pid(name))]
-        assert len(pids) >= 7
-        platform.kill()
-        until(lambda: not any(_alive(pid) for pid in pids), "every part left", 15)
+def record_rows(found: dict[str, Checked]) -> list[dict[str, Any]]:
+    """What was kept of each venue. `check` has asserted the zeros."""
+    return [
+        {
+            "venue": venue,
+            "records": checked.records,
+            "trades": checked.trades.trades,
+            "missing = in gaps": checked.trades.excused,
+            "book messages": checked.books.messages,
+            "of them missing = in gaps": checked.books.excused,
+            "snapshots equal": checked.books.snapshots,
+            "lost": len(checked.trades.lost) + len(checked.books.lost),
+            "doubled": len(checked.trades.doubled) + len(checked.books.doubled),
+        }
+        for venue, checked in found.items()
+    ]
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+@pytest.mark.parametrize("everything", [True, False], ids=["everything", "supervisor"])
+@pytest.mark.parametrize(
+    "rounds", [1, pytest.param(SOAK_KILLS, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])], ids=str
+)
+@pytest.mark.timeout(300)
+def test_kill_of_everything_at_once_and_of_the_supervisor(
+    tmp_path: Path, everything: bool, rounds: int
+) -> None:
+    """Either way no part is left over, and the next start goes on where the last one ended."""
+    dice = random.Random()
+    rate = LOAD_PER_S if rounds > 1 else 1000
+    ready = []
+    with running(tmp_path / "home", rate=rate) as platform:
+        for _ in range(rounds):
+            for venue in VENUES:
+                platform.wait_trades(venue, 300)
+            time.sleep(dice.uniform(0, 2))
+            if everything:
+                platform.kill_all()
+            else:
+                pids = [pid for name in platform.parts() if (pid := platform.pid(name))]
+                assert len(pids) >= 7
+                platform.kill()
+                until(lambda pids=pids: not any(is_alive(pid) for pid in pids), "every part left", 15)
+            began = time.monotonic()
+            platform.start()
+            ready.append(time.monotonic() - began)
+        settle(platform)
+        assert platform.stop() == 0
+    found = check(platform.home.path, platform.truth, VENUES)
+    if rounds > 1:
+        what = "everything at once" if everything else "the supervisor, whose parts leave by themselves"
+        report.note(
+            f"{rounds} kill -9 of {what}, under {rate:,} messages a second",
+            {
+                "Starts": [
+                    {
+                        "kills": rounds,
+                        "ready again p50 s": report.percentile(ready, 50),
+                        "p99 s": report.percentile(ready, 99),
+                    }
+                ],
+                "Records": record_rows(found),
+            },
+        )
 
 
 @pytest.mark.timeout(120)

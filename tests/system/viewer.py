@@ -7,13 +7,20 @@ import contextlib
 import json
 import threading
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Self
 
 from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
-from tests.system.harness import Platform, until
-from tests.system.oracle import Gap, Trade, Verdict, judge
+from tests.system.book import ASK, BID, Ladder, Level, book_records, rows_of, units
+from tests.system.harness import Journal, Platform, until
+from tests.system.oracle import Trade, Verdict, judge
+from tidemill import wire
+
+DEPTH = 20
+"""Levels of each side that a subscription gets unless it asks for others."""
 
 
 class Viewer:
@@ -30,32 +37,33 @@ class Viewer:
         self.positions: dict[str, tuple[int, int]] = {}
         self.connections = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._follow()), daemon=True)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        until(lambda: self.positions, "the viewer sees something")
+        until(lambda: self._healthy() and self.positions, "the viewer sees something")
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the viewer does not end"
+        self._healthy()
 
-    def catch_up(self, seconds: float = 20) -> None:
+    def catch_up(self, seconds: float = 60) -> None:
         """Waits until the viewer has seen what every journal holds now."""
         for venue in self.venues:
-            wanted = self.platform.collector(venue)["sequence"] - 500
+            wanted = until(
+                lambda venue=venue: self.platform.collector(venue).get("sequence"), f"{venue} answers"
+            )
             until(
-                lambda venue=venue, wanted=wanted: self.positions.get(venue, (0, 0))[1] >= wanted,
+                lambda venue=venue, wanted=wanted: (
+                    self._healthy() and self.positions.get(venue, (0, 0))[1] >= wanted
+                ),
                 f"the viewer caught up with {venue}",
                 seconds,
             )
-
-    def frozen(self) -> Viewer:
-        """What was seen until now, which the going stream no longer changes."""
-        copy = Viewer(self.platform, self.channels, self.venues)
-        copy.trades = list(self.trades)
-        return copy
 
     def judge(self, venue: str, journal: list[Trade]) -> Verdict:
         """What the screen saw against what the journal holds, between the first and last trade it saw."""
@@ -66,12 +74,37 @@ class Viewer:
             first.setdefault(trade.instrument, trade.id)
             last[trade.instrument] = trade.id
         known = [t for t in journal if t.instrument in first]
-        holes: list[Gap] = []
-        return judge(known, mine, holes, since=first, upto=last)
+        return judge(known, mine, [], since=first, upto=last)
+
+    def judge_books(self, journal: Journal) -> list[str]:
+        """Where a book on the screen was not the best levels of the journal's book at that position, or
+        was shown although the journal's was not sound. Empty when all is well."""
+        shown: dict[str, list[dict[str, Any]]] = {}
+        for message in self.messages:
+            if message["type"] == "book" and message["venue"] == journal.venue:
+                shown.setdefault(message["instrument"], []).append(message)
+        wrong: list[str] = []
+        for number, name in journal.names.items():
+            if name in shown:
+                wrong += _wrong_books(name, shown[name], journal, number)
+        return wrong
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._follow())
+        except BaseException as failure:
+            self._failure = failure
+
+    def _healthy(self) -> bool:
+        """True, or raises what ended the viewer."""
+        if self._failure:
+            raise AssertionError("the viewer failed") from self._failure
+        return True
 
     async def _follow(self) -> None:
         while not self._stop.is_set():
-            with contextlib.suppress(OSError, Exception):
+            # A killed service, bridge or port; anything else is a fault of the stream or of this viewer.
+            with contextlib.suppress(OSError, WebSocketException):
                 await self._connection()
             await asyncio.sleep(0.1)
 
@@ -113,5 +146,49 @@ class Viewer:
             )  # fmt: skip
         elif message["type"] == "gap":
             self.gaps.append(message)
-        elif message["type"] not in ("heartbeat", "hello", "subscribed"):
+        elif message["type"] == "heartbeat":
+            # Everything up to here was sent: where nothing came, this is how far it is.
+            for venue, position in message["venues"].items():
+                if venue in self.positions:
+                    self.positions[venue] = (position["epoch"], position["sequence"])
+        elif message["type"] not in ("hello", "subscribed"):
             self.messages.append({**message, "seen": time.monotonic()})
+
+
+def _wrong_books(name: str, messages: list[dict[str, Any]], journal: Journal, number: int) -> list[str]:
+    of_books = book_records(journal.records)
+    mine = of_books[journal.records["instrument"][of_books] == number]
+    rows = rows_of(journal.records[mine], journal.sequences[mine])
+    row = next(rows, None)
+    kept, sound = Ladder(), False
+    seen: Ladder | None = None
+    wrong = []
+    for message in messages:
+        while row and row.sequence <= message["sequence"]:
+            if row.kind == wire.KIND_GAP:
+                sound = sound and row.flags & wire.FLAG_SIDE != wire.FLAG_BUY
+            else:
+                kept.apply(row)
+                sound = sound or row.kind == wire.KIND_CLEAR
+            row = next(rows, None)
+        place = f"{name} {message['kind']} at {message['sequence']}"
+        if message["kind"] == "snapshot":
+            seen = Ladder() if message["valid"] else None
+        elif seen is None:
+            wrong.append(f"{place} on no valid book")
+            continue
+        if seen is None:
+            continue
+        for level in _levels(message):
+            seen.set(*level)
+        if not sound:
+            wrong.append(f"{place} while the journal's book is not sound")
+        if any(seen.best(side, None) != kept.best(side, DEPTH) for side in (BID, ASK)):
+            wrong.append(place)
+    return wrong
+
+
+def _levels(message: dict[str, Any]) -> Iterator[Level]:
+    for side, rows in ((BID, message["bids"]), (ASK, message["asks"])):
+        for price, size in rows:
+            yield side, units(price), units(size)

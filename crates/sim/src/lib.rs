@@ -395,7 +395,6 @@ const LAG_MAX: Duration = Duration::from_secs(30);
 async fn pace(world: &Shared, started: (Instant, i64), speed: f64) -> io::Error {
     let (begun, start_ns) = started;
     let mut saved = Instant::now();
-    let mut flushed = Instant::now();
     loop {
         let now = Instant::now();
         let target = start_ns + ((now - begun).as_nanos() as f64 * speed) as i64;
@@ -415,11 +414,9 @@ async fn pace(world: &Shared, started: (Instant, i64), speed: f64) -> io::Error 
                 Ok(done) => done,
                 Err(error) => return error,
             };
-            if now - flushed >= Duration::from_millis(200) {
-                flushed = now;
-                if let Err(error) = world.truth.flush() {
-                    return error;
-                }
+            // Before any socket is served: what a client has seen is in the log, however we die.
+            if let Err(error) = world.truth.flush() {
+                return error;
             }
             if now - saved >= SAVE_EVERY {
                 saved = now;

@@ -15,7 +15,9 @@
 //!   too); elsewhere it counts book messages, +1 each.
 //! - Kraken publishes the top of the book: a client with depth 10 holds the first ten levels of each side of this book.
 //! - Venues that batch (Coinbase each 50 ms, Binance each 100 ms) log what they published, not what the engine did between.
-//! - A file that exists is continued. Trades of an earlier life that snapshots and REST still show are logged again only
+//! - The log goes before the socket: what a client has seen is in the file, even after a `kill -9`, which may leave
+//!   the beginning of a line that no client has seen.
+//! - A file that exists is continued, without such a line. Trades of an earlier life that snapshots and REST still show are logged again only
 //!   where the file is new.
 
 use crate::market::{Instrument, Market, Trade};
@@ -23,7 +25,7 @@ use crate::number::{push_int, push_uint};
 use crate::spec::{Protocol, Spec};
 use kernels::matching::{Change, Side};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// Writer of the truth log, or nothing where none was asked for.
@@ -48,8 +50,14 @@ impl Truth {
     }
 
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        let continued = file.metadata()?.len() > 0;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path)?;
+        let whole = whole_lines(&mut file)?;
+        file.set_len(whole)?;
+        let continued = whole > 0;
         Ok(Self {
             out: Some(BufWriter::with_capacity(1 << 18, file)),
             line: String::with_capacity(512),
@@ -172,6 +180,23 @@ impl Truth {
     }
 }
 
+/// Length of the file up to the end of its last whole line.
+fn whole_lines(file: &mut File) -> io::Result<u64> {
+    let mut block = [0; 4096];
+    let mut end = file.metadata()?.len();
+    while end > 0 {
+        let length = end.min(block.len() as u64);
+        file.seek(SeekFrom::Start(end - length))?;
+        let tail = &mut block[..length as usize];
+        file.read_exact(tail)?;
+        if let Some(at) = tail.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(end - length + at as u64 + 1);
+        }
+        end -= length;
+    }
+    Ok(0)
+}
+
 /// Price of a trade as the venue prints it.
 pub fn push_trade_price(out: &mut String, protocol: Protocol, spec: &Spec, ticks: i64) {
     match protocol {
@@ -201,5 +226,30 @@ pub fn push_level_size(out: &mut String, protocol: Protocol, spec: &Spec, lots: 
     match protocol {
         Protocol::CoinbaseAdvanced => spec.push_size_trimmed(out, lots),
         _ => spec.push_size(out, lots),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_last_line_is_cut_off_and_whole_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("truth");
+        let long = "x".repeat(10_000);
+        for (before, kept) in [
+            ("", ""),
+            ("{}\n", "{}\n"),
+            ("{}\n{\"kind\":\"tra", "{}\n"),
+            ("{\"kind", ""),
+            (&format!("{{}}\n{long}\n{long}"), &format!("{{}}\n{long}\n")),
+        ] {
+            std::fs::write(&path, before).unwrap();
+            let truth = Truth::open(&path).unwrap();
+            assert_eq!(truth.is_continued(), !kept.is_empty());
+            drop(truth);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), kept);
+        }
     }
 }

@@ -520,7 +520,7 @@ pub fn failure(status: u16, message: &str) -> Response {
     Response::json(status, json!({"error": message}).to_string())
 }
 
-/// How long state and truth may lag behind what was published.
+/// How long the state may lag behind what was published.
 pub const SAVE_EVERY: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -1,0 +1,93 @@
+"""What must hold of a home whatever was done to it: asked of its journals, its lake and a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.system.book import BookVerdict, judge_books
+from tests.system.harness import Journal
+from tests.system.oracle import Trade, Verdict, judge, truth_lines, truth_trades
+from tests.system.viewer import Viewer
+from tidemill.stores.api import Query
+from tidemill.stores.lake import Lake
+from tidemill.stores.table import BARS, COMMITTED, LEVELS, QUOTES, TRADES, records_of
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A venue that was found clean, with its figures."""
+
+    records: int
+    trades: Verdict
+    books: BookVerdict
+
+
+def check(
+    home: Path,
+    truth: Path,
+    venues: Iterable[str],
+    viewer: Viewer | None = None,
+    *,
+    proofs: Mapping[str, int] | None = None,
+) -> dict[str, Checked]:
+    """Asserts that the journals are the truth but for their gaps, the lake the journals, and what the
+    viewer saw the journals. `proofs` are the `proof` of `Kept`, by venue."""
+    journals = {venue: Journal(home, venue) for venue in venues}
+    books = judge_books(
+        truth_lines(truth), [j.books((proofs or {}).get(venue)) for venue, j in journals.items()]
+    )
+    for venue, verdict in books.items():
+        assert verdict.clean, f"{venue} books: {verdict}"
+    found = {}
+    for venue, journal in journals.items():
+        assert (np.diff(journal.sequences) == 1).all(), f"{venue}: sequences are not dense"
+        kept = journal.trades()
+        trades = judge_trades(truth_lines(truth), journal, kept)
+        assert trades.clean, f"{venue} journal: {trades}"
+        lake_equals_journal(home, journal)
+        if viewer:
+            seen = viewer.judge(venue, kept)
+            assert seen.clean, f"{venue} as the screen saw it: {seen}"
+            shown = viewer.judge_books(journal)
+            assert not shown, f"{venue} books as the screen saw them: {len(shown)} wrong: {shown[:3]}"
+        found[venue] = Checked(len(journal.records), trades, books[venue])
+    return found
+
+
+def judge_trades(
+    lines: Iterable[dict[str, Any]], journal: Journal, kept: list[Trade] | None = None
+) -> Verdict:
+    """The trades of a journal against the truth, between the first and last one kept of each instrument."""
+    kept = journal.trades() if kept is None else kept
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for trade in kept:
+        first.setdefault(trade.instrument, trade.id)
+        last[trade.instrument] = trade.id
+    return judge(truth_trades(lines, journal.venue), kept, journal.gaps(), since=first, upto=last)
+
+
+def lake_equals_journal(home: Path, journal: Journal) -> None:
+    """Every record of the journal is in exactly one row of the lake, and says there what it says here."""
+    lake = Lake(home / "lake")
+    numbers = {name: number for number, name in journal.names.items()}
+    stored: list[np.ndarray] = []
+    for table in COMMITTED:
+        if table is BARS:
+            continue
+        rows = lake.read(table, Query(venues=(journal.venue,)))
+        sequences = rows["sequence"].to_numpy().astype(np.uint64)
+        stored.append(sequences)
+        if table in (TRADES, QUOTES, LEVELS):
+            order = np.argsort(sequences, kind="stable")
+            got = records_of(table, rows, numbers.__getitem__)[order]
+            wanted = journal.records[np.isin(journal.records["kind"], table.kinds)]
+            assert len(got) == len(wanted), f"{table.name}: {len(got)} rows of {len(wanted)} records"
+            np.testing.assert_array_equal(got, wanted, err_msg=table.name)
+    every = np.sort(np.concatenate(stored))
+    np.testing.assert_array_equal(every, journal.sequences, err_msg="rows were lost or stand twice")
