@@ -250,8 +250,10 @@ class Book:
             verdict.levels += len(sent)
             if not self._sound:
                 verdict.blind.append(place)
-            if self._newest is not None and key <= self._newest:
-                (verdict.doubled if key in self.kept else verdict.disordered).append(place)
+            if any(m.levels is not None for m in self.kept.get(key, ())):
+                verdict.doubled.append(place)
+            elif self._newest is not None and key <= self._newest:
+                verdict.disordered.append(place)
         self._newest = key
         if self.first is None:
             self.first = key
@@ -394,6 +396,7 @@ def judge_books(truth: Iterable[dict[str, Any]], kept: Iterable[Kept]) -> dict[s
     to its last kept message."""
     venues = {one.venue: one for one in kept}
     truths: dict[str, Truth] = {}
+    published: dict[str, str] = {}
     for venue, name, key_of, levels, is_reset in truth_messages(truth, venues.keys()):
         one = venues[venue]
         book = one.books.get(name)
@@ -404,6 +407,7 @@ def judge_books(truth: Iterable[dict[str, Any]], kept: Iterable[Kept]) -> dict[s
         else:
             sent = state.apply(levels)
         if book is None or book.first is None:
+            published[name] = venue
             continue
         key, ts = key_of[0] if book.by_id else key_of[1], key_of[1]
         if state.newest is not None and key <= state.newest:
@@ -413,6 +417,8 @@ def judge_books(truth: Iterable[dict[str, Any]], kept: Iterable[Kept]) -> dict[s
             continue
         _compare(one.verdict, book, state, key, ts, [] if is_reset else sent, bool(sent))
     for one in venues.values():
+        # An instrument without any book at all has lost all of it.
+        one.verdict.lost += [(name, 0) for name, venue in published.items() if venue == one.venue]
         for book in one.books.values():
             one.verdict.foreign += [(book.name, key) for key in book.kept]
     return {venue: one.verdict for venue, one in venues.items()}

@@ -29,6 +29,8 @@ class Case:
     fields: dict[str, Any] = field(default_factory=dict)
     # A fault that shows only when the connection or the book is begun anew is followed by what does that.
     then: str | None = None
+    # Records to come between the two.
+    between: int = 0
     heals_s: float = 40.0
 
     def __str__(self) -> str:
@@ -52,17 +54,20 @@ CASES = [
     Case("sim-kraken", "drop", LOST, {"channel": "trades", "count": 3}),
     Case("sim-coinbase", "drop", LOST, {"channel": "trades", "count": 2}),
     Case("sim-binance", "drop", LOST, {"channel": "trades", "count": 2}),
-    Case("sim-kraken", "drop", causes("checksum"), {"channel": "book", "count": 3}),
+    # The checksum covers the best ten levels: so many messages that some of them concern those.
+    Case("sim-kraken", "drop", causes("checksum"), {"instrument": "BTC-USD", "channel": "book", "count": 50}),
     Case("sim-binance", "drop", causes("hole"), {"channel": "book", "count": 1}),
     Case("sim-kraken", "duplicate", fields={"channel": "trades", "count": 5}),
     Case("sim-coinbase", "duplicate", fields={"channel": "trades", "count": 5}),
     Case("sim-binance", "duplicate", fields={"channel": "trades", "count": 5}),
     Case("sim-binance", "reorder", LOST, {"instrument": "BTC-USDT.sim-binance", "channel": "trades"}),
-    Case("sim-binance", "reorder", causes("hole"), {"channel": "book", "count": 2}),
+    Case("sim-binance", "reorder", causes("hole"), {"instrument": "BTC-USDT", "channel": "book"}),
     Case("sim-binance", "duplicate", fields={"channel": "book", "count": 5}),
     Case("sim-kraken", "bad_checksum", causes("checksum"), {"count": 1}),
-    Case("sim-kraken", "stale_snapshot", causes("checksum"), {"seconds": 3}, then="bad_checksum"),
-    Case("sim-binance", "stale_snapshot", causes("disconnect"), {"seconds": 2}, then="cut"),
+    Case(
+        "sim-kraken", "stale_snapshot", causes("checksum"), {"seconds": 8}, then="bad_checksum", between=200
+    ),
+    Case("sim-binance", "stale_snapshot", causes("disconnect"), {"seconds": 5}, then="cut"),
     Case("sim-coinbase", "malformed", causes("malformed", "hole"), {"channel": "trades", "count": 1}),
     Case("sim-kraken", "malformed", causes("malformed", "hole"), {"channel": "trades", "style": "nan"}),
     Case("sim-binance", "malformed", causes("malformed", "hole"), {"channel": "book", "style": "nesting"}),
@@ -98,6 +103,7 @@ def test_fault_is_recorded_shown_and_heals(platform: Platform, viewer: Viewer, c
     shown_before = len(viewer.gaps)
     platform.fault(case.venue, case.fault, **case.fields)
     if case.then:
+        platform.wait_trades(case.venue, case.between)
         platform.fault(case.venue, case.then)
     if case.causes:
         recorded = until(
