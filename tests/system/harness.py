@@ -176,7 +176,7 @@ class Platform:
 
     def wait_trades(self, venue: str, count: int, seconds: float = 30) -> None:
         """Waits until the venue's journal holds `count` more records."""
-        start = self.collector(venue).get("sequence", 0)
+        start = until(lambda: self.collector(venue), f"the collector of {venue} answers")["sequence"]
         until(
             lambda: self.collector(venue).get("sequence", 0) >= start + count,
             f"{count} records of {venue}",
