@@ -90,7 +90,7 @@ def _from_timedelta(since: timedelta) -> int:
 
 
 def _by_magnitude(value: int | float | Decimal) -> int | None:
-    size: int | float | Decimal = abs(value)
+    size = -value if value < 0 else value
     if value != value or size >= 2**63:
         return None
     for bound, unit in ((10**11, SECOND), (10**14, 1_000_000), (10**17, 1_000)):
