@@ -82,7 +82,7 @@ def test_a_look_at_a_lock_does_not_keep_its_next_holder_out(home: Home) -> None:
 def test_the_log_of_a_detached_platform_gets_no_key(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(platform, "health", lambda home, port: {"ready": True})
+    monkeypatch.setattr(platform, "health", lambda home, port: {"ready": True, "parts": []})
     platform._announce(home, 8484, False, 0.0, Log("supervisor"))
     out, err = capsys.readouterr()
     assert not out
@@ -157,3 +157,23 @@ def test_connect_takes_one_venue(venue: str, home: Home, capsys: pytest.CaptureF
 def test_connect_refuses_what_is_no_instrument(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["connect", "kraken", "--instruments", "btc", "--home", str(home.path)]) == 2
     assert "write BASE-QUOTE" in capsys.readouterr().err
+
+
+def test_a_venue_that_cannot_be_reached_is_named_and_not_waited_for(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"collector-kraken.ctl": {"error": {"message": "no address for api.kraken.com"}}}
+    monkeypatch.setattr(platform.control, "ask_now", lambda path, op: said.get(path.name, {"error": None}))
+
+    def parts(*rows: tuple[str, bool]) -> dict[str, object]:
+        return {"ready": all(ready for _, ready in rows), "parts": [{"part": p, "ready": r} for p, r in rows]}
+
+    reached = parts(("service", True), ("collector-kraken", False))
+    assert platform._settled(home, reached)
+    [notice] = platform._notices(home, reached)
+    assert notice.startswith("kraken cannot be reached: no address for api.kraken.com; it goes on trying")
+    assert "HTTPS_PROXY" in notice
+    # What has only not come up yet is waited for, and so is everything on this machine.
+    for row in (("collector-coinbase", False), ("collector-sim-kraken", False), ("recorder", False)):
+        assert not platform._settled(home, parts(("collector-kraken", False), row))
+        assert not platform._notices(home, parts(row))

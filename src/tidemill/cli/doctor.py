@@ -103,9 +103,11 @@ def _print(findings: list[Finding]) -> None:
         if finding.fix:
             out.print(f"                  → {finding.fix}", markup=False)
     worst = sum(f.verdict == "fail" for f in findings)
-    out.print(
-        "nothing is wrong" if not worst else f"{worst} to mend; the first is often the cause of the rest"
-    )
+    doubts = sum(f.verdict == "warn" for f in findings)
+    if worst:
+        out.print(f"{worst} to mend; the first is often the cause of the rest")
+    else:
+        out.print(f"nothing is broken, {doubts} to look at" if doubts else "nothing is wrong")
 
 
 def _python(_home: Home) -> Iterator[Finding]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
+import zlib
 from pathlib import Path
 
 from tidemill import errors
@@ -54,12 +56,15 @@ def _listening_inode(port: int) -> str | None:
     return None
 
 
-def free_block(offsets: tuple[int, ...]) -> int:
+def free_block(offsets: tuple[int, ...], whose: str) -> int:
     """A base port such that base + each offset is free now.
 
-    Below the range that systems hand out for outgoing connections, so that none lands there by chance.
+    Below the range that systems hand out for outgoing connections, so that none lands there by chance. The
+    search begins where `whose` says: two platforms that start at once would otherwise find the same ports.
     """
-    for base in range(20400, 32000, 10):
+    bases = range(20400, 32000, 10)
+    first = zlib.crc32(whose.encode("utf-8", "surrogateescape")) % len(bases)
+    for base in itertools.chain(bases[first:], bases[:first]):
         if all(port_is_free(base + offset) for offset in offsets):
             return base
     raise errors.ConflictError(

@@ -25,7 +25,7 @@ from tidemill.cli import net
 from tidemill.cli.app import LOG_LINES, LOGGED_AS, HomeOption, JsonOption, LogLinesOption, talk
 from tidemill.home import Home, Lock
 from tidemill.log import Log
-from tidemill.model.collector import Collector
+from tidemill.model.collector import SIM_PREFIX, Collector
 from tidemill.supervisor import plan
 from tidemill.supervisor.supervisor import Supervisor, read_state
 
@@ -33,6 +33,7 @@ DEFAULT_PORT = 8484
 READY_S = 60.0
 DOWN_S = 60.0
 CONNECT_S = 10.0
+PROXY_HINT = "Proxies (HTTPS_PROXY) and own certificates (SSL_CERT_FILE) are honoured"
 # One port for each simulated venue, one for the simulator's control.
 SIM_PORTS = (0, 1, 2, 3, 9)
 
@@ -95,7 +96,7 @@ def up(
         net.require_free(port)
         settings = plan.Settings(
             home=str(place.path), port=port, seed=seed, rate=rate, keep_raw=keep_raw, sim_truth=truth,
-            sim_port_base=net.free_block(SIM_PORTS),
+            sim_port_base=net.free_block(SIM_PORTS, str(place.path)),
         )  # fmt: skip
 
         def open_wanted() -> Callable[[], list[Collector]]:
@@ -129,12 +130,41 @@ def _announce(home: Home, port: int, browser: bool, started: float, log: Log | N
             talk.print(f"  {url}", soft_wrap=True)
             talk.print("  Ctrl+C stops it · `tidemill status` · `tidemill connect kraken` for real data")
             _show(url, browser)
-    if not _wait(home, port, lambda answer: bool(answer["ready"])):
-        late = f"not ready after {READY_S:g} s: `tidemill status` names the part, its log is in {home.logs}"
+    settled = _wait(home, port, lambda answer: _settled(home, answer))
+    for notice in _notices(home, health(home, port)):
         if log:
-            log.warn(late)
+            log.warn(notice)
         else:
-            talk.print(late)
+            talk.print(notice, style="yellow", markup=False)
+    if not settled:
+        late = f"not ready after {READY_S:g} s: `tidemill status` names the part, its log is in {home.logs}"
+        (log.warn if log else talk.print)(late)
+
+
+def _settled(home: Home, answer: dict[str, Any]) -> bool:
+    """Whether nothing is left to wait for: all is ready, but for venues out there that cannot be reached."""
+    return all(part["ready"] or _unreachable(home, part) for part in answer["parts"])
+
+
+def _notices(home: Home, answer: dict[str, Any] | None) -> list[str]:
+    """What to say of each real venue that cannot be reached; the platform does its work without it."""
+    return [
+        f"{part['part'].removeprefix('collector-')} cannot be reached: {why}; it goes on trying. {PROXY_HINT}"
+        for part in (answer or {}).get("parts", [])
+        if (why := _unreachable(home, part))
+    ]
+
+
+def _unreachable(home: Home, part: dict[str, Any]) -> str:
+    """Why the collector of a real venue has no connection, in its own words; empty for any other part."""
+    venue = part["part"].removeprefix("collector-")
+    if part["ready"] or venue == part["part"] or venue.startswith(SIM_PREFIX):
+        return ""
+    try:
+        said = control.ask_now(home.control(part["part"]), "status")
+    except control.Unreachable:
+        return ""
+    return str((said.get("error") or {}).get("message", ""))
 
 
 def _wait(
@@ -197,7 +227,7 @@ def _detached(home: Home, port: int, browser: bool, started: float) -> int:
             plan.command(*words, "--no-browser", LOG_LINES),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
-    if not _wait(home, port, lambda answer: bool(answer["ready"]), process):
+    if not _wait(home, port, lambda answer: _settled(home, answer), process):
         if process.poll() is not None:
             raise _last_error(path, begins) or errors.InternalError(
                 "ended", f"the platform ended with exit code {process.returncode}", hint=f"see {path}"
@@ -210,6 +240,8 @@ def _detached(home: Home, port: int, browser: bool, started: float) -> int:
     talk.print(
         f"Tidemill is up in {time.monotonic() - started:.1f} s · process {process.pid} · home {home.path}"
     )
+    for notice in _notices(home, health(home, port)):
+        talk.print(notice, style="yellow", markup=False)
     talk.print("  `tidemill down` ends it · `tidemill status`")
     url = page_url(home, port)
     print(url)
@@ -366,7 +398,7 @@ def connect(
     raise errors.UpstreamError(
         "venue_unreachable",
         f"{chosen.name} cannot be reached: {why}",
-        hint="it goes on trying; proxies (HTTPS_PROXY) and own certificates (SSL_CERT_FILE) are honoured",
+        hint=f"it goes on trying. {PROXY_HINT}",
     )
 
 
