@@ -33,7 +33,7 @@ def figures(said: Found) -> Mapping[str, float]:
 
 
 def ours(clients: int, rates: Sequence[int], seconds: int) -> Party:
-    """At the first of these rates at which the crowd keeps up and none of it is cut."""
+    """At the first of these rates at which the crowd keeps up: who does not is cut off."""
 
     def once(rate: int) -> Found:
         words = {"rate": rate, "seconds": seconds, "clients": clients}
@@ -45,8 +45,16 @@ def ours(clients: int, rates: Sequence[int], seconds: int) -> Party:
 
     @contextmanager
     def open_() -> Iterator[Run]:
-        rate = next((rate for rate in rates if not once(rate)["closed"]), rates[-1])
-        yield lambda: figures(once(rate))
+        left = list(rates)
+
+        def run() -> Mapping[str, float]:
+            said = once(left[0])
+            while said["closed"] and len(left) > 1:
+                left.pop(0)
+                said = once(left[0])
+            return figures(said)
+
+        yield run
 
     return open_
 
