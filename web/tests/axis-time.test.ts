@@ -1,7 +1,6 @@
 import { TickMarkType } from 'lightweight-charts';
 import { expect, it } from 'vitest';
 import { crosshairText, tickText } from '@/features/chart/axis-time';
-import { sentence } from '@/shared/format';
 
 const AT = Date.UTC(2026, 10, 20, 13, 32, 5) / 1000;
 const MIDNIGHT = Date.UTC(2026, 10, 20) / 1000;
@@ -26,11 +25,4 @@ it('marks are times in the zone, and the day where a day begins', () => {
 
 it('where days are narrow their marks name the day in every zone', () => {
   expect(tickText(MIDNIGHT, TickMarkType.DayOfMonth, '1h', 'Asia/Tokyo', 6)).toBe('20 Nov');
-});
-
-it('words of an error become a sentence, names in them stay', () => {
-  expect(sentence('no frame for 5 s')).toBe('No frame for 5 s.');
-  expect(sentence('The key was used.')).toBe('The key was used.');
-  expect(sentence('sim-kraken does not answer')).toBe('sim-kraken does not answer.');
-  expect(sentence(null)).toBe('');
 });

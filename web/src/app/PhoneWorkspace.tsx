@@ -38,8 +38,7 @@ export function PhoneWorkspace(props: {
     () => (
       <h1>
         <button type="button" className="row phone-name" onClick={() => openPalette('instrument')}>
-          {instrument.base}-{instrument.quote}
-          <span className="tertiary small">{instrument.venue}</span>
+          {instrument.base}-{instrument.quote} <span className="tertiary small">{instrument.venue}</span>
           <ChevronDown size={14} strokeWidth={2} className="tertiary" aria-hidden />
         </button>
       </h1>

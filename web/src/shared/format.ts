@@ -109,6 +109,9 @@ export function age(ms: number | null): string {
   return `${Math.floor(ms / 86_400_000)}${SPACE}d`;
 }
 
+/** How long something lasted, in the same words: `0 s`, `14 s`, `4 min`. */
+export const duration = (ms: number | null): string => (ms !== null && ms < 100 ? `0${SPACE}s` : age(ms));
+
 /** Time left or gone as a clock: `4:58`, `1:02:03`. */
 export function clock(seconds: number): string {
   const total = Math.max(0, Math.floor(seconds));

@@ -12,15 +12,15 @@ import {
 } from 'lightweight-charts';
 import { toNumber } from '@/shared/decimal';
 import { type FeedView, isCurrent } from '@/shared/feed-state';
-import { age, clock, mantissaText, number, timeOfDay } from '@/shared/format';
+import { age, clock, mantissaText, number } from '@/shared/format';
 import { type Interval, intervalSeconds } from '@/shared/interval';
 import * as chartTheme from '@/theme/chart';
 import { type Colors, colors, type Mode, type Palette, upDown } from '@/theme/themes';
 import { crosshairText, tickText } from './axis-time';
 import type { BarFeed, FeedChange } from './bar-feed';
 import type { Bar } from './bar-series';
-import { type ChartGap, gapSeconds } from './gap';
-import { GapHatch, type HatchRange } from './gap-hatch';
+import { GapHatch } from './gap-hatch';
+import { emptyPlaces, hatchRanges, lowerBound, nextEmptyPlace } from './gap-place';
 import { PaneLabel } from './pane-label';
 import { PriceAxis } from './price-axis';
 
@@ -33,8 +33,6 @@ export interface ChartLook {
   phone: boolean;
 }
 
-/** Empty places drawn for one gap at most: a gap of days must not push the bars off the screen. */
-const GAP_PLACES = 60;
 /** Bars left of the screen at which the next older page is read. */
 const PREFETCH = 400;
 /** Width of a bar and its distance to the next, at first and after a reset. */
@@ -188,7 +186,7 @@ export class ChartView {
   /** Once a second: count-down, age, and the far edge of an open gap. */
   second(now_ms: number): void {
     this.now_ms = now_ms;
-    this.extendOpenGap(now_ms);
+    this.extendOpenGap();
     this.drawLast();
   }
 
@@ -285,7 +283,8 @@ export class ChartView {
   private render(first: boolean): void {
     if (!this.feed) return;
     const { bars } = this.feed.series;
-    const empty = this.emptyPlaces();
+    const first_s = bars[0]?.start ?? Number.POSITIVE_INFINITY;
+    const empty = emptyPlaces(this.feed.gaps, first_s, intervalSeconds(this.interval), Date.now());
     const points = new Map<number, Bar | null>(empty.map((at) => [at, null]));
     for (const bar of bars) points.set(bar.start, bar);
     const ordered = [...points].sort((a, b) => a[0] - b[0]);
@@ -333,74 +332,27 @@ export class ChartView {
     this.drawLast();
   }
 
-  /** Times without a bar inside gaps, so that a gap has its width on the axis. */
-  private emptyPlaces(): number[] {
-    const { feed } = this;
-    if (!feed) return [];
-    const width = intervalSeconds(feed.series.interval);
-    const first = feed.series.bars[0]?.start ?? Number.POSITIVE_INFINITY;
-    const places: number[] = [];
-    for (const gap of feed.gaps) {
-      const [start, end] = gapSeconds(gap, Date.now());
-      const from = Math.max(first, Math.floor(start / width) * width);
-      const count = Math.min(GAP_PLACES, Math.floor((end - from) / width) + 1);
-      for (let i = 0; i < count; i++) places.push(from + i * width);
-    }
-    return places;
-  }
-
-  private extendOpenGap(now_ms: number): void {
-    const { feed } = this;
-    const open = feed?.gaps.find((gap) => gap.end === null);
-    if (!feed || !open) return;
-    const width = intervalSeconds(feed.series.interval);
-    const at = Math.floor(now_ms / 1000 / width) * width;
-    const last = this.times.at(-1) ?? 0;
-    const [start] = gapSeconds(open, now_ms);
-    if (at > last && at <= start + GAP_PLACES * width) {
+  private extendOpenGap(): void {
+    const { feed, now_ms } = this;
+    if (!feed) return;
+    const at = nextEmptyPlace(feed.gaps, this.times.at(-1) ?? 0, intervalSeconds(this.interval), now_ms);
+    if (at !== null) {
       this.times.push(at);
       this.candles.update(blank(at));
       this.volume.update(blank(at));
     }
-    this.placeHatch();
+    if (feed.gaps.length > 0) this.placeHatch();
   }
 
   private placeHatch(): void {
-    const now_ms = Date.now();
-    const ranges = (this.feed?.gaps ?? []).flatMap((gap): HatchRange[] => {
-      const [start, end] = gapSeconds(gap, now_ms);
-      const [from, to] = [this.axisPosition(start), this.axisPosition(end)];
-      if (from === null || to === null) return [];
-      const repaired = gap.state === 'filled';
-      return [
-        {
-          from,
-          to,
-          color: this.c[repaired ? 'state.repaired' : 'state.gap'],
-          tint: this.c[repaired ? 'state.repaired.tint' : 'state.gap.tint'],
-          label: this.gapText(gap, start, end),
-        },
-      ];
-    });
+    const ranges = hatchRanges(
+      this.feed?.gaps ?? [],
+      this.times,
+      intervalSeconds(this.interval),
+      Date.now(),
+      { colors: this.c, zone: this.look.zone },
+    );
     for (const hatch of this.hatches) hatch.set(ranges);
-  }
-
-  private gapText(gap: ChartGap, start: number, end: number): string {
-    const { zone } = this.look;
-    const from = timeOfDay(start * 1000, zone);
-    if (gap.end === null) return `gap open since ${from}`;
-    const word = { filled: 'repaired', unfillable: 'cannot be filled', open: 'gap', ended: 'gap' }[gap.state];
-    return `${from}–${timeOfDay(end * 1000, zone)} ${word}`;
-  }
-
-  /** Where a time lies between the bars, in bars; a bar's left edge is half a place before its middle. */
-  private axisPosition(seconds: number): number | null {
-    if (!this.feed || this.times.length === 0) return null;
-    const width = intervalSeconds(this.feed.series.interval);
-    const index = lowerBound(this.times, seconds + 1e-9) - 1;
-    if (index < 0) return null;
-    const inside = Math.min(1, (seconds - (this.times[index] ?? 0)) / width);
-    return index - 0.5 + inside;
   }
 
   private get interval(): Interval {
@@ -437,15 +389,3 @@ export class ChartView {
 }
 
 const blank = (at: number): WhitespaceData<UTCTimestamp> => ({ time: time(at) });
-
-/** Index of the first value that is `wanted` or more. */
-function lowerBound(values: number[], wanted: number): number {
-  let low = 0;
-  let high = values.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((values[middle] ?? 0) < wanted) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}

@@ -133,9 +133,10 @@ export class PriceAxis implements ISeriesPrimitive<Time> {
     if (at === null || price == null) return;
     paint(target, ({ context, mediaSize: { width, height } }) => {
       const half = SINGLE_HEIGHT_PX / 2;
-      const top = Math.round(Math.min(Math.max(at - half, 0), height - SINGLE_HEIGHT_PX));
+      const last = this.lastBox(height);
+      const top = Math.round(Math.min(Math.max(beside(last, at - half), 0), height - SINGLE_HEIGHT_PX));
       const box = { top, height: SINGLE_HEIGHT_PX };
-      this.clearTicks(context, width, box, this.lastBox(height));
+      this.clearTicks(context, width, box, last);
       label(context, box, width, this.look.fill, this.look.line);
       context.fillStyle = this.look.ink;
       context.textBaseline = 'middle';
@@ -165,6 +166,14 @@ export class PriceAxis implements ISeriesPrimitive<Time> {
       context.fillRect(1, y - TICK_PX, width - 1, 2 * TICK_PX);
     }
   }
+}
+
+/** The last price keeps its place: a label that would cover it goes above or below, whichever is nearer. */
+function beside(last: Box | null, top: number): number {
+  if (!last || top >= last.top + last.height || top + SINGLE_HEIGHT_PX <= last.top) return top;
+  const above = last.top - SINGLE_HEIGHT_PX;
+  const below = last.top + last.height;
+  return above >= 0 && top - above < below - top ? above : below;
 }
 
 const touches = ({ top, height }: Box, y: number): boolean => y > top - TICK_PX && y < top + height + TICK_PX;

@@ -2,7 +2,7 @@ import { ShieldCheck, TriangleAlert, Unplug } from 'lucide-react';
 import type { ReactNode } from 'react';
 import type { Gap } from '@/api/types';
 import { useSecond } from '@/shared/clock';
-import { age, date, NONE, number, timeOfDay } from '@/shared/format';
+import { date, duration, NONE, number, timeOfDay } from '@/shared/format';
 import { Scroll } from '@/shared/Scroll';
 import { useSettings } from '@/shared/settings';
 import { moment_ms, orderedGaps } from './collection';
@@ -52,7 +52,7 @@ export function GapList({ gaps }: { gaps: Gap[] }) {
   }
   return (
     <Scroll label="Gaps, newest first">
-      <table className="tight">
+      <table className="tight gap-table">
         <thead>
           <tr>
             <th>State</th>
@@ -86,7 +86,7 @@ export function GapList({ gaps }: { gaps: Gap[] }) {
                 <td className="n" title={opened === null ? undefined : date(opened, zone)}>
                   {opened === null ? NONE : timeOfDay(opened, zone)}
                 </td>
-                <td className="n">{age(length)}</td>
+                <td className="n">{duration(length)}</td>
                 <td className="n">{gap.missing < 0 ? 'unknown' : number(gap.missing)}</td>
               </tr>
             );

@@ -1,7 +1,7 @@
 import type { PartStatus } from '@/api/types';
 import { useSecond } from '@/shared/clock';
 import { FeedMark } from '@/shared/FeedWord';
-import { age, bytes, NONE, number } from '@/shared/format';
+import { bytes, duration, NONE, number } from '@/shared/format';
 import { Scroll } from '@/shared/Scroll';
 import { freshnessOf, moment_ms } from './collection';
 
@@ -37,7 +37,7 @@ export function Parts({ parts }: { parts: PartStatus[] }) {
                     )}
                   </span>
                 </td>
-                <td className="n">{since === null ? NONE : age(Math.max(0, now_ms - since))}</td>
+                <td className="n">{since === null ? NONE : duration(Math.max(0, now_ms - since))}</td>
                 <td className="n">
                   {part.cpu_percent === null ? NONE : `${number(part.cpu_percent)}\u00a0%`}
                 </td>
