@@ -14,6 +14,7 @@ from typing import Any
 
 from tidemill import control
 from tidemill.home import Home, Lock
+from tidemill.log import Log
 from tidemill.model.collector import PROTOCOLS, Collector
 from tidemill.supervisor import plan
 from tidemill.supervisor.child import Child, trim_log
@@ -21,6 +22,28 @@ from tidemill.supervisor.child import Child, trim_log
 RECONCILE_S = 0.5
 LOG_CHECK_S = 30.0
 DRAIN_S = 10.0
+
+
+class Steady:
+    """The collectors that should run, as last read: a database that fails meanwhile changes nothing."""
+
+    def __init__(self, read: Callable[[], list[Collector]], log: Log) -> None:
+        """Raises what the first reading raises: without it nobody knows what should run."""
+        self._read = read
+        self._log = log
+        self._last = read()
+        self._failed = ""
+
+    def __call__(self) -> list[Collector]:
+        try:
+            self._last = self._read()
+            failed = ""
+        except Exception as error:
+            failed = f"{type(error).__name__}: {error}"
+        if failed and failed != self._failed:
+            self._log.error("what is wanted cannot be read, and stays as it was", cause=failed)
+        self._failed = failed
+        return self._last
 
 
 class Supervisor:
@@ -34,7 +57,7 @@ class Supervisor:
     ) -> None:
         """`open_wanted` is called once, in a thread, while the first parts start already: opening the
         database takes as long as they do. What it returns reads the collectors that should run and is
-        called about twice a second; what it raises ends the run."""
+        called about twice a second; what either raises the first time ends the run."""
         self._home = home
         self._settings = settings
         self._open_wanted = open_wanted
@@ -77,7 +100,9 @@ class Supervisor:
     async def _loop(self) -> None:
         next_log_check = 0.0
         pending: set[asyncio.Task[None]] = set()
-        opening = asyncio.create_task(asyncio.to_thread(self._open_wanted))
+        opening = asyncio.create_task(
+            asyncio.to_thread(lambda: Steady(self._open_wanted(), Log("supervisor")))
+        )
         opening.add_done_callback(lambda _task: self._wake.set())
         try:
             while not self._stopping.is_set():
