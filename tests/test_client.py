@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -114,6 +115,25 @@ def test_what_cannot_be(td: tm.Client, tmp_path: Path) -> None:
         tm.connect(tmp_path / "nowhere")
     with pytest.raises(UsageError):
         tm.connect(tmp_path, url="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("since", [(1, -5), (2**40, 5), (1, 2**70), (1,), "now", 7])
+def test_a_stream_from_nowhere_is_told(td: tm.Client, since: Any) -> None:
+    with pytest.raises(tm.TidemillError) as caught:
+        td.stream(NAMES[0], since=since)
+    assert caught.value.code == "position_invalid"
+
+
+def test_a_stream_goes_on_where_a_batch_ended(world: World, td: tm.Client) -> None:
+    first = next(td.stream(VENUE, "trades", since="oldest"))
+    rest = td.stream(VENUE, "trades", since=(first.epoch, first.sequences[9] + 1), timeout_s=0.2)
+    assert next(rest).sequence == first.sequences[10]
+
+
+def test_names_that_nobody_has_are_told(td: tm.Client) -> None:
+    for ask in (td.gaps, td.instruments):
+        with pytest.raises(tm.TidemillError, match="no venue is named 'krakn'"):
+            ask(venue="krakn")
 
 
 def test_an_unreachable_platform_is_an_upstream_error() -> None:

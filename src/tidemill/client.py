@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -149,18 +149,22 @@ class Client:
         return self._view
 
     def _name(self, instrument: str) -> str:
-        known = [line["instrument"] for line in self.view.instruments()]
         try:
-            return resolve(instrument, known)
+            return resolve(instrument, self.view.names())
         except NotFoundError:
             if "." in instrument and any(line["instrument"] == instrument for line in self.view.datasets()):
                 return instrument
             raise
 
+    def _known_venue(self, venue: str | None) -> None:
+        if venue is not None and venue not in self.view.venues():
+            raise errors.unknown("venue", venue, self.view.venues())
+
     def instruments(self, venue: str | None = None) -> pl.DataFrame:
         """Instruments with tick, lot, scales and the last trade's price and time."""
         import polars as pl
 
+        self._known_venue(venue)
         lines = []
         for line in self.view.instruments():
             if venue is None or line["venue"] == venue:
@@ -283,6 +287,7 @@ class Client:
         """Known holes in what venues sent or journals kept; `instrument` null is the whole venue."""
         import polars as pl
 
+        self._known_venue(venue)
         lines = self.view.gaps(venue)
         if instrument is not None:
             name = self._name(instrument)
@@ -319,13 +324,20 @@ class Client:
         record wanted. Blocks until something comes; ends after `timeout_s` seconds without anything.
         Raises `DataQualityError` when the journal has let go of records that were not read yet.
         """
+        begin = since if isinstance(since, str) and since in ("live", "oldest") else _position(since)
+        if begin is None:
+            raise UsageError(
+                "position_invalid",
+                f"since={since!r} is neither 'live', 'oldest' nor a position (epoch, sequence)",
+                hint="resume with (batch.epoch, int(batch.sequences[-1]) + 1)",
+            )
         venue, numbers = self._numbers([instruments] if isinstance(instruments, str) else list(instruments))
         names = [kinds] if isinstance(kinds, str) else list(kinds)
         for name in names:
             if name not in _KINDS:
                 raise errors.unknown("kind", name, _KINDS)
         return self._batches(
-            venue, numbers, [kind for name in names for kind in _KINDS[name]], since, timeout_s
+            venue, numbers, [kind for name in names for kind in _KINDS[name]], begin, timeout_s
         )
 
     def _numbers(self, asked: list[str]) -> tuple[str, list[int]]:
@@ -401,6 +413,15 @@ class Client:
 
 
 # ── frames ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _position(since: object) -> tuple[int, int] | None:
+    """(epoch, sequence) as plain integers; None for what is no position."""
+    match since:
+        case (SupportsIndex() as epoch, SupportsIndex() as sequence):
+            at = epoch.__index__(), sequence.__index__()
+            return at if 0 <= at[0] < 2**32 and 0 <= at[1] < 2**63 else None
+    return None
 
 
 def _timed(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:

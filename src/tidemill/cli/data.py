@@ -69,11 +69,9 @@ def _view(home: str | None) -> LiveView:
 
 def _meant(view: LiveView, asked: str) -> tuple[str, str | None]:
     """Venue and instrument that a word means; a venue's own name means all of its instruments."""
-    from tidemill.stores.source import venues
-
-    if asked in venues(view.home):
+    if asked in view.venues():
         return asked, None
-    known = {line["instrument"] for line in view.instruments()}
+    known = view.names()
     if asked not in known:
         known |= {line["instrument"] for line in view.datasets()}
     name = resolve(asked, known)

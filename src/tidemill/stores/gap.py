@@ -32,8 +32,9 @@ class Gaps:
         return sorted(self._found.values(), key=lambda gap: (gap.epoch, gap.sequence))
 
     def rows(self, rows: pa.Table) -> None:
-        """Takes in rows of the gaps table."""
-        for line in rows.to_pylist():
+        """Takes in rows of the gaps table, in the order they were written: theirs there is the venue's clock,
+        which may run back."""
+        for line in sorted(rows.to_pylist(), key=lambda line: (line["epoch"], line["sequence"])):
             self._take(
                 line["edge"], line["instrument"] or None, line["channel"], line["cause"],
                 (line["epoch"], line["sequence"]), line["opened"],

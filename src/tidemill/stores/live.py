@@ -21,22 +21,38 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidemill import _native, wire
-from tidemill.errors import NotFoundError, UsageError, unknown
+from tidemill.errors import UsageError, unknown
 from tidemill.model.bar import Bars, volume_floats
 from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores import join, restore, series
 from tidemill.stores.api import Position, Query
+from tidemill.stores.gap import Gaps
 from tidemill.stores.lake import Lake
 from tidemill.stores.source import venues
-from tidemill.stores.table import BARS, GAPS, LEVELS, QUOTES, STATUS, TRADES, Table, records_of
+from tidemill.stores.table import (
+    BARS,
+    GAPS,
+    INSTRUMENTS,
+    LEVELS,
+    QUOTES,
+    STATUS,
+    TRADES,
+    Table,
+    records_of,
+)
 from tidemill.stores.tail import Tail
 
 DRAIN_S = 0.25
 """How often the background thread takes in what has arrived, so that no call finds a long tail."""
 LOOK_FOR_VENUES_S = 2.0
 TRIM_S = 20.0
+_DESCRIBED = (
+    "instrument", "venue", "symbol", "base", "quote", "tick", "lot", "price_scale", "size_scale", "status",
+)  # fmt: skip
+_ALONE = 1
+"""The number of an instrument whose book is made from stored rows, where no registry gives it one."""
 
 
 @dataclass(frozen=True)
@@ -160,20 +176,58 @@ class LiveView:
                     self._tails[venue] = tail
         return tail
 
+    def _gaps(self, venue: str) -> list[Gap]:
+        """Gaps of a venue as far as they have been taken in. Without a journal here (the lake is fed by a
+        relay, or is a copy) what is stored is all there is."""
+        tail = self._tail(venue)
+        if tail is None:
+            found = Gaps(venue)
+            found.rows(self.lake.read(GAPS, Query(venues=(venue,))))
+            return found.all()
+        with tail.lock:
+            return tail.gaps.all()
+
+    def _stored_venues(self) -> set[str]:
+        """Venues that the lake knows instruments of."""
+        snapshot = self.lake.snapshot(INSTRUMENTS)
+        return {file.partition["venue"] for file in snapshot.files} if snapshot else set()
+
+    def venues(self) -> list[str]:
+        """Venues that have a journal here or are stored."""
+        return sorted({*venues(self.home), *self._stored_venues()})
+
     # ── lists ─────────────────────────────────────────────────────────────────────────────────────
+
+    def names(self) -> set[str]:
+        """Every instrument of every registry, or of the lake where a venue has no registry here. Reads no
+        journal."""
+        here = venues(self.home)
+        found = {str(line["name"]) for venue in here for line in _native.instruments(str(self.home), venue)}
+        return found | {line["instrument"] for line in self._stored_instruments(here)}
 
     def instruments(self) -> list[dict[str, Any]]:
         """Every instrument of every registry with its last trade: instrument, venue, symbol, base, quote,
-        tick, lot, price_scale, size_scale, status, last {price, size, ts_event} or None."""
+        tick, lot, price_scale, size_scale, status, last {price, size, ts_event} or None. Of venues without a
+        registry here, what is stored, without a last trade."""
         found = []
-        for venue in venues(self.home):
+        here = venues(self.home)
+        for venue in here:
             tail = self._tail(venue)
             if tail is None:
                 continue
             with tail.lock:
                 for one in tail.names.refresh():
                     found.append({**_described(one), "last": _last(tail.last.get(one.number))})
-        return found
+        return found + [{**line, "last": None} for line in self._stored_instruments(here)]
+
+    def _stored_instruments(self, besides: list[str]) -> list[dict[str, Any]]:
+        """Newest version of each stored instrument, but not of these venues."""
+        wanted = self._stored_venues().difference(besides)
+        if not wanted:
+            return []
+        rows = self.lake.read(INSTRUMENTS, Query(venues=tuple(sorted(wanted))))
+        newest = {line["instrument"]: line for line in rows.to_pylist()}  # revisions ascend
+        return [{name: line[name] for name in _DESCRIBED} for line in newest.values()]
 
     def instrument(self, name: str) -> dict[str, Any]:
         """One instrument. Raises `NotFoundError` naming the nearest."""
@@ -188,12 +242,11 @@ class LiveView:
         """Every gap that reaches into [start, end) (ns, the venue's time) as its fields (`gap.Gap`), by
         opening."""
         found = []
-        for name in venues(self.home) if venue is None else [venue]:
+        for name in self.venues() if venue is None else [venue]:
             tail = self._tail(name)
             if tail:
                 tail.drain()
-                with tail.lock:
-                    found += [gap.as_dict() for gap in tail.gaps.all() if gap.overlaps(start, end)]
+            found += [gap.as_dict() for gap in self._gaps(name) if gap.overlaps(start, end)]
         return found
 
     def datasets(self) -> list[dict[str, Any]]:
@@ -311,11 +364,8 @@ class LiveView:
         return _merged(found.bars, interval)
 
     def _touching(self, instrument: str, channels: tuple[str, ...], start: int, end: int) -> list[Gap]:
-        tail = self._tail(instrument.rpartition(".")[2])
-        if tail is None:
-            return []
-        with tail.lock:
-            return [gap for gap in tail.gaps.all() if gap.touches(instrument, channels, start, end)]
+        found = self._gaps(instrument.rpartition(".")[2])
+        return [gap for gap in found if gap.touches(instrument, channels, start, end)]
 
     # ── ticks ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -405,11 +455,10 @@ class LiveView:
         venue = venue_of(instrument)
         tail = self._tail(venue)
         if tail is None:
-            raise NotFoundError(
-                "venue_unknown",
-                f"no journal of {venue!r} is in {self.home}",
-                hint="`tidemill status` lists them",
-            )
+            known = self.names()
+            if instrument not in known:
+                raise unknown("instrument", instrument, known)
+            return self._book_at(instrument, _ALONE, at, depth)
         with tail.lock:
             self._known(tail, instrument)
             if at is None:
@@ -418,23 +467,24 @@ class LiveView:
                 at = tail.position or (0, 0)
                 if book is not None:
                     return _shown(instrument, book, at, depth)
-        return self._book_at(tail, instrument, at, depth)
+            number = tail.names.number(instrument)
+        return self._book_at(instrument, number, at, depth)
 
-    def _book_at(self, tail: Tail, instrument: str, at: int | Position, depth: int) -> BookView:
+    def _book_at(self, instrument: str, number: int, at: int | Position | None, depth: int) -> BookView:
         limits = Query(through=at) if isinstance(at, tuple) else Query(as_of=at)
+        venue = venue_of(instrument)
         mine = limits.with_(instruments=(instrument,))
-        clear, _ = self.read(LEVELS, tail.venue, mine.with_(kind=wire.KIND_CLEAR, limit=1))
+        clear, _ = self.read(LEVELS, venue, mine.with_(kind=wire.KIND_CLEAR, limit=1))
         if not len(clear):
             return BookView(instrument, 0, 0, 0, 0, False, [], [])
         epoch, sequence = clear["epoch"][0].as_py(), clear["sequence"][0].as_py()
-        number = tail.names.number(instrument)
-        rows, _ = self.read(LEVELS, tail.venue, mine.with_(after=(epoch, sequence - 1)))
+        rows, _ = self.read(LEVELS, venue, mine.with_(after=(epoch, sequence - 1)))
         found = [rows]
         made = [records_of(LEVELS, rows, lambda _: number)]
         for table in (GAPS, STATUS):
             # What spoils a book: gaps and statuses of the instrument or of the whole venue.
             theirs = limits.with_(instruments=(instrument, ""), after=(epoch, sequence - 1))
-            rows, _ = self.read(table, tail.venue, theirs)
+            rows, _ = self.read(table, venue, theirs)
             found.append(rows)
             made.append(_spoilers(table, rows, number))
         epochs = np.concatenate([rows["epoch"].to_numpy() for rows in found])
@@ -543,18 +593,7 @@ def _is_open(tail: Tail, instrument: str, interval: Interval, bar: Bars) -> bool
 
 
 def _described(one: Instrument) -> dict[str, Any]:
-    return {
-        "instrument": one.name,
-        "venue": one.venue,
-        "symbol": one.symbol,
-        "base": one.base,
-        "quote": one.quote,
-        "tick": one.tick,
-        "lot": one.lot,
-        "price_scale": one.price_scale,
-        "size_scale": one.size_scale,
-        "status": one.status,
-    }
+    return {name: one.name if name == "instrument" else getattr(one, name) for name in _DESCRIBED}
 
 
 def _last(trade: np.void | None) -> dict[str, Any] | None:
