@@ -50,7 +50,7 @@ fn the_client_reads_what_was_written() {
     let code = block(&page, "```python", "import json");
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     if Command::new(&python).arg("--version").output().is_err() {
-        eprintln!("skipped: {python} is not here");
+        skip::because(format_args!("there is no {python}"));
         return;
     }
     let home = Home::new();

@@ -254,7 +254,7 @@ fn a_full_disk_is_survived() {
         .status()
         .is_ok_and(|status| status.success());
     if !mounted {
-        eprintln!("skipped: a file system cannot be mounted here (needs root)");
+        skip::because("a file system cannot be mounted here (needs root)");
         return;
     }
     struct Unmount(PathBuf);
@@ -309,7 +309,7 @@ fn a_disk_that_cannot_hold_a_segment_is_refused_in_words() {
         .status()
         .is_ok_and(|status| status.success());
     if !mounted {
-        eprintln!("skipped: a file system cannot be mounted here (needs root)");
+        skip::because("a file system cannot be mounted here (needs root)");
         return;
     }
     let result = Writer::open(

@@ -1,4 +1,4 @@
-//! Power cuts and crashes at system calls. Needs root and a loop device, or `strace`; skipped, and says so, without.
+//! Power cuts and crashes at system calls. Needs root and a loop device, or `strace`; without, says so, and fails in CI.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 
 mod common;
@@ -122,7 +122,7 @@ impl Drop for Disk {
 #[test]
 fn a_power_cut_takes_nothing_that_was_durable() {
     let Some(disk) = Disk::new() else {
-        eprintln!("skipped: an ext4 cannot be made and mounted here (needs root and a loop device)");
+        skip::because("an ext4 cannot be made and mounted here (needs root and a loop device)");
         return;
     };
     let mut random = Random(0xBEEF);
@@ -192,7 +192,7 @@ fn a_power_cut_takes_nothing_that_was_durable() {
 #[test]
 fn a_crash_at_any_system_call_leaves_a_journal_that_opens() {
     if !run("strace", &["-o", "/dev/null", "true"]) {
-        eprintln!("skipped: strace cannot be used here");
+        skip::because("strace cannot be used here");
         return;
     }
     // Calls of the loader and the test harness come first: openat begins to matter later.

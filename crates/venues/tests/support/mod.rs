@@ -10,7 +10,7 @@ use wire::{Decimal, Record, channel, flag, kind};
 pub const S: i64 = 1_000_000_000;
 pub const START: i64 = 1_700_000_000 * S;
 
-/// A recorded file, or `None` (said on stderr) where the recordings are not there.
+/// A recorded file, or `None` (which is said, and fails in CI) where the recordings are not there.
 pub fn recorded(path: &str) -> Option<Vec<u8>> {
     let root = std::env::var_os("TIDEMILL_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
@@ -20,7 +20,7 @@ pub fn recorded(path: &str) -> Option<Vec<u8>> {
     match std::fs::read(&file) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
-            eprintln!("SKIPPED: {}: {error} (set TIDEMILL_DATA)", file.display());
+            skip::because(format_args!("{}: {error} (set TIDEMILL_DATA)", file.display()));
             None
         }
     }
