@@ -268,7 +268,7 @@ impl Reader {
             if left.is_zero() {
                 return self.available();
             }
-            self.head.sleep(self.stand(), left.min(HEAD_CHECK));
+            self.head.sleep(self.idle_at(), left.min(HEAD_CHECK));
             // A head that cannot be mapped now may be in a moment; until then the old one is waited on.
             let _ = self.check_head(false);
             if self.available() {
@@ -315,6 +315,16 @@ impl Reader {
     fn available(&self) -> bool {
         let committed = self.committed();
         committed != self.stand() && committed != self.nothing_at
+    }
+
+    /// The committed position at which there is nothing for this reader: where it stands, or, where the
+    /// files it would go on in are gone, where it found that out.
+    fn idle_at(&self) -> u64 {
+        if self.committed() == self.nothing_at {
+            self.nothing_at
+        } else {
+            self.stand()
+        }
     }
 
     fn spin(&mut self, deadline: Instant) -> bool {

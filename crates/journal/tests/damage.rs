@@ -6,6 +6,7 @@ mod common;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 use common::{Home, Random, Seen, frames, options, records, trade, trades};
 use journal::{From, Loss, Options, Position, Reader, Writer};
@@ -471,4 +472,33 @@ fn a_reader_outlives_a_head_that_is_made_anew() {
         seen.extend(records(&mut reader));
     }
     assert_eq!(seen, trades(11..=20));
+}
+
+/// Nothing can be read, and the committed position lies elsewhere: that is no reason to keep a core busy.
+#[test]
+fn a_reader_whose_files_are_gone_sleeps_until_there_are_new_ones() {
+    let home = Home::new();
+    let mut writer = open(&home, 16 << 10);
+    fill(&mut writer, 10);
+    drop(writer);
+    for path in home.segments() {
+        std::fs::remove_file(path).unwrap();
+    }
+    let mut reader = home.reader();
+    assert!(reader.next().unwrap().is_none());
+    let naps = || {
+        let head = std::fs::read(home.journal().join("head")).unwrap();
+        u32::from_le_bytes(head[132..136].try_into().unwrap())
+    };
+    let before = naps();
+    assert!(!reader.wait(Duration::from_millis(300)));
+    let naps = naps() - before;
+    assert!(
+        naps < 50,
+        "looked {naps} times within 300 ms at a log that did not change"
+    );
+    let mut writer = open(&home, 16 << 10);
+    writer.append(&trades(1..=1)).unwrap();
+    assert!(reader.wait(Duration::from_secs(10)));
+    assert_eq!(records(&mut reader), trades(1..=1));
 }

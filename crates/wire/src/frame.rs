@@ -49,7 +49,8 @@ impl Header {
 
     /// The sequence after this frame.
     pub fn next_sequence(&self) -> u64 {
-        self.sequence + u64::from(self.count)
+        // Only a hostile peer can come near the end of 64 bits; it must not end a process.
+        self.sequence.saturating_add(u64::from(self.count))
     }
 }
 
