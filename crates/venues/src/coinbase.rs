@@ -481,8 +481,7 @@ impl Connection {
             }
             return;
         }
-        if all.to_ascii_lowercase().contains("rate limit") {
-            self.desk.sends.hold_until(now_ns + 2 * S);
+        if all.to_ascii_lowercase().contains("rate limit") && self.desk.too_many(now_ns) {
             self.subscribe_all();
         }
         out.actions.push(Action::Note {

@@ -174,21 +174,9 @@ impl Session for Connection {
 
     fn open(&mut self, now_ns: i64, out: &mut Output) {
         self.desk.open(now_ns, out);
-        let live: Vec<usize> = self.desk.live().collect();
-        // first, because channels without updates are closed after a minute or so where it is missing
-        self.ask("subscribe", "heartbeats", &live);
-        let wanted = self.desk.channels;
-        for (on, name) in [
-            (wanted.trades, "market_trades"),
-            (wanted.quotes, "ticker"),
-            (wanted.book, "level2"),
-        ] {
-            if on {
-                self.ask("subscribe", name, &live);
-            }
-        }
-        for index in live {
-            self.desk.markets[index].ladder.asked(now_ns);
+        self.subscribe_all();
+        for market in &mut self.desk.markets {
+            market.ladder.asked(now_ns);
         }
         self.desk.flush(now_ns, out);
     }
@@ -248,6 +236,22 @@ impl Connection {
                 .collect();
             let message = serde_json::json!({"type": kind, "product_ids": products, "channel": channel});
             self.desk.sends.push(1, message.to_string());
+        }
+    }
+
+    fn subscribe_all(&mut self) {
+        let live: Vec<usize> = self.desk.live().collect();
+        // first, because channels without updates are closed after a minute or so where it is missing
+        self.ask("subscribe", "heartbeats", &live);
+        let wanted = self.desk.channels;
+        for (on, name) in [
+            (wanted.trades, "market_trades"),
+            (wanted.quotes, "ticker"),
+            (wanted.book, "level2"),
+        ] {
+            if on {
+                self.ask("subscribe", name, &live);
+            }
         }
     }
 
@@ -594,8 +598,9 @@ impl Connection {
             self.desk.close(index, note, now_ns, out);
             return;
         }
-        if text.to_ascii_lowercase().contains("rate limit") {
-            self.desk.sends.hold_until(now_ns + 2 * S);
+        // the answer does not say which message it refused
+        if text.to_ascii_lowercase().contains("rate limit") && self.desk.too_many(now_ns) {
+            self.subscribe_all();
         }
         out.actions.push(Action::Note {
             instrument: 0,

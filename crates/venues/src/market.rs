@@ -19,6 +19,8 @@ const BEHIND_MAX: u32 = 100;
 const SNAPSHOT_NS: i64 = 20 * S;
 /// A book that stood so long has recovered: the next failure is its first again.
 const RECOVERED_NS: i64 = 60 * S;
+/// After a message that was one too many nothing goes out for so long.
+const TOO_MANY_NS: i64 = 2 * S;
 /// Longest pause between two attempts to get a book.
 const RETRY_MAX_NS: i64 = 30 * S;
 
@@ -469,6 +471,8 @@ pub(crate) struct Desk {
     pub heard_ns: i64,
     /// Last time something was sent only to hear an answer.
     pinged_ns: i64,
+    /// The venue has said that we send too much: until then it is obeyed.
+    limited_until_ns: i64,
     silence_ns: i64,
     dead: bool,
     stranger: bool,
@@ -510,6 +514,7 @@ impl Desk {
             requests: 0,
             heard_ns: 0,
             pinged_ns: 0,
+            limited_until_ns: 0,
             silence_ns,
             dead: false,
             stranger: false,
@@ -646,6 +651,15 @@ impl Desk {
             out.records.truncate(mark);
             ladder.invalidate(instrument, cause::CHECKSUM, -1, now_ns, out);
         }
+    }
+
+    /// The venue refused a message as one too many: nothing goes out for a while. True for the first refusal
+    /// within it, when whatever may have been refused is to be asked for again: once, not once for each.
+    pub fn too_many(&mut self, now_ns: i64) -> bool {
+        let first = now_ns >= self.limited_until_ns;
+        self.limited_until_ns = now_ns + TOO_MANY_NS;
+        self.sends.hold_until(self.limited_until_ns);
+        first
     }
 
     /// A request to the REST interface.

@@ -498,3 +498,19 @@ fn trade_ids_that_go_back_for_good_are_left() {
     assert_eq!(driver.out.actions.iter().filter(left).count(), 1);
     assert_eq!(driver.out.records, []);
 }
+
+/// The answer does not say which subscription was one too many, and a channel that never spoke is not missed:
+/// all are asked for again, after a rest, and once however many were refused.
+#[test]
+fn a_refused_subscription_is_asked_for_again_once_the_venue_has_had_its_rest() {
+    let mut driver = two();
+    let first: Vec<String> = driver.sends().iter().map(ToString::to_string).collect();
+    driver.take();
+    for _ in 0..3 {
+        driver.message(r#"{"type":"error","message":"rate limit exceeded"}"#);
+    }
+    driver.wait(S);
+    assert_eq!(driver.sends(), Vec::<&str>::new(), "the venue asked for quiet");
+    driver.message(heartbeat(0)).wait(3 * S);
+    assert_eq!(driver.sends(), first);
+}
