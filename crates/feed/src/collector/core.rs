@@ -141,6 +141,8 @@ pub struct Core {
     connection: u64,
     /// Instruments whose book the message at hand touched.
     touched: Vec<u32>,
+    /// A channel is watched from now on of which the journal has no record yet.
+    unsaved: bool,
 }
 
 fn slot(number: u32) -> usize {
@@ -161,6 +163,7 @@ impl Core {
             },
             connection: 0,
             touched: Vec::new(),
+            unsaved: false,
         }
     }
 
@@ -180,6 +183,12 @@ impl Core {
 
     pub fn counts(&self) -> Counts {
         self.out.counts
+    }
+
+    /// Whether [`Core::state`] has something since the last call that no record tells: until it is written, a
+    /// restart would not know of a hole.
+    pub fn take_unsaved(&mut self) -> bool {
+        std::mem::take(&mut self.unsaved)
     }
 
     /// A number for a new connection: they grow over restarts too.
@@ -245,6 +254,7 @@ impl Core {
                         Side::Buy => {
                             if stream.ts_event == 0 {
                                 stream.ts_event = record.ts_event;
+                                stream.own_time = record.has(flag::NO_VENUE_TIME);
                                 stream.id = u64::try_from(record.price).ok();
                             }
                             stream.gap = Some(Gap {
@@ -525,7 +535,7 @@ impl Core {
     /// The first word of a connection: it delivers.
     fn went_live(&mut self, connection: u64, numbers: &[u32], now: i64) {
         let wanted = self.wanted;
-        let mut spoken = Vec::new();
+        let (mut spoken, mut activated) = (Vec::new(), false);
         for &number in numbers {
             let Some(instrument) = self.find(number) else {
                 continue;
@@ -539,8 +549,10 @@ impl Core {
                 instrument.trades.active = true;
                 instrument.trades.own_time = true;
                 instrument.trades.ts_event = now;
+                activated = true;
             }
         }
+        self.unsaved |= activated;
         self.tell(status::LIVE, connection, &spoken, now);
     }
 
@@ -746,6 +758,11 @@ fn venue_id(record: &Record) -> Option<u64> {
     record.has(flag::HAS_ID).then_some(record.id)
 }
 
+/// The id that comes after this one; any, where there is none.
+fn next_id(last: Option<u64>) -> u64 {
+    last.map_or(0, |id| id.saturating_add(1)) // whatever a venue prints
+}
+
 fn id_or_none(id: Option<u64>) -> i64 {
     id.and_then(|id| i64::try_from(id).ok()).unwrap_or(-1)
 }
@@ -939,13 +956,13 @@ impl Instrument {
     /// Trades of the second connection that have become the next ones.
     fn release(&mut self, now: i64, out: &mut Out) {
         let Some(shadow) = &mut self.shadow else { return };
-        let next = self.trades.id.map_or(0, |id| id + 1);
+        let next = next_id(self.trades.id);
         if shadow.pending.first().is_none_or(|held| held.id > next) {
             return;
         }
         let pending = std::mem::take(&mut shadow.pending);
         let mut rest = pending.into_iter().peekable();
-        while let Some(held) = rest.next_if(|held| held.id <= self.trades.id.map_or(0, |id| id + 1)) {
+        while let Some(held) = rest.next_if(|held| held.id <= next_id(self.trades.id)) {
             self.accept(&held, now, out);
         }
         if let Some(shadow) = &mut self.shadow {
@@ -1060,7 +1077,7 @@ impl Instrument {
                 let Some(id) = venue_id(record) else {
                     return false; // cannot be told from what the first connection delivers
                 };
-                let next = self.trades.id.map_or(id, |last| last + 1);
+                let next = self.trades.id.map_or(id, |last| last.saturating_add(1));
                 if id <= next {
                     let written = self.accept(record, now, out);
                     self.release(now, out);

@@ -52,6 +52,9 @@ impl Bench {
         let fresh = self.core.output().to_vec();
         self.journal.extend_from_slice(&fresh);
         self.core.clear();
+        if self.core.take_unsaved() {
+            self.save();
+        }
         assert_eq!(self.core.next_sequence(), self.journal.len() as u64 + 1);
         self.now += 10;
         fresh

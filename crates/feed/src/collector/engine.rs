@@ -162,7 +162,11 @@ impl Engine {
         if self.append() {
             self.save();
             self.core.segment(now);
-            self.append();
+            if self.append() {
+                self.save(); // the snapshots filled that segment too
+            }
+        } else if self.core.take_unsaved() {
+            self.save();
         }
     }
 
@@ -198,6 +202,7 @@ impl Engine {
 
     /// Writes what a restart must know.
     pub fn save(&mut self) {
+        self.core.take_unsaved();
         for state in self.core.state() {
             if let Err(error) = self.writer.control(&state.to_json()) {
                 self.fatal.get_or_insert(journal_failure(&error));
@@ -259,4 +264,127 @@ pub fn journal_failure(error: &journal::Error) -> Failure {
         _ => (Category::Internal, "journal", ""),
     };
     Failure::new(category, code, error.to_string(), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use journal::Options;
+    use wire::{Record, Side};
+
+    use super::super::core::Wanted;
+    use super::*;
+
+    const ALL: Wanted = Wanted {
+        trades: true,
+        quotes: false,
+        book: true,
+    };
+
+    /// An engine on the journal of `home`, as the process starts one, with two instruments.
+    fn start(home: &Path, segment_bytes: u64) -> (Engine, Vec<u32>) {
+        let options = Options {
+            segment_bytes,
+            durable: false,
+            ..Options::default()
+        };
+        let writer = Writer::open(home, "kraken", &options).unwrap();
+        let core = Core::new(writer.next_sequence(), ALL);
+        let log = Log::new("test");
+        let keeper = Keeper::start(home, "kraken", None, log.clone()).unwrap();
+        let mut engine = Engine::start(writer, core, keeper, log).unwrap();
+        let instrument = |plain: &str| Instrument {
+            number: 0,
+            name: format!("{plain}.kraken"),
+            symbol: plain.into(),
+            base: plain.into(),
+            quote: "USD".into(),
+            tick: "0.1".parse().unwrap(),
+            lot: "0.1".parse().unwrap(),
+            price_scale: 1,
+            size_scale: 1,
+            status: "online".into(),
+        };
+        let numbers = engine
+            .register(&[instrument("BTC-USD"), instrument("ETH-USD")])
+            .unwrap();
+        engine.core.want(&numbers);
+        (engine, numbers)
+    }
+
+    fn connect(engine: &mut Engine, numbers: &[u32]) -> u64 {
+        let connection = engine.core.number_connection();
+        engine.core.open(connection, numbers);
+        connection
+    }
+
+    fn message(engine: &mut Engine, connection: u64, records: Vec<Record>) {
+        let mut out = Output {
+            records,
+            ..Output::default()
+        };
+        let now = engine.clock.now();
+        engine.message(connection, &mut out, now, &Bytes::new());
+        assert_eq!(engine.fatal, None);
+    }
+
+    fn trade(instrument: u32, id: u64) -> Record {
+        Record::trade(
+            instrument,
+            Side::Buy,
+            "1.5".parse().unwrap(),
+            "2".parse().unwrap(),
+            id,
+        )
+        .at(1_000, 2_000)
+        .with(flag::LAST)
+    }
+
+    /// A snapshot of a book with so many levels.
+    fn book(instrument: u32, levels: i64) -> Vec<Record> {
+        let level = |n| {
+            let price = wire::Decimal::new(1_000_000 - n, 1);
+            Record::level(instrument, Side::Buy, price, wire::Decimal::new(1, 0))
+        };
+        let mut records = vec![Record::clear(instrument)];
+        records.extend((0..levels).map(level));
+        for record in &mut records {
+            *record = record.at(1_000, 2_000).with(flag::SNAPSHOT);
+        }
+        if let Some(last) = records.last_mut() {
+            last.flags |= flag::LAST;
+        }
+        records
+    }
+
+    /// An instrument that had no trade yet has no record either; that its trades were watched must not be
+    /// forgotten, or the time until the restart is a hole that nobody names.
+    #[test]
+    fn a_kill_opens_a_gap_for_an_instrument_without_a_trade_yet() {
+        let home = tempfile::tempdir().unwrap();
+        let (mut engine, numbers) = start(home.path(), 1 << 20);
+        let connection = connect(&mut engine, &numbers);
+        message(&mut engine, connection, vec![trade(numbers[0], 1)]);
+        drop(engine); // nothing of a kill -9 is more than this: no state is written at the end
+        let (engine, _) = start(home.path(), 1 << 20);
+        assert_eq!(engine.core.open_gaps(), 2, "one for the trades of each");
+    }
+
+    /// Books may fill several segments at the start of one; what a restart must know is in the last two.
+    #[test]
+    fn what_a_restart_must_know_is_never_more_than_two_segments_back() {
+        let home = tempfile::tempdir().unwrap();
+        let (mut engine, numbers) = start(home.path(), 64 << 10);
+        let connection = connect(&mut engine, &numbers);
+        message(&mut engine, connection, vec![trade(numbers[0], 7)]);
+        for _ in 0..4 {
+            for &number in &numbers {
+                message(&mut engine, connection, book(number, 1_900));
+            }
+        }
+        drop(engine);
+        let (engine, _) = start(home.path(), 64 << 10);
+        assert_eq!(engine.core.open_gaps(), 4, "trades and book of each");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
@@ -126,18 +126,24 @@ impl Shared {
 
     /// GETs a path of the venue's REST interface, never before the venue allows it.
     pub async fn get(&self, path: &str) -> Result<(u16, Bytes), Failure> {
-        let failed =
-            |text: String| Failure::new(Category::Upstream, "rest_failed", text, "it is tried again");
-        let Ok(_turn) = self.gets.acquire().await else {
-            return Err(failed("the collector is ending".into())); // the semaphore is never closed
-        };
+        let _turn = self.turn().await;
+        self.ask(path).await
+    }
+
+    /// Waits until the venue's REST interface may be asked; what this gives is kept until the answer is there.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let permit = self.gets.acquire().await.ok(); // never closed, so there always is one
         loop {
             let wait = self.gate.borrow().wait(self.mono());
             if wait == 0 {
-                break;
+                return permit;
             }
             sleep(Duration::from_nanos(wait as u64)).await;
         }
+    }
+
+    /// The request itself. It is not given up on the way: its answer may ask for a pause.
+    async fn ask(&self, path: &str) -> Result<(u16, Bytes), Failure> {
         let url = self.rest_url.join(path);
         match self.network.get(&url, GET).await {
             Ok(answer) => {
@@ -153,7 +159,12 @@ impl Shared {
                 }
                 Ok((answer.status, answer.body))
             }
-            Err(error) => Err(failed(error.message)),
+            Err(error) => Err(Failure::new(
+                Category::Upstream,
+                "rest_failed",
+                error.message,
+                "it is tried again",
+            )),
         }
     }
 }
@@ -265,6 +276,24 @@ async fn deliver(shared: &Rc<Shared>, number: u64, subscriptions: &[Subscription
 
 /// An answer to [`Action::Get`].
 type Answer = (u64, u16, Bytes);
+
+/// Answers a session's request to the REST interface. A request whose connection has ended before its turn
+/// came is not made: a venue that refuses both would otherwise get those of all connections since.
+async fn fetch(shared: Rc<Shared>, request: u64, path: String, answers: mpsc::Sender<Answer>) {
+    let _turn = tokio::select! {
+        () = answers.closed() => return,
+        turn = shared.turn() => turn,
+    };
+    let (status, body) = shared.ask(&path).await.unwrap_or_else(|failure| {
+        shared.log.warn(
+            "REST request failed",
+            json!({"path": path, "error": failure.message}),
+        );
+        (0, Bytes::new())
+    });
+    // The connection may have ended meanwhile; then nobody waits for this.
+    let _ = answers.send((request, status, body)).await;
+}
 
 /// An open connection.
 struct Talk<'a> {
@@ -388,18 +417,8 @@ impl Talk<'_> {
                     Err(_) => return Some(Ended::lost(cause::STALL, "the venue takes no messages")),
                 },
                 Action::Get { request, path } => {
-                    let (shared, answers) = (self.shared.clone(), self.answers.clone());
-                    tokio::task::spawn_local(async move {
-                        let (status, body) = shared.get(&path).await.unwrap_or_else(|failure| {
-                            shared.log.warn(
-                                "REST request failed",
-                                json!({"path": path, "error": failure.message}),
-                            );
-                            (0, Bytes::new())
-                        });
-                        // The connection may have ended meanwhile; then nobody waits for this.
-                        let _ = answers.send((request, status, body)).await;
-                    });
+                    let fetching = fetch(self.shared.clone(), request, path, self.answers.clone());
+                    tokio::task::spawn_local(fetching);
                 }
                 // An announced end leaves time to make the next connection first.
                 Action::Reconnect {
@@ -703,5 +722,61 @@ impl Slot {
             "the collector goes on trying",
         ));
         delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use journal::{Options, Writer};
+
+    use super::super::core::{Core, Wanted};
+    use super::super::keep::Keeper;
+    use super::*;
+    use crate::http::Proxies;
+
+    /// A venue that cannot be reached, whose REST interface has asked for a pause of an hour.
+    fn refused(home: &std::path::Path) -> Rc<Shared> {
+        let wanted = Wanted {
+            trades: true,
+            quotes: true,
+            book: true,
+        };
+        let log = Log::new("test");
+        let writer = Writer::open(home, "binance", &Options::default()).unwrap();
+        let core = Core::new(writer.next_sequence(), wanted);
+        let keeper = Keeper::start(home, "binance", None, log.clone()).unwrap();
+        let shared = Shared::new(
+            Engine::start(writer, core, keeper, log.clone()).unwrap(),
+            &venues::binance::Binance,
+            Channels::default(),
+            Network::new(Proxies::default()),
+            Url::parse("ws://127.0.0.1:9").unwrap(),
+            Url::parse("http://127.0.0.1:9").unwrap(),
+            log,
+            0,
+            1,
+        );
+        let pause = Some(Duration::from_secs(3_600));
+        shared.gate.borrow_mut().answered(429, pause, shared.mono());
+        Rc::new(shared)
+    }
+
+    #[tokio::test]
+    async fn a_request_ends_with_the_connection_that_wanted_it() {
+        let home = tempfile::tempdir().unwrap();
+        let shared = refused(home.path());
+        let (answers, answered) = mpsc::channel(1);
+        let path = "/api/v3/depth?symbol=BTCUSDT&limit=5000".to_owned();
+        let fetching = fetch(shared.clone(), 1, path, answers);
+        tokio::pin!(fetching);
+        assert!(
+            timeout(Duration::from_millis(50), &mut fetching).await.is_err(),
+            "it waits for its turn"
+        );
+        drop(answered);
+        timeout(Duration::from_secs(10), fetching)
+            .await
+            .expect("nobody waits for its answer any more");
+        assert_eq!(shared.gets.available_permits(), GETS);
     }
 }

@@ -164,8 +164,13 @@ async fn collect(arguments: Arguments, name: &str, log: &Log) -> Result<(), Fail
     );
 
     let (tables, mut fetched) = mpsc::channel(1);
-    let fetching =
-        tokio::task::spawn_local(fetch_tables(process.shared.clone(), process.rest.clone(), tables));
+    let kept = (arguments.home.clone(), name.to_owned());
+    let fetching = tokio::task::spawn_local(fetch_tables(
+        process.shared.clone(),
+        process.rest.clone(),
+        kept,
+        tables,
+    ));
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut second = 0u64;
@@ -180,8 +185,8 @@ async fn collect(arguments: Arguments, name: &str, log: &Log) -> Result<(), Fail
                 let answer = process.answer(&command.op, &command.request);
                 let _ = command.reply.send(answer); // who asked may have gone
             }
-            Some(body) = fetched.recv() => {
-                process.table(&body);
+            Some(catalogue) = fetched.recv() => {
+                process.table(catalogue);
                 if let Some(failure) = process.nothing_to_do(arguments.supervised) {
                     break Err(failure);
                 }
@@ -209,32 +214,29 @@ async fn collect(arguments: Arguments, name: &str, log: &Log) -> Result<(), Fail
     outcome.and(closed)
 }
 
-/// Fetches the instrument table now and every few hours; never gives up.
-async fn fetch_tables(shared: Rc<Shared>, rest: Rc<RestView>, tables: mpsc::Sender<Bytes>) {
+/// Fetches the instrument table now and every few hours; never gives up. `kept` is home and venue, where each
+/// table is kept for the next start.
+async fn fetch_tables(
+    shared: Rc<Shared>,
+    rest: Rc<RestView>,
+    kept: (PathBuf, String),
+    tables: mpsc::Sender<Catalogue>,
+) {
     let mut backoff = Backoff::default();
     loop {
         let path = shared.protocol.listing_request();
         let failure = match shared.get(&path).await {
-            Ok((200, body)) => match Catalogue::new(shared.protocol, &body) {
-                Ok(catalogue) if catalogue.is_empty() => Failure::new(
-                    Category::Upstream,
-                    "instrument_table",
-                    format!(
-                        "{} sent an instrument table without instruments",
-                        shared.rest_url.host
-                    ),
-                    "it is asked again",
-                ),
-                Ok(_) => {
+            Ok((200, body)) => match read_table(&shared, &kept, body).await {
+                Ok(catalogue) => {
                     rest.trouble.replace(None);
                     backoff = Backoff::default();
-                    if tables.send(body).await.is_err() {
+                    if tables.send(catalogue).await.is_err() {
                         return;
                     }
                     sleep(REFRESH).await;
                     continue;
                 }
-                Err(error) => Failure::new(Category::Upstream, "instrument_table", error.to_string(), ""),
+                Err(failure) => failure,
             },
             Ok((status, _)) => Failure::new(
                 Category::Upstream,
@@ -257,6 +259,34 @@ async fn fetch_tables(shared: Rc<Shared>, rest: Rc<RestView>, tables: mpsc::Send
     }
 }
 
+/// Reads an instrument table and keeps it: tables have megabytes, and no record waits for that.
+async fn read_table(shared: &Shared, kept: &(PathBuf, String), body: Bytes) -> Result<Catalogue, Failure> {
+    let failed =
+        |text: String| Failure::new(Category::Upstream, "instrument_table", text, "it is asked again");
+    let (protocol, log, (home, venue)) = (shared.protocol, shared.log.clone(), kept.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let catalogue = Catalogue::new(protocol, &body)?;
+        if !catalogue.is_empty()
+            && let Err(error) = Catalogue::keep(&home, &venue, &body)
+        {
+            log.warn(
+                "the instrument table was not kept",
+                json!({"error": error.to_string()}),
+            );
+        }
+        Ok::<_, venues::VenueError>(catalogue)
+    });
+    match read.await {
+        Ok(Ok(catalogue)) if catalogue.is_empty() => Err(failed(format!(
+            "{} sent an instrument table without instruments",
+            shared.rest_url.host
+        ))),
+        Ok(Ok(catalogue)) => Ok(catalogue),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(error) => Err(failed(format!("reading the instrument table failed: {error}"))),
+    }
+}
+
 /// How the instrument table fares.
 #[derive(Debug, Default)]
 pub struct RestView {
@@ -273,7 +303,6 @@ struct SlotHandle {
 /// The collector while it runs.
 pub struct Process {
     pub name: String,
-    home: PathBuf,
     pub shared: Rc<Shared>,
     pub rest: Rc<RestView>,
     catalogue: Option<Catalogue>,
@@ -346,7 +375,6 @@ impl Process {
         let seed = crate::clock::wall_ns() as u64 ^ u64::from(std::process::id()) << 32;
         let mut process = Self {
             name: name.to_owned(),
-            home: home.clone(),
             shared: Rc::new(Shared::new(
                 engine,
                 protocol,
@@ -371,11 +399,7 @@ impl Process {
     }
 
     /// A fresh instrument table came.
-    fn table(&mut self, body: &Bytes) {
-        // The fetching task has read it once already, so it can be read.
-        let Ok(mut catalogue) = Catalogue::new(self.shared.protocol, body) else {
-            return;
-        };
+    fn table(&mut self, mut catalogue: Catalogue) {
         self.shared
             .log
             .info("instrument table", json!({"instruments": catalogue.len()}));
@@ -394,12 +418,6 @@ impl Process {
             }
         }
         self.catalogue = Some(catalogue);
-        if let Err(error) = Catalogue::keep(&self.home, &self.name, body) {
-            self.shared.log.warn(
-                "the instrument table was not kept",
-                json!({"error": error.to_string()}),
-            );
-        }
         if let Err(failure) = self.apply() {
             self.shared.engine.borrow_mut().fatal.get_or_insert(failure);
             self.shared.fatal.notify_one();
