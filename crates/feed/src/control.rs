@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::failure::{Category, Failure};
-use crate::part::socket_path;
+use crate::part::{Counted, socket_path};
 
 /// A request line may be this long; an instrument list of thousands fits.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -167,19 +167,16 @@ fn accept(listener: &UnixListener, closing: &Arc<AtomicBool>, handler: Arc<dyn H
         while peers.load(Ordering::Acquire) >= MAX_PEERS {
             std::thread::sleep(Duration::from_millis(10));
         }
-        peers.fetch_add(1, Ordering::AcqRel);
-        let (peers_of_thread, handler) = (peers.clone(), handler.clone());
-        let spawned = std::thread::Builder::new()
+        let (counted, handler) = (Counted::one_of(&peers), handler.clone());
+        // A peer for which there is no thread now is hung up on.
+        let _ = std::thread::Builder::new()
             .name("control-peer".into())
             .spawn(move || {
+                let _counted = counted;
                 if same_user(&stream) {
                     let _ = talk(stream, handler.as_ref()); // a peer that went away needs no answer
                 }
-                peers_of_thread.fetch_sub(1, Ordering::AcqRel);
             });
-        if spawned.is_err() {
-            peers.fetch_sub(1, Ordering::AcqRel);
-        }
     }
 }
 

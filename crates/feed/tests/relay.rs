@@ -538,6 +538,64 @@ fn a_subscriber_that_reads_nothing_is_cut_and_costs_the_others_nothing() {
     assert_eq!(seen[0].2, next.1);
 }
 
+#[test]
+fn control_frames_name_the_place_they_stand_at() {
+    let home = Home::new();
+    let mut venue = home.venue("sim-kraken", &["BTC-USD"]);
+    let _relay = start_relay(&home);
+    let mut client = connect(&home); // its hello knows nothing of what follows
+    for _ in 0..3 {
+        let quote = venue.quote(0, "1.4", "1.6");
+        venue.writer.append(&quote).unwrap();
+    }
+    let numbers = support::add_instruments(&mut venue.writer, "sim-kraken", &["SOL-USD"]);
+    venue.numbers.extend(numbers);
+    venue.trades(1, 1);
+    client
+        .subscribe(&Subscribe {
+            kinds: vec![1],
+            from: Start::Oldest,
+            ..Subscribe::default()
+        })
+        .unwrap();
+    let mut next = 1;
+    let mut seen = Vec::new();
+    while next < 8 {
+        if let Some(Event::Frame(found)) = client.next(Some(PATIENCE)).unwrap() {
+            seen.push((found.header.kind, found.header.sequence));
+            assert_eq!(found.header.sequence, next, "{seen:?}");
+            next = found.header.next_sequence();
+        }
+    }
+    assert_eq!(client.hello().venues[0].instruments[1].name, "SOL-USD.sim-kraken");
+}
+
+#[test]
+fn a_relay_that_ends_lets_its_subscribers_have_what_is_in_the_journal() {
+    let home = Home::new();
+    let mut venue = home.venue("sim-kraken", &["BTC-USD"]);
+    venue.trades(0, 10_000); // more than a socket holds
+    let relay = start_relay(&home);
+    let mut client = subscribe(
+        &home,
+        Subscribe {
+            from: Start::Oldest,
+            ..Subscribe::default()
+        },
+    );
+    relay.ask("drain");
+    let mut next = 1;
+    while let Ok(event) = client.next(Some(PATIENCE)) {
+        if let Some(Event::Frame(found)) = event
+            && found.header.kind == kind::RECORDS
+        {
+            assert_eq!(found.header.sequence, next);
+            next = found.header.next_sequence();
+        }
+    }
+    assert_eq!(next, 10_001);
+}
+
 fn token_file(home: &Home) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let path = home.path().join("relay-token");
@@ -582,6 +640,23 @@ fn tcp_needs_the_token_and_tells_strangers_nothing() {
 }
 
 #[test]
+fn a_stranger_makes_a_relay_ask_nobody() {
+    let home = Home::new();
+    let upstream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut options = support::relay_options(&home);
+    options.listen = Some("127.0.0.1:0".into());
+    options.token_file = Some(token_file(&home));
+    options.from = vec![Address::Tcp(upstream.local_addr().unwrap().to_string())];
+    let relay = start_relay_with(options);
+    let address: Address = relay.status()["listen"].as_str().unwrap().parse().unwrap();
+    let client = Client::connect(&address, None, PATIENCE).unwrap();
+    assert!(client.hello().token);
+    upstream.set_nonblocking(true).unwrap();
+    let asked = upstream.accept().map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(asked, Err(std::io::ErrorKind::WouldBlock));
+}
+
+#[test]
 fn a_relay_of_a_relay_passes_the_same_bytes_on() {
     let (home, far) = (Home::new(), Home::new());
     let mut venue = home.venue("sim-kraken", &["BTC-USD", "ETH-USD"]);
@@ -608,6 +683,12 @@ fn a_relay_of_a_relay_passes_the_same_bytes_on() {
     }
     venue.trades(0, 1);
     read_to(&mut client, last + 1);
+    // An instrument that appears is introduced to whoever reads through the other relay too.
+    let numbers = support::add_instruments(&mut venue.writer, "sim-kraken", &["SOL-USD"]);
+    venue.numbers.extend(numbers);
+    venue.trades(2, 1);
+    read_to(&mut client, last + 2);
+    assert_eq!(client.hello().venues[0].instruments[2].name, "SOL-USD.sim-kraken");
     // Without its source it says so, and does not pretend.
     drop(near_relay);
     let end = loop {
@@ -661,7 +742,7 @@ fn another_user_is_refused_even_where_the_files_would_let_him() {
     use std::os::unix::process::CommandExt;
     // SAFETY: cannot fail and touches no memory of ours.
     if unsafe { libc::geteuid() } != 0 {
-        eprintln!("skipped: not root");
+        skip::because("only root can be somebody else");
         return;
     }
     let home = Home::new();
@@ -681,7 +762,7 @@ fn another_user_is_refused_even_where_the_files_would_let_him() {
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Ok(own) = ask(0) else {
-        eprintln!("skipped: no python3");
+        skip::because("there is no python3");
         return;
     };
     assert_eq!((own.as_str(), ask(65_534).unwrap().as_str()), ("9", "0"));

@@ -312,7 +312,8 @@ impl Client {
         }
     }
 
-    /// Acts on a control message of the socket protocol; those of the log are the caller's.
+    /// Acts on a control message of the socket protocol; those of the log are the caller's, as is news of
+    /// instruments, which concerns whoever reads behind the caller too.
     fn take_control(&mut self, start: usize) -> Result<Taken, Failure> {
         let strange = |address: &Address, what: &str| upstream(address, "relay_strange", what);
         let bytes = &self.buffer.bytes()[start..self.buffer.start];
@@ -348,8 +349,7 @@ impl Client {
                 .map(Taken::Lapped)
                 .map_err(|error| strange(&self.address, &format!("a lapped that does not read: {error}"))),
             "error" => Err(protocol::failure(&value)),
-            kind => {
-                let is_socket = kind == "instruments" && value.get("venue").is_some();
+            _ => {
                 let number = match value.get("venue").and_then(Value::as_u64) {
                     Some(number) => number,
                     None => u64::from(u16::from_le_bytes([bytes[6], bytes[7]])),
@@ -371,7 +371,7 @@ impl Client {
                         }
                     }
                 }
-                Ok(if is_socket { Taken::Ours } else { Taken::Log })
+                Ok(Taken::Log)
             }
         }
     }

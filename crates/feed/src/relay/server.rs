@@ -6,11 +6,12 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use journal::{From, Instrument, Position, Reader, Registry, Seek};
+use journal::{From, Instrument, Position, Reader, Registry, Seek, Venue};
 use serde_json::{Value, json};
 use wire::frame::{self, Decoder, kind};
 
@@ -21,6 +22,7 @@ use super::protocol::{self, Start, Subscribe, VERSION, VenueEntry};
 use crate::control::same_user;
 use crate::failure::{Category, Failure, nearest};
 use crate::log::Log;
+use crate::part::Counted;
 use crate::ticket::same_secret;
 
 /// A peer must have subscribed within this.
@@ -71,8 +73,10 @@ impl Stream {
 /// Why a subscriber's stream ended.
 #[derive(Debug)]
 enum End {
-    /// It went away, or we are ending.
+    /// It went away, or was closed.
     Gone,
+    /// We are ending, and it has everything of this venue.
+    Drained,
     /// Its socket took nothing for the bound time.
     Stalled,
 }
@@ -91,6 +95,8 @@ struct Peer {
     skipped: AtomicU64,
     /// Venue name to the next record for it: for status, and for the log when it is cut.
     positions: Mutex<BTreeMap<String, (u32, u64)>>,
+    /// Threads that bring it a venue each.
+    pumps: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -200,7 +206,7 @@ pub struct Server {
     next_id: AtomicU64,
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
     closing: AtomicBool,
-    threads: AtomicUsize,
+    threads: Arc<AtomicUsize>,
     refused: AtomicU64,
     cut: AtomicU64,
     /// Of peers that have gone.
@@ -229,7 +235,7 @@ impl Server {
             next_id: AtomicU64::new(1),
             peers: Mutex::default(),
             closing: AtomicBool::new(false),
-            threads: AtomicUsize::new(0),
+            threads: Arc::default(),
             refused: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             past_bytes: AtomicU64::new(0),
@@ -286,6 +292,7 @@ impl Server {
             frames: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             positions: Mutex::default(),
+            pumps: AtomicUsize::new(0),
         });
         if let Stream::Local(stream) = &peer.stream
             && !same_user(stream)
@@ -314,44 +321,39 @@ impl Server {
             }
             peers.insert(peer.id, peer.clone());
         }
-        let server = self.clone();
-        let serving = peer.clone();
+        let serving = Serving {
+            server: self.clone(),
+            peer,
+        };
         let spawned = self.spawn("relay-peer", move || {
-            if let Err(failure) = server.talk(&serving) {
+            let Serving { server, peer } = &serving;
+            if let Err(failure) = server.talk(peer) {
                 server.refused.fetch_add(1, Relaxed);
                 server.log.warn(
                     "refused a subscriber",
-                    json!({ "peer": serving.id, "error": failure.to_json() }),
+                    json!({ "peer": peer.id, "error": failure.to_json() }),
                 );
-                serving.refuse(&failure);
+                peer.refuse(&failure);
             }
-            serving.close();
-            server.forget(&serving);
         });
         if let Err(error) = spawned {
             self.log.error(
                 "no thread for a subscriber",
                 json!({ "error": error.to_string() }),
             );
-            peer.close();
-            self.forget(&peer);
         }
     }
 
     fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        self.threads.fetch_add(1, Relaxed);
-        let server = self.clone();
-        let spawned = std::thread::Builder::new()
+        let counted = Counted::one_of(&self.threads);
+        std::thread::Builder::new()
             .name(name.into())
             .stack_size(512 * 1024)
             .spawn(move || {
+                let _counted = counted;
                 work();
-                server.threads.fetch_sub(1, Relaxed);
-            });
-        if spawned.is_err() {
-            self.threads.fetch_sub(1, Relaxed);
-        }
-        spawned.map(drop)
+            })
+            .map(drop)
     }
 
     fn forget(&self, peer: &Peer) {
@@ -367,10 +369,9 @@ impl Server {
     /// Hello, subscription, then serving until the peer goes. An error is told to the peer.
     fn talk(self: &Arc<Self>, peer: &Arc<Peer>) -> Result<(), Failure> {
         let needs_token = matches!(peer.stream, Stream::Remote(_));
-        let offers = self.offers();
-        // A stranger is not told what there is.
-        let shown: &[Offer] = if needs_token { &[] } else { &offers };
-        if self.greet(peer, needs_token, shown).is_err() {
+        // A stranger is not told what there is, and makes us ask nobody for it.
+        let mut offers = if needs_token { Vec::new() } else { self.offers() };
+        if self.greet(peer, needs_token, &offers).is_err() {
             return Ok(());
         }
         let mut decoder = Decoder::new();
@@ -392,6 +393,7 @@ impl Server {
                     "send the token of this relay's --token-file as \"token\"",
                 ));
             }
+            offers = self.offers();
             if self.greet(peer, false, &offers).is_err() {
                 return Ok(());
             }
@@ -457,7 +459,10 @@ impl Server {
                 return Ok(Some(subscribe));
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.closing.load(Relaxed) {
+            if self.closing.load(Relaxed) {
+                return Ok(None);
+            }
+            if left.is_zero() {
                 return Err(Failure::new(
                     Category::Timeout,
                     "subscription_missing",
@@ -481,7 +486,8 @@ impl Server {
         }
     }
 
-    /// While others write: reads what the peer sends, and looks for venues that appear.
+    /// While others write: reads what the peer sends, and looks for venues that appear. Whoever ends the
+    /// peer ends this.
     fn attend(
         self: &Arc<Self>,
         peer: &Arc<Peer>,
@@ -490,7 +496,7 @@ impl Server {
         mut served: HashSet<String>,
     ) -> Result<(), Failure> {
         let mut looked = Instant::now();
-        while !peer.is_closed() && !self.closing.load(Relaxed) {
+        while !peer.is_closed() {
             // What came behind the subscription is looked at first.
             while let Some(found) = decoder.next_frame().map_err(|error| garbage(&error))? {
                 let is_second = found.control().is_some_and(|text| {
@@ -509,9 +515,15 @@ impl Server {
             if let Received::End = receive(peer, &mut decoder, LOOK) {
                 return Ok(());
             }
-            if looked.elapsed() >= LOOK {
+            if looked.elapsed() >= LOOK && !self.closing.load(Relaxed) {
                 looked = Instant::now();
-                for offer in self.local_offers() {
+                let fresh = self
+                    .local_venues()
+                    .filter(|venue| !served.contains(&venue.name) && subscription.wants(&venue.name));
+                for offer in fresh
+                    .filter_map(|venue| self.local_offer(venue))
+                    .collect::<Vec<_>>()
+                {
                     self.serve_venue(peer, subscription, offer, &mut served, true)?;
                 }
             }
@@ -521,33 +533,37 @@ impl Server {
 
     // --- venues --------------------------------------------------------------------------------------
 
-    fn local_offers(&self) -> Vec<Offer> {
+    fn local_venues(&self) -> impl Iterator<Item = Venue> {
         // A registry that cannot be read now can be at the next look; what is served goes on.
         Registry::venues(&self.home)
             .unwrap_or_default()
             .into_iter()
             .filter(|venue| self.only.as_ref().is_none_or(|only| *only == venue.name))
-            .filter_map(|venue| {
-                let reader = Reader::open(&self.home, &venue.name).ok()?;
-                let registry = Registry::open(&self.home, &venue.name).ok()?;
-                let place = |position: Position| (position.epoch, position.sequence);
-                Some(Offer {
-                    entry: VenueEntry {
-                        venue: venue.number,
-                        name: venue.name,
-                        oldest: place(reader.oldest()),
-                        newest: place(reader.newest()),
-                        instruments: registry.instruments().cloned().collect(),
-                    },
-                    upstream: None,
-                })
-            })
-            .collect()
+    }
+
+    /// `None` for a venue that nothing was written of yet.
+    fn local_offer(&self, venue: Venue) -> Option<Offer> {
+        let reader = Reader::open(&self.home, &venue.name).ok()?;
+        let registry = Registry::open(&self.home, &venue.name).ok()?;
+        let place = |position: Position| (position.epoch, position.sequence);
+        Some(Offer {
+            entry: VenueEntry {
+                venue: venue.number,
+                name: venue.name,
+                oldest: place(reader.oldest()),
+                newest: place(reader.newest()),
+                instruments: registry.instruments().cloned().collect(),
+            },
+            upstream: None,
+        })
     }
 
     /// Venues of this home, then those of the upstream relays whose name and number are free here.
     fn offers(&self) -> Vec<Offer> {
-        let mut offers = self.local_offers();
+        let mut offers: Vec<Offer> = self
+            .local_venues()
+            .filter_map(|venue| self.local_offer(venue))
+            .collect();
         for address in &self.upstreams {
             let found = Client::connect(address, self.token.as_deref(), UPSTREAM_ANSWERS)
                 .and_then(|mut client| client.look().map(|hello| hello.venues.clone()));
@@ -614,7 +630,7 @@ impl Server {
         };
         let filter = subscription.filter(&offer.entry);
         let server = self.clone();
-        let pumping = peer.clone();
+        let pumping = Pumping::of(peer);
         let name = offer.entry.name.clone();
         self.spawn("relay-venue", move || {
             let result = match &offer.upstream {
@@ -622,6 +638,7 @@ impl Server {
                 Some(address) => server.pass_on(&pumping, address, &offer.entry, filter, &start),
             };
             match result {
+                Ok(End::Drained) => return,
                 Ok(End::Gone) => {}
                 Ok(End::Stalled) => {
                     server.cut.fetch_add(1, Relaxed);
@@ -679,9 +696,11 @@ impl Server {
         }
         let mut heartbeat = Instant::now(); // the first one at once: it tells where the subscriber is
         loop {
-            if peer.is_closed() || self.closing.load(Relaxed) {
+            if peer.is_closed() {
                 return Ok(End::Gone);
             }
+            // Looked at before the journal: what was written by then is passed on.
+            let is_ending = self.closing.load(Relaxed);
             let (mut frames, mut skipped) = (0, 0);
             let is_caught_up = loop {
                 if out.len() >= WRITE_BYTES {
@@ -694,6 +713,7 @@ impl Server {
                             .iter()
                             .any(|record| record.instrument != 0 && !known.contains(&record.instrument))
                         {
+                            forward.flush(&mut out); // control frames name the place they stand at
                             self.introduce(&mut out, entry, &mut known, &found);
                         }
                         if forward.push(&mut out, &filter, &found) {
@@ -718,7 +738,7 @@ impl Server {
             peer.frames.fetch_add(frames, Relaxed);
             peer.skipped.fetch_add(skipped, Relaxed);
             let now = Instant::now();
-            if now >= heartbeat {
+            if now >= heartbeat || (is_ending && is_caught_up) {
                 heartbeat = now + HEARTBEAT;
                 forward.flush(&mut out);
                 let newest = reader.newest();
@@ -742,6 +762,9 @@ impl Server {
                 }
             }
             if is_caught_up {
+                if is_ending {
+                    return Ok(End::Drained);
+                }
                 let left = heartbeat.saturating_duration_since(Instant::now());
                 reader.wait(left.min(Duration::from_millis(250)));
             }
@@ -808,22 +831,20 @@ impl Server {
         })?;
         let mut out = Vec::new();
         loop {
-            if peer.is_closed() || self.closing.load(Relaxed) {
+            if peer.is_closed() {
                 return Ok(End::Gone);
             }
+            let is_ending = self.closing.load(Relaxed);
             loop {
                 match client.next(None)? {
                     Some(Event::Frame(found)) => {
                         out.extend_from_slice(found.bytes);
-                        match found.header.kind {
-                            kind::RECORDS => {
-                                peer.frames.fetch_add(1, Relaxed);
-                            }
-                            kind::SKIP => {
-                                peer.skipped.fetch_add(1, Relaxed);
-                            }
-                            _ => {}
-                        }
+                        let counter = match found.header.kind {
+                            kind::RECORDS => &peer.frames,
+                            kind::SKIP => &peer.skipped,
+                            _ => continue, // what is not of the log may name no place in it
+                        };
+                        counter.fetch_add(1, Relaxed);
                         peer.note(&entry.name, (found.header.epoch, found.header.next_sequence()));
                     }
                     Some(Event::Lapped(lapped)) => {
@@ -838,6 +859,9 @@ impl Server {
                 }
             }
             if out.is_empty() {
+                if is_ending {
+                    return Ok(End::Drained);
+                }
                 client.wait(Duration::from_millis(250));
                 continue;
             }
@@ -907,16 +931,62 @@ impl Server {
         text
     }
 
-    /// Lets what is being written end, closes every subscriber, and waits for the threads.
+    /// Lets every subscriber have what is in the journals, for as long as `limit`, and closes it.
     pub fn close(&self, limit: Duration) {
         self.closing.store(true, Relaxed);
         let deadline = Instant::now() + limit;
-        while !lock(&self.peers).is_empty() && Instant::now() < deadline {
+        loop {
+            let peers = lock(&self.peers);
+            let is_over = Instant::now() >= deadline;
+            for peer in peers
+                .values()
+                .filter(|peer| is_over || peer.pumps.load(Acquire) == 0)
+            {
+                peer.close();
+            }
+            if peers.is_empty() || is_over {
+                return;
+            }
+            drop(peers);
             std::thread::sleep(Duration::from_millis(5));
         }
-        for peer in lock(&self.peers).values() {
-            peer.close();
-        }
+    }
+}
+
+/// A subscriber while a thread talks to it; dropping it, a panic included, ends the subscriber.
+struct Serving {
+    server: Arc<Server>,
+    peer: Arc<Peer>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.peer.close();
+        self.server.forget(&self.peer);
+    }
+}
+
+/// A subscriber while a thread brings it a venue.
+struct Pumping(Arc<Peer>);
+
+impl Pumping {
+    fn of(peer: &Arc<Peer>) -> Self {
+        peer.pumps.fetch_add(1, AcqRel);
+        Self(peer.clone())
+    }
+}
+
+impl std::ops::Deref for Pumping {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        &self.0
+    }
+}
+
+impl Drop for Pumping {
+    fn drop(&mut self) {
+        self.0.pumps.fetch_sub(1, AcqRel);
     }
 }
 
