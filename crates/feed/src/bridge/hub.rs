@@ -44,7 +44,7 @@ pub struct Hub {
     pub name: Arc<str>,
     source: Source,
     venue: Mutex<Venue>,
-    /// The first look is over: what came before the start is in.
+    /// The first look is over: what came before the start is in, as far as it can be read.
     pub ready: AtomicBool,
     shards: Arc<Shards>,
     /// Messages per second, as bits of an f64.
@@ -113,6 +113,8 @@ impl Hub {
                     json!({ "venue": &*self.name, "error": failure.to_json() }),
                 ),
             }
+            // Its past may never be read; the venues behind it do not wait for that.
+            self.ready.store(true, Relaxed);
             loop {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_secs(5));
@@ -373,7 +375,8 @@ impl History {
                 kind::SKIP | kind::CONTROL => self.historian.move_to(before(&header)),
                 _ => continue,
             }
-            self.next = (header.epoch, header.next_sequence());
+            // A control message that is not of the log names no place in it.
+            self.next = self.next.max((header.epoch, header.next_sequence()));
             read_any = true;
             looked += u64::from(header.count.max(1));
         }
@@ -390,5 +393,61 @@ fn before(header: &wire::Header) -> Place {
 fn learn(venue: &mut Venue, tail: &mut dyn Tail) {
     for (number, name) in tail.instruments() {
         venue.add_instrument(number, &name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::source::Named;
+    use crate::failure::Category;
+
+    struct Broken;
+
+    impl Tail for Broken {
+        fn instruments(&mut self) -> Vec<Named> {
+            Vec::new()
+        }
+
+        fn newest(&self) -> Option<Position> {
+            None
+        }
+
+        fn next(&mut self) -> Result<Step<'_>, Failure> {
+            Err(Failure::new(
+                Category::Internal,
+                "journal_unreadable",
+                "damaged",
+                "",
+            ))
+        }
+
+        fn wait(&mut self, _limit: Duration) {}
+    }
+
+    #[test]
+    fn a_venue_that_cannot_be_read_keeps_no_other_waiting() {
+        let home = tempfile::tempdir().unwrap();
+        let closing = Arc::new(AtomicBool::new(false));
+        let hub = Arc::new(Hub {
+            index: 0,
+            name: "kraken".into(),
+            source: Source::Journal {
+                home: home.path().to_owned(),
+            },
+            venue: Mutex::new(Venue::new(0, "kraken")),
+            ready: AtomicBool::new(false),
+            shards: Shards::start(1, &closing).unwrap(),
+            rate: AtomicU64::new(0),
+        });
+        let (reading, ending) = (hub.clone(), closing.clone());
+        let thread = std::thread::spawn(move || reading.read(Box::new(Broken), &ending, &Log::new("test")));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !hub.ready.load(Relaxed) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        closing.store(true, Relaxed);
+        thread.join().unwrap();
+        assert!(hub.ready.load(Relaxed));
     }
 }

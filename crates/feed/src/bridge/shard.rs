@@ -83,6 +83,9 @@ impl Shards {
         let before = joining.len() + clients.len();
         joining.retain(|one| !gone(one));
         clients.retain(|one| !gone(one));
+        if joining.is_empty() && clients.is_empty() {
+            lock(&shard.queue).clear(); // nobody is left who would take it
+        }
         shard
             .count
             .fetch_sub(before - joining.len() - clients.len(), Ordering::AcqRel);
@@ -95,11 +98,12 @@ impl Shards {
         }
     }
 
-    /// Some group has so much before it that reading more would only fill memory.
+    /// Some group has so much before it that reading more would only fill memory. A group that nobody is in
+    /// is served by nobody: whatever lies before it is not waited for.
     pub fn is_full(&self) -> bool {
         self.shards
             .iter()
-            .any(|shard| lock(&shard.queue).len() >= QUEUE_MAX)
+            .any(|shard| shard.count.load(Ordering::Acquire) > 0 && lock(&shard.queue).len() >= QUEUE_MAX)
     }
 
     pub fn queue(&self, item: &Item) {
@@ -147,5 +151,23 @@ impl Shard {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_group_left_behind_holds_nobody_up() {
+        let closing = Arc::new(AtomicBool::new(true));
+        let shards = Shards::start(2, &closing).unwrap();
+        shards.shards[0].count.store(1, Ordering::Release);
+        for _ in 0..QUEUE_MAX {
+            shards.queue(&Item::Heartbeat("{}".into()));
+        }
+        assert!(shards.is_full());
+        shards.shards[0].count.store(0, Ordering::Release); // its last client has gone
+        assert!(!shards.is_full());
     }
 }
