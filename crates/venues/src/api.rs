@@ -103,8 +103,10 @@ impl Default for Channels {
 
 /// State of one connection. Times are nanoseconds since the epoch and never run back.
 pub trait Session: Send {
-    /// Appended to the WebSocket base: "" or "/stream?streams=…".
-    fn path(&self) -> String;
+    /// Appended to the WebSocket base: nothing, or "/stream?streams=…".
+    fn path(&self) -> String {
+        String::new()
+    }
 
     /// The socket is open: what to subscribe.
     fn open(&mut self, now_ns: i64, out: &mut Output);
@@ -113,8 +115,9 @@ pub trait Session: Send {
     fn message(&mut self, text: &[u8], ts_recv: i64, out: &mut Output);
 
     /// The answer to [`Action::Get`]. Status 0: there was none. When the venue asks for a pause (429, 418)
-    /// the process keeps it, for all connections alike: it alone sees Retry-After.
-    fn response(&mut self, request: u64, status: u16, body: &[u8], now_ns: i64, out: &mut Output);
+    /// the process keeps it, for all connections alike: it alone sees Retry-After. A session that never asks
+    /// leaves it out.
+    fn response(&mut self, _request: u64, _status: u16, _body: &[u8], _now_ns: i64, _out: &mut Output) {}
 
     /// Called about every 100 ms: queued sends, pings, deadlines, silence.
     fn tick(&mut self, now_ns: i64, out: &mut Output);
@@ -166,6 +169,22 @@ pub enum VenueError {
     Refused { venue: &'static str, text: String },
     /// The body is not what the venue documents.
     Malformed { venue: &'static str, text: String },
+}
+
+impl VenueError {
+    pub(crate) fn refused(venue: &'static str, text: impl Into<String>) -> Self {
+        Self::Refused {
+            venue,
+            text: text.into(),
+        }
+    }
+
+    pub(crate) fn malformed(venue: &'static str, error: &serde_json::Error) -> Self {
+        Self::Malformed {
+            venue,
+            text: error.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for VenueError {

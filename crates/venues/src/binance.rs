@@ -12,12 +12,11 @@ use serde_json::value::RawValue;
 use wire::{Decimal, Record, Side, cause, flag};
 
 use crate::api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Quarantine, Session, Subscription,
-    VenueError,
+    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Session, Subscription, VenueError,
 };
-use crate::json::{Bad, Json, decimal, epoch_ns, whole};
-use crate::market::{Desk, Evidence, Need, Phase, price, quote, salvage, size, timed, traded};
-use crate::pace::REFUSED_NS;
+use crate::desk::{Desk, Evidence, Lost, Need, Phase};
+use crate::field::{id, number, price, quote, read_side, salvage, timed, traded};
+use crate::json::{Bad, Json, epoch_ns, whole};
 use crate::print::Print;
 
 const NAME: &str = "binance";
@@ -141,15 +140,10 @@ struct Filter {
 }
 
 fn listings(body: &[u8]) -> Result<Vec<Listing>, VenueError> {
-    let info: Info = serde_json::from_slice(body).map_err(|error| VenueError::Malformed {
-        venue: NAME,
-        text: error.to_string(),
-    })?;
+    let info: Info = serde_json::from_slice(body).map_err(|error| VenueError::malformed(NAME, &error))?;
     let Some(symbols) = info.symbols else {
-        return Err(VenueError::Refused {
-            venue: NAME,
-            text: info.msg.unwrap_or_else(|| "no `symbols`".into()),
-        });
+        let why = info.msg.as_deref().unwrap_or("no `symbols`");
+        return Err(VenueError::refused(NAME, why));
     };
     let listing = |raw: &RawValue| -> Option<Listing> {
         let row: Row = serde_json::from_str(raw.get()).ok()?;
@@ -231,13 +225,6 @@ impl Hold {
     }
 }
 
-/// What a REST request was for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Depth,
-    LastTrade,
-}
-
 /// One connection.
 struct Connection {
     desk: Desk,
@@ -249,7 +236,8 @@ struct Connection {
     weight: u32,
     serial: u64,
     repeats: u32,
-    requests: Vec<(u64, usize, Purpose)>,
+    /// REST requests for a snapshot: (request, instrument).
+    requests: Vec<(u64, usize)>,
     holds: Vec<Hold>,
     levels: Vec<Record>,
 }
@@ -280,10 +268,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn read(text: &'a [u8]) -> Result<Self, Bad> {
-        if std::str::from_utf8(text).is_err() {
-            return Err(Bad::Utf8);
-        }
-        let mut json = Json::new(text);
+        let mut json = Json::checked(text)?;
         let mut fields = Fields::default();
         fields.object(&mut json, true)?;
         json.end()?;
@@ -319,14 +304,6 @@ impl<'a> Fields<'a> {
             }
         }
         Ok(())
-    }
-
-    fn decimal(text: Option<&[u8]>, name: &'static str) -> Result<Decimal, Bad> {
-        decimal(text.ok_or(Bad::Missing(name))?).map_err(Bad::Number)
-    }
-
-    fn whole(text: Option<&[u8]>, name: &'static str) -> Result<u64, Bad> {
-        whole(text.ok_or(Bad::Missing(name))?).ok_or(Bad::Field(name))
     }
 
     fn time(text: Option<&[u8]>) -> Result<Option<i64>, Bad> {
@@ -366,23 +343,17 @@ impl Session for Connection {
     }
 
     fn response(&mut self, request: u64, status: u16, body: &[u8], now_ns: i64, out: &mut Output) {
+        if self.desk.checked(request, status, body, now_ns, newest_trade) {
+            return;
+        }
         let Some(at) = self.requests.iter().position(|entry| entry.0 == request) else {
             return;
         };
-        let (_, index, purpose) = self.requests.swap_remove(at);
-        if matches!(status, 418 | 429) {
-            self.desk.gets.hold_until(now_ns + REFUSED_NS);
-        }
-        match purpose {
-            Purpose::LastTrade => {
-                let trades = &mut self.desk.markets[index].trades;
-                trades.checking = false;
-                if let Some(id) = newest_trade(body).filter(|_| status == 200) {
-                    trades.named(id, now_ns);
-                }
-            }
-            Purpose::Depth if status == 200 => self.snapshot(index, body, now_ns, out),
-            Purpose::Depth => self.no_snapshot(index, status, body, now_ns, out),
+        let (_, index) = self.requests.swap_remove(at);
+        if status == 200 {
+            self.snapshot(index, body, now_ns, out);
+        } else {
+            self.no_snapshot(index, status, body, now_ns, out);
         }
     }
 
@@ -401,20 +372,15 @@ impl Session for Connection {
             let symbol = &self.desk.markets[index].listing.rest_symbol;
             match need {
                 // a request may wait long for its turn; it is not asked twice
-                Need::Book
-                    if self
-                        .requests
-                        .iter()
-                        .any(|entry| entry.1 == index && entry.2 == Purpose::Depth) => {}
+                Need::Book if self.requests.iter().any(|entry| entry.1 == index) => {}
                 Need::Book => {
                     let path = format!("/api/v3/depth?symbol={symbol}&limit={}", self.limit);
                     let request = self.desk.get(self.weight, path);
-                    self.requests.push((request, index, Purpose::Depth));
+                    self.requests.push((request, index));
                 }
                 Need::LastTrade => {
                     let path = format!("/api/v3/trades?symbol={symbol}&limit=1");
-                    let request = self.desk.get(25, path);
-                    self.requests.push((request, index, Purpose::LastTrade));
+                    self.desk.check(index, 25, path);
                 }
                 Need::Trades => self.again(index, "trade"),
                 Need::Quotes => self.again(index, "bookTicker"),
@@ -565,9 +531,9 @@ impl Connection {
             b"false" => Side::Buy,
             _ => return Err(Bad::Field("m")),
         };
-        let at = price(Fields::decimal(fields.price, "p")?)?;
-        let amount = traded(Fields::decimal(fields.size, "q")?)?;
-        let id = Fields::whole(fields.trade_id, "t")?;
+        let at = price(number(fields.price, "p")?)?;
+        let amount = traded(number(fields.size, "q")?)?;
+        let id = id(fields.trade_id, "t")?;
         let time = Fields::time(fields.trade_time)?;
         let record = Record::trade(self.desk.markets[index].instrument, side, at, amount, id);
         self.desk.trade(index, timed(record, time, now_ns), out);
@@ -576,15 +542,10 @@ impl Connection {
 
     fn ticker(&mut self, index: usize, fields: &Fields, now_ns: i64, out: &mut Output) -> Result<(), Bad> {
         let instrument = self.desk.markets[index].instrument;
-        let id = Fields::whole(fields.last, "u")?;
+        let id = id(fields.last, "u")?;
         let time = Fields::time(fields.event_time)?;
         let side = |side, at, amount| -> Result<Record, Bad> {
-            let mut record = quote(
-                instrument,
-                side,
-                Fields::decimal(at, "price")?,
-                Fields::decimal(amount, "size")?,
-            )?;
+            let mut record = quote(instrument, side, number(at, "price")?, number(amount, "size")?)?;
             record.id = id;
             Ok(timed(record.with(flag::HAS_ID), time, now_ns))
         };
@@ -597,16 +558,15 @@ impl Connection {
     /// Emits a quote unless it is older than the last.
     #[inline]
     fn take_ticker(&mut self, index: usize, bid: Record, ask: Record, out: &mut Output) {
-        let quotes = &mut self.desk.markets[index].quotes;
-        if quotes.on && bid.id > self.holds[index].quote {
+        if bid.id > self.holds[index].quote {
             self.holds[index].quote = bid.id;
-            quotes.push(bid, ask, out);
+            self.desk.quote(index, bid, ask, out);
         }
     }
 
     fn depth(&mut self, index: usize, fields: &mut Fields, now_ns: i64, out: &mut Output) -> Result<(), Bad> {
-        let first = Fields::whole(fields.first, "U")?;
-        let last = Fields::whole(fields.last, "u")?;
+        let first = id(fields.first, "U")?;
+        let last = id(fields.last, "u")?;
         if first > last {
             return Err(Bad::Field("u"));
         }
@@ -628,10 +588,7 @@ impl Connection {
             Phase::Valid if last <= hold.id => {}
             Phase::Valid if first <= hold.id.saturating_add(1) => {
                 hold.id = last;
-                self.desk
-                    .levels(index, &self.levels, usize::MAX, now_ns, out, |book, _| {
-                        !book.crossed()
-                    });
+                self.desk.uncrossed(index, false, &self.levels, time, now_ns, out);
             }
             Phase::Valid => {
                 market
@@ -780,43 +737,20 @@ impl Connection {
     #[cold]
     fn quarantine(&mut self, bad: Bad, text: &[u8], now_ns: i64, out: &mut Output) {
         let named = salvage(text, "s").find_map(|symbol| self.desk.find(symbol));
-        out.quarantined.push(Quarantine {
-            reason: bad.to_string(),
-            instrument: named.map(|index| self.desk.markets[index].instrument),
-        });
+        self.desk.quarantine(bad, named, out);
         let stream = salvage(text, "stream").next();
-        let hit = |suffix: &[u8]| {
+        let may_be = |suffix: &[u8]| {
             stream.is_none_or(|stream| stream.windows(suffix.len()).any(|window| window == suffix))
         };
-        let (trade, depth, ticker) = (hit(b"@trade"), hit(b"@depth"), hit(b"@bookTicker"));
-        let indices: Vec<usize> = named.map_or_else(|| self.desk.live().collect(), |index| vec![index]);
-        for index in indices {
-            let market = &mut self.desk.markets[index];
-            if trade {
-                market.trades.malformed = true;
-            }
-            if ticker {
-                market
-                    .quotes
-                    .lose(market.instrument, cause::MALFORMED, now_ns, out);
-            }
+        let lost = Lost {
+            trades: may_be(b"@trade"),
+            quotes: may_be(b"@bookTicker"),
             // without a name the next event's number tells
-            if depth && named.is_some() && stream.is_some() {
-                market.ladder.unreadable(market.instrument, now_ns, out);
-            }
-        }
+            book: may_be(b"@depth") && named.is_some() && stream.is_some(),
+        };
+        let indices: Vec<usize> = named.map_or_else(|| self.desk.live().collect(), |index| vec![index]);
+        self.desk.lose(&indices, lost, now_ns, out);
     }
-}
-
-/// `[[price, size], …]`
-fn read_side(mut json: Json, side: Side, instrument: u32, levels: &mut Vec<Record>) -> Result<(), Bad> {
-    json.array()?;
-    while json.element()? {
-        json.array()?;
-        let (at, amount) = json.pair_rest()?;
-        levels.push(Record::level(instrument, side, price(at)?, size(amount)?));
-    }
-    Ok(())
 }
 
 /// Levels of a REST snapshot; its update id is returned.

@@ -7,14 +7,14 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use wire::{Decimal, Record, Side, cause, flag};
+use wire::{Decimal, Record, Side, flag};
 
 use crate::api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Quarantine, Session, Subscription,
-    VenueError,
+    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Session, Subscription, VenueError,
 };
-use crate::json::{Bad, Json, decimal, rfc3339_ns, whole};
-use crate::market::{Desk, Evidence, Need, Phase, price, quote, salvage, size, timed, traded};
+use crate::desk::{Desk, Evidence, Lost, Need, needing};
+use crate::field::{id, number, price, quote, read_side, salvage, size, timed, traded};
+use crate::json::{Bad, Json, rfc3339_ns, whole};
 use crate::print::Print;
 
 const NAME: &str = "coinbase";
@@ -91,14 +91,8 @@ struct Refusal {
 fn listings(body: &[u8]) -> Result<Vec<Listing>, VenueError> {
     let rows: Vec<serde_json::Value> =
         serde_json::from_slice(body).map_err(|error| match serde_json::from_slice::<Refusal>(body) {
-            Ok(refusal) => VenueError::Refused {
-                venue: NAME,
-                text: refusal.message,
-            },
-            Err(_) => VenueError::Malformed {
-                venue: NAME,
-                text: error.to_string(),
-            },
+            Ok(refusal) => VenueError::refused(NAME, refusal.message),
+            Err(_) => VenueError::malformed(NAME, &error),
         })?;
     let row = |value: serde_json::Value| -> Option<Listing> {
         let product: Product = serde_json::from_value(value).ok()?;
@@ -164,10 +158,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn read(text: &'a [u8]) -> Result<Self, Bad> {
-        if std::str::from_utf8(text).is_err() {
-            return Err(Bad::Utf8);
-        }
-        let mut json = Json::new(text);
+        let mut json = Json::checked(text)?;
         let mut fields = Fields::default();
         json.object()?;
         while let Some(key) = json.key()? {
@@ -197,14 +188,6 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    fn decimal(text: Option<&[u8]>, name: &'static str) -> Result<Decimal, Bad> {
-        decimal(text.ok_or(Bad::Missing(name))?).map_err(Bad::Number)
-    }
-
-    fn whole(text: Option<&[u8]>, name: &'static str) -> Result<u64, Bad> {
-        whole(text.ok_or(Bad::Missing(name))?).ok_or(Bad::Field(name))
-    }
-
     fn time(&self) -> Result<Option<i64>, Bad> {
         self.time
             .map(|text| rfc3339_ns(text).ok_or(Bad::Time))
@@ -213,10 +196,6 @@ impl<'a> Fields<'a> {
 }
 
 impl Session for Connection {
-    fn path(&self) -> String {
-        String::new()
-    }
-
     fn open(&mut self, now_ns: i64, out: &mut Output) {
         self.desk.open(now_ns, out);
         self.subscribe_all();
@@ -237,24 +216,20 @@ impl Session for Connection {
         }
     }
 
-    fn response(&mut self, _request: u64, _status: u16, _body: &[u8], _now_ns: i64, _out: &mut Output) {}
-
     fn tick(&mut self, now_ns: i64, out: &mut Output) {
         if self.desk.transport_dead(now_ns, out) {
             return;
         }
         let needs = self.desk.needs(Evidence::Trades, now_ns, out);
-        self.again("level2_batch", &needs, Need::Book);
-        self.again("matches", &needs, Need::Trades);
-        self.again("ticker", &needs, Need::Quotes);
-        for &(index, need) in &needs {
-            if need == Need::LastTrade {
-                // the heartbeats name the newest trade; if they are mute too, both are asked for again
-                self.desk.markets[index].trades.checking = false;
-                if now_ns - self.facts[index].heartbeat_ns > HEARTBEAT_NS {
-                    self.again("heartbeat", &[(index, need)], need);
-                    self.again("matches", &[(index, need)], need);
-                }
+        self.again("level2_batch", &needing(&needs, Need::Book));
+        self.again("matches", &needing(&needs, Need::Trades));
+        self.again("ticker", &needing(&needs, Need::Quotes));
+        for index in needing(&needs, Need::LastTrade) {
+            // the heartbeats name the newest trade; if they are mute too, both are asked for again
+            self.desk.markets[index].trades.checking = false;
+            if now_ns - self.facts[index].heartbeat_ns > HEARTBEAT_NS {
+                self.again("heartbeat", &[index]);
+                self.again("matches", &[index]);
             }
         }
         self.desk.done(needs);
@@ -265,10 +240,7 @@ impl Session for Connection {
 impl Connection {
     fn ask(&mut self, kind: &str, channels: &[&str], indices: &[usize]) {
         for batch in indices.chunks(BATCH) {
-            let products: Vec<&str> = batch
-                .iter()
-                .map(|&index| self.desk.markets[index].listing.symbol.as_str())
-                .collect();
+            let products = self.desk.symbols(batch);
             let message = serde_json::json!({"type": kind, "product_ids": products, "channels": channels});
             self.desk.sends.push(1, message.to_string());
         }
@@ -291,16 +263,9 @@ impl Connection {
     }
 
     /// Leaves and joins a channel for those that need it.
-    fn again(&mut self, name: &str, needs: &[(usize, Need)], wanted: Need) {
-        let indices: Vec<usize> = needs
-            .iter()
-            .filter(|need| need.1 == wanted)
-            .map(|need| need.0)
-            .collect();
-        if !indices.is_empty() {
-            self.ask("unsubscribe", &[name], &indices);
-            self.ask("subscribe", &[name], &indices);
-        }
+    fn again(&mut self, name: &str, indices: &[usize]) {
+        self.ask("unsubscribe", &[name], indices);
+        self.ask("subscribe", &[name], indices);
     }
 
     /// A trade as the venue prints it. `None`: not one.
@@ -352,9 +317,9 @@ impl Connection {
         match kind {
             b"match" | b"last_match" => {
                 let side = aggressor(fields.side.ok_or(Bad::Missing("side"))?)?;
-                let at = price(Fields::decimal(fields.price, "price")?)?;
-                let amount = traded(Fields::decimal(fields.size, "size")?)?;
-                let id = Fields::whole(fields.trade_id, "trade_id")?;
+                let at = price(number(fields.price, "price")?)?;
+                let amount = traded(number(fields.size, "size")?)?;
+                let id = id(fields.trade_id, "trade_id")?;
                 let record = Record::trade(self.desk.markets[index].instrument, side, at, amount, id);
                 let record = if kind == b"match" {
                     record
@@ -365,7 +330,7 @@ impl Connection {
             }
             b"ticker" => self.ticker(index, &fields, now_ns, out)?,
             b"heartbeat" => {
-                let id = Fields::whole(fields.last_trade_id, "last_trade_id")?;
+                let id = id(fields.last_trade_id, "last_trade_id")?;
                 self.facts[index].heartbeat_ns = now_ns;
                 self.desk.markets[index].trades.named(id, now_ns);
             }
@@ -374,24 +339,20 @@ impl Connection {
                 let changes = fields.levels[2].take().ok_or(Bad::Missing("changes"))?;
                 self.levels.clear();
                 self.changes(changes, index, time, now_ns)?;
-                self.desk
-                    .levels(index, &self.levels, usize::MAX, now_ns, out, |book, _| {
-                        !book.crossed()
-                    });
+                self.desk.uncrossed(index, false, &self.levels, time, now_ns, out);
             }
             _ => {
                 let time = fields.time()?;
                 let bids = fields.levels[0].take().ok_or(Bad::Missing("bids"))?;
                 let asks = fields.levels[1].take().ok_or(Bad::Missing("asks"))?;
+                let instrument = self.desk.markets[index].instrument;
                 self.levels.clear();
-                self.side(bids, Side::Buy, index, time, now_ns)?;
-                self.side(asks, Side::Sell, index, time, now_ns)?;
-                let market = &mut self.desk.markets[index];
-                if market.ladder.phase != Phase::Off {
-                    market
-                        .ladder
-                        .snapshot_unless_crossed(market.instrument, &self.levels, time, now_ns, out);
+                read_side(bids, Side::Buy, instrument, &mut self.levels)?;
+                read_side(asks, Side::Sell, instrument, &mut self.levels)?;
+                for level in &mut self.levels {
+                    *level = timed(*level, time, now_ns);
                 }
+                self.desk.uncrossed(index, true, &self.levels, time, now_ns, out);
             }
         }
         Ok(())
@@ -401,23 +362,14 @@ impl Connection {
         let time = fields.time()?;
         let [bid, bid_size, ask, ask_size] = fields.best;
         let instrument = self.desk.markets[index].instrument;
-        let bid = quote(
-            instrument,
-            Side::Buy,
-            Fields::decimal(bid, "best_bid")?,
-            Fields::decimal(bid_size, "best_bid_size")?,
-        )?;
-        let ask = quote(
-            instrument,
-            Side::Sell,
-            Fields::decimal(ask, "best_ask")?,
-            Fields::decimal(ask_size, "best_ask_size")?,
-        )?;
+        let (bid, bid_size) = (number(bid, "best_bid")?, number(bid_size, "best_bid_size")?);
+        let (ask, ask_size) = (number(ask, "best_ask")?, number(ask_size, "best_ask_size")?);
+        let bid = timed(quote(instrument, Side::Buy, bid, bid_size)?, time, now_ns);
+        let ask = timed(quote(instrument, Side::Sell, ask, ask_size)?, time, now_ns);
         let sequence = fields.sequence.and_then(whole).unwrap_or(0);
-        let quotes = &mut self.desk.markets[index].quotes;
-        if quotes.on && (sequence == 0 || sequence > self.facts[index].ticker) {
+        if sequence == 0 || sequence > self.facts[index].ticker {
             self.facts[index].ticker = sequence;
-            quotes.push(timed(bid, time, now_ns), timed(ask, time, now_ns), out);
+            self.desk.quote(index, bid, ask, out);
         }
         Ok(())
     }
@@ -433,26 +385,6 @@ impl Connection {
                 b"sell" => Side::Sell,
                 _ => return Err(Bad::Field("side")),
             };
-            let (at, amount) = json.pair_rest()?;
-            let record = Record::level(instrument, side, price(at)?, size(amount)?);
-            self.levels.push(timed(record, time, now_ns));
-        }
-        Ok(())
-    }
-
-    /// `[[price, size], …]`
-    fn side(
-        &mut self,
-        mut json: Json,
-        side: Side,
-        index: usize,
-        time: Option<i64>,
-        now_ns: i64,
-    ) -> Result<(), Bad> {
-        let instrument = self.desk.markets[index].instrument;
-        json.array()?;
-        while json.element()? {
-            json.array()?;
             let (at, amount) = json.pair_rest()?;
             let record = Record::level(instrument, side, price(at)?, size(amount)?);
             self.levels.push(timed(record, time, now_ns));
@@ -495,29 +427,15 @@ impl Connection {
     #[cold]
     fn quarantine(&mut self, bad: Bad, text: &[u8], now_ns: i64, out: &mut Output) {
         let named = salvage(text, "product_id").find_map(|product| self.desk.find(product));
-        out.quarantined.push(Quarantine {
-            reason: bad.to_string(),
-            instrument: named.map(|index| self.desk.markets[index].instrument),
-        });
+        self.desk.quarantine(bad, named, out);
         let kind = salvage(text, "type").next();
-        let hit = |names: &[&[u8]]| kind.is_none_or(|kind| names.contains(&kind));
-        let trade = hit(&[b"match", b"last_match"]);
-        let book = hit(&[b"l2update", b"snapshot"]);
-        let ticker = hit(&[b"ticker"]);
+        let may_be = |names: &[&[u8]]| kind.is_none_or(|kind| names.contains(&kind));
+        let lost = Lost {
+            trades: may_be(&[b"match", b"last_match"]),
+            quotes: may_be(&[b"ticker"]),
+            book: may_be(&[b"l2update", b"snapshot"]),
+        };
         let indices: Vec<usize> = named.map_or_else(|| self.desk.live().collect(), |index| vec![index]);
-        for index in indices {
-            let market = &mut self.desk.markets[index];
-            if trade {
-                market.trades.malformed = true;
-            }
-            if ticker {
-                market
-                    .quotes
-                    .lose(market.instrument, cause::MALFORMED, now_ns, out);
-            }
-            if book {
-                market.ladder.unreadable(market.instrument, now_ns, out);
-            }
-        }
+        self.desk.lose(&indices, lost, now_ns, out);
     }
 }

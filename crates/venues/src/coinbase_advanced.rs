@@ -11,15 +11,12 @@ use serde::Deserialize;
 use wire::{Decimal, Record, Side, cause, flag};
 
 use crate::api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Quarantine, Session, Subscription,
-    VenueError,
+    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Session, Subscription, VenueError,
 };
 use crate::coinbase::aggressor;
+use crate::desk::{Desk, Evidence, Lost, Need, Parsed, needing};
+use crate::field::{price, quote, salvage, salvage_number, size, timed, traded};
 use crate::json::{Bad, Json, rfc3339_ns, whole};
-use crate::market::{
-    Desk, Evidence, Need, Parsed, Phase, price, quote, salvage, salvage_number, size, timed, traded,
-};
-use crate::pace::REFUSED_NS;
 
 const NAME: &str = "coinbase-advanced";
 const S: i64 = 1_000_000_000;
@@ -74,7 +71,6 @@ impl Protocol for CoinbaseAdvanced {
             next: None,
             behind: 0,
             malformed: false,
-            checks: Vec::new(),
             trades: Vec::new(),
             levels: Vec::new(),
             changes: Vec::new(),
@@ -104,18 +100,13 @@ struct Product {
 }
 
 fn listings(body: &[u8]) -> Result<Vec<Listing>, VenueError> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| VenueError::Malformed {
-        venue: NAME,
-        text: error.to_string(),
-    })?;
+    let answer: Answer = serde_json::from_slice(body).map_err(|error| VenueError::malformed(NAME, &error))?;
     let Some(products) = answer.products else {
-        return Err(VenueError::Refused {
-            venue: NAME,
-            text: answer
-                .message
-                .or(answer.error)
-                .unwrap_or_else(|| "no `products`".into()),
-        });
+        let why = answer.message.or(answer.error);
+        return Err(VenueError::refused(
+            NAME,
+            why.as_deref().unwrap_or("no `products`"),
+        ));
     };
     let row = |value: serde_json::Value| -> Option<Listing> {
         let product: Product = serde_json::from_value(value).ok()?;
@@ -159,8 +150,6 @@ struct Connection {
     behind: u32,
     /// A message could not be read: the next hole may be it.
     malformed: bool,
-    /// REST requests for the newest trade: (request, instrument).
-    checks: Vec<(u64, usize)>,
     trades: Vec<Parsed>,
     levels: Vec<Record>,
     changes: Vec<Change>,
@@ -168,10 +157,6 @@ struct Connection {
 }
 
 impl Session for Connection {
-    fn path(&self) -> String {
-        String::new()
-    }
-
     fn open(&mut self, now_ns: i64, out: &mut Output) {
         self.desk.open(now_ns, out);
         self.subscribe_all();
@@ -189,19 +174,7 @@ impl Session for Connection {
     }
 
     fn response(&mut self, request: u64, status: u16, body: &[u8], now_ns: i64, _out: &mut Output) {
-        let Some(at) = self.checks.iter().position(|check| check.0 == request) else {
-            return;
-        };
-        let (_, index) = self.checks.swap_remove(at);
-        let trades = &mut self.desk.markets[index].trades;
-        trades.checking = false;
-        if status == 429 {
-            self.desk.gets.hold_until(now_ns + REFUSED_NS);
-        } else if status == 200
-            && let Some(id) = newest_trade(body)
-        {
-            trades.named(id, now_ns);
-        }
+        self.desk.checked(request, status, body, now_ns, newest_trade);
     }
 
     fn tick(&mut self, now_ns: i64, out: &mut Output) {
@@ -209,18 +182,13 @@ impl Session for Connection {
             return;
         }
         let needs = self.desk.needs(Evidence::Trades, now_ns, out);
-        self.again("level2", &needs, Need::Book);
-        self.again("market_trades", &needs, Need::Trades);
-        self.again("ticker", &needs, Need::Quotes);
-        for &(index, need) in &needs {
-            if need == Need::LastTrade {
-                let path = format!(
-                    "/market/products/{}/ticker?limit=1",
-                    self.desk.markets[index].listing.rest_symbol
-                );
-                let request = self.desk.get(1, path);
-                self.checks.push((request, index));
-            }
+        self.again("level2", &needing(&needs, Need::Book));
+        self.again("market_trades", &needing(&needs, Need::Trades));
+        self.again("ticker", &needing(&needs, Need::Quotes));
+        for index in needing(&needs, Need::LastTrade) {
+            let product = &self.desk.markets[index].listing.rest_symbol;
+            let path = format!("/market/products/{product}/ticker?limit=1");
+            self.desk.check(index, 1, path);
         }
         self.desk.done(needs);
         self.desk.flush(now_ns, out);
@@ -230,10 +198,7 @@ impl Session for Connection {
 impl Connection {
     fn ask(&mut self, kind: &str, channel: &str, indices: &[usize]) {
         for batch in indices.chunks(BATCH) {
-            let products: Vec<&str> = batch
-                .iter()
-                .map(|&index| self.desk.markets[index].listing.symbol.as_str())
-                .collect();
+            let products = self.desk.symbols(batch);
             let message = serde_json::json!({"type": kind, "product_ids": products, "channel": channel});
             self.desk.sends.push(1, message.to_string());
         }
@@ -256,16 +221,9 @@ impl Connection {
     }
 
     /// Leaves and joins a channel for those that need it.
-    fn again(&mut self, name: &str, needs: &[(usize, Need)], wanted: Need) {
-        let indices: Vec<usize> = needs
-            .iter()
-            .filter(|need| need.1 == wanted)
-            .map(|need| need.0)
-            .collect();
-        if !indices.is_empty() {
-            self.ask("unsubscribe", name, &indices);
-            self.ask("subscribe", name, &indices);
-        }
+    fn again(&mut self, name: &str, indices: &[usize]) {
+        self.ask("unsubscribe", name, indices);
+        self.ask("subscribe", name, indices);
     }
 
     fn read(&mut self, text: &[u8], now_ns: i64, out: &mut Output) -> Result<(), Bad> {
@@ -273,10 +231,7 @@ impl Connection {
         self.levels.clear();
         self.changes.clear();
         self.quotes.clear();
-        if std::str::from_utf8(text).is_err() {
-            return Err(Bad::Utf8);
-        }
-        let mut json = Json::new(text);
+        let mut json = Json::checked(text)?;
         let (mut name, mut time, mut number, mut events) = (None, None, None, None);
         let (mut kind, mut error): (Option<&[u8]>, Option<Cow<[u8]>>) = (None, None);
         json.object()?;
@@ -564,26 +519,12 @@ impl Connection {
     fn take(&mut self, time: Option<i64>, now_ns: i64, out: &mut Output) {
         self.desk.trades(&mut self.trades, now_ns, out);
         for &(index, bid, ask) in &self.quotes {
-            let quotes = &mut self.desk.markets[index].quotes;
-            if quotes.on {
-                quotes.push(bid, ask, out);
-            }
+            self.desk.quote(index, bid, ask, out);
         }
         for change in &self.changes {
             let levels = &self.levels[change.levels.clone()];
-            if change.snapshot {
-                let market = &mut self.desk.markets[change.index];
-                if market.ladder.phase != Phase::Off {
-                    market
-                        .ladder
-                        .snapshot_unless_crossed(market.instrument, levels, time, now_ns, out);
-                }
-            } else {
-                self.desk
-                    .levels(change.index, levels, usize::MAX, now_ns, out, |book, _| {
-                        !book.crossed()
-                    });
-            }
+            self.desk
+                .uncrossed(change.index, change.snapshot, levels, time, now_ns, out);
         }
     }
 
@@ -613,32 +554,23 @@ impl Connection {
     #[cold]
     fn quarantine(&mut self, bad: Bad, text: &[u8], now_ns: i64, out: &mut Output) {
         let named = salvage(text, "product_id").find_map(|product| self.desk.find(product));
-        out.quarantined.push(Quarantine {
-            reason: bad.to_string(),
-            instrument: named.map(|index| self.desk.markets[index].instrument),
-        });
+        self.desk.quarantine(bad, named, out);
         let number = salvage_number(text, "sequence_num");
         let due = number.is_some() && number == self.next;
         let name = salvage(text, "channel").next().filter(|_| due);
-        let Some(name) = name else {
+        if name.is_some() {
+            self.next = number.and_then(|number| number.checked_add(1));
+        } else {
             self.malformed = true;
-            for market in &mut self.desk.markets {
-                market.trades.malformed = true;
-            }
-            return;
-        };
-        self.next = number.and_then(|number| number.checked_add(1));
-        // events of several products may share a message, so one name does not acquit the others
-        for market in &mut self.desk.markets {
-            match name {
-                b"market_trades" => market.trades.malformed = true,
-                b"ticker" => market
-                    .quotes
-                    .lose(market.instrument, cause::MALFORMED, now_ns, out),
-                b"l2_data" => market.ladder.unreadable(market.instrument, now_ns, out),
-                _ => {}
-            }
         }
+        let lost = Lost {
+            trades: name.is_none_or(|name| name == b"market_trades"),
+            quotes: name == Some(b"ticker"),
+            book: name == Some(b"l2_data"),
+        };
+        // events of several products may share a message, so one name does not acquit the others
+        let all: Vec<usize> = self.desk.live().collect();
+        self.desk.lose(&all, lost, now_ns, out);
     }
 }
 

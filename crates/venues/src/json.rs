@@ -63,6 +63,15 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// The same; a text that is not UTF-8 is none.
+    #[inline]
+    pub fn checked(text: &'a [u8]) -> Result<Self, Bad> {
+        match std::str::from_utf8(text) {
+            Ok(_) => Ok(Self::new(text)),
+            Err(_) => Err(Bad::Utf8),
+        }
+    }
+
     #[inline]
     fn bad<T>(&self) -> Result<T, Bad> {
         Err(Bad::Syntax(self.at))

@@ -13,12 +13,11 @@ use std::collections::BTreeMap;
 use wire::{Decimal, Record, Side, cause, channel, status};
 
 use crate::api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Quarantine, Session, Subscription,
-    VenueError,
+    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Session, Subscription, VenueError,
 };
+use crate::desk::{Desk, Evidence, Lost, Need, Parsed, Phase, needing};
+use crate::field::{price, quote, salvage, size, timed, traded};
 use crate::json::{Bad, Json, rfc3339_ns, whole};
-use crate::market::{Desk, Evidence, Need, Parsed, price, quote, salvage, size, timed, traded};
-use crate::pace::REFUSED_NS;
 use crate::print::Print;
 
 const NAME: &str = "kraken";
@@ -88,7 +87,6 @@ impl Protocol for Kraken {
             depth,
             serial: 0,
             requests: VecDeque::new(),
-            checks: Vec::new(),
             online: true,
             trades: Vec::new(),
             levels: Vec::new(),
@@ -116,15 +114,9 @@ struct Pair<'a> {
 }
 
 fn listings(body: &[u8]) -> Result<Vec<Listing>, VenueError> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| VenueError::Malformed {
-        venue: NAME,
-        text: error.to_string(),
-    })?;
+    let answer: Answer = serde_json::from_slice(body).map_err(|error| VenueError::malformed(NAME, &error))?;
     let Some(pairs) = answer.result.filter(|_| answer.error.is_empty()) else {
-        return Err(VenueError::Refused {
-            venue: NAME,
-            text: answer.error.join(", "),
-        });
+        return Err(VenueError::refused(NAME, answer.error.join(", ")));
     };
     let row = |raw: &RawValue| -> Option<Listing> {
         let pair: Pair = serde_json::from_str(raw.get()).ok()?;
@@ -201,8 +193,6 @@ struct Connection {
     depth: u16,
     serial: u64,
     requests: VecDeque<Request>,
-    /// REST requests for the newest trade: (request, instrument).
-    checks: Vec<(u64, usize)>,
     online: bool,
     trades: Vec<Parsed>,
     levels: Vec<Record>,
@@ -230,10 +220,6 @@ enum Message {
 }
 
 impl Session for Connection {
-    fn path(&self) -> String {
-        String::new()
-    }
-
     fn open(&mut self, now_ns: i64, out: &mut Output) {
         self.desk.open(now_ns, out);
         let live: Vec<usize> = self.desk.live().collect();
@@ -266,19 +252,7 @@ impl Session for Connection {
     }
 
     fn response(&mut self, request: u64, status: u16, body: &[u8], now_ns: i64, _out: &mut Output) {
-        let Some(at) = self.checks.iter().position(|check| check.0 == request) else {
-            return;
-        };
-        let (_, index) = self.checks.swap_remove(at);
-        let trades = &mut self.desk.markets[index].trades;
-        trades.checking = false;
-        if status == 429 {
-            self.desk.gets.hold_until(now_ns + REFUSED_NS);
-        } else if status == 200
-            && let Some(id) = newest_trade(body)
-        {
-            trades.named(id, now_ns);
-        }
+        self.desk.checked(request, status, body, now_ns, newest_trade);
     }
 
     fn tick(&mut self, now_ns: i64, out: &mut Output) {
@@ -295,16 +269,13 @@ impl Session for Connection {
         self.again(Topic::Book, &needs, Need::Book);
         self.again(Topic::Trade, &needs, Need::Trades);
         self.again(Topic::Ticker, &needs, Need::Quotes);
-        for &(index, need) in &needs {
-            if need == Need::LastTrade {
-                let market = &self.desk.markets[index];
-                let path = format!(
-                    "/0/public/Trades?pair={}&since={}",
-                    market.listing.rest_symbol, market.trades.last_ts
-                );
-                let request = self.desk.get(1, path);
-                self.checks.push((request, index));
-            }
+        for index in needing(&needs, Need::LastTrade) {
+            let market = &self.desk.markets[index];
+            let path = format!(
+                "/0/public/Trades?pair={}&since={}",
+                market.listing.rest_symbol, market.trades.last_ts
+            );
+            self.desk.check(index, 1, path);
         }
         self.desk.done(needs);
         self.desk.flush(now_ns, out);
@@ -315,10 +286,7 @@ impl Connection {
     /// Queues one subscribe or unsubscribe.
     fn ask(&mut self, subscribe: bool, topic: Topic, indices: Vec<usize>) {
         self.serial += 1;
-        let symbols: Vec<&str> = indices
-            .iter()
-            .map(|&index| self.desk.markets[index].listing.symbol.as_str())
-            .collect();
+        let symbols = self.desk.symbols(&indices);
         let mut params = serde_json::json!({"channel": topic.name(), "symbol": symbols});
         match topic {
             Topic::Book => params["depth"] = self.depth.into(),
@@ -343,12 +311,7 @@ impl Connection {
 
     /// Leaves and joins a channel for those that need it: the venue answers with snapshots.
     fn again(&mut self, topic: Topic, needs: &[(usize, Need)], wanted: Need) {
-        let indices: Vec<usize> = needs
-            .iter()
-            .filter(|need| need.1 == wanted)
-            .map(|need| need.0)
-            .collect();
-        for batch in indices.chunks(BATCH) {
+        for batch in needing(needs, wanted).chunks(BATCH) {
             self.ask(false, topic, batch.to_vec());
             self.ask(true, topic, batch.to_vec());
         }
@@ -392,13 +355,10 @@ impl Connection {
             let time = print.time()?;
             print.literal(b"}]}")?;
             print.end()?;
-            let market = &mut self.desk.markets[index];
-            if market.quotes.on {
-                let side =
-                    |side, at, amount| Record::quote(market.instrument, side, at, amount).at(time, now_ns);
-                let (bid, ask) = (side(Side::Buy, bid, bid_size), side(Side::Sell, ask, ask_size));
-                market.quotes.push(bid, ask, out);
-            }
+            let instrument = self.desk.markets[index].instrument;
+            let side = |side, at, amount| Record::quote(instrument, side, at, amount).at(time, now_ns);
+            let (bid, ask) = (side(Side::Buy, bid, bid_size), side(Side::Sell, ask, ask_size));
+            self.desk.quote(index, bid, ask, out);
             return Some(());
         }
         print.literal(b"rade\",\"type\":\"update\",\"data\":[{\"symbol\":\"")?;
@@ -426,10 +386,7 @@ impl Connection {
         self.trades.clear();
         self.levels.clear();
         self.changes.clear();
-        if std::str::from_utf8(text).is_err() {
-            return Err(Bad::Utf8);
-        }
-        let mut json = Json::new(text);
+        let mut json = Json::checked(text)?;
         let (mut name, mut kind, mut data): (Option<&[u8]>, Option<&[u8]>, _) = (None, None, None);
         let (mut method, mut id, mut error, mut symbol, mut success) = (None, None, None, None, None);
         json.object()?;
@@ -668,10 +625,7 @@ impl Connection {
             }
             Message::Quotes(quotes) => {
                 for (index, bid, ask) in quotes {
-                    let quotes = &mut self.desk.markets[index].quotes;
-                    if quotes.on {
-                        quotes.push(bid, ask, out);
-                    }
+                    self.desk.quote(index, bid, ask, out);
                 }
             }
             Message::Acknowledged {
@@ -706,7 +660,7 @@ impl Connection {
             return;
         }
         let market = &mut self.desk.markets[change.index];
-        if market.ladder.phase == crate::market::Phase::Off {
+        if market.ladder.phase == Phase::Off {
             return;
         }
         let mut book = Book::new();
@@ -774,32 +728,20 @@ impl Connection {
         let named: Vec<usize> = salvage(text, "symbol")
             .filter_map(|symbol| self.desk.find(symbol))
             .collect();
-        out.quarantined.push(Quarantine {
-            reason: bad.to_string(),
-            instrument: named.first().map(|&index| self.desk.markets[index].instrument),
-        });
+        self.desk.quarantine(bad, named.first().copied(), out);
         let topic = salvage(text, "channel").next();
-        let hit = |topic_name: &[u8]| topic.is_none_or(|topic| topic == topic_name);
-        let (trade, book, ticker) = (hit(b"trade"), hit(b"book"), hit(b"ticker"));
+        let may_be = |topic_name: &[u8]| topic.is_none_or(|topic| topic == topic_name);
+        let lost = Lost {
+            trades: may_be(b"trade"),
+            quotes: may_be(b"ticker"),
+            book: may_be(b"book"),
+        };
         let indices = if named.is_empty() {
             self.desk.live().collect()
         } else {
             named
         };
-        for index in indices {
-            let market = &mut self.desk.markets[index];
-            if trade {
-                market.trades.malformed = true;
-            }
-            if ticker {
-                market
-                    .quotes
-                    .lose(market.instrument, cause::MALFORMED, now_ns, out);
-            }
-            if book {
-                market.ladder.unreadable(market.instrument, now_ns, out);
-            }
-        }
+        self.desk.lose(&indices, lost, now_ns, out);
     }
 }
 

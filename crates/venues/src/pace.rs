@@ -18,10 +18,6 @@ pub(crate) struct Paced<T> {
     not_before_ns: i64,
 }
 
-/// A request that was refused is not asked again within this time; how long the venue wants peace is kept by
-/// the process, which sees Retry-After.
-pub(crate) const REFUSED_NS: i64 = 1_000_000_000;
-
 const NANO: i64 = 1_000_000_000;
 
 impl<T> Paced<T> {
