@@ -336,6 +336,7 @@ impl Network {
     }
 
     /// Trusts these certificates and no others.
+    #[cfg(test)]
     pub fn trusting(proxies: Proxies, roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         let network = Self::new(proxies);
         let _ = network.tls.set(client_config(roots)); // it is empty: it was just made
@@ -454,7 +455,6 @@ impl Network {
         Ok(Response {
             status: head.status.as_u16(),
             retry_after: retry_after(&head.headers, crate::clock::wall_ns() / 1_000_000_000),
-            headers: head.headers,
             body: body.to_bytes(),
         })
     }
@@ -556,7 +556,6 @@ pub struct Bounds {
 #[derive(Clone, Debug)]
 pub struct Response {
     pub status: u16,
-    pub headers: HeaderMap<HeaderValue>,
     /// How long the server asks to be left alone.
     pub retry_after: Option<Duration>,
     pub body: Bytes,

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use feed::bridge::batch::channel_bit;
+use feed::bridge::interest::{Instruments, Interest};
 use feed::bridge::outbox::{Outbox, Part, Subscription};
-use feed::bridge::venue::{Instruments, Interest, Venue};
+use feed::bridge::venue::Venue;
 use kernels::book::Book;
 use proptest::prelude::*;
 use serde_json::Value;

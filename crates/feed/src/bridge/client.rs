@@ -9,11 +9,12 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 
 use super::Bridge;
-use super::hub::{History, Progress, now_ns};
+use super::hub::{History, Progress};
 use super::op;
 use super::outbox::{Outbox, SnapshotRequest};
 use super::shard::Item;
 use super::websocket::{Decoder, Message, Violation, close};
+use crate::clock::wall_ns;
 use crate::ticket::Pass;
 
 /// A connection that has not proved who it is within this is closed.
@@ -248,7 +249,7 @@ impl Client {
         if shared.blocked.is_some_and(|since| since.elapsed() > STALL) && shared.outbox.ended().is_none() {
             shared.outbox.cut("stalled", close::SLOW);
         }
-        let now_s = now_ns().unsigned_abs() / 1_000_000_000;
+        let now_s = wall_ns().unsigned_abs() / 1_000_000_000;
         if shared.pass.as_ref().is_some_and(|pass| pass.expiry_s <= now_s) {
             shared.outbox.cut("signed_out", close::UNAUTHORIZED);
             self.flush(&mut shared);

@@ -2,17 +2,19 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use journal::Position;
 use serde_json::json;
 use wire::frame::kind;
 
 use super::batch::{Batch, Place, Target};
+use super::interest::Interest;
 use super::outbox::SnapshotRequest;
 use super::shard::Shards;
 use super::source::{Source, Start, Step, Tail};
-use super::venue::{Interest, Venue};
+use super::venue::Venue;
+use crate::clock::wall_ns;
 use crate::failure::Failure;
 use crate::log::Log;
 
@@ -30,12 +32,6 @@ const HANDOVER_RECORDS: u64 = 512;
 
 /// A venue that said nothing for this long is shown as stale.
 pub const SILENCE_NS: i64 = 30_000_000_000;
-
-pub fn now_ns() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos() as i64)
-}
 
 /// A venue and its reader.
 #[derive(Debug)]
@@ -175,13 +171,13 @@ impl Hub {
             });
             match step {
                 Step::Nothing => break Ok(()),
-                Step::Lapped(oldest) => venue.lose(batch, (oldest.epoch, oldest.sequence), now_ns()),
+                Step::Lapped(oldest) => venue.lose(batch, (oldest.epoch, oldest.sequence), wall_ns()),
                 Step::Frame(found) => {
                     let header = found.header;
                     match header.kind {
                         kind::RECORDS => {
                             if venue.is_hole((header.epoch, header.sequence)) {
-                                venue.lose(batch, (header.epoch, header.sequence), now_ns());
+                                venue.lose(batch, (header.epoch, header.sequence), wall_ns());
                             }
                             if found
                                 .records()
@@ -216,7 +212,7 @@ impl Hub {
             }
             return result.map(|()| false);
         };
-        venue.end(&mut batch, now_ns());
+        venue.end(&mut batch, wall_ns());
         self.shards.publish(batch);
         result.map(|()| true)
     }
@@ -225,7 +221,7 @@ impl Hub {
     pub fn tick(&self) {
         let mut venue = self.lock();
         let mut batch = venue.begin(Instant::now());
-        venue.tick(&mut batch, now_ns());
+        venue.tick(&mut batch, wall_ns());
         if !batch.is_empty() {
             self.shards.publish(batch);
         }
@@ -340,7 +336,7 @@ impl History {
                 Step::Nothing => break,
                 Step::Lapped(oldest) => {
                     let oldest = (oldest.epoch, oldest.sequence);
-                    self.historian.lapse(batch, self.next.1, oldest, now_ns());
+                    self.historian.lapse(batch, self.next.1, oldest, wall_ns());
                     self.next = oldest;
                     read_any = true;
                     continue;
@@ -358,7 +354,7 @@ impl History {
                         sequence += had;
                     }
                     if sequence > self.next.1 {
-                        self.historian.lose(batch, (header.epoch, sequence), now_ns());
+                        self.historian.lose(batch, (header.epoch, sequence), wall_ns());
                     }
                     let records = &found.records()[had as usize..];
                     if records

@@ -5,19 +5,23 @@
 //! is told where it stands and cut; quotes, books and bars may be merged, and each message says how many it
 //! stands for. docs/stream.md is the protocol.
 
-pub mod bars;
+mod bars;
 pub mod batch;
 mod client;
 pub mod handshake;
 mod hub;
+mod instrument;
+pub mod interest;
 mod json;
+mod message;
 mod op;
 pub mod outbox;
 mod shard;
 mod source;
 mod stats;
 pub mod venue;
-pub mod websocket;
+mod view;
+mod websocket;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -30,12 +34,13 @@ use tokio::net::{TcpListener, UnixListener};
 
 use self::client::{Client, Stream};
 use self::handshake::{Keeper, Policy, Refusal};
-use self::hub::{Hub, SILENCE_NS, now_ns};
+use self::hub::{Hub, SILENCE_NS};
 use self::outbox::Subscription;
 use self::shard::{Item, Shards};
 use self::source::Source;
 use self::stats::Stats;
 use self::websocket::close;
+use crate::clock::wall_ns;
 use crate::control;
 use crate::failure::{Category, Failure};
 use crate::log::{self, Log};
@@ -284,7 +289,7 @@ impl Bridge {
 
     /// Queues a heartbeat behind everything up to the positions it names.
     fn beat(&self, hubs: &[Arc<Hub>]) {
-        let now = now_ns();
+        let now = wall_ns();
         let venues: BTreeMap<&str, Value> = hubs
             .iter()
             .map(|hub| {
@@ -368,7 +373,7 @@ impl Bridge {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
                 Err(error) => return Err(error),
             }
-            let now_s = now_ns().unsigned_abs() / 1_000_000_000;
+            let now_s = wall_ns().unsigned_abs() / 1_000_000_000;
             if let Some((decision, length)) = handshake::decide(&head, &self.policy, &self.keeper, now_s) {
                 let count = self.clients.lock().unwrap_or_else(PoisonError::into_inner).len();
                 if decision.is_ok() && count >= self.connections_max {
@@ -382,7 +387,7 @@ impl Bridge {
     // --- status --------------------------------------------------------------------------------------
 
     fn status(&self, port: u16) -> Value {
-        let now = now_ns();
+        let now = wall_ns();
         let hubs = self.hubs();
         let venues: BTreeMap<String, Value> = hubs
             .iter()
@@ -617,7 +622,7 @@ async fn serve_inside(options: &Options, log: &Log, cores: usize) -> Result<&'st
         asking: AtomicUsize::new(0),
         revoked: Mutex::default(),
         closing: closing.clone(),
-        since_ns: now_ns(),
+        since_ns: wall_ns(),
     });
 
     let listener = TcpListener::bind(("127.0.0.1", options.port))

@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 
 use super::batch::{CHANNELS, Place, channel_bit};
 use super::client::Conversation;
-use super::hub::{Hub, now_ns};
+use super::hub::Hub;
+use super::interest::{Instruments, Interest};
 use super::outbox::{Part, Subscription};
-use super::venue::{Instruments, Interest, Venue};
+use super::venue::Venue;
 use super::websocket::close;
+use crate::clock::wall_ns;
 use crate::failure::{Category, Failure, nearest};
 use crate::ticket::Purpose;
 
@@ -136,7 +138,7 @@ fn act(conversation: &mut Conversation, op: Op) -> Result<(), Failure> {
     match op {
         Op::Auth { ticket } => {
             let bridge = conversation.client.bridge();
-            let now_s = now_ns().unsigned_abs() / 1_000_000_000;
+            let now_s = wall_ns().unsigned_abs() / 1_000_000_000;
             let refused = |found: &str| {
                 Failure::new(
                     Category::Auth,

@@ -11,8 +11,9 @@ use std::time::Instant;
 use wire::{Decimal, Side};
 
 use super::batch::{Batch, BookKind, Change, Class, Message, Place};
+use super::interest::Interest;
 use super::json;
-use super::venue::{Interest, book_text};
+use super::message::book_text;
 use super::websocket::{self, close};
 
 /// Rendered bytes that may wait; more stay shared or merged.

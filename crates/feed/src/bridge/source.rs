@@ -1,11 +1,12 @@
 //! Where the bridge reads from: the journals of this home in place, or a relay. Both give the same frames.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use journal::{From, Position, Reader, Registry, Seek};
 use wire::Frame;
 
+use crate::clock::wall_ns;
 use crate::failure::{Category, Failure};
 use crate::relay::client::{Address, Client, Event, Start as RelayStart, Subscribe};
 
@@ -124,11 +125,8 @@ fn unreadable(error: &journal::Error) -> Failure {
 fn seek_books(reader: &mut Reader, registry: &Registry) -> Result<(), Failure> {
     let newest = reader.newest();
     let too_old = newest.sequence.saturating_sub(LOOK_BACK_RECORDS);
-    let now_ns = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos() as i64);
     let mut begin = match reader
-        .seek(From::Time(now_ns - LOOK_BACK_NS))
+        .seek(From::Time(wall_ns() - LOOK_BACK_NS))
         .map_err(|error| unreadable(&error))?
     {
         Seek::At(position) => position.max(Position::new(0, too_old)),

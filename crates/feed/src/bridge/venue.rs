@@ -1,118 +1,31 @@
-//! What the bridge knows of one venue, and how its records become messages.
+//! What the bridge knows of one venue, and which messages its records become.
 //!
-//! Pure: records and times in, batches out. Books, quotes and bars are kept for everyone; a message is
+//! Pure: records and times in, batches out; no clock, no thread, no socket. Books, quotes and bars are kept for everyone; a message is
 //! written once for all clients, and only when somebody wants it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use kernels::book::Book;
-use wire::{Decimal, Record, Side, cause, channel, flag, kind, status};
+use wire::{Record, channel, flag, kind, status};
 
-use super::bars::{self, Bars};
-use super::batch::{BOOK_BEGINS, Batch, BookKind, Change, Class, Message, Place, channel_bit};
+use super::batch::{Batch, Place, channel_bit};
+use super::instrument::{Instrument, Quote};
+use super::interest::{Instruments, Interest};
 use super::json;
+use super::message::{self, LAPPED, LOST};
+use super::view::View;
 
 /// Low bits of an instrument's number: its place inside its venue.
 pub const NUMBER_MASK: u32 = (1 << 20) - 1;
-
-/// What a subscription wants of one venue.
-#[derive(Clone, Debug)]
-pub struct Interest {
-    pub instruments: Instruments,
-    /// Bits of [`channel_bit`].
-    pub channels: u8,
-    /// Levels of each side that a book shows.
-    pub depth: u16,
-}
-
-/// Which instruments of a venue, by their numbers inside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Instruments {
-    /// Those to come as well.
-    All,
-    Some(Vec<u64>),
-}
-
-impl Instruments {
-    pub fn some(numbers: impl IntoIterator<Item = u32>) -> Self {
-        let mut words = Vec::new();
-        for number in numbers {
-            let at = number as usize / 64;
-            if words.len() <= at {
-                words.resize(at + 1, 0);
-            }
-            words[at] |= 1 << (number % 64);
-        }
-        Self::Some(words)
-    }
-
-    /// 0 is the whole venue, and concerns everyone.
-    #[inline]
-    pub fn has(&self, number: u32) -> bool {
-        match self {
-            Self::All => true,
-            Self::Some(words) => {
-                number == 0
-                    || words
-                        .get(number as usize / 64)
-                        .is_some_and(|word| word >> (number % 64) & 1 == 1)
-            }
-        }
-    }
-}
-
-/// The best levels of one instrument, as subscriptions of this depth have them.
-#[derive(Debug)]
-struct View {
-    depth: u16,
-    subscriptions: usize,
-    valid: bool,
-    bids: Vec<(Decimal, Decimal)>,
-    asks: Vec<(Decimal, Decimal)>,
-}
-
-/// Best bid and ask.
-#[derive(Clone, Copy, Debug, Default)]
-struct Quote {
-    bid: Option<(Decimal, Decimal)>,
-    ask: Option<(Decimal, Decimal)>,
-    place: Place,
-    ts_event: i64,
-    ts_recv: i64,
-}
-
-#[derive(Debug, Default)]
-struct Instrument {
-    /// `"venue":…,"instrument":…,` as it stands in every message.
-    label: Vec<u8>,
-    book: Book,
-    /// A message of the book has begun and its last record has not come.
-    book_in_message: bool,
-    /// Place and times of the last whole book message.
-    book_place: Place,
-    book_ts: (i64, i64),
-    /// Whole book messages since the views were last compared; what was spoilt counts too.
-    book_changes: u32,
-    views: Vec<View>,
-    quote: Quote,
-    half_quote: Quote,
-    quote_changes: u32,
-    has_quote: bool,
-    bars: Bars,
-    /// Newest status by channel.
-    status: BTreeMap<u8, Record>,
-    wanted: [usize; 5],
-    /// Is in the list of instruments to look at when the batch ends.
-    touched: bool,
-}
 
 /// State of one venue.
 #[derive(Debug)]
 pub struct Venue {
     index: usize,
     name: String,
+    /// How the label of an instrument begins, and the label of the venue itself.
     venue_label: Vec<u8>,
+    whole_label: Vec<u8>,
     /// By number inside the venue; place 0 stays empty.
     instruments: Vec<Option<Box<Instrument>>>,
     by_name: HashMap<String, u32>,
@@ -142,10 +55,12 @@ impl Venue {
         let mut venue_label = b"\"venue\":".to_vec();
         json::string(&mut venue_label, name);
         venue_label.extend_from_slice(b",\"instrument\":");
+        let whole_label = [&venue_label[..], b"null,"].concat();
         Self {
             index,
             name: name.to_owned(),
             venue_label,
+            whole_label,
             instruments: Vec::new(),
             by_name: HashMap::new(),
             names: BTreeMap::new(),
@@ -337,7 +252,7 @@ impl Venue {
         let has = |bit: u8| interest.channels & bit != 0;
         if has(channel_bit::STATUS) && !resumed {
             for record in self.status.values() {
-                self.add_status(&mut batch, None, record, self.place);
+                message::add_status(&mut batch, 0, &self.whole_label, record, self.place);
             }
         }
         for (number, instrument) in self.instruments() {
@@ -346,7 +261,7 @@ impl Venue {
             }
             if has(channel_bit::STATUS) && !resumed {
                 for record in instrument.status.values() {
-                    self.add_status(&mut batch, Some((number, instrument)), record, self.place);
+                    message::add_status(&mut batch, number, &instrument.label, record, self.place);
                 }
             }
             if has(channel_bit::QUOTES) && instrument.has_quote {
@@ -354,14 +269,14 @@ impl Venue {
                     place: self.place,
                     ..instrument.quote
                 };
-                add_quote(&mut batch, number, instrument, &at, 0);
+                message::add_quote(&mut batch, number, &instrument.label, &at, 0);
             }
             if has(channel_bit::BOOK) {
-                self.add_snapshot(&mut batch, number, instrument, interest.depth);
+                instrument.add_snapshot(&mut batch, number, interest.depth, self.place);
             }
             if has(channel_bit::BARS) {
                 for bar in instrument.bars.open() {
-                    add_bar(&mut batch, number, instrument, self.place, bar, None);
+                    message::add_bar(&mut batch, number, &instrument.label, self.place, bar, None);
                 }
             }
         }
@@ -373,15 +288,8 @@ impl Venue {
         let instrument = self.instrument(number)?;
         let mut batch = self.begin(seen);
         batch.through = self.place;
-        self.add_snapshot(&mut batch, number, instrument, depth);
+        instrument.add_snapshot(&mut batch, number, depth, self.place);
         Some(batch)
-    }
-
-    fn add_snapshot(&self, batch: &mut Batch, number: u32, instrument: &Instrument, depth: u16) {
-        let Some(view) = instrument.views.iter().find(|view| view.depth == depth) else {
-            return;
-        };
-        add_view(batch, number, instrument, view, self.place, instrument.book_ts);
     }
 
     // --- records -------------------------------------------------------------------------------------
@@ -435,9 +343,9 @@ impl Venue {
                 }
                 if record.kind == kind::STATUS {
                     self.status.insert(record.price_scale, *record);
-                    self.add_status(batch, None, record, at);
+                    message::add_status(batch, 0, &self.whole_label, record, at);
                 } else {
-                    self.add_gap(batch, None, record, at);
+                    message::add_gap(batch, 0, &self.whole_label, record, at);
                 }
                 return;
             }
@@ -468,8 +376,8 @@ impl Venue {
             return;
         };
         match record.kind {
-            kind::STATUS => self.add_status(batch, Some((number, instrument)), record, at),
-            kind::GAP => self.add_gap(batch, Some((number, instrument)), record, at),
+            kind::STATUS => message::add_status(batch, number, &instrument.label, record, at),
+            kind::GAP => message::add_gap(batch, number, &instrument.label, record, at),
             _ => {}
         }
     }
@@ -492,8 +400,8 @@ impl Venue {
         }
         self.place = last;
         batch.through = last;
-        self.add_gap(batch, None, &opening, last);
-        self.add_gap(batch, None, &end, last);
+        message::add_gap(batch, 0, &self.whole_label, &opening, last);
+        message::add_gap(batch, 0, &self.whole_label, &end, last);
     }
 
     /// Adds what changed since the last call: quotes, books, and bars that are due at `now_ns`.
@@ -508,7 +416,7 @@ impl Venue {
             let (quotes, bars_wanted) = (wants(1), wants(3));
             let merged = std::mem::take(&mut instrument.quote_changes);
             if merged > 0 && quotes {
-                add_quote(batch, number, &instrument, &instrument.quote, merged - 1);
+                message::add_quote(batch, number, &instrument.label, &instrument.quote, merged - 1);
             }
             instrument.end_book(batch, number);
             self.show_bars(batch, number, &mut instrument, bars_wanted, now_ns);
@@ -541,13 +449,11 @@ impl Venue {
         let mut bars = std::mem::take(&mut instrument.bars);
         bars.show(now_ns, |bar, revision| {
             if is_wanted {
-                add_bar(batch, number, instrument, self.place, bar, revision);
+                message::add_bar(batch, number, &instrument.label, self.place, bar, revision);
             }
         });
         instrument.bars = bars;
     }
-
-    // --- messages ------------------------------------------------------------------------------------
 
     fn add_trades(&self, batch: &mut Batch, first: Place, trades: &[Record]) {
         let Some(newest) = trades.last().filter(|record| record.kind == kind::TRADE) else {
@@ -560,88 +466,7 @@ impl Venue {
         if instrument.wanted[0] + self.wanted_all[0] == 0 {
             return;
         }
-        add_trades(batch, number, &instrument.label, first, trades);
-    }
-
-    fn label(&self, instrument: Option<(u32, &Instrument)>, out: &mut Vec<u8>) {
-        match instrument {
-            Some((_, instrument)) => out.extend_from_slice(&instrument.label),
-            None => {
-                out.extend_from_slice(&self.venue_label);
-                out.extend_from_slice(b"null,");
-            }
-        }
-    }
-
-    fn add_status(
-        &self,
-        batch: &mut Batch,
-        instrument: Option<(u32, &Instrument)>,
-        record: &Record,
-        at: Place,
-    ) {
-        let number = instrument.map_or(0, |(number, _)| number);
-        let channels = channel_bit::STATUS
-            | match record.id {
-                status::BOOK_INVALID | status::BOOK_VALID => channel_bit::BOOK,
-                _ => 0,
-            };
-        let mut message = Message::new(at, number, channels, Class::Exact);
-        (message.ts_event, message.ts_recv) = (record.ts_event, record.ts_recv);
-        batch.add(message, |out| {
-            out.extend_from_slice(b"\"type\":\"status\",");
-            self.label(instrument, out);
-            place(out, at);
-            out.extend_from_slice(b",\"channel\":\"");
-            out.extend_from_slice(channel_name(record.price_scale).as_bytes());
-            out.extend_from_slice(b"\",\"code\":\"");
-            out.extend_from_slice(status_name(record.id).as_bytes());
-            out.push(b'"');
-            if record.id == status::CLOCK_STEP {
-                out.extend_from_slice(b",\"step_ns\":");
-                json::quoted(out, record.size);
-            }
-            out.extend_from_slice(b",\"ts_recv\":");
-            json::quoted(out, record.ts_recv);
-            out.push(b'}');
-        });
-    }
-
-    fn add_gap(&self, batch: &mut Batch, instrument: Option<(u32, &Instrument)>, record: &Record, at: Place) {
-        let number = instrument.map_or(0, |(number, _)| number);
-        let channels = channel_bit::STATUS
-            | match record.price_scale {
-                channel::TRADES => channel_bit::TRADES | channel_bit::BARS,
-                channel::QUOTES => channel_bit::QUOTES,
-                channel::BOOK => channel_bit::BOOK,
-                _ => channel_bit::ALL,
-            };
-        let is_end = record.side() == Side::Sell;
-        let opening = if is_end || record.id > 0 { record.id } else { at.1 };
-        let mut message = Message::new(at, number, channels, Class::Exact);
-        (message.ts_event, message.ts_recv) = (record.ts_event, record.ts_recv);
-        batch.add(message, |out| {
-            out.extend_from_slice(b"\"type\":\"gap\",");
-            self.label(instrument, out);
-            place(out, at);
-            out.extend_from_slice(b",\"channel\":\"");
-            out.extend_from_slice(channel_name(record.price_scale).as_bytes());
-            out.extend_from_slice(if is_end {
-                b"\",\"edge\":\"end\",\"cause\":\""
-            } else {
-                b"\",\"edge\":\"open\",\"cause\":\""
-            });
-            out.extend_from_slice(cause_name(record.size_scale).as_bytes());
-            out.extend_from_slice(b"\",\"ts_event\":");
-            json::quoted(out, record.ts_event);
-            out.extend_from_slice(b",\"missing\":");
-            json::signed(out, record.size);
-            out.extend_from_slice(b",\"gap\":[");
-            json::integer(out, u64::from(at.0));
-            out.push(b',');
-            json::integer(out, opening);
-            out.extend_from_slice(b"]}");
-        });
+        message::add_trades(batch, number, &instrument.label, first, trades);
     }
 
     /// Adds what a client that resumes from before the oldest record is told first: from where to where
@@ -651,8 +476,8 @@ impl Venue {
         let (opening, end) = hole(LAPPED, wanted, oldest.1, ts_ns);
         self.place = last;
         batch.through = last;
-        self.add_gap(batch, None, &opening, last);
-        self.add_gap(batch, None, &end, last);
+        message::add_gap(batch, 0, &self.whole_label, &opening, last);
+        message::add_gap(batch, 0, &self.whole_label, &end, last);
     }
 }
 
@@ -663,401 +488,4 @@ fn hole(cause: u8, from: u64, to: u64, ts_ns: i64) -> (Record, Record) {
     opening.id = from; // no record opened it: the first missing sequence names it
     let end = Record::gap_end(0, channel::ALL, cause, missing, from).at(ts_ns, ts_ns);
     (opening, end)
-}
-
-/// Causes that only the bridge knows of, beside those of the wire.
-const LAPPED: u8 = 250;
-const LOST: u8 = 251;
-
-impl View {
-    fn new(depth: u16, subscriptions: usize) -> Self {
-        Self {
-            depth,
-            subscriptions,
-            valid: false,
-            bids: Vec::new(),
-            asks: Vec::new(),
-        }
-    }
-
-    fn fill(&mut self, book: &Book) {
-        let depth = usize::from(self.depth);
-        self.bids.clear();
-        self.bids
-            .extend(book.bids().take(depth).map(|(price, size, _)| (price, size)));
-        self.asks.clear();
-        self.asks
-            .extend(book.asks().take(depth).map(|(price, size, _)| (price, size)));
-    }
-}
-
-impl Instrument {
-    fn touch(&mut self, number: u32, touched: &mut Vec<u32>) {
-        if !self.touched {
-            self.touched = true;
-            touched.push(number);
-        }
-    }
-
-    fn add_view(&mut self, depth: u16) {
-        if let Some(view) = self.views.iter_mut().find(|view| view.depth == depth) {
-            view.subscriptions += 1;
-            return;
-        }
-        let mut view = View::new(depth, 1);
-        // In the middle of a message the book is neither old nor new: the view comes when it ends.
-        if !self.book_in_message && self.book_changes == 0 && self.book.valid() {
-            view.valid = true;
-            view.fill(&self.book);
-        }
-        self.views.push(view);
-    }
-
-    /// Whether the quote is whole with this record. A best-bid-offer update is a bid, then an ask.
-    fn take_quote(&mut self, at: Place, record: &Record) -> bool {
-        let side = (record.size != 0).then(|| (record.price(), record.size()));
-        match record.side() {
-            Side::Buy => {
-                self.half_quote = Quote {
-                    bid: side,
-                    ..Quote::default()
-                };
-                false
-            }
-            Side::Sell => {
-                self.quote = Quote {
-                    bid: self.half_quote.bid,
-                    ask: side,
-                    place: at,
-                    ts_event: record.ts_event,
-                    ts_recv: record.ts_recv,
-                };
-                self.has_quote = true;
-                self.quote_changes += 1;
-                true
-            }
-            Side::None => false,
-        }
-    }
-
-    /// Whether the book may look different after this record.
-    fn take_book(&mut self, at: Place, record: &Record) -> bool {
-        let was_valid = self.book.valid();
-        self.book.apply(record);
-        match record.kind {
-            kind::LEVEL | kind::CLEAR => {
-                self.book_in_message = !record.has(flag::LAST);
-                if self.book_in_message {
-                    return false;
-                }
-            }
-            _ => {
-                if self.book.valid() == was_valid && !self.book_in_message {
-                    return false;
-                }
-                if self.book_in_message {
-                    // A message that will not end counts as ended: what it left is not valid.
-                    self.book_in_message = self.book.valid();
-                }
-            }
-        }
-        self.book_place = at;
-        self.book_ts = (record.ts_event, record.ts_recv);
-        self.book_changes += 1;
-        true
-    }
-
-    fn end_book(&mut self, batch: &mut Batch, number: u32) {
-        if self.book_in_message || self.book_changes == 0 {
-            return;
-        }
-        let conflated = std::mem::take(&mut self.book_changes) - 1;
-        let is_valid = self.book.valid();
-        let mut views = std::mem::take(&mut self.views);
-        for view in &mut views {
-            if is_valid && view.valid {
-                self.add_delta(batch, number, view, conflated);
-                continue;
-            }
-            if !is_valid && !view.valid {
-                continue;
-            }
-            view.valid = is_valid;
-            if is_valid {
-                view.fill(&self.book);
-            } else {
-                view.bids.clear();
-                view.asks.clear();
-            }
-            add_view(batch, number, self, view, self.book_place, self.book_ts);
-        }
-        self.views = views;
-    }
-
-    /// What takes the levels of `view` to those of the book now, and makes it so.
-    fn add_delta(&self, batch: &mut Batch, number: u32, view: &mut View, conflated: u32) {
-        let depth = usize::from(view.depth);
-        let mut changes = Vec::new();
-        difference(
-            &mut view.bids,
-            self.book.bids().take(depth),
-            Side::Buy,
-            &mut changes,
-        );
-        difference(
-            &mut view.asks,
-            self.book.asks().take(depth),
-            Side::Sell,
-            &mut changes,
-        );
-        if changes.is_empty() {
-            return;
-        }
-        let (at, kind) = (self.book_place, BookKind::Delta);
-        let mut message = self.book_message(number, view.depth, at, self.book_ts, kind);
-        message.conflated = conflated;
-        batch.add_book(message, &self.label, changes, |out, changes| {
-            book_text(out, &self.label, at, kind, changes.iter(), self.book_ts);
-        });
-    }
-
-    fn book_message(&self, number: u32, depth: u16, at: Place, ts: (i64, i64), kind: BookKind) -> Message {
-        let mut message = Message::new(at, number, channel_bit::BOOK, Class::Book { depth, kind });
-        (message.ts_event, message.ts_recv) = ts;
-        message
-    }
-}
-
-/// Both lists are best first. Appends what turns `old` into `new` and makes it so.
-fn difference(
-    old: &mut Vec<(Decimal, Decimal)>,
-    new: impl Iterator<Item = (Decimal, Decimal, i64)>,
-    side: Side,
-    changes: &mut Vec<Change>,
-) {
-    let before = changes.len();
-    let is_better = |one: Decimal, other: Decimal| match side {
-        Side::Buy => one.value_cmp(other).is_gt(),
-        _ => one.value_cmp(other).is_lt(),
-    };
-    let remove = |price: Decimal| Change {
-        side,
-        price,
-        size: Decimal::ZERO,
-    };
-    let mut at = 0;
-    let mut levels = Vec::new();
-    for (price, size, _) in new {
-        while let Some(&(gone, _)) = old.get(at).filter(|(old_price, _)| is_better(*old_price, price)) {
-            changes.push(remove(gone));
-            at += 1;
-        }
-        match old.get(at) {
-            Some((old_price, old_size)) if old_price.value_cmp(price).is_eq() => {
-                if *old_size != size {
-                    changes.push(Change { side, price, size });
-                }
-                at += 1;
-            }
-            _ => changes.push(Change { side, price, size }),
-        }
-        levels.push((price, size));
-    }
-    changes.extend(old[at..].iter().map(|(price, _)| remove(*price)));
-    if changes.len() > before {
-        *old = levels;
-    }
-}
-
-fn add_view(batch: &mut Batch, number: u32, instrument: &Instrument, view: &View, at: Place, ts: (i64, i64)) {
-    let kind = BookKind::Snapshot { valid: view.valid };
-    let message = instrument.book_message(number, view.depth, at, ts, kind);
-    let level = |side: Side| move |&(price, size): &(Decimal, Decimal)| Change { side, price, size };
-    let changes: Vec<Change> = view
-        .bids
-        .iter()
-        .map(level(Side::Buy))
-        .chain(view.asks.iter().map(level(Side::Sell)))
-        .collect();
-    batch.add_book(message, &instrument.label, changes, |out, changes| {
-        book_text(out, &instrument.label, at, kind, changes.iter(), ts);
-    });
-}
-
-/// Appends the text of a book message; `changes` are best first within each side.
-pub fn book_text<'a>(
-    out: &mut Vec<u8>,
-    label: &[u8],
-    at: Place,
-    kind: BookKind,
-    changes: impl Iterator<Item = &'a Change> + Clone,
-    (ts_event, ts_recv): (i64, i64),
-) {
-    out.extend_from_slice(BOOK_BEGINS);
-    out.extend_from_slice(label);
-    place(out, at);
-    out.extend_from_slice(match kind {
-        BookKind::Delta => b",\"kind\":\"delta\",\"bids\":[".as_slice(),
-        BookKind::Snapshot { valid: true } => b",\"kind\":\"snapshot\",\"valid\":true,\"bids\":[",
-        BookKind::Snapshot { valid: false } => b",\"kind\":\"snapshot\",\"valid\":false,\"bids\":[",
-    });
-    let side_levels = |out: &mut Vec<u8>, side: Side| {
-        let mut is_first = true;
-        for change in changes.clone().filter(|change| change.side == side) {
-            if !is_first {
-                out.push(b',');
-            }
-            is_first = false;
-            if change.size.is_zero() {
-                out.push(b'[');
-                json::decimal(out, change.price);
-                out.extend_from_slice(b",\"0\"]");
-            } else {
-                json::level(out, change.price, change.size);
-            }
-        }
-    };
-    side_levels(out, Side::Buy);
-    out.extend_from_slice(b"],\"asks\":[");
-    side_levels(out, Side::Sell);
-    out.extend_from_slice(b"],\"ts_event\":");
-    json::quoted(out, ts_event);
-    out.extend_from_slice(b",\"ts_recv\":");
-    json::quoted(out, ts_recv);
-    out.push(b'}');
-}
-
-fn add_quote(batch: &mut Batch, number: u32, instrument: &Instrument, quote: &Quote, conflated: u32) {
-    let mut message = Message::new(quote.place, number, channel_bit::QUOTES, Class::Quote);
-    message.conflated = conflated;
-    (message.ts_event, message.ts_recv) = (quote.ts_event, quote.ts_recv);
-    batch.add(message, |out| {
-        out.extend_from_slice(b"\"type\":\"quotes\",");
-        out.extend_from_slice(&instrument.label);
-        place(out, quote.place);
-        for (name, side) in [(&b",\"bid\":"[..], quote.bid), (b",\"ask\":", quote.ask)] {
-            out.extend_from_slice(name);
-            match side {
-                Some((price, size)) => json::level(out, price, size),
-                None => out.extend_from_slice(b"null"),
-            }
-        }
-        out.extend_from_slice(b",\"ts_event\":");
-        json::quoted(out, quote.ts_event);
-        out.extend_from_slice(b",\"ts_recv\":");
-        json::quoted(out, quote.ts_recv);
-        out.push(b'}');
-    });
-}
-
-fn add_bar(
-    batch: &mut Batch,
-    number: u32,
-    instrument: &Instrument,
-    at: Place,
-    bar: &kernels::bar::Bar,
-    revision: Option<u32>,
-) {
-    let class = Class::Bar {
-        start_ns: bar.start_ns,
-    };
-    let message = Message::new(at, number, channel_bit::BARS, class);
-    batch.add(message, |out| {
-        out.extend_from_slice(b"\"type\":\"bars\",");
-        out.extend_from_slice(&instrument.label);
-        place(out, at);
-        out.push(b',');
-        bars::write(out, bar, revision);
-        out.push(b'}');
-    });
-}
-
-/// Adds a run of trades of one instrument.
-fn add_trades(batch: &mut Batch, number: u32, label: &[u8], first: Place, trades: &[Record]) {
-    let Some(newest) = trades.last() else { return };
-    let at = (first.0, first.1 + trades.len() as u64 - 1);
-    let mut message = Message::new(at, number, channel_bit::TRADES, Class::Exact);
-    (message.ts_event, message.ts_recv) = (newest.ts_event, newest.ts_recv);
-    batch.add(message, |out| {
-        out.extend_from_slice(b"\"type\":\"trades\",");
-        out.extend_from_slice(label);
-        place(out, at);
-        out.extend_from_slice(b",\"rows\":[");
-        for (i, trade) in trades.iter().enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(b"{\"sequence\":");
-            json::integer(out, first.1 + i as u64);
-            out.extend_from_slice(b",\"ts_event\":");
-            json::quoted(out, trade.ts_event);
-            out.extend_from_slice(b",\"ts_recv\":");
-            json::quoted(out, trade.ts_recv);
-            out.extend_from_slice(b",\"price\":");
-            json::decimal(out, trade.price());
-            out.extend_from_slice(b",\"size\":");
-            json::decimal(out, trade.size());
-            out.extend_from_slice(match trade.side() {
-                Side::Buy => b",\"aggressor\":\"buy\",\"id\":".as_slice(),
-                Side::Sell => b",\"aggressor\":\"sell\",\"id\":",
-                Side::None => b",\"aggressor\":\"none\",\"id\":",
-            });
-            if trade.has(flag::HAS_ID) {
-                out.push(b'"');
-                json::integer(out, trade.id);
-                out.extend_from_slice(b"\"}");
-            } else {
-                out.extend_from_slice(b"null}");
-            }
-        }
-        out.extend_from_slice(b"]}");
-    });
-}
-
-/// Appends `"epoch":…,"sequence":…`.
-fn place(out: &mut Vec<u8>, at: Place) {
-    out.extend_from_slice(b"\"epoch\":");
-    json::integer(out, u64::from(at.0));
-    out.extend_from_slice(b",\"sequence\":");
-    json::integer(out, at.1);
-}
-
-fn channel_name(channel: u8) -> &'static str {
-    match channel {
-        channel::TRADES => "trades",
-        channel::QUOTES => "quotes",
-        channel::BOOK => "book",
-        _ => "all",
-    }
-}
-
-fn status_name(code: u64) -> &'static str {
-    match code {
-        status::CONNECTING => "connecting",
-        status::LIVE => "live",
-        status::STALE => "stale",
-        status::RECONNECTING => "reconnecting",
-        status::CLOSED => "closed",
-        status::BOOK_INVALID => "invalid",
-        status::BOOK_VALID => "valid",
-        status::CLOCK_STEP => "clock_step",
-        status::HALTED => "halted",
-        status::RESUMED => "resumed",
-        _ => "unknown",
-    }
-}
-
-fn cause_name(cause: u8) -> &'static str {
-    match cause {
-        cause::DISCONNECT => "disconnect",
-        cause::STALL => "stall",
-        cause::SEQUENCE_HOLE => "hole",
-        cause::CHECKSUM => "checksum",
-        cause::OVERLOAD => "overload",
-        cause::LIMIT => "limit",
-        cause::MALFORMED => "malformed",
-        LAPPED => "lapped",
-        LOST => "overrun",
-        _ => "unknown",
-    }
 }

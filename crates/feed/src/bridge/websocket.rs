@@ -204,11 +204,6 @@ pub fn pong(out: &mut Vec<u8>, payload: &[u8]) {
     control(out, opcode::PONG, payload);
 }
 
-/// Appends a ping, which asks whether the peer still lives.
-pub fn ping(out: &mut Vec<u8>) {
-    control(out, opcode::PING, &[]);
-}
-
 /// Appends a close frame. `reason` is cut to what fits.
 pub fn closing(out: &mut Vec<u8>, code: u16, reason: &str) {
     let mut end = reason.len().min(CONTROL_BYTES_MAX - 2);

@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 
+use kernels::book::Book;
 use proptest::prelude::*;
 use wire::Decimal;
 
 use super::*;
+use crate::collector::state::State;
 
 const BTC: u32 = 1 << 20 | 1;
 const ETH: u32 = 1 << 20 | 2;
@@ -26,6 +28,21 @@ fn trade(instrument: u32, id: u64) -> Record {
     Record::trade(instrument, Side::Buy, dec("100.5"), dec("0.25"), id)
         .at(1_000 + id as i64, 2_000 + id as i64)
         .with(flag::LAST)
+}
+
+impl Core {
+    /// Does this connection speak for anything?
+    fn speaks(&self, connection: u64) -> bool {
+        self.known().any(|i| i.owner == Some(connection))
+    }
+
+    /// The book as the journal's reader has it, and whether it may be shown.
+    fn book(&self, number: u32) -> Option<(&Book, bool)> {
+        self.instruments
+            .get(slot(number))?
+            .as_deref()
+            .map(|i| (&i.book, i.book_valid))
+    }
 }
 
 /// A journal that holds everything, and the core that writes it.

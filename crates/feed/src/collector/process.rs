@@ -11,17 +11,17 @@ use journal::{Instrument, Options, Registry, Writer};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, LocalSet};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tokio_tungstenite::tungstenite::Bytes;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use venues::{Channels, Protocol, Subscription};
 
-use super::backoff::Backoff;
 use super::catalogue::Catalogue;
 use super::core::{Core, Wanted};
 use super::engine::{Engine, journal_failure};
 use super::keep::Keeper;
-use super::line::{Set, Shared, SlotView, slot};
+use super::shared::Shared;
+use super::slot::{Set, SlotView, keep_connected};
 use super::status;
+use super::table::{self, RestView};
 use crate::control;
 use crate::failure::{Category, Failure, nearest};
 use crate::http::{Network, Url};
@@ -30,8 +30,6 @@ use crate::part::Stop;
 use crate::relay::VenueSocket;
 
 const S: i64 = 1_000_000_000;
-/// The instrument table is fetched again so often.
-const REFRESH: Duration = Duration::from_secs(6 * 3_600);
 /// A state frame is written so often, besides at each segment start.
 const SAVE_SECONDS: u64 = 60;
 /// Connections get so long to close when the process ends.
@@ -165,7 +163,7 @@ async fn collect(arguments: Arguments, name: &str, log: &Log) -> Result<(), Fail
 
     let (tables, mut fetched) = mpsc::channel(1);
     let kept = (arguments.home.clone(), name.to_owned());
-    let fetching = tokio::task::spawn_local(fetch_tables(
+    let fetching = tokio::task::spawn_local(table::fetch(
         process.shared.clone(),
         process.rest.clone(),
         kept,
@@ -212,85 +210,6 @@ async fn collect(arguments: Arguments, name: &str, log: &Log) -> Result<(), Fail
     drop(socket); // after the last records, so that subscribers have them
     drop(server);
     outcome.and(closed)
-}
-
-/// Fetches the instrument table now and every few hours; never gives up. `kept` is home and venue, where each
-/// table is kept for the next start.
-async fn fetch_tables(
-    shared: Rc<Shared>,
-    rest: Rc<RestView>,
-    kept: (PathBuf, String),
-    tables: mpsc::Sender<Catalogue>,
-) {
-    let mut backoff = Backoff::default();
-    loop {
-        let path = shared.protocol.listing_request();
-        let failure = match shared.get(&path).await {
-            Ok((200, body)) => match read_table(&shared, &kept, body).await {
-                Ok(catalogue) => {
-                    rest.trouble.replace(None);
-                    backoff = Backoff::default();
-                    if tables.send(catalogue).await.is_err() {
-                        return;
-                    }
-                    sleep(REFRESH).await;
-                    continue;
-                }
-                Err(failure) => failure,
-            },
-            Ok((status, _)) => Failure::new(
-                Category::Upstream,
-                "instrument_table",
-                format!(
-                    "asked {} for its instrument table, got status {status}",
-                    shared.rest_url.host
-                ),
-                "it is asked again",
-            ),
-            Err(failure) => failure,
-        };
-        let wait = backoff.failed(shared.mono(), shared.random());
-        shared.log.warn(
-            "no instrument table",
-            json!({"error": failure.message, "next_try_s": wait as f64 / 1e9}),
-        );
-        rest.trouble.replace(Some(failure));
-        sleep(Duration::from_nanos(wait.max(S / 10) as u64)).await;
-    }
-}
-
-/// Reads an instrument table and keeps it: tables have megabytes, and no record waits for that.
-async fn read_table(shared: &Shared, kept: &(PathBuf, String), body: Bytes) -> Result<Catalogue, Failure> {
-    let failed =
-        |text: String| Failure::new(Category::Upstream, "instrument_table", text, "it is asked again");
-    let (protocol, log, (home, venue)) = (shared.protocol, shared.log.clone(), kept.clone());
-    let read = tokio::task::spawn_blocking(move || {
-        let catalogue = Catalogue::new(protocol, &body)?;
-        if !catalogue.is_empty()
-            && let Err(error) = Catalogue::keep(&home, &venue, &body)
-        {
-            log.warn(
-                "the instrument table was not kept",
-                json!({"error": error.to_string()}),
-            );
-        }
-        Ok::<_, venues::VenueError>(catalogue)
-    });
-    match read.await {
-        Ok(Ok(catalogue)) if catalogue.is_empty() => Err(failed(format!(
-            "{} sent an instrument table without instruments",
-            shared.rest_url.host
-        ))),
-        Ok(Ok(catalogue)) => Ok(catalogue),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(error) => Err(failed(format!("reading the instrument table failed: {error}"))),
-    }
-}
-
-/// How the instrument table fares.
-#[derive(Debug, Default)]
-pub struct RestView {
-    pub trouble: std::cell::RefCell<Option<Failure>>,
 }
 
 struct SlotHandle {
@@ -493,7 +412,8 @@ impl Process {
             } else {
                 let (set, receiver) = watch::channel(Set::from([]));
                 let view = Rc::<SlotView>::default();
-                let task = tokio::task::spawn_local(slot(self.shared.clone(), view.clone(), receiver));
+                let task =
+                    tokio::task::spawn_local(keep_connected(self.shared.clone(), view.clone(), receiver));
                 self.slots.push(SlotHandle {
                     numbers: vec![number],
                     set,

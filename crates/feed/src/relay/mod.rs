@@ -6,9 +6,13 @@
 //! collector and the socket; an event loop would add a second.
 
 pub mod client;
-pub mod filter;
+mod filter;
+mod offer;
+mod peer;
 pub mod protocol;
+mod pump;
 mod server;
+mod talk;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -1,0 +1,362 @@
+//! One connection from its first byte to its end: what its session says and asks for. Whether there is to be
+//! another one is not its affair.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+use venues::{Action, Output, Session, Subscription};
+use wire::cause;
+
+use super::shared::Shared;
+use super::slot::Set;
+use crate::ws;
+
+const S: i64 = 1_000_000_000;
+const TICK: Duration = Duration::from_millis(100);
+const CONNECT: Duration = Duration::from_secs(15);
+/// A venue that takes none of our messages for so long is gone.
+const SEND: Duration = Duration::from_secs(5);
+
+/// What the slot sees of a connection.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    /// Since when it delivers, monotonic; 0 before.
+    pub live: Cell<i64>,
+    /// The venue has announced its end.
+    pub ending: Cell<bool>,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub cause: u8,
+    pub reason: String,
+    pub retry_after: Option<Duration>,
+    pub oversize: bool,
+    /// It was asked to.
+    pub wanted: bool,
+}
+
+impl Ended {
+    pub fn lost(cause: u8, reason: impl Into<String>) -> Self {
+        Self {
+            cause,
+            reason: reason.into(),
+            retry_after: None,
+            oversize: false,
+            wanted: false,
+        }
+    }
+
+    fn wanted() -> Self {
+        Self {
+            wanted: true,
+            ..Self::lost(cause::DISCONNECT, "asked to")
+        }
+    }
+}
+
+/// Runs one connection. Whatever happens, the core hears of its end.
+pub(super) async fn run(
+    shared: Rc<Shared>,
+    number: u64,
+    subscriptions: Set,
+    view: Rc<View>,
+    closing: Rc<Notify>,
+) -> Ended {
+    // A panic in a session must not leave the core believing in a connection that is gone.
+    struct Guard<'a>(&'a Shared, u64, Cell<u8>);
+    impl Drop for Guard<'_> {
+        fn drop(&mut self) {
+            let closed = self.0.draining.get();
+            self.0.with(|engine, now| {
+                engine.core.ended(self.1, self.2.get(), closed, now);
+                engine.commit(now);
+            });
+        }
+    }
+    let guard = Guard(&shared, number, Cell::new(cause::MALFORMED));
+    let ended = tokio::select! {
+        ended = deliver(&shared, number, &subscriptions, &view) => ended,
+        () = closing.notified() => Ended::wanted(),
+    };
+    guard.2.set(ended.cause);
+    ended
+}
+
+async fn deliver(shared: &Rc<Shared>, number: u64, subscriptions: &[Subscription], view: &View) -> Ended {
+    loop {
+        let wait = match shared.not_before.get() - shared.mono() {
+            wait if wait > 0 => wait,
+            _ => match shared.budget.borrow_mut().take(shared.mono()) {
+                Ok(()) => break,
+                Err(wait) => wait,
+            },
+        };
+        sleep(Duration::from_nanos(wait as u64)).await;
+    }
+    let session = shared.protocol.session(subscriptions, shared.channels);
+    let url = shared.ws_url.join(&session.path());
+    let socket = match ws::open(&shared.network, &url, shared.limits.max_message_bytes, CONNECT).await {
+        Ok(socket) => socket,
+        Err(refused) => {
+            let retry_after = refused.retry_after;
+            return Ended {
+                retry_after,
+                ..Ended::lost(cause::DISCONNECT, refused.error.message)
+            };
+        }
+    };
+    let numbers: Vec<u32> = subscriptions.iter().map(|s| s.instrument).collect();
+    shared.with(|engine, _| engine.core.open(number, &numbers));
+    let (answers, answered) = mpsc::channel(64);
+    let mut talk = Talk {
+        shared,
+        number,
+        session,
+        socket,
+        answers,
+        out: Output::default(),
+        view,
+    };
+    talk.run(answered).await
+}
+
+/// An answer to [`Action::Get`].
+type Answer = (u64, u16, Bytes);
+
+/// Answers a session's request to the REST interface. A request whose connection has ended before its turn
+/// came is not made: a venue that refuses both would otherwise get those of all connections since.
+async fn fetch(shared: Rc<Shared>, request: u64, path: String, answers: mpsc::Sender<Answer>) {
+    let _turn = tokio::select! {
+        () = answers.closed() => return,
+        turn = shared.turn() => turn,
+    };
+    let (status, body) = shared.ask(&path).await.unwrap_or_else(|failure| {
+        shared.log.warn(
+            "REST request failed",
+            json!({"path": path, "error": failure.message}),
+        );
+        (0, Bytes::new())
+    });
+    // The connection may have ended meanwhile; then nobody waits for this.
+    let _ = answers.send((request, status, body)).await;
+}
+
+/// An open connection.
+struct Talk<'a> {
+    shared: &'a Rc<Shared>,
+    number: u64,
+    session: Box<dyn Session>,
+    socket: ws::Socket,
+    answers: mpsc::Sender<Answer>,
+    out: Output,
+    view: &'a View,
+}
+
+impl Talk<'_> {
+    async fn run(&mut self, mut answered: mpsc::Receiver<Answer>) -> Ended {
+        let mut heard = self.shared.mono();
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.shared.with(|engine, now| {
+            self.session.open(now, &mut self.out);
+            engine.aside(self.number, &mut self.out, now, &Bytes::new());
+        });
+        if let Some(ended) = self.act().await {
+            return ended;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                _ = ticks.tick() => {
+                    let silent = self.shared.mono() - heard;
+                    if self.shared.limits.silence_ns > 0 && silent > self.shared.limits.silence_ns {
+                        return Ended::lost(cause::STALL, format!("no frame for {} s", silent / S));
+                    }
+                    self.shared.with(|engine, now| {
+                        self.session.tick(now, &mut self.out);
+                        engine.aside(self.number, &mut self.out, now, &Bytes::new());
+                    });
+                }
+                Some((request, status, body)) = answered.recv() => {
+                    self.shared.with(|engine, now| {
+                        self.session.response(request, status, &body, now, &mut self.out);
+                        engine.aside(self.number, &mut self.out, now, &body);
+                    });
+                }
+                message = self.socket.next() => {
+                    heard = self.shared.mono();
+                    match message {
+                        Some(Ok(Message::Text(text))) => self.message(text.into()),
+                        Some(Ok(Message::Binary(data))) => self.message(data),
+                        Some(Ok(Message::Close(frame))) => {
+                            let text = frame.map_or_else(String::new, |f| format!(": {} {}", f.code, f.reason));
+                            return Ended::lost(cause::DISCONNECT, format!("closed by the venue{text}"));
+                        }
+                        Some(Ok(_)) => continue, // pings are answered by the library
+                        Some(Err(error)) => return self.broken(&error),
+                        None => return Ended::lost(cause::DISCONNECT, "the venue hung up"),
+                    }
+                }
+            }
+            if let Some(ended) = self.act().await {
+                return ended;
+            }
+        }
+    }
+
+    #[inline]
+    fn message(&mut self, data: Bytes) {
+        let mut engine = self.shared.engine.borrow_mut();
+        let begun = engine.clock.mono();
+        let now = engine.clock.now();
+        engine.keeper.raw(now, self.number, &data);
+        self.session.message(&data, now, &mut self.out);
+        engine.message(self.number, &mut self.out, now, &data);
+        let took = engine.clock.mono() - begun;
+        engine.figures.append.add(took);
+        if engine.fatal.is_some() {
+            self.shared.fatal.notify_one();
+        }
+        if self.view.live.get() == 0 {
+            self.view.live.set(begun.max(1));
+            self.shared.trouble.replace(None);
+        }
+    }
+
+    fn broken(&self, error: &WsError) -> Ended {
+        match ws::oversize(error) {
+            Some(bytes) => {
+                let limit = self.shared.limits.max_message_bytes;
+                let reason = format!("a message of {bytes} bytes is over this venue's limit of {limit}");
+                Ended {
+                    oversize: true,
+                    ..Ended::lost(cause::LIMIT, reason)
+                }
+            }
+            None if matches!(
+                error,
+                WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+            ) =>
+            {
+                Ended::lost(cause::DISCONNECT, "the connection broke off")
+            }
+            None if matches!(error, WsError::Utf8(_) | WsError::Protocol(_)) => {
+                Ended::lost(cause::MALFORMED, format!("the venue broke the protocol: {error}"))
+            }
+            None => Ended::lost(cause::DISCONNECT, error.to_string()),
+        }
+    }
+
+    /// Does what the session asked for.
+    async fn act(&mut self) -> Option<Ended> {
+        if self.out.actions.is_empty() {
+            self.out.clear();
+            return None;
+        }
+        let actions = std::mem::take(&mut self.out.actions);
+        self.out.clear();
+        for action in actions {
+            match action {
+                Action::Send(text) => match timeout(SEND, self.socket.send(Message::text(text))).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return Some(self.broken(&error)),
+                    Err(_) => return Some(Ended::lost(cause::STALL, "the venue takes no messages")),
+                },
+                Action::Get { request, path } => {
+                    let fetching = fetch(self.shared.clone(), request, path, self.answers.clone());
+                    tokio::task::spawn_local(fetching);
+                }
+                // An announced end leaves time to make the next connection first.
+                Action::Reconnect {
+                    cause: cause::DISCONNECT,
+                    reason,
+                } => {
+                    if !self.view.ending.replace(true) {
+                        self.shared.log.info(&reason, json!({"connection": self.number}));
+                    }
+                }
+                Action::Reconnect { cause, reason } => return Some(Ended::lost(cause, reason)),
+                Action::Note { instrument, text } => {
+                    self.shared.log.info(
+                        &text,
+                        json!({"connection": self.number, "instrument": instrument}),
+                    );
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Talk<'_> {
+    fn drop(&mut self) {
+        // A polite goodbye if the socket takes it at once; the process does not wait for it here.
+        use futures_util::FutureExt;
+        let _ = self.socket.close(None).now_or_never();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use journal::{Options, Writer};
+
+    use super::super::core::{Core, Wanted};
+    use super::super::engine::Engine;
+    use super::super::keep::Keeper;
+    use super::*;
+    use crate::http::{Network, Proxies, Url};
+    use crate::log::Log;
+
+    /// A venue that cannot be reached, whose REST interface has asked for a pause of an hour.
+    fn refused(home: &std::path::Path) -> Rc<Shared> {
+        let wanted = Wanted {
+            trades: true,
+            quotes: true,
+            book: true,
+        };
+        let log = Log::new("test");
+        let writer = Writer::open(home, "binance", &Options::default()).unwrap();
+        let core = Core::new(writer.next_sequence(), wanted);
+        let keeper = Keeper::start(home, "binance", None, log.clone()).unwrap();
+        let shared = Shared::new(
+            Engine::start(writer, core, keeper, log.clone()).unwrap(),
+            &venues::binance::Binance,
+            venues::Channels::default(),
+            Network::new(Proxies::default()),
+            Url::parse("ws://127.0.0.1:9").unwrap(),
+            Url::parse("http://127.0.0.1:9").unwrap(),
+            log,
+            0,
+            1,
+        );
+        shared.answered(429, Some(Duration::from_secs(3_600)));
+        Rc::new(shared)
+    }
+
+    #[tokio::test]
+    async fn a_request_ends_with_the_connection_that_wanted_it() {
+        let home = tempfile::tempdir().unwrap();
+        let shared = refused(home.path());
+        let (answers, answered) = mpsc::channel(1);
+        let path = "/api/v3/depth?symbol=BTCUSDT&limit=5000".to_owned();
+        let fetching = fetch(shared.clone(), 1, path, answers);
+        tokio::pin!(fetching);
+        assert!(
+            timeout(Duration::from_millis(50), &mut fetching).await.is_err(),
+            "it waits for its turn"
+        );
+        drop(answered);
+        timeout(Duration::from_secs(10), fetching)
+            .await
+            .expect("nobody waits for its answer any more");
+    }
+}
