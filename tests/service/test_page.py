@@ -44,7 +44,11 @@ def test_every_page_is_the_app(app: TestClient, path: str) -> None:
     assert answer.status_code == 200
     assert "<title>app</title>" in answer.text
     assert answer.headers["cache-control"] == "no-cache"
-    assert app.get(path, headers={**HTML, "If-None-Match": answer.headers["etag"]}).status_code == 304
+    tag = answer.headers["etag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        assert app.get(path, headers={**HTML, "If-None-Match": known}).status_code == 304
+    for other in ('"other"', tag.strip('"'), ""):
+        assert app.get(path, headers={**HTML, "If-None-Match": other}).status_code == 200
 
 
 def test_hashed_files_may_be_kept_for_good(app: TestClient) -> None:

@@ -274,6 +274,17 @@ def test_a_market_socket_is_subscribed_at_the_bridge(start: Callable[..., Servic
         assert service.keeper().ticket(str(auth["ticket"])) is not None
         assert subscribe["instruments"] == ["BTC-USD.sim-kraken"]
         assert subscribe["channels"] == ["trades", "quotes", "book", "bars:1s", "status"]
+
+    def cut(connection: ServerConnection) -> None:
+        connection.recv()
+        connection.recv()
+        connection.send('{"type":"cut"}')
+        connection.close(4008, "slow")
+
+    with bridge(home, cut), connect(url, additional_headers=service.bearer, proxy=None) as client:
+        assert client.recv(10) == '{"type":"cut"}'
+        assert json.loads(client.recv(10))["code"] == "client_slow"
+        assert close_code(client) == 4008
     with connect(url, additional_headers=service.bearer, proxy=None) as client:
         assert json.loads(client.recv(10))["code"] == "bridge_down"
         assert close_code(client) == 1012

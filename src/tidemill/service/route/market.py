@@ -58,6 +58,16 @@ async def _pipe(websocket: WebSocket, service: Platform, instrument: str) -> Non
             sockets.SLOW,
         ) from None
     except (OSError, InvalidHandshake, ConnectionClosed) as error:
+        if isinstance(error, ConnectionClosed) and error.rcvd and error.rcvd.code == sockets.SLOW:
+            # The cut with its positions came before, as on the stream itself.
+            raise Leave(
+                errors.DeadlineError(
+                    "client_slow",
+                    "the messages were not taken in time",
+                    hint="connect again: take them faster",
+                ),
+                sockets.SLOW,
+            ) from error
         # 1012: the bridge is started again; the client connects anew.
         raise Leave(
             errors.UpstreamError("bridge_down", f"the bridge does not answer: {error}", hint="connect again"),
