@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tidemill import _native
+from tidemill.model.bar import BAR
 from tidemill.wire import RECORD
 
 
@@ -132,3 +133,33 @@ def test_closed_means_closed(writer: _native.JournalWriter) -> None:
     writer.close()
     with pytest.raises(RuntimeError, match="closed"):
         writer.append(np.zeros(1, dtype=RECORD))
+
+
+def test_merged_bars_keep_what_their_parts_carry() -> None:
+    second = 1_000_000_000
+    rows = np.zeros(3, BAR)
+    rows["start"] = [0, 59 * second, 60 * second]
+    rows["end"] = rows["start"] + second
+    rows["open"], rows["high"], rows["low"], rows["close"] = [5, 7, 9], [6, 8, 9], [4, 6, 9], [5, 7, 9]
+    rows["volume_low"], rows["trades"] = [10, 20, 30], [1, 2, 3]
+    rows["instrument"], rows["revision"] = 4, [2, 1, 0]
+    rows["sequence"], rows["ts_recv"] = [8, 7, 9], np.array([300, 200, 400]) * second
+    minutes = np.frombuffer(_native.merge_bars(rows, "1m"), BAR)
+    assert minutes["start"].tolist() == [0, 60 * second]
+    assert minutes["end"].tolist() == [60 * second, 120 * second]
+    for name, expected in {
+        "open": [5, 9], "high": [8, 9], "low": [4, 9], "close": [7, 9], "volume_low": [30, 30],
+        "trades": [3, 3], "instrument": [4, 4], "revision": [2, 0], "sequence": [8, 9],
+        "ts_recv": [300 * second, 400 * second],
+    }.items():  # fmt: skip
+        assert minutes[name].tolist() == expected, name
+    assert _native.merge_bars(rows[:0], "1m") == b""
+
+
+@pytest.mark.parametrize(
+    ("rows", "wrong"),
+    [(b"x" * 111, "whole 112-byte items"), (np.zeros(4, BAR)[::2], "contiguous")],
+)
+def test_what_are_no_rows_is_refused(rows: bytes, wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        _native.merge_bars(rows, "1m")

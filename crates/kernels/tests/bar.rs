@@ -168,6 +168,20 @@ proptest! {
     }
 
     #[test]
+    fn an_interval_begins_where_exact_division_says(
+        ts in prop_oneof![any::<i64>(), i64::MIN..i64::MIN + 1_000_000, i64::MAX - 1_000_000..i64::MAX],
+        text in prop::sample::select(vec!["1s", "7m", "1h", "1d", "1w", "5w"]),
+    ) {
+        let found = interval(text);
+        let Interval::Fixed { length_ns, anchor_ns } = found else {
+            unreachable!("{text} has a fixed length");
+        };
+        let (length, anchor) = (i128::from(length_ns), i128::from(anchor_ns));
+        let start = (i128::from(ts) - anchor).div_euclid(length) * length + anchor;
+        prop_assert_eq!(i128::from(found.start(ts)), start.max(i128::from(i64::MIN)));
+    }
+
+    #[test]
     fn merging_is_associative(records in trades()) {
         let rows: Vec<(Record, u64)> = records.iter().copied().zip(1..).collect();
         let seconds = oracle(interval("1s"), &rows);

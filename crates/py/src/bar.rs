@@ -76,7 +76,7 @@ impl Row {
         out.extend_from_slice(&self.sequence.to_le_bytes());
     }
 
-    /// `row` is `ROW_BYTES` long, which [`rows_of`] makes sure of.
+    /// `row` is `ROW_BYTES` long, which [`Held`] makes sure of.
     fn read(row: &[u8]) -> Self {
         let u32_at = |at: usize| u32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
         let word = |at: usize| {
@@ -119,36 +119,44 @@ fn bytes<'py>(py: Python<'py>, rows: impl IntoIterator<Item = Row>) -> Bound<'py
     PyBytes::new(py, &out)
 }
 
-/// A copy of the bytes in any object with a contiguous buffer.
-fn buffer(object: &Bound<'_, PyAny>, unit: usize, what: &str) -> PyResult<Vec<u8>> {
-    let buffer = pyo3::buffer::PyUntypedBuffer::get(object)?;
-    if !buffer.is_c_contiguous() || !buffer.len_bytes().is_multiple_of(unit) {
-        return Err(PyValueError::new_err(format!(
-            "{what} need a contiguous buffer of whole {unit}-byte items, got {} bytes",
-            buffer.len_bytes()
-        )));
+/// The bytes of any object with a contiguous buffer, in place. The interpreter's lock stays held while they
+/// are looked at, so that no other thread can write to them meanwhile.
+struct Held(pyo3::buffer::PyUntypedBuffer);
+
+impl Held {
+    /// Raises ValueError for what is not whole items of `unit` bytes.
+    fn of(object: &Bound<'_, PyAny>, unit: usize, what: &str) -> PyResult<Self> {
+        let buffer = pyo3::buffer::PyUntypedBuffer::get(object)?;
+        if !buffer.is_c_contiguous() || !buffer.len_bytes().is_multiple_of(unit) {
+            return Err(PyValueError::new_err(format!(
+                "{what} need a contiguous buffer of whole {unit}-byte items, got {} bytes",
+                buffer.len_bytes()
+            )));
+        }
+        Ok(Self(buffer))
     }
-    let mut copy = vec![0u8; buffer.len_bytes()];
-    // SAFETY: source and target are `len_bytes` long and do not overlap; the buffer is held and the
-    // interpreter's lock with it.
-    unsafe {
-        std::ptr::copy_nonoverlapping(
-            buffer.buf_ptr().cast::<u8>(),
-            copy.as_mut_ptr(),
-            buffer.len_bytes(),
-        );
+
+    fn bytes(&self) -> &[u8] {
+        if self.0.len_bytes() == 0 {
+            return &[];
+        }
+        // SAFETY: contiguous (checked), this long, and kept alive by the buffer.
+        unsafe { std::slice::from_raw_parts(self.0.buf_ptr().cast::<u8>(), self.0.len_bytes()) }
     }
-    Ok(copy)
+
+    /// The rows, of something held in units of `ROW_BYTES`.
+    fn rows(&self) -> impl Iterator<Item = Row> {
+        self.bytes().chunks_exact(ROW_BYTES).map(Row::read)
+    }
 }
 
 fn rows_of(object: &Bound<'_, PyAny>) -> PyResult<Vec<Row>> {
-    let copy = buffer(object, ROW_BYTES, "bars")?;
-    Ok(copy.chunks_exact(ROW_BYTES).map(Row::read).collect())
+    Ok(Held::of(object, ROW_BYTES, "bars")?.rows().collect())
 }
 
 fn words(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<u64>> {
-    let copy = buffer(object, 8, what)?;
-    let (words, _) = copy.as_chunks::<8>();
+    let held = Held::of(object, 8, what)?;
+    let (words, _) = held.bytes().as_chunks::<8>();
     Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect())
 }
 
@@ -372,23 +380,16 @@ pub fn merge_bars<'py>(
     interval: &str,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let interval = parse(interval)?;
-    let rows = rows_of(rows)?;
-    let merged = py
-        .detach(|| {
-            let bars: Vec<Bar> = rows.iter().map(|row| row.bar).collect();
-            bar::merge(interval, &bars)
-        })
-        .map_err(refused)?;
-    let mut next = 0;
+    let held = Held::of(rows, ROW_BYTES, "bars")?;
+    let merged = bar::merge(interval, held.rows().map(|row| row.bar)).map_err(refused)?;
+    let mut parts = held.rows().peekable();
     let merged = merged.into_iter().map(|bar| {
         let mut row = Row::bare(interval, bar);
-        while next < rows.len() && rows[next].bar.start_ns < row.end_ns {
-            let part = &rows[next];
+        while let Some(part) = parts.next_if(|part| part.bar.start_ns < row.end_ns) {
             row.instrument = part.instrument;
             row.revision = row.revision.max(part.revision);
             row.sequence = row.sequence.max(part.sequence);
             row.ts_recv = row.ts_recv.max(part.ts_recv);
-            next += 1;
         }
         row
     });

@@ -14,6 +14,7 @@ mod builder;
 mod interval;
 mod resample;
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use wire::Record;
@@ -154,11 +155,15 @@ pub fn batch<'a>(
 }
 
 /// Bars of a longer interval from bars that ascend by start and do not overlap.
-pub fn merge(interval: Interval, bars: &[Bar]) -> Result<Vec<Bar>, BarError> {
+pub fn merge(
+    interval: Interval,
+    bars: impl IntoIterator<Item = impl Borrow<Bar>>,
+) -> Result<Vec<Bar>, BarError> {
     let mut merged: Vec<Bar> = Vec::new();
     let mut end_ns = i64::MIN;
     let mut previous = i64::MIN;
     for bar in bars {
+        let bar = bar.borrow();
         if bar.start_ns < previous {
             return Err(BarError::Order);
         }
