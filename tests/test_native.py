@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.recorder.test_relay import start_relay
 from tidemill import _native
 from tidemill.model.bar import BAR
 from tidemill.wire import RECORD
@@ -163,3 +165,84 @@ def test_merged_bars_keep_what_their_parts_carry() -> None:
 def test_what_are_no_rows_is_refused(rows: bytes, wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         _native.merge_bars(rows, "1m")
+
+
+def test_threads_that_share_an_object_do_not_stop_each_other() -> None:
+    """One thread computes without the interpreter, another asks: neither may wait for the other for ever."""
+    code = """
+import threading
+import numpy as np
+from tidemill import _native
+from tidemill.wire import RECORD
+
+records = np.zeros(50_000, dtype=RECORD)
+builder, book = _native.BarBuilder(["1s", "1m"]), _native.Book()
+
+def work():
+    for n in range(20):
+        builder.push(records, n * len(records))
+        book.apply(records, 0)
+
+worker = threading.Thread(target=work)
+worker.start()
+while worker.is_alive():
+    builder.watermark
+    book.times
+print("done")
+"""
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert finished.stdout == "done\n", finished.stderr
+
+
+def test_a_connection_that_ends_gives_what_came_before(tmp_path: Path, writer: _native.JournalWriter) -> None:
+    """The relay's bytes arrive and then the end, all before the first look at them."""
+    number = instrument(writer)
+    for first in range(0, 1_000, 10):
+        writer.append(trades(first, 10, number))
+    (tmp_path / "run").mkdir()
+    relay = start_relay(tmp_path)
+    between = tmp_path / "between.sock"
+    delivered = threading.Event()
+
+    def carry(listener: socket.socket) -> None:
+        with listener.accept()[0] as client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(str(tmp_path / "run" / "relay.sock"))
+            client.sendall(server.recv(1 << 16))  # the greeting
+            server.sendall(client.recv(1 << 16))  # the subscription
+            held = b""
+            while len(held) < 100 * RECORD.itemsize:
+                held += server.recv(1 << 16)
+            client.sendall(held)
+        delivered.set()
+
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(between))
+            listener.listen()
+            threading.Thread(target=carry, args=(listener,), daemon=True).start()
+            reader = _native.RelayReader(str(between), "kraken")
+            reader.subscribe(None)
+            assert delivered.wait(30)
+        batch = reader.read(10_000, 1_000)
+        assert batch is not None
+        ids = np.frombuffer(batch, dtype=RECORD)["id"]
+        np.testing.assert_array_equal(ids, np.arange(len(ids)))
+        with pytest.raises(ConnectionError):
+            reader.read(10_000, 1_000)
+    finally:
+        relay.kill()
+        relay.wait()
+
+
+def test_arrays_of_another_type_are_not_read_as_integers() -> None:
+    times = np.arange(4) * 10**9
+    prices = np.array([1.5, np.nan, np.inf, 2.0])
+    with pytest.raises(ValueError, match=r"price must be a contiguous array of int64, got .* format 'd'"):
+        _native.resample(times, prices, np.ones(4, dtype=np.int64), 1, 0, "1m")
+    bars = _native.resample(times, np.arange(4), np.ones(4, dtype=np.int64), 1, 0, "1m")
+    assert len(bars) == 112
+
+
+def test_a_history_beyond_reason_is_refused() -> None:
+    with pytest.raises(ValueError, match="minutes"):
+        _native.sim_history(1, "BTC-USD.sim-kraken", 2**63, 0)

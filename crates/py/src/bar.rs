@@ -5,11 +5,13 @@
 use std::sync::{Mutex, MutexGuard};
 
 use kernels::bar::{self, Bar, BarError, Bars, Emitted, Interval, Pushed};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::buffer::{ElementType, PyUntypedBuffer};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use wire::Record;
 
+use crate::lock::lock;
 use crate::records::copy_from;
 
 const ROW_BYTES: usize = 112;
@@ -121,12 +123,12 @@ fn bytes<'py>(py: Python<'py>, rows: impl IntoIterator<Item = Row>) -> Bound<'py
 
 /// The bytes of any object with a contiguous buffer, in place. The interpreter's lock stays held while they
 /// are looked at, so that no other thread can write to them meanwhile.
-struct Held(pyo3::buffer::PyUntypedBuffer);
+struct Held(PyUntypedBuffer);
 
 impl Held {
     /// Raises ValueError for what is not whole items of `unit` bytes.
     fn of(object: &Bound<'_, PyAny>, unit: usize, what: &str) -> PyResult<Self> {
-        let buffer = pyo3::buffer::PyUntypedBuffer::get(object)?;
+        let buffer = PyUntypedBuffer::get(object)?;
         if !buffer.is_c_contiguous() || !buffer.len_bytes().is_multiple_of(unit) {
             return Err(PyValueError::new_err(format!(
                 "{what} need a contiguous buffer of whole {unit}-byte items, got {} bytes",
@@ -174,10 +176,8 @@ pub struct BarBuilder {
 }
 
 impl BarBuilder {
-    fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
-        self.state
-            .lock()
-            .map_err(|_| PyRuntimeError::new_err("this builder failed earlier; make another"))
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
+        lock(py, &self.state, "builder")
     }
 }
 
@@ -208,7 +208,7 @@ impl BarBuilder {
         sequence: u64,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let records = copy_from(records)?;
-        let mut state = self.lock()?;
+        let mut state = self.lock(py)?;
         let State {
             bars,
             refused,
@@ -245,7 +245,7 @@ impl BarBuilder {
                 sequences.len()
             )));
         }
-        let mut state = self.lock()?;
+        let mut state = self.lock(py)?;
         let State { bars, refused, .. } = &mut *state;
         py.detach(|| {
             for (record, &sequence) in records.iter().zip(&sequences) {
@@ -258,9 +258,9 @@ impl BarBuilder {
     }
 
     /// Tells that these rows are stored already; what differs will come again with the next revision.
-    fn settle(&self, rows: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn settle(&self, py: Python<'_>, rows: &Bound<'_, PyAny>) -> PyResult<()> {
         let rows = rows_of(rows)?;
-        let mut state = self.lock()?;
+        let mut state = self.lock(py)?;
         for row in rows {
             state
                 .bars
@@ -270,20 +270,20 @@ impl BarBuilder {
     }
 
     /// Nothing that ends at or before these times (one per interval, ns) is known here.
-    fn begin(&self, floors_ns: Vec<i64>) -> PyResult<()> {
-        self.lock()?.bars.begin(&floors_ns);
+    fn begin(&self, py: Python<'_>, floors_ns: Vec<i64>) -> PyResult<()> {
+        self.lock(py)?.bars.begin(&floors_ns);
         Ok(())
     }
 
     /// Forgets closed bars that end at or before this time.
-    fn forget(&self, before_ns: i64) -> PyResult<()> {
-        self.lock()?.bars.forget(before_ns);
+    fn forget(&self, py: Python<'_>, before_ns: i64) -> PyResult<()> {
+        self.lock(py)?.bars.forget(before_ns);
         Ok(())
     }
 
     /// Bars not closed yet, as rows, ordered by interval, instrument and start.
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let state = self.lock()?;
+        let state = self.lock(py)?;
         let mut rows: Vec<Row> = state
             .bars
             .open()
@@ -308,7 +308,7 @@ impl BarBuilder {
         instrument: u32,
         interval: usize,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let state = self.lock()?;
+        let state = self.lock(py)?;
         let rows = state
             .bars
             .series(instrument, interval)
@@ -326,25 +326,25 @@ impl BarBuilder {
 
     /// Newest arrival time seen, ns; None before the first record.
     #[getter]
-    fn watermark(&self) -> PyResult<Option<i64>> {
-        let watermark = self.lock()?.bars.watermark();
+    fn watermark(&self, py: Python<'_>) -> PyResult<Option<i64>> {
+        let watermark = self.lock(py)?.bars.watermark();
         Ok((watermark != i64::MIN).then_some(watermark))
     }
 
     /// The intervals as text.
     #[getter]
-    fn intervals(&self) -> PyResult<Vec<String>> {
-        Ok(self.lock()?.intervals.iter().map(Interval::to_string).collect())
+    fn intervals(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        Ok(self.lock(py)?.intervals.iter().map(Interval::to_string).collect())
     }
 
     /// Trades that could not be counted since the last call: (sequence, why).
-    fn take_refused(&self) -> PyResult<Vec<(u64, String)>> {
-        Ok(std::mem::take(&mut self.lock()?.refused))
+    fn take_refused(&self, py: Python<'_>) -> PyResult<Vec<(u64, String)>> {
+        Ok(std::mem::take(&mut self.lock(py)?.refused))
     }
 
     /// Sequences of trades since the last call whose bars were forgotten.
-    fn take_forgotten(&self) -> PyResult<Vec<u64>> {
-        Ok(std::mem::take(&mut self.lock()?.forgotten))
+    fn take_forgotten(&self, py: Python<'_>) -> PyResult<Vec<u64>> {
+        Ok(std::mem::take(&mut self.lock(py)?.forgotten))
     }
 }
 
@@ -430,20 +430,23 @@ pub fn resample<'py>(
     Ok(bytes(py, bars.into_iter().map(|bar| Row::bare(interval, bar))))
 }
 
-/// An array of i64 seen in place. The interpreter's lock stays held while it is looked at, so that no
-/// other thread can write to it meanwhile.
+/// An array of i64 seen in place, by a thread that holds the interpreter's lock. Code that let go of it may
+/// write to the array meanwhile; the bars are then wrong, as they would be with any order of the two.
 struct View {
-    buffer: pyo3::buffer::PyUntypedBuffer,
+    buffer: PyUntypedBuffer,
 }
 
 impl View {
     fn of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
-        let buffer = pyo3::buffer::PyUntypedBuffer::get(object)?;
+        let buffer = PyUntypedBuffer::get(object)?;
         let aligned = (buffer.buf_ptr() as usize).is_multiple_of(align_of::<i64>());
-        if !buffer.is_c_contiguous() || buffer.item_size() != 8 || !aligned {
+        // A float64 array has items of 8 bytes too: read as integers they would be numbers nobody meant.
+        let integers = ElementType::from_format(buffer.format()) == (ElementType::SignedInteger { bytes: 8 });
+        if !buffer.is_c_contiguous() || !integers || buffer.item_size() != 8 || !aligned {
             return Err(PyValueError::new_err(format!(
-                "{what} must be a contiguous array of int64, got items of {} bytes",
-                buffer.item_size()
+                "{what} must be a contiguous array of int64, got items of {} bytes in format '{}'",
+                buffer.item_size(),
+                buffer.format().to_string_lossy()
             )));
         }
         Ok(Self { buffer })

@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use wire::Decimal;
 
+use crate::lock::lock;
 use crate::records::copy_from;
 
 /// (price mantissa, price scale, size mantissa, size scale)
@@ -24,10 +24,8 @@ pub struct Book {
 }
 
 impl Book {
-    fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
-        self.state
-            .lock()
-            .map_err(|_| PyRuntimeError::new_err("this book failed earlier; make another"))
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
+        lock(py, &self.state, "book")
     }
 }
 
@@ -51,7 +49,7 @@ impl Book {
     /// Takes in records in order: those of `instrument`, and those of the whole venue.
     fn apply(&self, py: Python<'_>, records: &Bound<'_, PyAny>, instrument: u32) -> PyResult<()> {
         let records = copy_from(records)?;
-        let mut state = self.lock()?;
+        let mut state = self.lock(py)?;
         let state = &mut *state;
         py.detach(|| {
             for record in &records {
@@ -70,8 +68,8 @@ impl Book {
     }
 
     /// The best `depth` levels of each side, best first: (bids, asks).
-    fn top(&self, depth: usize) -> PyResult<(Vec<Level>, Vec<Level>)> {
-        let state = self.lock()?;
+    fn top(&self, py: Python<'_>, depth: usize) -> PyResult<(Vec<Level>, Vec<Level>)> {
+        let state = self.lock(py)?;
         let bids = state.book.bids().take(depth).map(level).collect();
         let asks = state.book.asks().take(depth).map(level).collect();
         Ok((bids, asks))
@@ -79,19 +77,19 @@ impl Book {
 
     /// May this book be shown as the venue's?
     #[getter]
-    fn valid(&self) -> PyResult<bool> {
-        Ok(self.lock()?.book.valid())
+    fn valid(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.lock(py)?.book.valid())
     }
 
     /// `ts_event` and `ts_recv` of the last record taken in, ns.
     #[getter]
-    fn times(&self) -> PyResult<(i64, i64)> {
-        let state = self.lock()?;
+    fn times(&self, py: Python<'_>) -> PyResult<(i64, i64)> {
+        let state = self.lock(py)?;
         Ok((state.ts_event, state.ts_recv))
     }
 
     /// Number of levels of both sides.
-    fn __len__(&self) -> PyResult<usize> {
-        Ok(self.lock()?.book.len())
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.lock(py)?.book.len())
     }
 }

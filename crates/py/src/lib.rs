@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 mod bar;
 mod book;
 mod error;
+mod lock;
 mod reader;
 mod records;
 mod registry;

@@ -1,7 +1,7 @@
 //! Tails a journal in place and hands batches to Python.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use journal::{From, Loss, Position, Reader, Seek};
@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use wire::Record;
 
 use crate::error;
+use crate::lock::lock;
 use crate::records::Records;
 
 /// The longest wait without looking at Python's signals, so that Ctrl+C works.
@@ -22,6 +23,8 @@ struct State {
     /// First sequence wanted: a frame found by `seek` may begin before it.
     from: u64,
     lost: Vec<Hole>,
+    /// Why reading ended in the middle of the last batch: told once that batch is handed out.
+    failure: Option<journal::Error>,
 }
 
 /// Epoch, first sequence, the one after the last, why.
@@ -43,36 +46,39 @@ pub struct JournalReader {
 impl JournalReader {
     /// Opens the journal of `venue` below `home`, at its oldest record. Raises when there is none.
     #[new]
-    fn new(home: &str, venue: &str) -> PyResult<Self> {
-        let reader = Reader::open(Path::new(home), venue).map_err(error::journal)?;
+    fn new(py: Python<'_>, home: &str, venue: &str) -> PyResult<Self> {
+        let reader = py
+            .detach(|| Reader::open(Path::new(home), venue))
+            .map_err(error::journal)?;
         Ok(Self {
             state: Mutex::new(State {
                 reader,
                 rest: None,
                 from: 0,
                 lost: Vec::new(),
+                failure: None,
             }),
         })
     }
 
     /// Oldest record still there, as (epoch, sequence).
-    fn oldest(&self) -> PyResult<(u32, u64)> {
-        Ok(pair(self.lock()?.reader.oldest()))
+    fn oldest(&self, py: Python<'_>) -> PyResult<(u32, u64)> {
+        Ok(pair(self.lock(py)?.reader.oldest()))
     }
 
     /// The next record to be written, as (epoch, sequence).
-    fn newest(&self) -> PyResult<(u32, u64)> {
-        Ok(pair(self.lock()?.reader.newest()))
+    fn newest(&self, py: Python<'_>) -> PyResult<(u32, u64)> {
+        Ok(pair(self.lock(py)?.reader.newest()))
     }
 
     /// Sequence up to which (inclusive) records survive a power cut.
-    fn durable(&self) -> PyResult<u64> {
-        Ok(self.lock()?.reader.durable())
+    fn durable(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.lock(py)?.reader.durable())
     }
 
     /// Moves to a position (the first record wanted), "oldest" or "newest". Returns None, or the oldest
     /// position that exists when the wanted one is gone: the reader then stands there.
-    fn seek(&self, position: &Bound<'_, PyAny>) -> PyResult<Option<(u32, u64)>> {
+    fn seek(&self, py: Python<'_>, position: &Bound<'_, PyAny>) -> PyResult<Option<(u32, u64)>> {
         let from = if let Ok((epoch, sequence)) = position.extract::<(u32, u64)>() {
             From::At(Position { epoch, sequence })
         } else {
@@ -86,10 +92,12 @@ impl JournalReader {
                 }
             }
         };
-        let mut state = self.lock()?;
+        let mut state = self.lock(py)?;
+        let state = &mut *state;
         state.rest = None;
+        state.failure = None;
         state.from = 0;
-        match state.reader.seek(from).map_err(error::journal)? {
+        match py.detach(|| state.reader.seek(from)).map_err(error::journal)? {
             Seek::Lapped { oldest, .. } => Ok(Some(pair(oldest))),
             _ => {
                 // Frames come whole, so the one that holds the position may begin before it.
@@ -103,13 +111,14 @@ impl JournalReader {
 
     /// Moves to the newest start of an instrument's book (its clear record, or a little before); False
     /// when the journal holds none: the reader then stands at the newest position.
-    fn seek_snapshot(&self, instrument: u32) -> PyResult<bool> {
-        let mut state = self.lock()?;
+    fn seek_snapshot(&self, py: Python<'_>, instrument: u32) -> PyResult<bool> {
+        let mut state = self.lock(py)?;
+        let state = &mut *state;
         state.rest = None;
+        state.failure = None;
         state.from = 0;
-        let found = state
-            .reader
-            .seek(From::Snapshot(instrument))
+        let found = py
+            .detach(|| state.reader.seek(From::Snapshot(instrument)))
             .map_err(error::journal)?;
         Ok(matches!(found, Seek::At(_)))
     }
@@ -133,20 +142,22 @@ impl JournalReader {
 
     /// Holes of the journal itself seen since the last call, as (epoch, from, to, cause): `to` exclusive,
     /// cause "corrupt" or "overrun".
-    fn take_lost(&self) -> PyResult<Vec<Hole>> {
-        Ok(std::mem::take(&mut self.lock()?.lost))
+    fn take_lost(&self, py: Python<'_>) -> PyResult<Vec<Hole>> {
+        Ok(std::mem::take(&mut self.lock(py)?.lost))
     }
 }
 
 impl JournalReader {
-    fn lock(&self) -> PyResult<std::sync::MutexGuard<'_, State>> {
-        self.state
-            .lock()
-            .map_err(|_| PyRuntimeError::new_err("this reader failed earlier; open another"))
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
+        lock(py, &self.state, "reader")
     }
 
+    /// Called without the interpreter's lock, so that waiting for this one holds nobody up.
     fn read_once(&self, max: usize, wait: Duration) -> PyResult<Option<Batch>> {
-        let mut state = self.lock()?;
+        let mut state = self
+            .state
+            .lock()
+            .map_err(|_| PyRuntimeError::new_err("this reader failed earlier; make another"))?;
         let state = &mut *state;
         let mut batch = state.fill(max)?;
         if batch.is_none() && !wait.is_zero() {
@@ -159,6 +170,9 @@ impl JournalReader {
 
 impl State {
     fn fill(&mut self, max: usize) -> PyResult<Option<Batch>> {
+        if let Some(failure) = self.failure.take() {
+            return Err(error::journal(failure));
+        }
         let mut batch = self.rest.take();
         while batch.as_ref().is_none_or(|b| b.records.len() < max) {
             let frame = match self.reader.next() {
@@ -166,7 +180,11 @@ impl State {
                 Ok(None) => break,
                 // Told by `take_lost`; reading goes on at the oldest record there is.
                 Err(journal::Error::Lapped { .. }) => continue,
-                Err(failure) => return Err(error::journal(failure)),
+                Err(failure) if batch.is_none() => return Err(error::journal(failure)),
+                Err(failure) => {
+                    self.failure = Some(failure);
+                    break;
+                }
             };
             let early = self.from.saturating_sub(frame.header.sequence);
             let Some(records) = frame

@@ -12,6 +12,7 @@ use pyo3::types::PyDict;
 use wire::frame::kind;
 use wire::{Header, Record};
 
+use crate::lock::lock;
 use crate::records::Records;
 use crate::registry::describe;
 
@@ -50,6 +51,8 @@ struct State {
     expected: Option<Place>,
     newest: Place,
     lost: Vec<(u32, u64, u64)>,
+    /// Why reading ended in the middle of the last batch: told once that batch is handed out.
+    failure: Option<Failure>,
 }
 
 /// A subscription to one venue; `subscribe` first, then `read`.
@@ -78,6 +81,7 @@ impl RelayReader {
                 expected: None,
                 newest: (0, 0),
                 lost: Vec::new(),
+                failure: None,
             }),
         })
     }
@@ -85,7 +89,7 @@ impl RelayReader {
     /// Asks for everything of the venue from `position` on (the first record wanted), or from the oldest
     /// record for None. Once per connection.
     fn subscribe(&self, py: Python<'_>, position: Option<Place>) -> PyResult<()> {
-        let mut state = self.lock()?;
+        let mut state = self.lock(py)?;
         let state = &mut *state;
         let from = match position {
             Some(place) => Start::At(BTreeMap::from([(state.venue.clone(), place)])),
@@ -106,7 +110,7 @@ impl RelayReader {
         let deadline = Instant::now() + Duration::from_millis(timeout_ms);
         loop {
             let slice = SLICE.min(deadline.saturating_duration_since(Instant::now()));
-            let batch = py.detach(|| self.lock()?.fill(max_records.max(1), slice))?;
+            let batch = py.detach(|| self.read_once(max_records.max(1), slice))?;
             if let Some(batch) = batch {
                 return Ok(Some(Records::new(batch.records, batch.epoch, batch.sequence)));
             }
@@ -118,13 +122,13 @@ impl RelayReader {
     }
 
     /// The next record to be written, as far as it was told: (epoch, sequence).
-    fn newest(&self) -> PyResult<Place> {
-        Ok(self.lock()?.newest)
+    fn newest(&self, py: Python<'_>) -> PyResult<Place> {
+        Ok(self.lock(py)?.newest)
     }
 
     /// Holes seen since the last call, as (epoch, from, to, cause): `to` exclusive, cause "overrun".
-    fn take_lost(&self) -> PyResult<Vec<(u32, u64, u64, &'static str)>> {
-        let lost = std::mem::take(&mut self.lock()?.lost);
+    fn take_lost(&self, py: Python<'_>) -> PyResult<Vec<(u32, u64, u64, &'static str)>> {
+        let lost = std::mem::take(&mut self.lock(py)?.lost);
         Ok(lost
             .into_iter()
             .map(|(epoch, from, to)| (epoch, from, to, "overrun"))
@@ -133,15 +137,24 @@ impl RelayReader {
 }
 
 impl RelayReader {
-    fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
+        lock(py, &self.state, "reader")
+    }
+
+    /// Called without the interpreter's lock, so that waiting for this one holds nobody up.
+    fn read_once(&self, max: usize, wait: Duration) -> PyResult<Option<Batch>> {
         self.state
             .lock()
-            .map_err(|_| PyRuntimeError::new_err("this reader failed earlier; open another"))
+            .map_err(|_| PyRuntimeError::new_err("this reader failed earlier; make another"))?
+            .fill(max, wait)
     }
 }
 
 impl State {
     fn fill(&mut self, max: usize, wait: Duration) -> PyResult<Option<Batch>> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failed(failure));
+        }
         let mut batch = self.rest.take();
         while batch.as_ref().is_none_or(|batch| batch.records.len() < max) {
             let limit = if batch.is_none() && !wait.is_zero() {
@@ -149,10 +162,15 @@ impl State {
             } else {
                 None
             };
-            let found = match self.client.next(limit).map_err(failed)? {
-                None => break,
-                Some(Event::Lapped(_)) => continue, // the jump in the sequence says it
-                Some(Event::Frame(frame)) => {
+            let found = match self.client.next(limit) {
+                Ok(None) => break,
+                Ok(Some(Event::Lapped(_))) => continue, // the jump in the sequence says it
+                Err(failure) if batch.is_none() => return Err(failed(failure)),
+                Err(failure) => {
+                    self.failure = Some(failure);
+                    break;
+                }
+                Ok(Some(Event::Frame(frame))) => {
                     let header = frame.header;
                     self.newest = self.newest.max((header.epoch, header.next_sequence()));
                     if header.kind != kind::RECORDS {

@@ -1,7 +1,7 @@
 //! A journal writer for collectors written in Python: same files, same lock, same promises.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 use journal::registry::{self, Instrument};
 use journal::{Options, Writer};
@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use wire::Decimal;
 
 use crate::error;
+use crate::lock::lock;
 use crate::records;
 
 /// The one writer of a venue's journal. Records are visible to readers when `append` returns.
@@ -23,30 +24,34 @@ impl JournalWriter {
     /// Opens the journal of `venue` below `home` for writing; the epoch grows by one. Raises when another
     /// process writes it.
     #[new]
-    fn new(home: &str, venue: &str, protocol: &str) -> PyResult<Self> {
+    fn new(py: Python<'_>, home: &str, venue: &str, protocol: &str) -> PyResult<Self> {
         let home = Path::new(home);
-        registry::register(home, venue, protocol).map_err(error::journal)?;
-        let writer = Writer::open(home, venue, &Options::default()).map_err(error::journal)?;
+        // What a writer that died left behind is read through first.
+        let opened = py.detach(|| {
+            registry::register(home, venue, protocol)?;
+            Writer::open(home, venue, &Options::default())
+        });
+        let writer = opened.map_err(error::journal)?;
         Ok(Self {
             writer: Mutex::new(Some(writer)),
         })
     }
 
     #[getter]
-    fn epoch(&self) -> PyResult<u32> {
-        self.with(|writer| Ok(writer.epoch()))
+    fn epoch(&self, py: Python<'_>) -> PyResult<u32> {
+        self.with(py, |writer| Ok(writer.epoch()))
     }
 
     /// The sequence the next record will get.
     #[getter]
-    fn next_sequence(&self) -> PyResult<u64> {
-        self.with(|writer| Ok(writer.next_sequence()))
+    fn next_sequence(&self, py: Python<'_>) -> PyResult<u64> {
+        self.with(py, |writer| Ok(writer.next_sequence()))
     }
 
     /// Sequence up to which (inclusive) records survive a power cut.
     #[getter]
-    fn durable(&self) -> PyResult<u64> {
-        self.with(|writer| Ok(writer.durable()))
+    fn durable(&self, py: Python<'_>) -> PyResult<u64> {
+        self.with(py, |writer| Ok(writer.durable()))
     }
 
     /// The number of an instrument, given to it now if it is new. `tick` and `lot` are decimal text.
@@ -54,6 +59,7 @@ impl JournalWriter {
     #[allow(clippy::too_many_arguments)] // keyword-only in Python, one for each column of the registry
     fn instrument(
         &self,
+        py: Python<'_>,
         name: &str,
         symbol: &str,
         base: &str,
@@ -76,7 +82,7 @@ impl JournalWriter {
             size_scale,
             status: status.to_owned(),
         };
-        self.with(|writer| {
+        self.with(py, |writer| {
             let numbers = writer.registry().add(&[wanted]).map_err(error::journal)?;
             Ok(numbers[0])
         })
@@ -84,17 +90,19 @@ impl JournalWriter {
 
     /// Appends the records of one venue message, an array of `tidemill.wire.RECORD` or any contiguous
     /// buffer of them; returns the sequence of the first.
-    fn append(&self, buffer: &Bound<'_, PyAny>) -> PyResult<u64> {
+    fn append(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<u64> {
         let records = records::copy_from(buffer)?;
         if records.is_empty() {
             return Err(PyValueError::new_err("append needs at least one record"));
         }
-        self.with(|writer| Ok(writer.append(&records).map_err(error::journal)?.sequence))
+        self.with(py, |writer| {
+            Ok(writer.append(&records).map_err(error::journal)?.sequence)
+        })
     }
 
     /// Releases the journal: another process may write it.
-    fn close(&self) -> PyResult<()> {
-        self.lock()?.take();
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        lock(py, &self.writer, "writer")?.take();
         Ok(())
     }
 
@@ -104,23 +112,18 @@ impl JournalWriter {
 
     fn __exit__(
         &self,
+        py: Python<'_>,
         _kind: &Bound<'_, PyAny>,
         _value: &Bound<'_, PyAny>,
         _trace: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        self.close()
+        self.close(py)
     }
 }
 
 impl JournalWriter {
-    fn lock(&self) -> PyResult<MutexGuard<'_, Option<Writer>>> {
-        self.writer
-            .lock()
-            .map_err(|_| PyRuntimeError::new_err("this writer failed earlier; open another"))
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Writer) -> PyResult<T>) -> PyResult<T> {
-        match &mut *self.lock()? {
+    fn with<T>(&self, py: Python<'_>, act: impl FnOnce(&mut Writer) -> PyResult<T>) -> PyResult<T> {
+        match &mut *lock(py, &self.writer, "writer")? {
             Some(writer) => act(writer),
             None => Err(PyRuntimeError::new_err("this writer is closed")),
         }

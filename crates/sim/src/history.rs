@@ -32,6 +32,8 @@ pub struct History {
 }
 
 pub const MINUTE_NS: i64 = 60_000_000_000;
+/// Most minutes that are made up at once: 19 years.
+const MINUTES_MAX: usize = 10_000_000;
 
 /// The `minutes` whole minutes before `end_ns` of an instrument named as in the registry
 /// (`BTC-USD.sim-kraken`); the last close is the simulator's starting price. An unknown name gets an error
@@ -45,6 +47,11 @@ pub fn history(seed: u64, instrument: &str, minutes: usize, end_ns: i64) -> Resu
             known.join(", ")
         ));
     };
+    if minutes > MINUTES_MAX {
+        return Err(format!(
+            "{minutes} minutes asked for; at most {MINUTES_MAX} are made up"
+        ));
+    }
     Ok(History {
         instrument: spec.id.clone(),
         price_scale: spec.tick.scale,
@@ -78,7 +85,7 @@ pub(crate) fn backward(seed: u64, spec: &Spec, minutes: usize, end_ns: i64) -> V
         let trades = 1 + random.below((40.0 * activity * turbulence) as u64 + 2);
         let volume = (trades as f64 * spec.base_lots as f64 * (0.3 + 0.9 * random.unit())) as i64;
         bars.push(Bar {
-            start_ns: end - (n as i64 + 1) * MINUTE_NS,
+            start_ns: end.saturating_sub((n as i64 + 1) * MINUTE_NS),
             open,
             high,
             low,
