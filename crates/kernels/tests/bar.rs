@@ -7,13 +7,15 @@ use wire::{Decimal, Record, Side};
 
 const SECOND: i64 = 1_000_000_000;
 
+const INSTRUMENT: u32 = 1 << 20 | 1;
+
 fn interval(text: &str) -> Interval {
     text.parse().unwrap()
 }
 
 fn trade(id: u64, ts: i64, price: (i64, u8), size: (i64, u8)) -> Record {
     let (price, size) = (Decimal::new(price.0, price.1), Decimal::new(size.0, size.1));
-    Record::trade(1 << 20 | 1, Side::Buy, price, size, id).at(ts, ts + 1_000)
+    Record::trade(INSTRUMENT, Side::Buy, price, size, id).at(ts, ts + 1_000)
 }
 
 /// A day's worth of instants on a coarse grid, so that equal times are common.
@@ -308,4 +310,37 @@ fn extremes_are_exact_and_overflow_is_an_error() {
     assert_eq!(builder.push(&corrupt, 3), Err(BarError::Scale));
     let empty: Vec<Bar> = batch(interval("1s"), []).unwrap();
     assert!(empty.is_empty());
+}
+
+#[test]
+fn a_trade_that_one_interval_refuses_is_in_none() {
+    let mut bars = Bars::new(&[interval("1s"), interval("1m")]);
+    let mut out = Vec::new();
+    let large = trade(1, 0, (i64::MAX / 10, 0), (1, 0));
+    assert_eq!(bars.push(&large, 1, &mut out), Ok(Pushed::Counted));
+    // It has a second of its own; in its minute the large price does not fit at two decimals.
+    let fine = trade(2, 5_000_000_000, (101, 2), (1, 0));
+    assert_eq!(bars.push(&fine, 2, &mut out), Err(BarError::Price));
+    let count = |bars: &Bars, interval| {
+        bars.series(INSTRUMENT, interval)
+            .map(|(.., bar)| bar.trades)
+            .sum::<u64>()
+    };
+    assert_eq!((count(&bars, 0), count(&bars, 1)), (1, 1));
+    let coarse = trade(2, 5_000_000_000, (1, 0), (1, 0));
+    assert_eq!(
+        bars.push(&coarse, 3, &mut out),
+        Ok(Pushed::Counted),
+        "the id was not spent"
+    );
+    assert_eq!((count(&bars, 0), count(&bars, 1)), (2, 2));
+}
+
+#[test]
+fn merged_counts_that_do_not_fit_are_an_error() {
+    let bars = batch(interval("1s"), [(&trade(1, 0, (1, 0), (1, 0)), 1)]).unwrap();
+    let (mut one, mut other) = (bars[0], bars[0]);
+    one.trades = u64::MAX;
+    other.start_ns = 1_000_000_000;
+    assert_eq!(merge(interval("1m"), &[one, other]), Err(BarError::Trades));
 }

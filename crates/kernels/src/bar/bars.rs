@@ -101,26 +101,22 @@ impl Bars {
             }
             return Ok(Pushed::Double);
         }
-        let mut worst = Pushed::Counted;
-        for at in 0..instrument.series.len() {
-            match instrument.series[at].push(&trade, self.watermark.max(record.ts_recv)) {
-                Ok(Pushed::Forgotten) => worst = Pushed::Forgotten,
-                Ok(Pushed::Late) if worst != Pushed::Forgotten => worst = Pushed::Late,
-                Ok(_) => {}
-                // The intervals share prices, and a longer bar's scale is at least as fine: only the
-                // longer ones can refuse what a shorter one took. Such a trade stays where it fits.
-                Err(error) if at == 0 => {
-                    if let Some(id) = trade.id {
-                        instrument.ids.remove(id);
-                    }
-                    return Err(error);
-                }
-                Err(error) => {
-                    self.deadline = self.deadline.min(instrument.series[0].deadline);
-                    return Err(error);
-                }
+        // A longer bar's scale may be finer, and refuse what a shorter one takes: one interval with the trade
+        // and one without it would contradict each other.
+        if let Some(error) = (instrument.series.iter()).find_map(|series| series.check(&trade).err()) {
+            if let Some(id) = trade.id {
+                instrument.ids.remove(id);
             }
-            self.deadline = self.deadline.min(instrument.series[at].deadline);
+            return Err(error);
+        }
+        let mut worst = Pushed::Counted;
+        for series in &mut instrument.series {
+            match series.push(&trade, self.watermark.max(record.ts_recv))? {
+                Pushed::Forgotten => worst = Pushed::Forgotten,
+                Pushed::Late if worst != Pushed::Forgotten => worst = Pushed::Late,
+                _ => {}
+            }
+            self.deadline = self.deadline.min(series.deadline);
         }
         Ok(worst)
     }

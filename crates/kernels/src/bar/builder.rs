@@ -68,7 +68,8 @@ impl Part {
         }
     }
 
-    fn add(&mut self, trade: &Trade) -> Result<(), BarError> {
+    /// The bar with this trade in all but its ends, and the trade's price at the bar's scale.
+    fn with(&self, trade: &Trade) -> Result<(Bar, i64), BarError> {
         let price_scale = self.bar.price_scale.max(trade.price_scale);
         let size_scale = self.bar.size_scale.max(trade.size_scale);
         let price = trade
@@ -81,16 +82,21 @@ impl Part {
             bar.rescale(price_scale, size_scale)?;
         }
         bar.volume = bar.volume.checked_add(size).ok_or(BarError::Volume)?;
-        let finer = power(price_scale, self.bar.price_scale)?;
+        bar.high = bar.high.max(price);
+        bar.low = bar.low.min(price);
+        bar.trades += 1;
+        bar.ts_known = bar.ts_known.max(trade.ts_known);
+        Ok((bar, price))
+    }
+
+    fn add(&mut self, trade: &Trade) -> Result<(), BarError> {
+        let (bar, price) = self.with(trade)?;
+        let finer = power(bar.price_scale, self.bar.price_scale)?;
         if finer > 1 {
             for tie in self.first.iter_mut().chain(&mut self.last) {
                 tie.price *= finer; // fits: these prices lie between low and high, which did
             }
         }
-        bar.high = bar.high.max(price);
-        bar.low = bar.low.min(price);
-        bar.trades += 1;
-        bar.ts_known = bar.ts_known.max(trade.ts_known);
         self.bar = bar;
         let tie = Tie {
             sequence: trade.sequence,
@@ -323,6 +329,15 @@ impl Series {
                     _ => Err(at),
                 }
             }
+        }
+    }
+
+    /// Whether [`Self::push`] will take the trade in.
+    pub(super) fn check(&self, trade: &Trade) -> Result<(), BarError> {
+        match self.find(trade.ts_event) {
+            Ok(at) => self.parts[at].with(trade).map(|_| ()),
+            Err(_) if trade.price_scale > 18 || trade.size_scale > 18 => Err(BarError::Scale),
+            Err(_) => Ok(()),
         }
     }
 

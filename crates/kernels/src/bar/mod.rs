@@ -97,7 +97,7 @@ impl Bar {
         merged.high = merged.high.max(later.high);
         merged.low = merged.low.min(later.low);
         merged.close = later.close;
-        merged.trades += later.trades;
+        merged.trades = merged.trades.checked_add(later.trades).ok_or(BarError::Trades)?;
         merged.ts_known = merged.ts_known.max(later.ts_known);
         *self = merged;
         Ok(())
@@ -111,6 +111,8 @@ pub enum BarError {
     Price,
     /// A volume does not fit 128 bits.
     Volume,
+    /// A number of trades does not fit 64 bits.
+    Trades,
     /// A scale above 18, which only corrupt bytes have.
     Scale,
     /// Bars to merge are not in ascending order.
@@ -122,6 +124,7 @@ impl fmt::Display for BarError {
         f.write_str(match self {
             Self::Price => "a price does not fit 64 bits at the finest scale of its bar",
             Self::Volume => "a volume does not fit 128 bits",
+            Self::Trades => "a number of trades does not fit 64 bits",
             Self::Scale => "a scale is above 18",
             Self::Order => "bars to merge must ascend by start",
         })
