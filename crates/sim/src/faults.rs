@@ -86,6 +86,8 @@ const fn count(default: f64) -> Parameter {
     )
 }
 
+/// Faults of one venue at a time.
+pub const ACTIVE_MAX: usize = 64;
 /// A counted fault that finds nothing to hit ends after this time anyway.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -427,6 +429,11 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// Whether no more may be started: every message is held against each of them.
+    pub fn is_full(&self) -> bool {
+        self.active.len() >= ACTIVE_MAX
+    }
+
     pub fn is_idle(&self) -> bool {
         self.active.is_empty()
     }

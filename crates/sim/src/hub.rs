@@ -3,14 +3,16 @@
 use crate::faults::{Faults, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// Messages waiting for one client. One that does not read is cut off when they are this many: a venue never
+/// Messages waiting for one client. One that does not read is cut off when they are this many or [`QUEUE_BYTES`] long: a venue never
 /// waits for a client, and never drops a message silently.
 pub const QUEUE_MESSAGES: usize = 16_384;
+/// Bytes of them: the largest message of the fault `oversize`, and some more.
+const QUEUE_BYTES: usize = 320 * 1024 * 1024;
 
 /// What a message is about, for faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,16 @@ pub enum Out {
     Cut,
 }
 
+impl Out {
+    /// Length of its text.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Close(..) | Self::Cut => 0,
+        }
+    }
+}
+
 /// State shared with the socket of a connection.
 #[derive(Debug, Default)]
 pub struct Line {
@@ -68,6 +80,8 @@ pub struct Line {
     pub silent: AtomicBool,
     /// Bytes per second it writes at most; 0 = no limit.
     pub drip: AtomicU64,
+    /// Bytes of text in the connection's queue.
+    pub waiting_bytes: AtomicUsize,
     /// One of the above changed.
     pub changed: Notify,
     /// Ends the connection at once, whatever it is doing.
@@ -123,8 +137,11 @@ impl Hub {
         self.connections.remove(&id);
     }
 
-    pub fn get(&self, id: u64) -> Option<&Connection> {
-        self.connections.get(&id)
+    /// Whether nothing was sent on this connection for so long, in venue time.
+    pub fn is_idle(&self, id: u64, ns: i64) -> bool {
+        self.connections
+            .get(&id)
+            .is_some_and(|c| self.now_ns - c.last_sent_ns >= ns)
     }
 
     pub fn len(&self) -> usize {
@@ -202,7 +219,14 @@ impl Hub {
         let Some(connection) = self.connections.get(&id) else {
             return false;
         };
-        match connection.queue.try_send(out) {
+        let bytes = out.bytes();
+        let waiting = connection.line.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let sent = if waiting.saturating_add(bytes) > QUEUE_BYTES {
+            Err(mpsc::error::TrySendError::Full(out))
+        } else {
+            connection.queue.try_send(out)
+        };
+        match sent {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Closed(_)) => false,
             Err(mpsc::error::TrySendError::Full(_)) => {
@@ -218,6 +242,27 @@ impl Hub {
     pub fn expire(&mut self, now: Instant) {
         for (id, text) in self.faults.expire(now) {
             self.send(id, text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_does_not_read_is_cut_off_by_messages_and_by_bytes() {
+        for (text, fits) in [("x".to_owned(), QUEUE_MESSAGES), ("x".repeat(1 << 24), 20)] {
+            let text = Utf8Bytes::from(text);
+            let mut hub = Hub::default();
+            let (sender, _queue) = mpsc::channel(QUEUE_MESSAGES);
+            let id = hub.open(sender, Arc::new(Line::default()));
+            for _ in 0..fits {
+                hub.text(id, Class::CONTROL, text.clone());
+            }
+            assert_eq!((hub.sent, hub.slow, hub.len()), (fits as u64, 0, 1));
+            hub.text(id, Class::CONTROL, text);
+            assert_eq!((hub.sent, hub.slow, hub.len()), (fits as u64, 1, 0));
         }
     }
 }

@@ -158,34 +158,58 @@ pub fn push_time_trimmed(out: &mut String, ns: i64) {
     out.push('Z');
 }
 
-/// Nanoseconds of a time given as unix seconds (with or without decimals) or RFC 3339 in UTC.
+/// Nanoseconds of a time from 1970 on, given as unix seconds (with or without decimals) or as RFC 3339 in UTC.
+/// `None` for other text, other zones, and times that 64 bits do not reach.
 pub fn parse_time(text: &str) -> Option<i64> {
-    if let Ok(seconds) = text.parse::<i64>() {
-        return seconds.checked_mul(1_000_000_000);
-    }
+    let ns = parse_seconds(text).or_else(|| parse_calendar(text))?;
+    (ns >= 0).then_some(ns)
+}
+
+fn parse_seconds(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let whole: i64 = whole.parse().ok()?;
+    whole
+        .checked_mul(1_000_000_000)?
+        .checked_add(parse_fraction(fraction)?)
+}
+
+fn parse_calendar(text: &str) -> Option<i64> {
     let (date, rest) = (text.get(..10)?, text.get(10..)?);
     let mut parts = date.split('-');
     let year: i64 = parts.next()?.parse().ok()?;
     let month: u32 = parts.next()?.parse().ok().filter(|m| (1..=12).contains(m))?;
     let day: u32 = parts.next()?.parse().ok().filter(|d| (1..=31).contains(d))?;
-    let mut ns = days_of(year, month, day) * 86_400_000_000_000;
-    let clock = rest.trim_start_matches(['T', 't', ' ']);
-    let clock = clock.trim_end_matches(['Z', 'z']).split('+').next()?;
-    for (part, unit) in clock
-        .splitn(3, ':')
-        .zip([3_600_000_000_000i64, 60_000_000_000, 1_000_000_000])
-    {
-        if part.is_empty() {
-            continue;
-        }
-        let (whole, fraction) = part.split_once('.').unwrap_or((part, ""));
-        ns += whole.parse::<i64>().ok()? * unit;
-        if !fraction.is_empty() {
-            let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-            ns += digits.parse::<i64>().ok()?;
-        }
+    let mut ns = days_of(year, month, day).checked_mul(86_400_000_000_000)?;
+    let clock = rest.strip_prefix(['T', 't', ' ']).unwrap_or(rest);
+    let clock = clock
+        .strip_suffix(['Z', 'z'])
+        .or_else(|| clock.strip_suffix("+00:00"))
+        .unwrap_or(clock);
+    if clock.is_empty() {
+        return Some(ns);
     }
-    Some(ns)
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let mut units = [
+        (3_600_000_000_000i64, 24),
+        (60_000_000_000, 60),
+        (1_000_000_000, 61),
+    ]
+    .into_iter();
+    for part in clock.split(':') {
+        let (unit, below) = units.next()?;
+        let value = part.parse::<u32>().ok().filter(|value| *value < below)?;
+        ns = ns.checked_add(i64::from(value) * unit)?;
+    }
+    ns.checked_add(parse_fraction(fraction)?)
+}
+
+/// Nanoseconds of the digits after a second's point; those beyond the ninth are cut.
+fn parse_fraction(digits: &str) -> Option<i64> {
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let nine = digits.bytes().chain(std::iter::repeat(b'0')).take(9);
+    Some(nine.fold(0, |ns, digit| ns * 10 + i64::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -228,6 +252,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_time_is_none() {
+        for text in [
+            "yesterday",
+            "",
+            "9999-12-31T00:00:00Z",
+            "99999999999",
+            "-1",
+            "1969-12-31T23:59:59Z",
+            "2026-08-09T21:05:48+05:30",
+            "2026-08-09T25:05:48Z",
+            "2026-08-09T21:05:48.x",
+            "2026-08-09T9999999999999:05:48Z",
+            "2026-08-09T21:05:48:00Z",
+            "2026-08-0\u{e9}T",
+        ] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn times_round_trip() {
         let mut out = String::new();
         push_time(&mut out, 1_786_309_548_483_587_501, 9);
@@ -242,7 +286,8 @@ mod tests {
             Some(1_786_309_548_000_000_000)
         );
         assert_eq!(parse_time("1786309548"), Some(1_786_309_548_000_000_000));
-        assert_eq!(parse_time("yesterday"), None);
+        assert_eq!(parse_time("1786309548.25"), Some(1_786_309_548_250_000_000));
+        assert_eq!(parse_time("2026-08-09"), Some(1_786_233_600_000_000_000));
         out.clear();
         push_time_trimmed(&mut out, 1_786_309_548_278_410_000);
         assert_eq!(out, "2026-08-09T21:05:48.27841Z");

@@ -215,6 +215,7 @@ impl Session {
     /// Sends what has gathered with one write; false when the connection is over.
     async fn send(&mut self, batch: &mut Vec<Out>) -> bool {
         for out in batch.drain(..) {
+            self.line.waiting_bytes.fetch_sub(out.bytes(), Ordering::Relaxed);
             match out {
                 Out::Text(_) if self.line.silent.load(Ordering::Relaxed) => {}
                 Out::Text(text) => {

@@ -1,6 +1,6 @@
 //! All venues on one clock: takes what is due in the order of its time, and nothing depends on when it is asked.
 
-use crate::faults::{Body, Kind, Request as Fault, catalogue};
+use crate::faults::{ACTIVE_MAX, Body, Kind, Request as Fault, catalogue};
 use crate::flow::Path;
 use crate::http::{Request, Response};
 use crate::hub::Hub;
@@ -322,6 +322,13 @@ impl World {
                     &format!("{} sends no checksums; only sim-kraken does", market.venue),
                 )
             }
+            Ok(_) if self.venues[v].hub.faults.is_full() => failure(
+                409,
+                &format!(
+                    "{ACTIVE_MAX} faults go on at {} already; wait, or end them all with DELETE /faults",
+                    market.venue
+                ),
+            ),
             Ok(request) => {
                 let mut answer = self.apply(v, request);
                 answer["venue"] = json!(self.venues[v].market.venue);

@@ -264,6 +264,25 @@ async fn bars_close_and_rest_has_them() {
 }
 
 #[tokio::test]
+async fn times_at_the_end_of_the_range_are_answered() {
+    let sim = simulator(Protocol::Binance, 50.0).await;
+    let base = &sim.venue("binance").unwrap().rest_url;
+    let last = i64::MAX / 1_000_000;
+    let after = get(
+        base,
+        &format!("/api/v3/klines?symbol=BTCUSDT&interval=1M&startTime={last}"),
+    )
+    .await;
+    assert_eq!(after, json!([]));
+    let until = get(
+        base,
+        &format!("/api/v3/aggTrades?symbol=BTCUSDT&startTime=0&endTime={last}"),
+    )
+    .await;
+    assert!(!until.as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn rest_lists_and_refuses_as_the_venue_does() {
     let sim = simulator(Protocol::Binance, 50.0).await;
     let base = &sim.venue("binance").unwrap().rest_url;
@@ -308,13 +327,20 @@ async fn rest_lists_and_refuses_as_the_venue_does() {
             "{target}"
         );
     }
-    assert_eq!(
-        http("GET", base, "/sapi/v1/asset/tradeFee", "")
-            .await
-            .unwrap()
-            .status,
-        404
-    );
+    let fees = common::http_with(
+        "GET",
+        base,
+        "/sapi/v1/asset/tradeFee",
+        "",
+        "x-mbx-apikey: any\r\n",
+    )
+    .await
+    .unwrap();
+    assert_eq!(fees.json()[0]["makerCommission"], "0.001", "{}", fees.body);
+    for target in ["/sapi/v1/asset/tradeFee", "/api/v3/account"] {
+        let refused = http("GET", base, target, "").await.unwrap();
+        assert_eq!((refused.status, &refused.json()["code"]), (401, &json!(-2015)));
+    }
     let heavy = "/api/v3/depth?symbol=BTCUSDT&limit=5000";
     let weight = http("GET", base, heavy, "")
         .await

@@ -114,6 +114,19 @@ async fn get_with_agent(base: &str, target: &str) -> Value {
 }
 
 #[tokio::test]
+async fn times_that_no_clock_shows_are_refused() {
+    let sim = simulator(Protocol::Coinbase, 50.0).await;
+    let base = &sim.venue("coinbase").unwrap().rest_url;
+    for start in ["9999-12-31T00:00:00Z", "-9223372036", "2026-01-01T00:00:00-05:00"] {
+        let target = format!("/products/BTC-USD/candles?granularity=60&start={start}&end=9223372036");
+        let refused = http_with("GET", base, &target, "", "user-agent: test\r\n")
+            .await
+            .unwrap();
+        assert_eq!(refused.status, 400, "{start}: {}", refused.body);
+    }
+}
+
+#[tokio::test]
 async fn the_makers_side_is_opposite_to_the_truth_logs_aggressor() {
     let dir = tempfile::tempdir().unwrap();
     let truth = dir.path().join("truth.jsonl");

@@ -385,6 +385,16 @@ async fn the_control_port_explains_itself() {
         http("GET", &sim.control, "/nothing", "").await.unwrap().status,
         404
     );
+    let mut accepted = 0;
+    let full = loop {
+        let answer = post(r#"{"venue":"sim-coinbase","fault":"mute","seconds":3600}"#).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        accepted += 1;
+    };
+    assert_eq!((accepted, full.status), (64, 409), "{}", full.body);
+    assert!(full.body.contains("DELETE /faults"), "{}", full.body);
     let browser = common::http_with("GET", &sim.control, "/status", "", "origin: http://evil\r\n")
         .await
         .unwrap();

@@ -309,3 +309,129 @@ async fn rest_serves_what_clients_ask() {
     );
     assert!(PATIENCE > Duration::ZERO);
 }
+
+#[tokio::test]
+async fn instruments_are_unsubscribed_like_everything_else() {
+    let sim = simulator(Protocol::Kraken, 50.0).await;
+    let mut client = Client::connect(&sim.venue("kraken").unwrap().url).await;
+    let call = |method: &str, params: Value, id: u64| {
+        json!({"method":method,"params":params,"req_id":id}).to_string()
+    };
+    client
+        .send(&call("subscribe", json!({"channel":"instrument"}), 1))
+        .await;
+    client
+        .send(&call("unsubscribe", json!({"channel":"instrument"}), 2))
+        .await;
+    client
+        .send(&call("unsubscribe", json!({"channel":"instrument"}), 3))
+        .await;
+    client
+        .send(&call("unsubscribe", json!({"channel":"trade"}), 4))
+        .await;
+    for (id, success) in [(1, true), (2, true), (3, false), (4, false)] {
+        let answer = loop {
+            let message = client.json().await;
+            if message.get("req_id").is_some() {
+                break message;
+            }
+        };
+        assert_eq!(
+            (&answer["req_id"], &answer["success"]),
+            (&json!(id), &json!(success)),
+            "{answer}"
+        );
+    }
+}
+
+/// A book of the older protocol: printed price and size by the number that the price's digits make.
+#[derive(Default)]
+struct Older {
+    sides: [std::collections::BTreeMap<u128, (String, String)>; 2],
+}
+
+impl Older {
+    /// Sets the levels under any of these names.
+    fn apply(&mut self, payload: &Value) {
+        for (side, names) in [["a", "as"], ["b", "bs"]].into_iter().enumerate() {
+            for level in names
+                .iter()
+                .filter_map(|name| payload[*name].as_array())
+                .flatten()
+            {
+                let text = |at: usize| level[at].as_str().unwrap().to_owned();
+                let key = digits(&text(0)).parse().unwrap();
+                if text(1).parse::<f64>().unwrap() == 0.0 {
+                    self.sides[side].remove(&key);
+                } else {
+                    self.sides[side].insert(key, (text(0), text(1)));
+                }
+            }
+        }
+        while self.sides[0].len() > 10 {
+            self.sides[0].pop_last();
+        }
+        while self.sides[1].len() > 10 {
+            self.sides[1].pop_first();
+        }
+    }
+
+    fn checksum(&self) -> u32 {
+        let (asks, bids) = (self.sides[0].values(), self.sides[1].values().rev());
+        let text: String = asks
+            .chain(bids)
+            .flat_map(|(price, size)| [digits(price), digits(size)])
+            .collect();
+        crc32fast::hash(text.as_bytes())
+    }
+}
+
+#[tokio::test]
+async fn the_older_protocol_has_books_that_reproduce_their_checksums() {
+    let sim = simulator(Protocol::Kraken, 3_000.0).await;
+    let url = sim.venue("kraken").unwrap().url.replace("/v2", "");
+    for pair in ["XBT/USD", "MOTE/USD", "HEAP/USD"] {
+        let mut client = Client::connect(&url).await;
+        assert_eq!(client.json().await["event"], "systemStatus");
+        let ask = |name: &str| {
+            json!({"event":"subscribe","reqid":5,"pair":[pair, "BTC/USD"],"subscription":{"name":name}})
+                .to_string()
+        };
+        client.send(&ask("book")).await;
+        client.send(&ask("trade")).await;
+        let mut book = Older::default();
+        let (mut updates, mut both, mut trades, mut answers) = (0, 0, 0, Vec::new());
+        while updates < 300 || trades == 0 {
+            let message = client.json().await;
+            let Some(parts) = message.as_array() else {
+                answers.push((message["status"].clone(), message["errorMessage"].clone()));
+                assert_eq!(message["reqid"], 5);
+                continue;
+            };
+            let [_, payloads @ .., name, of] = parts.as_slice() else {
+                panic!("{message}")
+            };
+            assert_eq!(of, pair);
+            if name == "trade" {
+                trades += 1;
+                assert_eq!(payloads[0][0].as_array().unwrap().len(), 6, "{message}");
+                continue;
+            }
+            assert_eq!(name, "book-10");
+            payloads.iter().for_each(|payload| book.apply(payload));
+            updates += 1;
+            both += usize::from(payloads.len() == 2);
+            match payloads.last().unwrap()["c"].as_str() {
+                Some(checksum) => assert_eq!(checksum.parse(), Ok(book.checksum()), "{message}"),
+                None => assert_eq!(updates, 1, "only the snapshot has no checksum: {message}"),
+            }
+        }
+        assert!(both < updates);
+        let subscribed = (json!("subscribed"), Value::Null);
+        let refused = (json!("error"), json!("Currency pair not supported"));
+        assert_eq!(
+            answers,
+            [subscribed.clone(), refused.clone(), subscribed, refused]
+        );
+    }
+}

@@ -349,10 +349,7 @@ impl Feed for CoinbaseAdvanced {
                 continue;
             };
             let late = client.channels.is_empty() && now - client.opened_ns >= SUBSCRIBE_WITHIN_NS;
-            let idle = context
-                .hub
-                .get(id)
-                .is_some_and(|c| now - c.last_sent_ns >= IDLE_NS);
+            let idle = context.hub.is_idle(id, IDLE_NS);
             if late || idle {
                 context.hub.shut(
                     id,

@@ -10,6 +10,16 @@ use crate::protocols::{SECOND_NS, quoted};
 use kernels::matching::Side;
 
 const WEIGHT_PER_MINUTE: i64 = 6_000;
+/// The private side, which is refused.
+const SIGNED: [&str; 7] = [
+    "/api/v3/account",
+    "/api/v3/allOrders",
+    "/api/v3/myTrades",
+    "/api/v3/openOrders",
+    "/api/v3/order",
+    "/api/v3/order/test",
+    "/api/v3/userDataStream",
+];
 
 /// Request weight used in a minute of venue time, over all clients: they share this machine's address.
 #[derive(Default)]
@@ -92,6 +102,18 @@ fn answer(market: &Market, path: &str, request: &Request) -> Response {
             )
         }),
         "/api/v3/ticker/bookTicker" => with_symbols(market, request, rest_touch),
+        // Clients with a key ask what they pay before they list anything.
+        "/sapi/v1/asset/tradeFee" if request.header("x-mbx-apikey").is_some() => {
+            with_symbols(market, request, |i| {
+                format!(
+                    "{{\"symbol\":\"{}\",\"makerCommission\":\"0.001\",\"takerCommission\":\"0.001\"}}",
+                    i.spec.symbol
+                )
+            })
+        }
+        path if path.starts_with("/sapi/") || SIGNED.contains(&path) => {
+            fail(401, -2015, "Invalid API-key, IP, or permissions for action.")
+        }
         _ => Response::json(404, "{\"code\":-1,\"msg\":\"Not Found\"}"),
     }
 }
@@ -182,7 +204,7 @@ fn symbol_info(instrument: &Instrument) -> String {
     let spec = &instrument.spec;
     let (tick, lot) = (spec.price_text(1), spec.size_text(1));
     let mut largest = String::new();
-    spec.push_size(&mut largest, i128::from(spec.max_lots) * 100);
+    spec.push_size(&mut largest, i128::from(spec.max_lots) * 10);
     format!(
         "{{\"symbol\":\"{}\",\"status\":\"TRADING\",\"baseAsset\":\"{}\",\"baseAssetPrecision\":8,\"quoteAsset\":\"{}\",\
          \"quotePrecision\":8,\"quoteAssetPrecision\":8,\"baseCommissionPrecision\":8,\"quoteCommissionPrecision\":8,\
@@ -266,7 +288,7 @@ fn rest_aggregates(instrument: &Instrument, request: &Request) -> Response {
     };
     let trades = &instrument.trades;
     let end_at = if end >= 0 {
-        trades.partition_point(|t| t.ts < (end + 1) * MILLI_NS)
+        trades.partition_point(|t| t.ts.div_euclid(MILLI_NS) <= end)
     } else {
         trades.len()
     };
@@ -319,7 +341,7 @@ fn rest_klines(instrument: &Instrument, request: &Request, now: i64) -> Response
     };
     // A bar belongs to the window by its open time.
     let first = if start >= 0 {
-        from_ns + (interval - from_ns.rem_euclid(interval)) % interval
+        from_ns.saturating_add((interval - from_ns.rem_euclid(interval)) % interval)
     } else {
         from_ns
     };

@@ -1,37 +1,27 @@
-//! Kraken spot, WebSocket v2: who takes what, and when something is sent to them. Requests are in [`call`], the
-//! book in [`book`], other messages in [`message`], REST in [`rest`].
+//! Kraken spot. WebSocket v2 at `/v2`: who takes what, and when something is sent to them. Requests are in [`call`], the
+//! book in [`book`], other messages in [`message`]. WebSocket v1, everywhere else, is in [`v1`]; REST in [`rest`].
 //! <https://docs.kraken.com/api/docs/websocket-v2/book>
 
 mod book;
 mod call;
 mod message;
 mod rest;
+mod v1;
 
 use super::{Context, Feed, SECOND_NS, add, quoted, remove};
 use crate::http::{Request, Response};
 use crate::hub::{Channel, Class};
 use crate::market::Step;
-use crate::number::{push_time, push_uint};
-use book::{book_snapshot, checksum_of, push_difference, top};
+use book::{DEPTHS, Depth, Levels, book_snapshot, book_update, checksum_of};
 use call::{Call, symbols};
-use kernels::matching::Side;
 use message::{bars_message, instruments_message, ticker_message, trades_message};
 use serde_json::Value;
 use std::collections::HashMap;
+use v1::V1;
 
-const DEPTHS: [usize; 5] = [10, 25, 100, 500, 1000];
 const INTERVALS: [i64; 9] = [1, 5, 15, 30, 60, 240, 1_440, 10_080, 21_600];
 /// Client messages per second above which the venue answers with an error.
 const MESSAGES_PER_S: u32 = 100;
-
-/// Subscribers of one depth of one book, and the levels they hold.
-#[derive(Default)]
-struct Depth {
-    clients: Vec<u64>,
-    /// Best first.
-    bids: Vec<(i64, i64)>,
-    asks: Vec<(i64, i64)>,
-}
 
 #[derive(Default)]
 struct Topics {
@@ -55,7 +45,8 @@ struct Client {
 pub struct Kraken {
     clients: HashMap<u64, Client>,
     topics: Vec<Topics>,
-    scratch: Vec<(i64, i64)>,
+    changes: [Levels; 2],
+    older: V1,
 }
 
 impl Kraken {
@@ -64,7 +55,8 @@ impl Kraken {
         Self {
             clients: HashMap::new(),
             topics,
-            scratch: Vec::new(),
+            changes: Default::default(),
+            older: V1::new(instruments),
         }
     }
 
@@ -148,12 +140,7 @@ impl Kraken {
                 if topics.depths.iter().any(|d| d.clients.contains(&id)) {
                     return already();
                 }
-                let depth = &mut topics.depths[at];
-                if depth.clients.is_empty() {
-                    depth.bids = top(&instrument.ladder, Side::Bid, DEPTHS[at]);
-                    depth.asks = top(&instrument.ladder, Side::Ask, DEPTHS[at]);
-                }
-                depth.clients.push(id);
+                topics.depths[at].join(instrument, DEPTHS[at], id);
                 result.push_str(&format!(",\"depth\":{}", DEPTHS[at]));
                 (Channel::Book, book_snapshot(instrument, DEPTHS[at]))
             }
@@ -209,7 +196,23 @@ impl Kraken {
             .get("channel")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        for symbol in symbols(call.params).unwrap_or_default() {
+        if channel == "instrument" {
+            let held = self
+                .clients
+                .get_mut(&id)
+                .is_some_and(|client| std::mem::take(&mut client.instruments));
+            let text = if held {
+                call.success("{\"channel\":\"instrument\"}", now)
+            } else {
+                call.error("Subscription Not Found", None, now)
+            };
+            return context.hub.text(id, Class::CONTROL, text);
+        }
+        let Some(symbols) = symbols(call.params) else {
+            let text = call.error("Symbol(s) not found", None, now);
+            return context.hub.text(id, Class::CONTROL, text);
+        };
+        for symbol in symbols {
             let removed = context.market.find(&symbol).is_some_and(|index| {
                 let topics = &mut self.topics[index];
                 match channel {
@@ -243,29 +246,12 @@ impl Kraken {
             if depth.clients.is_empty() {
                 continue;
             }
-            let mut text = String::with_capacity(256);
-            text.push_str("{\"channel\":\"book\",\"type\":\"update\",\"data\":[{\"symbol\":\"");
-            text.push_str(&instrument.spec.symbol);
-            let mut changed = false;
-            for (side, held, name) in [
-                (Side::Bid, &mut depth.bids, "\",\"bids\":["),
-                (Side::Ask, &mut depth.asks, "],\"asks\":["),
-            ] {
-                text.push_str(name);
-                self.scratch.clear();
-                self.scratch.extend(instrument.ladder.levels(side).take(limit));
-                changed |= push_difference(&mut text, instrument, side, held, &self.scratch);
-                std::mem::swap(held, &mut self.scratch);
-            }
-            if !changed {
+            depth.advance(instrument, limit, &mut self.changes);
+            if self.changes.iter().all(Vec::is_empty) {
                 continue;
             }
-            text.push_str("],\"checksum\":");
             let checksum = *checksum.get_or_insert_with(|| checksum_of(&instrument.ladder));
-            push_uint(&mut text, u64::from(checksum));
-            text.push_str(",\"timestamp\":\"");
-            push_time(&mut text, ts, 6);
-            text.push_str("\"}]}");
+            let text = book_update(instrument, &self.changes, checksum, ts);
             context
                 .hub
                 .fan(&depth.clients, Class::of(Channel::Book, index), text);
@@ -292,8 +278,16 @@ impl Kraken {
     }
 }
 
+/// Larger than 2^53, as the venue's are.
+fn connection_id(id: u64) -> u64 {
+    crate::random::mix(id) | 1 << 62
+}
+
 impl Feed for Kraken {
-    fn open(&mut self, context: &mut Context<'_>, id: u64, _request: &Request) {
+    fn open(&mut self, context: &mut Context<'_>, id: u64, request: &Request) {
+        if request.path.trim_end_matches('/') != "/v2" {
+            return self.older.open(context, id);
+        }
         self.clients.insert(
             id,
             Client {
@@ -303,8 +297,7 @@ impl Feed for Kraken {
                 messages: 0,
             },
         );
-        // Larger than 2^53, as the venue's are.
-        let connection = crate::random::mix(id) | 1 << 62;
+        let connection = connection_id(id);
         let text = format!(
             "{{\"channel\":\"status\",\"type\":\"update\",\"data\":[{{\"version\":\"2.0.10\",\"system\":\"online\",\
              \"api_version\":\"v2\",\"connection_id\":{connection}}}]}}"
@@ -313,6 +306,7 @@ impl Feed for Kraken {
     }
 
     fn close(&mut self, id: u64) {
+        self.older.close(id);
         self.clients.remove(&id);
         for topics in &mut self.topics {
             remove(&mut topics.trades, &id);
@@ -326,6 +320,9 @@ impl Feed for Kraken {
     }
 
     fn message(&mut self, context: &mut Context<'_>, id: u64, text: &str) {
+        if self.older.serves(id) {
+            return self.older.message(context, id, text);
+        }
         let now = context.market.clock();
         let parsed = serde_json::from_str::<Value>(text).ok();
         let Some(value) = parsed.as_ref().filter(|v| v.is_object()) else {
@@ -421,17 +418,15 @@ impl Feed for Kraken {
         if has_changes {
             self.publish_book(context, index, step.ts);
         }
+        self.older.step(context, index, step, has_changes);
     }
 
     fn timer(&mut self, context: &mut Context<'_>) {
+        self.older.timer(context);
         let now = context.market.now_ns;
         if now % (SECOND_NS / 10) == 0 {
             for (id, client) in &self.clients {
-                let idle = context
-                    .hub
-                    .get(*id)
-                    .is_some_and(|c| now - c.last_sent_ns >= SECOND_NS);
-                if client.subscribed && idle {
+                if client.subscribed && context.hub.is_idle(*id, SECOND_NS) {
                     context
                         .hub
                         .text(*id, Class::HEARTBEAT, "{\"channel\":\"heartbeat\"}");

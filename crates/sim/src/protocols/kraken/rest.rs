@@ -5,6 +5,7 @@ use crate::http::{Request, Response};
 use crate::market::{Instrument, Market, fill_until};
 use crate::number::{push_fixed, push_int, push_time, push_uint};
 use crate::protocols::{SECOND_NS, quoted};
+use crate::spec::Spec;
 use kernels::matching::Side;
 
 pub(super) fn answer(market: &Market, request: &Request) -> Response {
@@ -22,7 +23,7 @@ pub(super) fn answer(market: &Market, request: &Request) -> Response {
         }
         "/0/public/Assets" => ok(rest_assets(market)),
         "/0/public/AssetPairs" => with_pairs(market, request, true, |i, _| rest_pair(i)),
-        "/0/public/Ticker" => with_pairs(market, request, true, |i, _| rest_ticker(i)),
+        "/0/public/Ticker" => with_pairs(market, request, true, |i, _| ticker_object(i, false)),
         "/0/public/Depth" => {
             let Some(count) = request.number("count", 1, 100, 500) else {
                 return invalid();
@@ -208,7 +209,13 @@ fn rest_pair(instrument: &Instrument) -> String {
     )
 }
 
-fn rest_ticker(instrument: &Instrument) -> String {
+/// The older WebSocket protocol's name of a pair.
+pub(super) fn ws_name(spec: &Spec) -> String {
+    format!("{}/{}", alt_asset(&spec.base), spec.quote)
+}
+
+/// A ticker as REST prints it, or as the older WebSocket protocol does (`stream`).
+pub(super) fn ticker_object(instrument: &Instrument, stream: bool) -> String {
     let spec = &instrument.spec;
     let price = |ticks: i64| {
         let mut text = String::new();
@@ -227,17 +234,33 @@ fn rest_ticker(instrument: &Instrument) -> String {
     let mut vwap = String::new();
     spec.push_vwap(&mut vwap, day.notional, day.volume);
     let (volume, low, high) = (size(day.volume), price(day.low), price(day.high));
+    // Lots in whole units of the base: a number there, text here. The stream has today's and yesterday's open.
+    let whole = |lots: i64| {
+        let whole = lots / 10i64.pow(u32::from(spec.lot.scale));
+        if stream {
+            whole.to_string()
+        } else {
+            format!("\"{whole}\"")
+        }
+    };
+    let open = price(day.open);
+    let open = if stream {
+        format!("[\"{open}\",\"{open}\"]")
+    } else {
+        format!("\"{open}\"")
+    };
     format!(
-        "{{\"a\":[\"{}\",\"1\",\"{}\"],\"b\":[\"{}\",\"1\",\"{}\"],\"c\":[\"{}\",\"{}\"],\"v\":[\"{volume}\",\"{volume}\"],\
+        "{{\"a\":[\"{}\",{},\"{}\"],\"b\":[\"{}\",{},\"{}\"],\"c\":[\"{}\",\"{}\"],\"v\":[\"{volume}\",\"{volume}\"],\
          \"p\":[\"{vwap}\",\"{vwap}\"],\"t\":[{trades},{trades}],\"l\":[\"{low}\",\"{low}\"],\"h\":[\"{high}\",\"{high}\"],\
-         \"o\":\"{}\"}}",
+         \"o\":{open}}}",
         price(ask.0),
+        whole(ask.1),
         size(ask.1.into()),
         price(bid.0),
+        whole(bid.1),
         size(bid.1.into()),
         price(instrument.last_price()),
         size(last.map_or(0, |t| t.size).into()),
-        price(day.open),
         trades = day.trades,
     )
 }
