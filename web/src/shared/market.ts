@@ -4,6 +4,7 @@ import { useEffect, useMemo, useSyncExternalStore } from 'react';
 import { api } from '@/api/client';
 import type { Tick } from '@/api/types';
 import type { BookView } from './book';
+import { Pace } from './pace';
 import { comparePosition, type Position } from './position';
 import { type Subscription, stream } from './stream';
 import type { StreamGap, StreamTrade, Update } from './stream-core';
@@ -68,6 +69,9 @@ export class Market implements TradeSource {
   readonly venue: string;
   private view: MarketView = EMPTY;
   private readonly watchers = new Set<() => void>();
+  private readonly told = new Pace(() => {
+    for (const watcher of this.watchers) watcher();
+  });
   private readonly listeners = new Set<MarketListener>();
   private subscription: Subscription | null = null;
   private sent: Position | null = null;
@@ -94,6 +98,7 @@ export class Market implements TradeSource {
     return () => {
       this.subscription?.close();
       this.subscription = null;
+      this.told.stop();
     };
   }
 
@@ -133,7 +138,7 @@ export class Market implements TradeSource {
 
   private set(change: Partial<MarketView>): void {
     this.view = { ...this.view, ...change };
-    for (const watcher of this.watchers) watcher();
+    this.told.ask();
   }
 
   private take(update: Update): void {

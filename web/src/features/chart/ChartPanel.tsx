@@ -8,6 +8,7 @@ import { mantissaText } from '@/shared/format';
 import type { Interval } from '@/shared/interval';
 import type { Market } from '@/shared/market';
 import { ErrorState } from '@/shared/Panel';
+import { Pace } from '@/shared/pace';
 import { useSettings } from '@/shared/settings';
 import { useLook, usePhone } from '@/theme/ThemeProvider';
 import { BarTable } from './BarTable';
@@ -96,6 +97,13 @@ export function ChartPanel(props: {
   useEffect(() => {
     let shown = false;
     let gone = false;
+    let changedFrom = Number.POSITIVE_INFINITY;
+    const drawing = new Pace(() => {
+      if (changedFrom !== Number.POSITIVE_INFINITY)
+        chart.current?.change({ kind: 'bars', from: changedFrom });
+      changedFrom = Number.POSITIVE_INFINITY;
+      setVersion((value) => value + 1);
+    });
     const opened = new BarFeed(
       market,
       interval,
@@ -109,13 +117,21 @@ export function ChartPanel(props: {
           feed.current = opened;
           setPointed(null);
           chart.current?.show(opened, instrument.base);
-        } else if (shown) chart.current?.change(change);
-        setVersion((value) => value + 1); // Batches come once a frame: so does this.
+        } else if (shown && change.kind === 'bars') changedFrom = Math.min(changedFrom, change.from);
+        else if (shown) {
+          // What waits is drawn first, at its new place: older bars count from before it.
+          if (change.kind === 'older' && changedFrom !== Number.POSITIVE_INFINITY)
+            chart.current?.change({ kind: 'bars', from: changedFrom + change.count });
+          changedFrom = Number.POSITIVE_INFINITY;
+          chart.current?.change(change);
+        }
+        drawing.ask();
       },
     );
     loader.current = opened;
     return () => {
       gone = true;
+      drawing.stop();
       opened.close();
     };
   }, [market, interval, instrument.base, instrument.price_scale, instrument.size_scale]);
