@@ -710,7 +710,7 @@ async fn a_bridge_reads_from_a_relay_what_it_reads_from_the_journal() {
     venue.trades(0, 500);
     let _relay = start_relay(&home);
     let mut options = support::bridge_options(&far);
-    options.source = feed::bridge::SourceOption::Relay(socket(&home));
+    options.source = feed::relay::client::SourceOption::Relay(socket(&home));
     let bridge = support::start_bridge_with(options);
     bridge.wait_for("the venue", |status| !status["venues"]["sim-kraken"].is_null());
     let mut browser = Browser::open(&far, &bridge).await;

@@ -45,7 +45,7 @@ use crate::control;
 use crate::failure::{Category, Failure};
 use crate::log::{self, Log};
 use crate::part::{Stop, socket_path};
-use crate::relay::client::Address;
+use crate::relay::client::SourceOption;
 use crate::ticket;
 
 /// A request head must have come within this.
@@ -89,25 +89,6 @@ pub struct Options {
     /// End when standard input ends: the supervisor is gone.
     #[arg(long)]
     pub supervised: bool,
-}
-
-/// `journal` or `relay:ADDRESS`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SourceOption {
-    Journal,
-    Relay(Address),
-}
-
-impl std::str::FromStr for SourceOption {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "journal" => Ok(Self::Journal),
-            Some(("relay", address)) => address.parse().map(Self::Relay),
-            _ => Err(format!("'{text}' is neither journal nor relay:ADDRESS")),
-        }
-    }
 }
 
 /// Everything the connections share.

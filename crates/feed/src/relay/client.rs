@@ -57,6 +57,25 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// Where a part takes its records from: `journal` (of its home, in place) or `relay:ADDRESS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceOption {
+    Journal,
+    Relay(Address),
+}
+
+impl std::str::FromStr for SourceOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "journal" => Ok(Self::Journal),
+            Some(("relay", address)) => address.parse().map(Self::Relay),
+            _ => Err(format!("'{text}' is neither journal nor relay:ADDRESS")),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Stream {
     Unix(UnixStream),

@@ -29,7 +29,7 @@ use crate::failure::{Category, Failure};
 use crate::log::{self, Log};
 use crate::part::{Stop, socket_path};
 use crate::ticket;
-use client::Address;
+use client::{Address, SourceOption};
 use server::{Door, Server};
 
 /// `tidemill relay`.
@@ -45,6 +45,10 @@ pub struct Options {
     /// File (mode 0600) with the token that TCP subscribers must send.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Where the records come from: `journal` (this home, in place), or `relay:ADDRESS` to pass on another
+    /// relay's venues as well, as --from does.
+    #[arg(long, default_value = "journal")]
+    pub source: SourceOption,
     /// Pass on another relay's venues as well: the path of its socket or host:port (with the token in
     /// --token-file).
     #[arg(long, value_name = "ADDR")]
@@ -58,6 +62,17 @@ pub struct Options {
     /// End when standard input ends: the supervisor is gone.
     #[arg(long)]
     pub supervised: bool,
+}
+
+impl Options {
+    /// The relays whose venues are passed on.
+    fn upstreams(&self) -> Vec<Address> {
+        let source = match &self.source {
+            SourceOption::Relay(address) => Some(address.clone()),
+            SourceOption::Journal => None,
+        };
+        self.from.iter().cloned().chain(source).collect()
+    }
 }
 
 /// Runs the relay until it is told to stop; returns the exit code.
@@ -162,6 +177,7 @@ impl VenueSocket {
             home: home.to_path_buf(),
             listen: None,
             token_file: None,
+            source: SourceOption::Journal,
             from: Vec::new(),
             subscribers_max: 64,
             stall_s: 10,

@@ -114,21 +114,28 @@ impl Serialize for Start {
 
 impl<'de> Deserialize<'de> for Start {
     fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Word(String),
-            Places(BTreeMap<String, Place>),
+        let wanted = Value::deserialize(input)?;
+        match &wanted {
+            Value::String(word) if word == "live" => return Ok(Self::Live),
+            Value::String(word) if word == "snapshot" => return Ok(Self::Snapshot),
+            Value::String(word) if word == "oldest" => return Ok(Self::Oldest),
+            Value::Object(places) => {
+                let mut found = BTreeMap::new();
+                for (venue, place) in places {
+                    let place = Place::deserialize(place).map_err(|_| {
+                        serde::de::Error::custom(format!(
+                            "the position of {venue} is [epoch, sequence], two whole numbers from 0, not {place}"
+                        ))
+                    })?;
+                    found.insert(venue.clone(), place);
+                }
+                return Ok(Self::At(found));
+            }
+            _ => {}
         }
-        match Either::deserialize(input)? {
-            Either::Word(word) if word == "live" => Ok(Self::Live),
-            Either::Word(word) if word == "snapshot" => Ok(Self::Snapshot),
-            Either::Word(word) if word == "oldest" => Ok(Self::Oldest),
-            Either::Word(word) => Err(serde::de::Error::custom(format!(
-                "from is \"live\", \"snapshot\", \"oldest\" or positions by venue, not \"{word}\""
-            ))),
-            Either::Places(places) => Ok(Self::At(places)),
-        }
+        Err(serde::de::Error::custom(format!(
+            "from is \"live\", \"snapshot\", \"oldest\" or positions by venue, not {wanted}"
+        )))
     }
 }
 
@@ -232,6 +239,9 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        let told = read(r#"{"from":{"a":[1,-1]}}"#).unwrap_err().to_string();
+        assert!(told.contains("the position of a is [epoch, sequence]"), "{told}");
+        assert!(told.contains("not [1,-1]"), "{told}");
         let text = serde_json::to_string(&one).unwrap();
         assert_eq!(read(&text).unwrap(), one);
     }

@@ -58,7 +58,7 @@ impl Server {
         Self {
             home: options.home.clone(),
             only: None,
-            upstreams: options.from.clone(),
+            upstreams: options.upstreams(),
             token,
             subscribers_max: options.subscribers_max,
             stall: Duration::from_secs(options.stall_s),

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use feed::bridge::{self, SourceOption};
+use feed::bridge;
+use feed::relay::client::SourceOption;
 use feed::{control, relay, ticket};
 use futures_util::{SinkExt, StreamExt};
 use journal::{Instrument, Options, Writer};
@@ -232,6 +233,7 @@ pub fn start_bridge_with(options: bridge::Options) -> Running {
 pub fn relay_options(home: &Home) -> relay::Options {
     relay::Options {
         home: home.path().to_owned(),
+        source: SourceOption::Journal,
         listen: None,
         token_file: None,
         from: Vec::new(),
