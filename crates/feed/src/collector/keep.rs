@@ -35,6 +35,8 @@ enum Item {
     Raw {
         ts: i64,
         connection: u64,
+        /// Of an answer of the REST interface: what was asked.
+        asked: Option<String>,
         data: Bytes,
     },
     Quarantine {
@@ -97,6 +99,23 @@ impl Keeper {
                 Item::Raw {
                     ts,
                     connection,
+                    asked: None,
+                    data: data.clone(),
+                },
+                data.len(),
+            );
+        }
+    }
+
+    /// Keeps an answer of the REST interface, without which kept messages cannot be played again: instrument
+    /// tables and snapshots of books.
+    pub fn answer(&mut self, ts: i64, asked: &str, data: &Bytes) {
+        if self.raw {
+            self.put(
+                Item::Raw {
+                    ts,
+                    connection: 0,
+                    asked: Some(asked.to_owned()),
                     data: data.clone(),
                 },
                 data.len(),
@@ -225,7 +244,12 @@ impl Files {
 
     fn write(&mut self, item: Item) -> io::Result<()> {
         match item {
-            Item::Raw { ts, connection, data } => {
+            Item::Raw {
+                ts,
+                connection,
+                asked,
+                data,
+            } => {
                 if self.raw.is_none() {
                     self.make_room()?;
                     let path = self.folder.join(format!("{ts}.jsonl.zst"));
@@ -237,10 +261,17 @@ impl Files {
                     });
                 }
                 let Some(raw) = &mut self.raw else { return Ok(()) };
-                let line = match std::str::from_utf8(&data) {
+                let mut line = match std::str::from_utf8(&data) {
                     Ok(text) => json!({"ts": ts, "connection": connection, "data": text}),
                     Err(_) => json!({"ts": ts, "connection": connection, "data_base64": base64(&data)}),
                 };
+                if let Some(asked) = asked {
+                    let (path, query) = asked.split_once('?').unwrap_or((&asked, ""));
+                    line["path"] = path.into();
+                    if let Some(symbol) = query.split('&').find_map(|part| part.strip_prefix("symbol=")) {
+                        line["symbol"] = symbol.into();
+                    }
+                }
                 writeln!(raw.encoder, "{line}")?;
                 raw.dirty = true;
                 if raw.encoder.get_ref().bytes >= FILE_BYTES
@@ -378,6 +409,22 @@ mod tests {
             (bad[0]["reason"].as_str(), bad[0]["bytes"].as_u64()),
             (Some("not JSON"), Some(3))
         );
+    }
+
+    #[test]
+    fn answers_of_the_rest_interface_say_what_was_asked() {
+        let home = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::start(home.path(), "binance", Some(1 << 30), Log::new("test")).unwrap();
+        let body = Bytes::from_static(br#"{"lastUpdateId":1}"#);
+        keeper.answer(100, "/api/v3/depth?limit=5000&symbol=BTCUSDT", &body);
+        keeper.answer(200, "/api/v3/exchangeInfo", &body);
+        drop(keeper);
+        let raw = lines(&home.path().join("raw/binance/100.jsonl.zst"));
+        assert_eq!(raw[0]["path"], "/api/v3/depth");
+        assert_eq!(raw[0]["symbol"], "BTCUSDT");
+        assert_eq!(raw[0]["data"], r#"{"lastUpdateId":1}"#);
+        assert_eq!(raw[1]["path"], "/api/v3/exchangeInfo");
+        assert!(raw[1].get("symbol").is_none());
     }
 
     #[test]

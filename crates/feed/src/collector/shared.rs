@@ -130,7 +130,11 @@ impl Shared {
         match self.network.get(&url, GET).await {
             Ok(answer) => {
                 self.answered(answer.status, answer.retry_after);
-                if answer.status != 200 {
+                if answer.status == 200 {
+                    let mut engine = self.engine.borrow_mut();
+                    let now = engine.clock.now();
+                    engine.keeper.answer(now, path, &answer.body);
+                } else {
                     self.log.warn(
                         "the venue's REST interface refused",
                         json!({"status": answer.status, "path": path,
