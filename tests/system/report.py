@@ -52,7 +52,7 @@ def _page(found: dict[str, Any]) -> str:
         machine = about["machine"]
         parts.append(
             f"## {title}\n\n{about['date']}, commit {about['commit']}; {machine['cpu']}, "
-            f"{machine['cores']} cores, {machine['kernel']}, load average {machine['load']} at the end.\n"
+            f"{machine['cores']} cores, {machine['kernel']}, load average {machine['load']}.\n"
         )
         for caption, rows in about["tables"].items():
             columns = list(rows[0])
@@ -75,7 +75,7 @@ def _machine() -> dict[str, Any]:
         "cpu": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
         "kernel": f"{platform.system()} {platform.release()}",
-        "load": " ".join(f"{load:.0f}" for load in os.getloadavg()),
+        "load": " ".join(f"{load:.0f}" for load in os.getloadavg()) + " at the end",
     }
 
 
