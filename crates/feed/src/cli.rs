@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Category, Failure};
+use crate::part::socket_path;
 use crate::{bridge, collector, relay};
 
 #[derive(Parser, Debug)]
@@ -23,7 +24,7 @@ enum Part {
 /// the exit code; errors are told on stderr in the platform's one shape.
 pub fn run(args: Vec<String>) -> i32 {
     if args.first().is_some_and(|part| part == "sim") {
-        return sim::run(args[1..].to_vec());
+        return sim::run(args[1..].to_vec(), socket_path);
     }
     match Line::try_parse_from(std::iter::once("tidemill").chain(args.iter().map(String::as_str))) {
         Ok(line) => match line.part {

@@ -57,6 +57,48 @@ async fn trades_reach_a_browser_as_documented() {
     assert_eq!(bridge.stop(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_of_another_journal_is_told_and_not_waited_for() {
+    let home = Home::new();
+    let mut venue = home.venue("sim-kraken", &["BTC-USD"]);
+    venue.trades(0, 3);
+    let bridge = start_bridge(&home);
+    let mut browser = Browser::connect(&home, &bridge, None).await;
+    browser.next().await;
+    let wish = |from: [u64; 2]| {
+        json!({"op": "subscribe", "id": 1, "venues": ["sim-kraken"], "channels": ["trades"],
+               "from": {"sim-kraken": from}})
+    };
+    browser.send(wish([7, 2])).await;
+    let refused = browser.next().await;
+    assert_eq!(
+        (
+            &refused["type"],
+            &refused["code"],
+            &refused["category"],
+            &refused["id"]
+        ),
+        (
+            &json!("error"),
+            &json!("position_foreign"),
+            &json!("conflict"),
+            &json!(1)
+        )
+    );
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("is at 1:3, and 7:2"),
+        "{refused}"
+    );
+    // The refused one has left nothing behind.
+    let answer = browser.subscribe(wish([1, 2])).await;
+    assert_eq!(answer["from"]["sim-kraken"], json!([1, 2]));
+    assert_eq!(browser.next().await["sequence"], 3);
+    assert_eq!(bridge.stop(), 0);
+}
+
 /// Sequences that a browser resuming from `from` gets, until `last`.
 async fn resumed(browser: &mut Browser, id: u64, from: (u32, u64), last: u64) -> Vec<u64> {
     browser

@@ -102,34 +102,67 @@ fn answer(line: &[u8], status: &impl Fn() -> Value, since_ns: i64, drain: &Notif
         }
         other => {
             let asked = other.unwrap_or("nothing");
-            json!({"error": format!("no operation '{asked}'; have: status, metrics, drain")})
+            json!({"error": {
+                "code": "op_unknown",
+                "category": "usage",
+                "message": format!("no op named '{asked}'"),
+                "hint": "have: status, metrics, drain",
+                "retryable": false,
+                "docs": "docs/errors.md#usage",
+                "request_id": null,
+            }})
         }
     }
 }
 
-/// The counters in Prometheus' text format.
+/// Numbers of each venue: name in the status, name and kind as a metric, what it is.
+const METRICS: [(&str, &str, &str, &str); 5] = [
+    ("connections", "connections", "gauge", "Open WebSockets."),
+    ("sent", "sent_total", "counter", "Messages sent."),
+    (
+        "sent_bytes",
+        "sent_bytes_total",
+        "counter",
+        "Bytes of messages sent.",
+    ),
+    ("requests", "requests_total", "counter", "REST requests answered."),
+    (
+        "slow_clients_cut",
+        "slow_clients_cut_total",
+        "counter",
+        "Clients cut because they took too little.",
+    ),
+];
+
+/// The counters in Prometheus' text format: one family after the other.
 fn metrics(sim: &Value) -> String {
+    let venues = || sim["venues"].as_object().into_iter().flatten();
     let mut text = String::new();
-    for (venue, about) in sim["venues"].as_object().into_iter().flatten() {
-        for name in [
-            "connections",
-            "sent",
-            "sent_bytes",
-            "requests",
-            "slow_clients_cut",
-        ] {
-            text.push_str(&format!(
-                "tidemill_sim_{name}{{venue=\"{venue}\"}} {}\n",
-                about[name]
-            ));
+    for (key, name, kind, help) in METRICS {
+        text.push_str(&head(name, kind, help));
+        for (venue, about) in venues() {
+            if let Some(value) = about[key].as_u64() {
+                text.push_str(&format!("tidemill_sim_{name}{{venue=\"{venue}\"}} {value}\n"));
+            }
         }
+    }
+    text.push_str(&head(
+        "published_total",
+        "counter",
+        "Events published, by channel.",
+    ));
+    for (venue, about) in venues() {
         for (channel, count) in about["published"].as_object().into_iter().flatten() {
             text.push_str(&format!(
-                "tidemill_sim_published{{venue=\"{venue}\",channel=\"{channel}\"}} {count}\n"
+                "tidemill_sim_published_total{{venue=\"{venue}\",channel=\"{channel}\"}} {count}\n"
             ));
         }
     }
     text
+}
+
+fn head(name: &str, kind: &str, help: &str) -> String {
+    format!("# HELP tidemill_sim_{name} {help}\n# TYPE tidemill_sim_{name} {kind}\n")
 }
 
 #[cfg(test)]
@@ -162,15 +195,17 @@ mod tests {
             .unwrap()
             .to_owned();
         assert!(
-            text.contains("tidemill_sim_published{venue=\"sim-kraken\",channel=\"trades\"} 2"),
+            text.contains("tidemill_sim_published_total{venue=\"sim-kraken\",channel=\"trades\"} 2"),
             "{text}"
         );
         assert!(
-            ask("nonsense\n").await["error"]
-                .as_str()
-                .unwrap()
-                .contains("have: status")
+            text.contains("# TYPE tidemill_sim_sent_total counter\ntidemill_sim_sent_total{"),
+            "{text}"
         );
+        assert!(!text.contains("null"), "{text}");
+        let refused = ask("nonsense\n").await;
+        assert_eq!(refused["error"]["code"], "op_unknown");
+        assert!(refused["error"]["hint"].as_str().unwrap().contains("status"));
         ask("{\"op\":\"drain\"}\n").await;
         drain.notified().await;
         serving.abort();

@@ -45,7 +45,7 @@ use truth::Truth;
 use world::{SAVE_EVERY, World};
 
 /// The command line `tidemill sim …`, without those two words. Returns the exit code.
-pub fn run(args: Vec<String>) -> i32 {
+pub fn run(args: Vec<String>, socket_path: SocketPath) -> i32 {
     let args = std::iter::once("tidemill sim".to_owned()).chain(args);
     let mut options = match Options::try_parse_from(args) {
         Ok(options) => options,
@@ -69,10 +69,10 @@ pub fn run(args: Vec<String>) -> i32 {
             return 1;
         }
     };
-    runtime.block_on(run_until_stopped(options))
+    runtime.block_on(run_until_stopped(options, socket_path))
 }
 
-async fn run_until_stopped(options: Options) -> i32 {
+async fn run_until_stopped(options: Options, socket_path: SocketPath) -> i32 {
     let stopped = match stop_signal(options.supervised) {
         Ok(stopped) => stopped,
         Err(error) => {
@@ -80,7 +80,7 @@ async fn run_until_stopped(options: Options) -> i32 {
             return 1;
         }
     };
-    let mut simulator = match start(options).await {
+    let mut simulator = match open(options, socket_path).await {
         Ok(simulator) => simulator,
         Err(error) => {
             log::error(&error, &[]);
@@ -180,11 +180,11 @@ impl Drop for Simulator {
 
 impl Simulator {
     /// Writes `run/sim.json` and opens `run/sim.ctl`.
-    fn announce(&mut self, home: &Path) -> Result<(), String> {
+    fn announce(&mut self, home: &Path, socket_path: SocketPath) -> Result<(), String> {
         let run = home.join("run");
         let while_writing = |path: &Path, error| format!("cannot write {}: {error}", path.display());
         fs::create_dir_all(&run).map_err(|error| while_writing(&run, error))?;
-        let socket = run.join("sim.ctl");
+        let socket = socket_path(home, "sim.ctl").map_err(|error| while_writing(&run, error))?;
         let listener = control::bind(&socket).map_err(|error| while_writing(&socket, error))?;
         let stage = self.stage.clone();
         self.tasks.push(tokio::spawn(control::serve(
@@ -277,8 +277,21 @@ impl Simulator {
     }
 }
 
+/// Where the socket of a name is in a home. The platform has a short folder for homes whose own paths are too
+/// long for a unix socket.
+pub type SocketPath = fn(&Path, &str) -> io::Result<PathBuf>;
+
+/// The place of a socket in a home of its own: `DIR/run/<name>`.
+pub fn in_run(home: &Path, name: &str) -> io::Result<PathBuf> {
+    Ok(home.join("run").join(name))
+}
+
 /// Opens the venues. Needs a tokio runtime with time and I/O; everything runs in its tasks.
-pub async fn start(mut options: Options) -> Result<Simulator, String> {
+pub async fn start(options: Options) -> Result<Simulator, String> {
+    open(options, in_run).await
+}
+
+async fn open(mut options: Options, socket_path: SocketPath) -> Result<Simulator, String> {
     options.check()?;
     let (sender, failure) = watch::channel(None);
     let mut tasks = Vec::new();
@@ -353,7 +366,7 @@ pub async fn start(mut options: Options) -> Result<Simulator, String> {
         _lock: guard,
     };
     if let Some(home) = &options.home {
-        simulator.announce(home)?;
+        simulator.announce(home, socket_path)?;
     }
     Ok(simulator)
 }

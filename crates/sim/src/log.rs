@@ -1,4 +1,4 @@
-//! Log lines: one JSON object each, on standard error.
+//! Log lines: one JSON object each, on standard error; `ts` is UTC nanoseconds, as in every part of the platform.
 
 use serde_json::{Map, Value};
 use std::io::Write;
@@ -13,9 +13,7 @@ pub fn wall_ns() -> i64 {
 
 fn line(level: &str, message: &str, fields: &[(&str, Value)]) {
     let mut object = Map::new();
-    let mut ts = String::new();
-    crate::number::push_time(&mut ts, wall_ns(), 6);
-    object.insert("ts".to_owned(), ts.into());
+    object.insert("ts".to_owned(), wall_ns().into());
     object.insert("level".to_owned(), level.into());
     object.insert("part".to_owned(), "sim".into());
     object.insert("message".to_owned(), message.into());

@@ -15,7 +15,7 @@ use super::shard::Shards;
 use super::source::{Source, Start, Step, Tail};
 use super::venue::Venue;
 use crate::clock::wall_ns;
-use crate::failure::Failure;
+use crate::failure::{Category, Failure};
 use crate::log::Log;
 
 /// Text formed before clients are served; a larger backlog goes in several batches, each with its quotes
@@ -239,7 +239,8 @@ impl Hub {
         }
     }
 
-    /// Reads what a client missed, from the record after `from` on.
+    /// Reads what a client missed, from the record after `from` on. An epoch that the log has not reached is no
+    /// place in it: whoever waited for it there would wait in silence.
     pub fn history(
         self: &Arc<Self>,
         subscription: u64,
@@ -249,6 +250,23 @@ impl Hub {
         let next = (from.0, from.1.saturating_add(1));
         let start = Start::At(Position::new(next.0, next.1));
         let tail = self.source.open(&self.name, start)?;
+        if let Some(newest) = tail.newest()
+            && from.0 > newest.epoch
+        {
+            return Err(Failure::new(
+                Category::Conflict,
+                "position_foreign",
+                format!(
+                    "the journal of {} is at {}:{}, and {}:{} is in no past of it",
+                    self.name,
+                    newest.epoch,
+                    newest.sequence.saturating_sub(1),
+                    from.0,
+                    from.1
+                ),
+                "the position is of another journal, of a home made anew perhaps: subscribe without \"from\"",
+            ));
+        }
         let mut historian = self.lock().historian(interest);
         historian.move_to(from);
         Ok(History {
