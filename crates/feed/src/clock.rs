@@ -2,8 +2,9 @@
 //!
 //! Once a second the anchor is compared with the wall clock. A difference up to 100 ms is slewed at no
 //! more than 500 ppm. A larger one (sleep, a step of NTP) is a clock step: forward at once, backward by
-//! standing still until the wall has caught up. The core gets its readings from outside and is tested
-//! without waiting.
+//! running at half speed until the wall has caught up. It never stands still: what is decided by arrival
+//! time, such as the close of a bar, must not wait for as long as the step was wide. The core gets its
+//! readings from outside and is tested without waiting.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,8 +21,9 @@ pub struct Anchor {
     mono: i64,
     /// Correction still to be made, spread over time at [`SLEW_PPM`].
     slew: i64,
-    /// The latest time given out: later ones are never before it.
+    /// The latest time given out, and when: later ones are never before it.
     last: i64,
+    last_mono: i64,
 }
 
 impl Anchor {
@@ -31,12 +33,16 @@ impl Anchor {
             mono,
             slew: 0,
             last: wall,
+            last_mono: mono,
         }
     }
 
     /// The time at this monotonic reading; never before an earlier answer.
+    #[inline]
     pub fn now(&mut self, mono: i64) -> i64 {
-        self.last = self.last.max(self.reckon(mono));
+        let passed = (mono - self.last_mono).max(0);
+        self.last_mono = self.last_mono.max(mono);
+        self.last = self.reckon(mono).max(self.last + passed / 2);
         self.last
     }
 
@@ -141,16 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn a_step_backward_stands_still_until_caught_up() {
+    fn a_step_backward_runs_at_half_speed_until_caught_up() {
         let mut anchor = Anchor::new(0, 10_000 * S);
         assert_eq!(anchor.now(S), 10_001 * S);
         assert_eq!(anchor.compare(S, 6_401 * S), Some(-3_600 * S));
-        assert_eq!(anchor.now(2 * S), 10_001 * S);
-        assert_eq!(anchor.now(3_600 * S), 10_001 * S);
-        assert_eq!(anchor.now(3_601 * S), 10_001 * S);
-        assert_eq!(anchor.now(3_602 * S), 10_002 * S);
-        // the wall agrees with what is reckoned behind the standing clock: no second step is told
-        assert_eq!(anchor.compare(3_602 * S, 10_002 * S), None);
+        assert_eq!(anchor.now(3 * S), 10_002 * S);
+        assert_eq!(anchor.now(3_601 * S), 11_801 * S);
+        // the wall agrees with what is reckoned behind the slow clock: no second step is told
+        assert_eq!(anchor.compare(3_601 * S, 10_001 * S), None);
+        assert_eq!(anchor.now(7_201 * S), 13_601 * S);
+        assert_eq!(anchor.now(7_202 * S), 13_602 * S); // caught up: at full speed again
     }
 
     proptest! {

@@ -101,7 +101,8 @@ impl Default for Channels {
     }
 }
 
-/// State of one connection. Times are nanoseconds since the epoch and never run back.
+/// State of one connection. Times are nanoseconds since the epoch when it opened, never run back, and run
+/// only while the process does: whoever drives a session gives its records the receive clock's own time.
 pub trait Session: Send {
     /// Appended to the WebSocket base: nothing, or "/stream?streams=…".
     fn path(&self) -> String {

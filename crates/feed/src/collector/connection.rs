@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use venues::{Action, Output, Session, Subscription};
 use wire::cause;
 
+use super::pulse::Pulse;
 use super::shared::Shared;
 use super::slot::Set;
 use crate::ws;
@@ -115,12 +116,16 @@ async fn deliver(shared: &Rc<Shared>, number: u64, subscriptions: &[Subscription
         }
     };
     let numbers: Vec<u32> = subscriptions.iter().map(|s| s.instrument).collect();
-    shared.with(|engine, _| engine.core.open(number, &numbers));
+    let pulse = shared.with(|engine, now| {
+        engine.core.open(number, &numbers);
+        Pulse::new(engine.clock.mono(), now)
+    });
     let (answers, answered) = mpsc::channel(64);
     let mut talk = Talk {
         shared,
         number,
         session,
+        pulse,
         socket,
         answers,
         out: Output::default(),
@@ -155,6 +160,7 @@ struct Talk<'a> {
     shared: &'a Rc<Shared>,
     number: u64,
     session: Box<dyn Session>,
+    pulse: Pulse,
     socket: ws::Socket,
     answers: mpsc::Sender<Answer>,
     out: Output,
@@ -163,13 +169,9 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     async fn run(&mut self, mut answered: mpsc::Receiver<Answer>) -> Ended {
-        let mut heard = self.shared.mono();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.shared.with(|engine, now| {
-            self.session.open(now, &mut self.out);
-            engine.aside(self.number, &mut self.out, now, &Bytes::new());
-        });
+        let mut heard = self.aside(&Bytes::new(), |session, now, out| session.open(now, out));
         if let Some(ended) = self.act().await {
             return ended;
         }
@@ -177,23 +179,19 @@ impl Talk<'_> {
             tokio::select! {
                 biased;
                 _ = ticks.tick() => {
-                    let silent = self.shared.mono() - heard;
+                    let silent = self.pulse.turn(self.shared.mono()) - heard;
                     if self.shared.limits.silence_ns > 0 && silent > self.shared.limits.silence_ns {
                         return Ended::lost(cause::STALL, format!("no frame for {} s", silent / S));
                     }
-                    self.shared.with(|engine, now| {
-                        self.session.tick(now, &mut self.out);
-                        engine.aside(self.number, &mut self.out, now, &Bytes::new());
-                    });
+                    self.aside(&Bytes::new(), |session, now, out| session.tick(now, out));
                 }
                 Some((request, status, body)) = answered.recv() => {
-                    self.shared.with(|engine, now| {
-                        self.session.response(request, status, &body, now, &mut self.out);
-                        engine.aside(self.number, &mut self.out, now, &body);
+                    self.aside(&body, |session, now, out| {
+                        session.response(request, status, &body, now, out);
                     });
                 }
                 message = self.socket.next() => {
-                    heard = self.shared.mono();
+                    heard = self.pulse.turn(self.shared.mono());
                     match message {
                         Some(Ok(Message::Text(text))) => self.message(text.into()),
                         Some(Ok(Message::Binary(data))) => self.message(data),
@@ -213,14 +211,27 @@ impl Talk<'_> {
         }
     }
 
+    /// Lets the session do what is no message of the venue, and takes what it made of `data`; its time.
+    fn aside(&mut self, data: &Bytes, act: impl FnOnce(&mut dyn Session, i64, &mut Output)) -> i64 {
+        self.shared.with(|engine, now| {
+            let session_now = self.pulse.turn(engine.clock.mono());
+            act(self.session.as_mut(), session_now, &mut self.out);
+            self.pulse.stamp(&mut self.out.records, now);
+            engine.aside(self.number, &mut self.out, now, data);
+            session_now
+        })
+    }
+
     #[inline]
     fn message(&mut self, data: Bytes) {
         let mut engine = self.shared.engine.borrow_mut();
         let begun = engine.clock.mono();
         let now = engine.clock.now();
         engine.keeper.raw(now, self.number, &data);
-        self.session.message(&data, now, &mut self.out);
+        self.session.message(&data, self.pulse.turn(begun), &mut self.out);
+        self.pulse.stamp(&mut self.out.records, now);
         engine.message(self.number, &mut self.out, now, &data);
+        engine.figures.heard = begun;
         let took = engine.clock.mono() - begun;
         engine.figures.append.add(took);
         if engine.fatal.is_some() {

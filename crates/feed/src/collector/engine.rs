@@ -31,6 +31,8 @@ pub struct Figures {
     pub rotations: u64,
     /// Receive time of the newest message, 0 before the first.
     pub last_message_ns: i64,
+    /// The same on the monotonic clock: how long it is ago must not depend on the wall's steps.
+    pub heard: i64,
     /// `ts_recv` − `ts_event` of messages with a venue time.
     pub lag: Histogram,
     /// From the venue's frame read to its records visible in the journal.
@@ -47,6 +49,7 @@ impl Default for Figures {
             reconnects: 0,
             rotations: 0,
             last_message_ns: 0,
+            heard: 0,
             lag: Histogram::new(WINDOW_NS),
             append: Histogram::new(WINDOW_NS),
             rate: Rate::default(),

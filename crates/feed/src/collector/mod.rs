@@ -15,6 +15,7 @@ mod gate;
 mod keep;
 mod metric;
 mod process;
+mod pulse;
 mod shared;
 mod slot;
 mod state;

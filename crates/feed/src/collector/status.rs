@@ -34,12 +34,9 @@ pub fn state(process: &Process) -> &'static str {
             "starting"
         };
     }
-    let (last, now) = {
-        let mut engine = shared.engine.borrow_mut();
-        (engine.figures.last_message_ns, engine.clock.now())
-    };
+    let silent = shared.mono() - shared.engine.borrow().figures.heard;
     let patience = (shared.limits.silence_ns / 2).max(2_000_000_000);
-    if now - last > patience { "stale" } else { "live" }
+    if silent > patience { "stale" } else { "live" }
 }
 
 /// Figures by name: counters end in `_total`.
