@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import socket
+import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,16 @@ Answer = dict[str, Any]
 Handler = Callable[[Answer], Awaitable[Answer]]
 
 LINE_BYTES_MAX = 1 << 20
+# A peer that sends or takes nothing for so long is cut.
+IDLE_S = 30.0
 
 
 class Unreachable(Exception):
     """Nobody answered: the part is not running, or hangs."""
+
+
+class Silent(Unreachable):
+    """No answer in time: somebody holds the socket, and hangs or is busy."""
 
 
 async def ask(path: Path, op: str, *, timeout_s: float = 1.0, **fields: Any) -> Answer:
@@ -36,7 +43,7 @@ async def ask(path: Path, op: str, *, timeout_s: float = 1.0, **fields: Any) -> 
             finally:
                 writer.close()
     except TimeoutError:
-        raise Unreachable(f"no answer on {path.name} within {timeout_s:g} s") from None
+        raise Silent(f"no answer on {path.name} within {timeout_s:g} s") from None
     except (OSError, ValueError) as error:
         raise Unreachable(f"{path.name}: {error}") from error
     return _answer(path, line)
@@ -53,7 +60,7 @@ def ask_now(path: Path, op: str, *, timeout_s: float = 1.0, **fields: Any) -> An
             while not line.endswith(b"\n") and (read := client.recv(1 << 16)):
                 line += read
     except TimeoutError:
-        raise Unreachable(f"no answer on {path.name} within {timeout_s:g} s") from None
+        raise Silent(f"no answer on {path.name} within {timeout_s:g} s") from None
     except OSError as error:
         raise Unreachable(f"{path.name}: {error}") from error
     return _answer(path, line)
@@ -73,8 +80,19 @@ def _answer(path: Path, line: bytes) -> Answer:
     return answer
 
 
+def same_user(peer: socket.socket) -> bool:
+    """Whether the process at the other end is this user's or root's. Where the system does not tell, the
+    socket's mode has to do."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    _pid, user, _group = struct.unpack(
+        "3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
+    return user in (0, os.geteuid())
+
+
 class Server:
-    """Serves a control socket, mode 0600, until closed."""
+    """Serves a control socket, mode 0600, to this user (and root), until closed."""
 
     def __init__(self, path: Path, handlers: dict[str, Handler]) -> None:
         self._path = path
@@ -91,17 +109,22 @@ class Server:
             os.umask(old)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, ValueError):
-            while line := await reader.readline():
+        with contextlib.suppress(ConnectionError, ValueError, TimeoutError):
+            while same_user(writer.get_extra_info("socket")):
+                async with asyncio.timeout(IDLE_S):
+                    line = await reader.readline()
+                if not line:
+                    break
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
-                await writer.drain()
+                async with asyncio.timeout(IDLE_S):
+                    await writer.drain()
         writer.close()
 
     async def _answer(self, line: bytes) -> Answer:
         try:
             request = json.loads(line)
             handler = self._handlers[request["op"]]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             have = ", ".join(sorted(self._handlers))
             return {
                 "error": {

@@ -158,10 +158,53 @@ def test_one_that_works_once_and_fails_is_tried_again(child: Child) -> None:
     run(test)
 
 
-def test_a_program_that_does_not_exist_is_an_error_of_the_start(child: Child) -> None:
+def test_what_cannot_be_started_is_tried_again_and_not_in_a_loop(child: Child) -> None:
     async def test() -> None:
         child.wanted_argv = ["/nonexistent/program"]
-        with pytest.raises(FileNotFoundError):
+        for failures in (1, 2, 3):
             await child.reconcile(1)
+            assert (child.failures, child.state) == (failures, "failed")
+            await child.reconcile(1)  # too early: nothing happens
+            assert child.failures == failures
+            child.retry_at = 0
+        assert child.log.read_text().count("No such file or directory") == 3
+        child.wanted_argv = SLEEPER
+        await child.reconcile(1)
+        assert child.state == "running"
+        await child.stop(5)
+
+    run(test)
+
+
+def test_a_part_whose_log_cannot_be_written_runs_without_one(tmp_path: Path) -> None:
+    async def test() -> None:
+        child = Child("part", tmp_path / "nowhere" / "part.jsonl", SLEEPER)
+        await child.reconcile(1)
+        assert child.state == "running"
+        await child.stop(5)
+
+    run(test)
+
+
+def test_only_a_part_that_answered_before_can_hang(child: Child) -> None:
+    async def test() -> None:
+        child.wanted_argv = SLEEPER
+        await child.reconcile(1)
+        pid = child.pid
+        for _ in range(5):
+            child.missed(3, 60)  # still starting
+        assert child.pid == pid
+        child.heard()
+        child.missed(3, 60)
+        child.missed(3, 60)
+        child.heard()  # it was only busy
+        child.missed(3, 60)
+        child.missed(3, 60)
+        assert child.pid == pid
+        child.missed(3, 60)
+        await until(lambda: child.pid not in (None, pid), child)
+        assert child.restarts == 1
+        assert "has not answered for 60 s" in child.log.read_text()
+        await child.stop(5)
 
     run(test)

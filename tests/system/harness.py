@@ -24,6 +24,7 @@ from tests.system.oracle import Gap, Trade
 from tidemill import _native, control, wire
 from tidemill.errors import TidemillError
 from tidemill.home import Home
+from tidemill.model.collector import PROTOCOLS
 
 COMMAND = [sys.executable, "-m", "tidemill"]
 READY_S = 60.0
@@ -50,8 +51,12 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any
 class Platform:
     """One `tidemill up` in a folder of its own."""
 
-    def __init__(self, path: Path, *words: str, rate: int = 200, seed: int = 42) -> None:
+    def __init__(
+        self, path: Path, *words: str, rate: int = 200, seed: int = 42, history: bool = True
+    ) -> None:
+        """`history` False leaves out the generated past of the simulated venues, for a quicker start."""
         self.home = Home(path)
+        self.has_history = history
         self.port = free_port()
         self.truth = path.parent / f"{path.name}-truth.jsonl"
         self.words = [
@@ -62,6 +67,10 @@ class Platform:
 
     def start(self) -> Platform:
         self.home.path.mkdir(parents=True, exist_ok=True)
+        if not self.has_history:
+            (self.home.path / "sim").mkdir(exist_ok=True)
+            for protocol in PROTOCOLS:
+                self.home.generated(protocol).touch()
         with (self.home.path.parent / f"{self.home.path.name}-up.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, *self.words], stdout=log, stderr=log, stdin=subprocess.DEVNULL
@@ -136,6 +145,26 @@ class Platform:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         until(lambda: not any(is_alive(pid) for pid in pids), "every part is dead")
+
+    @contextlib.contextmanager
+    def stopped(self, part: str) -> Iterator[int]:
+        """A part that hangs inside the block (SIGSTOP); yields its pid."""
+        pid = int(until(lambda: self.pid(part), f"{part} runs"))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield pid
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def numbers(self, part: str) -> dict[str, Any]:
+        """The `metrics` of a part's status."""
+        found: dict[str, Any] = control.ask_now(self.home.control(part), "status", timeout_s=5)["metrics"]
+        return found
+
+    def not_ready(self) -> dict[str, str]:
+        """What `GET /health` says of each part that is not ready."""
+        _status, answer = self.get("/api/v1/health")
+        return {row["part"]: row["detail"] for row in answer["parts"] if not row["ready"]}
 
     def request(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
         """Status and JSON answer of one request with the owner's token, another, or none (empty)."""

@@ -17,17 +17,34 @@ from websockets.exceptions import WebSocketException
 from tests.system.book import ASK, BID, Ladder, Level, book_records, rows_of, units
 from tests.system.harness import Journal, Platform, until
 from tests.system.oracle import Trade, Verdict, judge
-from tidemill import wire
+from tidemill import control, wire
+from tidemill.home import Home
 
 DEPTH = 20
 """Levels of each side that a subscription gets unless it asks for others."""
 
 
-class Viewer:
-    """Subscribes to every venue in a thread of its own, through the service's `/stream`."""
+def stream_url(home: Home, port: int, *, direct: bool) -> str:
+    """Address of `/stream`: of the bridge itself, or through the service at `port`."""
+    if direct:
+        port = control.ask_now(home.control("bridge"), "status")["port"]
+    return f"ws://127.0.0.1:{port}/stream"
 
-    def __init__(self, platform: Platform, channels: list[str], venues: list[str] | None = None) -> None:
+
+class Viewer:
+    """Subscribes to every venue in a thread of its own, through the service's `/stream` or, `direct`, at the
+    bridge itself."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        channels: list[str],
+        venues: list[str] | None = None,
+        *,
+        direct: bool = False,
+    ) -> None:
         self.platform = platform
+        self.direct = direct
         self.channels = channels
         self.venues = venues or ["sim-kraken", "sim-coinbase", "sim-binance"]
         self.trades: list[Trade] = []
@@ -109,7 +126,7 @@ class Viewer:
             await asyncio.sleep(0.1)
 
     async def _connection(self) -> None:
-        url = f"ws://127.0.0.1:{self.platform.port}/stream"
+        url = stream_url(self.platform.home, self.platform.port, direct=self.direct)
         headers = {"Authorization": f"Bearer {self.platform.home.read_token()}"}
         async with connect(url, additional_headers=headers, max_size=None) as socket:
             self.connections += 1

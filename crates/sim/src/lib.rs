@@ -408,6 +408,7 @@ const LAG_MAX: Duration = Duration::from_secs(30);
 async fn pace(world: &Shared, started: (Instant, i64), speed: f64) -> io::Error {
     let (begun, start_ns) = started;
     let mut saved = Instant::now();
+    let mut unsaved = false;
     loop {
         let now = Instant::now();
         let target = start_ns + ((now - begun).as_nanos() as f64 * speed) as i64;
@@ -433,9 +434,18 @@ async fn pace(world: &Shared, started: (Instant, i64), speed: f64) -> io::Error 
             }
             if now - saved >= SAVE_EVERY {
                 saved = now;
-                if let Err(error) = world.save(false) {
-                    return error;
+                let result = world.save(false);
+                // The file still lies ahead of the ids in use; before it does not, a save that fails ends us.
+                if let Err(error) = &result
+                    && !unsaved
+                {
+                    let why = error.to_string();
+                    log::warn(
+                        "the state cannot be written; it is tried again",
+                        &[("error", why.into())],
+                    );
                 }
+                unsaved = result.is_err();
             }
             if done {
                 ((world.next_due_ns() - target) as f64 / speed).max(1e6)

@@ -212,17 +212,23 @@ impl World {
         self.venues.iter_mut().for_each(|venue| venue.market.shift(ns));
     }
 
-    /// Writes the state: exactly (`clean`, at the end) or with ids reserved ahead.
+    /// Writes the state: exactly (`clean`, at the end) or with ids reserved ahead. Where it cannot be written,
+    /// what was reserved before still holds.
     pub fn save(&mut self, clean: bool) -> io::Result<()> {
         let Some(path) = &self.state else { return Ok(()) };
         for (base, state) in &self.paths {
             self.saved.levels.insert(base.clone(), state.level);
         }
-        for venue in &mut self.venues {
-            venue.reserved = save_market(&mut self.saved, &venue.market, clean);
+        let mut reserved = Vec::with_capacity(self.venues.len());
+        for venue in &self.venues {
+            reserved.push(save_market(&mut self.saved, &venue.market, clean));
         }
         self.saved.saved_ns = self.now_ns;
-        self.saved.store(path)
+        self.saved.store(path)?;
+        for (venue, reserved) in self.venues.iter_mut().zip(reserved) {
+            venue.reserved = reserved;
+        }
+        Ok(())
     }
 
     pub fn open(&mut self, v: usize, request: &Request, connect: impl FnOnce(&mut Hub) -> u64) -> u64 {

@@ -34,6 +34,8 @@ READY_S = 60.0
 DOWN_S = 60.0
 CONNECT_S = 10.0
 PROXY_HINT = "Proxies (HTTPS_PROXY) and own certificates (SSL_CERT_FILE) are honoured"
+# A part that gives no answer within this is called stale.
+SILENT_S = 2.0
 # One port for each simulated venue, one for the simulator's control.
 SIM_PORTS = (0, 1, 2, 3, 9)
 
@@ -75,6 +77,10 @@ def up(
         str | None,
         typer.Option(help="File for what the simulated venues really did (JSON lines).", show_default="none"),
     ] = None,
+    hung_s: Annotated[
+        float,
+        typer.Option(help="Seconds without an answer after which a part is started anew; 0 never.", min=0),
+    ] = 60,
     browser: BrowserOption = True,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return once the platform is ready; `tidemill down` ends it.")
@@ -96,7 +102,7 @@ def up(
         net.require_free(port)
         settings = plan.Settings(
             home=str(place.path), port=port, seed=seed, rate=rate, keep_raw=keep_raw, sim_truth=truth,
-            sim_port_base=net.free_block(SIM_PORTS, str(place.path)),
+            sim_port_base=net.free_block(SIM_PORTS, str(place.path)), hung_s=hung_s,
         )  # fmt: skip
 
         def open_wanted() -> Callable[[], list[Collector]]:
@@ -327,9 +333,13 @@ async def _status(home: Home) -> dict[str, Any]:
     parts = list(answer["parts"])
 
     async def describe(part: dict[str, Any]) -> None:
-        with contextlib.suppress(control.Unreachable):
-            said = await control.ask(home.control(part["part"]), "status", timeout_s=0.5)
+        try:
+            said = await control.ask(home.control(part["part"]), "status", timeout_s=SILENT_S)
             part.update({key: value for key, value in said.items() if key not in ("part", "pid")})
+        except control.Silent as silent:
+            part["state"], part["error"] = "stale", {"message": f"its process runs: {silent}"}
+        except control.Unreachable:
+            pass
         part["detail"] = _detail(part)
 
     await asyncio.gather(*(describe(part) for part in parts))

@@ -37,7 +37,7 @@ TAIL_PAUSE_S = 0.2
 LOOK_FOR_VENUES_S = 2.0
 DRAIN_S = 1.0
 """How long reading may go on after the order to end."""
-RETRY_S = 5.0
+RETRY_S = 2.0
 """After a commit that failed for a reason that may pass, such as a full disk."""
 
 

@@ -105,6 +105,8 @@ def _collector(
     if said is not None:
         row.update(said)
     elif wanted is not None and wanted.wanted and part is not None:
+        if part.hung_pid is not None:
+            row["state"] = part.state
         row["error"] = {
             "code": "part_silent",
             "category": "upstream",

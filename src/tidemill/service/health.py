@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from typing import Any
 
 from tidemill.metadata import collector
@@ -49,6 +50,8 @@ def _part(name: str, part: Part | None, process: dict[str, Any] | None) -> dict[
         error = said.get("error")
         if isinstance(error, dict):
             detail = str(error.get("message", ""))
+    elif part is not None and part.hung_pid is not None:
+        state, detail = part.state, part.why
     elif process is not None and process.get("pid") and name == "sim":
         state = "live"
     elif process is not None:
@@ -60,7 +63,7 @@ def _part(name: str, part: Part | None, process: dict[str, Any] | None) -> dict[
         state, detail = "stopped", (part.why if part else "") or "it is wanted and does not run"
     ready = state in READY
     since = said.get("since_ns") if said else None
-    pid = part.pid if part and said else (process or {}).get("pid")
+    pid = part.pid if part and part.pid else (process or {}).get("pid")
     if not ready and not detail:
         detail = f"it is {state}"
     return _row(name, state, ready, pid, detail or None, since)
@@ -88,9 +91,12 @@ def _own(service: Platform) -> dict[str, Any]:
 def _disk(service: Platform) -> dict[str, Any]:
     try:
         free = shutil.disk_usage(service.home.path).free
+        # An unnamed file is the only sure question: a damaged disk turns read-only without saying so.
+        with tempfile.TemporaryFile(dir=service.home.run):
+            pass
     except OSError as error:
         return _row(
-            "disk", "failed", False, None, f"{service.home.path} cannot be reached: {error.strerror}", None
+            "disk", "failed", False, None, f"{service.home.path} cannot be written: {error.strerror}", None
         )
     if free < DISK_BYTES_MIN:
         return _row("disk", "failed", False, None, f"{free >> 20} MiB are free at {service.home.path}", None)

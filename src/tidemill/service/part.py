@@ -16,6 +16,8 @@ from tidemill.home import Home
 
 ASK_S = 0.3
 ROUND_S = 1.0
+# A part that is merely busy answers again within this; until then its last word stands.
+SILENT_S = 3.0
 HISTORY_S = 300
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -52,11 +54,14 @@ class Cost:
 
 @dataclass
 class Part:
-    """One part as last seen. `said` is None while it does not answer; `why` then tells what was tried."""
+    """One part as last seen. `said` is None while it does not answer; `why` then tells what was tried, and
+    `hung_pid` which process holds its socket all the same."""
 
     name: str
     said: dict[str, Any] | None = None
     why: str = ""
+    hung_pid: int | None = None
+    heard_at: float = 0.0
     cost: Cost = field(default_factory=Cost)
     history: collections.deque[tuple[int, float]] = field(
         default_factory=lambda: collections.deque(maxlen=int(HISTORY_S / ROUND_S))
@@ -64,12 +69,27 @@ class Part:
 
     @property
     def state(self) -> str:
-        return str(self.said.get("state", "live")) if self.said else "stopped"
+        if self.said is not None:
+            return str(self.said.get("state", "live"))
+        return "stopped" if self.hung_pid is None else "stale"
 
     @property
     def pid(self) -> int | None:
-        pid = self.said.get("pid") if self.said else None
+        pid = self.said.get("pid") if self.said else self.hung_pid
         return pid if isinstance(pid, int) else None
+
+    def take(self, answer: dict[str, Any] | control.Unreachable) -> None:
+        """What it answered just now, or why it did not."""
+        now = time.monotonic()
+        if isinstance(answer, dict):
+            self.said, self.why, self.hung_pid, self.heard_at = answer, "", None, now
+        elif not isinstance(answer, control.Silent) or not self.heard_at:
+            self.said, self.why, self.hung_pid = None, str(answer), None
+        elif now - self.heard_at > SILENT_S:
+            if self.said is not None:
+                self.hung_pid = self.pid
+            self.said = None
+            self.why = f"its process runs and has not answered for {now - self.heard_at:.0f} s"
 
 
 class Watch:
@@ -123,18 +143,18 @@ class Watch:
             answers = await asyncio.gather(*(self._ask_one(name) for name in names))
             now = time.time_ns()
             for gone in self._parts.keys() - set(names):
-                self._parts[gone].said, self._parts[gone].why = None, "it is not running"
+                self._parts[gone].take(control.Unreachable("it is not running"))
             for name, said in zip(names, answers, strict=True):
                 part = self._parts.setdefault(name, Part(name))
-                part.said, part.why = (None, said) if isinstance(said, str) else (said, "")
+                part.take(said)
                 part.cost.read(part.pid or 0)
                 rate = part.said.get("messages_per_s") if part.said else 0.0
                 if isinstance(rate, int | float):
                     part.history.append((now, float(rate)))
             self._round_at = time.monotonic()
 
-    async def _ask_one(self, name: str) -> dict[str, Any] | str:
+    async def _ask_one(self, name: str) -> dict[str, Any] | control.Unreachable:
         try:
             return await self.ask(name, "status")
         except control.Unreachable as error:
-            return str(error)
+            return error

@@ -38,6 +38,9 @@ class Child:
     failures: int = 0
     restarts: int = 0
     last_exit: int | None = None
+    # The process that has answered on its control socket, and how often in a row it has not since.
+    heard_pid: int | None = None
+    misses: int = 0
     # One change at a time: a stop that waits for a drain must not meet a second one.
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
@@ -80,13 +83,32 @@ class Child:
             if self.pid and not same_process(self.argv, self.wanted_argv):
                 await self._stop(drain_s)
             if not self.pid and not self.done and self.wanted_argv and time.monotonic() >= self.retry_at:
-                await self._start()
+                try:
+                    await self._start()
+                except OSError as error:
+                    self._delay(f"{self.name} cannot be started: {error}")
 
     async def stop(self, drain_s: float) -> None:
         """Asks the process to drain, and kills it when the time is over."""
         self.wanted_argv = None
         async with self._busy:
             await self._stop(drain_s)
+
+    def heard(self) -> None:
+        """It answered on its control socket."""
+        self.heard_pid, self.misses = self.pid, 0
+
+    def missed(self, misses_max: int, hung_s: float) -> None:
+        """It gave no answer. One that answered before and misses too often in a row hangs: nothing short of
+        its end helps, and what it keeps is safe at any moment. One that is still starting is left alone."""
+        if self.process is None or self.pid is None or self.pid != self.heard_pid:
+            return
+        self.misses += 1
+        if self.misses >= misses_max:
+            self.misses = 0
+            self._note("error", f"{self.name} has not answered for {hung_s:g} s and was killed")
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
 
     def _reap(self) -> None:
         if self.process is None or self.process.returncode is None:
@@ -95,20 +117,22 @@ class Child:
         self.process = None
         if self.wanted_argv is None or self.done:
             return
-        ran_s = time.monotonic() - self.started_at
-        self.failures = 1 if ran_s > STABLE_S else self.failures + 1
+        if time.monotonic() - self.started_at > STABLE_S:
+            self.failures = 0
         self.restarts += 1
+        self._delay(f"{self.name} ended with {_exit_text(self.last_exit)}")
+
+    def _delay(self, why: str) -> None:
+        """Puts the next start off, longer at each failure in a row."""
+        self.failures += 1
         wait_s = BACKOFF_S[min(self.failures, len(BACKOFF_S)) - 1]
         self.retry_at = time.monotonic() + wait_s
-        self._note(
-            "warning", f"{self.name} ended with {_exit_text(self.last_exit)}; next start in {wait_s:g} s"
-        )
+        self._note("warning", f"{why}; next start in {wait_s:g} s")
 
     async def _start(self) -> None:
         assert self.wanted_argv is not None  # noqa: S101 - the caller checked
-        self._rotate_log()
         self.argv = list(self.wanted_argv)
-        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = self._open_log()
         try:
             # The write end of stdin stays with us: when we die, however we die, the part reads
             # end-of-file and leaves. A session of its own keeps the terminal's Ctrl-C for us.
@@ -146,10 +170,19 @@ class Child:
     def _note(self, level: Level, message: str) -> None:
         """Said on our own stderr, and where whoever looks for the part's last words will look."""
         text = line(level, "supervisor", message)
+        # Either may be on a disk that is full, and neither is worth a part.
         with contextlib.suppress(OSError, ValueError):
             print(text, file=sys.stderr, flush=True)
         with contextlib.suppress(OSError), self.log.open("a") as log:
             log.write(text + "\n")
+
+    def _open_log(self) -> int:
+        """Where the part's output goes. A disk that takes no log is no reason to have no part."""
+        try:
+            self._rotate_log()
+            return os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError:
+            return os.open(os.devnull, os.O_WRONLY)
 
     def _rotate_log(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -179,9 +212,10 @@ def trim_log(log: Path) -> None:
     """Keeps a running part's log within its bound: the old half is copied aside, then cut off.
 
     The part holds the file open for appending, so the file itself must stay; lines written between
-    copy and cut (microseconds) are the price.
+    copy and cut (microseconds) are the price. On a disk that takes no copy it stays as it is: there it
+    cannot grow either.
     """
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         if log.stat().st_size < LOG_BYTES_MAX:
             return
         log.with_suffix(".jsonl.1").write_bytes(log.read_bytes())

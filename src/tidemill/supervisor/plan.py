@@ -28,6 +28,8 @@ class Settings:
     sim_port_base: int = 0
     keep_raw: bool = False
     sim_truth: str | None = None
+    # A part that gives no answer for so long is killed and started again; 0 is never.
+    hung_s: float = 60.0
     extra: dict[str, list[str]] = field(default_factory=dict)
 
 

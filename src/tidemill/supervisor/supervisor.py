@@ -22,6 +22,8 @@ from tidemill.supervisor.child import Child, trim_log
 RECONCILE_S = 0.5
 LOG_CHECK_S = 30.0
 DRAIN_S = 10.0
+# A hung part is one that gives no answer to so many asks in a row, spread over `hung_s`.
+MISSES_MAX = 3
 
 
 class Steady:
@@ -86,9 +88,11 @@ class Supervisor:
         (self._home.run / "sim.json").unlink(missing_ok=True)
         await self._control.start()
         self._write_state()
+        watch = asyncio.create_task(self._watch(), name="watch")
         try:
             await self._loop()
         finally:
+            watch.cancel()
             await self._stop_all()
             await self._control.close()
             (self._home.run / "supervisor.json").unlink(missing_ok=True)
@@ -141,6 +145,23 @@ class Supervisor:
             # Nothing to generate: at a start every process less is a page that comes sooner.
             planned.pop("history", None)
         return planned if wanted is not None else {"service": planned["service"]}
+
+    async def _watch(self) -> None:
+        """Asks every part for its state, and has those killed that hang."""
+        ask_s = self._settings.hung_s / MISSES_MAX / 2
+        while ask_s > 0:
+            await asyncio.sleep(ask_s)
+            await asyncio.gather(*(self._check(child, ask_s) for child in self._children.values()))
+
+    async def _check(self, child: Child, ask_s: float) -> None:
+        try:
+            await control.ask(self._home.control(child.name), "status", timeout_s=ask_s)
+        except control.Silent:
+            child.missed(MISSES_MAX, self._settings.hung_s)
+        except control.Unreachable:
+            pass  # it has no socket, not yet or not any more: whether it runs is another question
+        else:
+            child.heard()
 
     async def _stop_all(self) -> None:
         """Collectors first, then what reads their journals, so that everything collected is stored."""
