@@ -385,7 +385,8 @@ impl Network {
             .connect(name, tcp)
             .await
             .map_err(|error| {
-                NetError::new(Kind::Tls, format!("no safe connection to {}: {error}", url.host))
+                let why = distrust(&error).unwrap_or_else(|| error.to_string());
+                NetError::new(Kind::Tls, format!("no safe connection to {}: {why}", url.host))
             })?;
         Ok(Box::new(stream))
     }
@@ -458,6 +459,35 @@ impl Network {
             body: body.to_bytes(),
         })
     }
+}
+
+/// What is wrong with a server, in words that say what to do; `None` where the error itself is as clear.
+fn distrust(error: &std::io::Error) -> Option<String> {
+    use rustls::{CertificateError, Error};
+    let of_certificate = match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::InvalidMessage(_) => return Some("it does not speak TLS on this port".into()),
+        Error::InvalidCertificate(why) => why,
+        _ => return None,
+    };
+    Some(match of_certificate {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired, or this machine's clock is wrong".into()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet, or this machine's clock is wrong".into()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another host".into()
+        }
+        CertificateError::UnknownIssuer => {
+            "nobody this machine trusts has signed its certificate; SSL_CERT_FILE names more".into()
+        }
+        // webpki's own word for a certificate that signed itself
+        CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            "its certificate is signed by itself alone".into()
+        }
+        other => format!("its certificate does not hold: {other}"),
+    })
 }
 
 fn client_config(
