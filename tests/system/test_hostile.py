@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import random
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.system.harness import Platform, journal_records, running, until
+from tidemill import control
 
 VENUE = "sim-kraken"
 FRAME_MAGIC = b"TDML"
@@ -72,6 +78,71 @@ def test_no_socket_takes_the_platform_down(platform: Platform) -> None:
     platform.wait_trades(VENUE, 100)
     _records, sequences = journal_records(platform.home.path, VENUE)
     assert (np.diff(sequences) == 1).all()
+
+
+INTRUDER = """
+import os, socket, sys
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+for path in sys.argv[1:]:
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(5)
+        try:
+            peer.connect(path)
+            peer.sendall(b'{"op":"status"}\\n')
+            said = peer.recv(4096)
+        except ConnectionError:
+            said = b""
+        print(path, len(said))
+"""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(os.geteuid() != 0, reason="being another user takes root")
+def test_another_user_gets_no_word_even_where_the_files_would_let_him(platform: Platform) -> None:
+    """The modes are opened up as a careless chmod -R would; what is left is to ask who is there."""
+    home = platform.home
+    # The bridge's is a web server like its port: it asks everybody for a credential.
+    sockets = [home.socket(name) for name in sorted(home.sockets() - {"bridge.sock"})]
+    modes = {path: path.stat().st_mode for path in [*_above(home.run), *sockets]}
+    try:
+        for path in modes:
+            path.chmod(0o777)
+        words = [sys.executable, "-S", "-c", INTRUDER, *map(str, sockets)]
+        told = subprocess.run(words, capture_output=True, text=True)
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+    assert told.returncode == 0, told.stderr
+    answers = dict(line.rsplit(" ", 1) for line in told.stdout.splitlines())
+    assert set(answers) == set(map(str, sockets))
+    assert set(answers.values()) == {"0"}, answers
+    assert control.ask_now(home.control("supervisor"), "status")["state"] == "live"
+
+
+def _above(path: Path) -> list[Path]:
+    """The folder and those above it that are this test's own."""
+    return [folder for folder in (path, *path.parents) if len(folder.parts) > 2]
+
+
+@pytest.mark.timeout(60)
+def test_a_request_in_pieces_is_one_request_and_a_deep_one_an_error(platform: Platform) -> None:
+    for name in sorted(platform.home.sockets()):
+        if not name.endswith(".ctl"):
+            continue
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(10)
+            peer.connect(str(platform.home.socket(name)))
+            answers = peer.makefile("rb")
+            for byte in b'{"op":"status"}\n':
+                peer.sendall(bytes([byte]))
+            assert "pid" in json.loads(answers.readline()), name
+            for text in (b"[" * 100_000, b'{"op":' * 50_000 + b"1" + b"}" * 50_000, b'{"op":["status"]}'):
+                peer.sendall(text + b"\n")
+                assert "error" in json.loads(answers.readline()), name
+            peer.sendall(b'{"op":"status"}\n')
+            assert "pid" in json.loads(answers.readline()), name
 
 
 def test_sockets_and_secrets_are_the_owners_alone(platform: Platform) -> None:

@@ -4,7 +4,7 @@ use crate::log;
 use serde_json::{Value, json};
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// Longest request line, and time for the next one.
-const LINE_BYTES: u64 = 64 * 1024;
+const LINE_BYTES: u64 = 1 << 20;
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Opens the socket for this user alone, in place of one that an earlier process left.
@@ -28,16 +28,22 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves the socket until the task is dropped; `drain` is notified when a client asks for the end.
+/// Serves the socket to its owner (and root) until the task is dropped; `drain` is notified when a client asks
+/// for the end.
 pub async fn serve(
     listener: UnixListener,
     status: impl Fn() -> Value + Clone + Send + Sync + 'static,
     drain: Arc<Notify>,
 ) {
     let since_ns = log::wall_ns();
+    let owner = owner(&listener);
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
+                let peer = stream.peer_cred().ok().map(|peer| peer.uid());
+                if peer.is_none() || (peer != owner && peer != Some(0)) {
+                    continue;
+                }
                 let (status, drain) = (status.clone(), drain.clone());
                 tokio::spawn(async move {
                     // A client that goes away in the middle has what it wanted.
@@ -50,6 +56,12 @@ pub async fn serve(
             }
         }
     }
+}
+
+/// The user whose socket this is: this process's own.
+fn owner(listener: &UnixListener) -> Option<u32> {
+    let address = listener.local_addr().ok()?;
+    Some(fs::metadata(address.as_pathname()?).ok()?.uid())
 }
 
 async fn serve_client(
@@ -69,8 +81,16 @@ async fn serve_client(
         if read? == 0 {
             return Ok(());
         }
-        let answer = answer(&line, status, since_ns, drain);
+        let is_whole = line.ends_with(b"\n") || (line.len() as u64) < LINE_BYTES;
+        let answer = if is_whole {
+            answer(&line, status, since_ns, drain)
+        } else {
+            json!({"error": format!("a request has at most {LINE_BYTES} bytes")})
+        };
         writer.write_all(format!("{answer}\n").as_bytes()).await?;
+        if !is_whole {
+            return Ok(()); // where the next request begins is unknown
+        }
     }
 }
 
@@ -208,6 +228,12 @@ mod tests {
         assert!(refused["error"]["hint"].as_str().unwrap().contains("status"));
         ask("{\"op\":\"drain\"}\n").await;
         drain.notified().await;
+        let long = "x".repeat(LINE_BYTES as usize);
+        let refused = ask(long.as_str()).await;
+        assert!(
+            refused["error"].as_str().unwrap().contains("at most"),
+            "{refused}"
+        );
         serving.abort();
     }
 }

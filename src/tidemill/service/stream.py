@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -30,6 +31,8 @@ HEAD_S = 12.0
 LINGER_S = 2.0
 HEAD_BYTES_MAX = 64 << 10
 BUFFER_BYTES = 256 << 10
+# What the kernel holds for a client can be neither merged nor dropped: as little as at the bridge itself.
+SEND_BUFFER_BYTES = 128 << 10
 
 
 class Front(HttpToolsProtocol):
@@ -174,6 +177,8 @@ class _Pipe(asyncio.Protocol):
         # What the client sends before the bridge is there waits in the kernel.
         self.client.pause_reading()
         self.client.set_write_buffer_limits(high=BUFFER_BYTES)
+        line = self.client.get_extra_info("socket")
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._state.connections.add(cast(Any, self))
         self._metrics.streams.inc()
         self._task = self._loop.create_task(self._connect(path, head))
