@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.system import solo
-from tests.system.harness import journal_gaps, journal_records, journal_trades, until
+from tests.system.harness import Journal, journal_records, until
 from tests.system.oracle import judge, truth_trades
 
 VENUE = "sim-kraken"
@@ -103,14 +103,14 @@ def test_a_clock_that_is_set_costs_nothing_and_is_recorded(tmp_path: Path) -> No
     assert abs(backward + 2 * HOUR_NS) < 10**9
     records, sequences = journal_records(home, VENUE)
     assert (np.diff(records["ts_recv"]) >= 0).all(), "ts_recv runs back"
-    kept = journal_trades(home, VENUE)
+    kept = Journal(home, VENUE).trades()
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for trade in kept:
         first.setdefault(trade.instrument, trade.id)
         last[trade.instrument] = trade.id
     true = [trade for trade in truth_trades(truth) if trade.instrument in first]
-    verdict = judge(true, kept, journal_gaps(home, VENUE), since=first, upto=last)
+    verdict = judge(true, kept, Journal(home, VENUE).gaps(), since=first, upto=last)
     assert verdict.clean, str(verdict)
 
     trades = DeltaTable(str(home / "lake" / "trades")).to_pyarrow_table(columns=["sequence"])

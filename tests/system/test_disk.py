@@ -15,10 +15,9 @@ from deltalake import DeltaTable
 
 from tests.system.disk import Disk, disk, needs_disk
 from tests.system.harness import (
+    Journal,
     Platform,
-    journal_gaps,
     journal_records,
-    journal_trades,
     running,
     until,
 )
@@ -82,13 +81,13 @@ def test_a_full_disk_is_named_collection_goes_on_and_all_heals_by_itself(small: 
 
 def _whole(platform: Platform) -> None:
     """Journal and lake hold what the venue did, but for recorded gaps."""
-    kept = journal_trades(platform.home.path, VENUE)
+    kept = Journal(platform.home.path, VENUE).trades()
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for trade in kept:
         first.setdefault(trade.instrument, trade.id)
         last[trade.instrument] = trade.id
-    gaps = journal_gaps(platform.home.path, VENUE)
+    gaps = Journal(platform.home.path, VENUE).gaps()
     verdict = judge(truth_trades(platform.truth, VENUE), kept, gaps, since=first, upto=last)
     assert verdict.clean, str(verdict)
     records, sequences = journal_records(platform.home.path, VENUE)

@@ -18,7 +18,7 @@ import pytest
 
 from tests.system import solo
 from tests.system.authority import Authority
-from tests.system.harness import journal_gaps, journal_records, journal_trades
+from tests.system.harness import Journal, journal_records
 from tests.system.line import Proxy, forwarder
 from tests.system.oracle import judge, truth_trades
 
@@ -194,7 +194,7 @@ def test_a_network_that_swallows_packets_is_found_out_and_left(tmp_path: Path) -
         records, _ = journal_records(tmp_path / "home", VENUE)
         stall = records[(records["kind"] == 6) & (records["size_scale"] == 2)]
         assert len(stall), "no gap bears the cause stall"
-        kept = journal_trades(tmp_path / "home", VENUE)
+        kept = Journal(tmp_path / "home", VENUE).trades()
         first: dict[str, int] = {}
         last: dict[str, int] = {}
         for trade in kept:
@@ -202,7 +202,7 @@ def test_a_network_that_swallows_packets_is_found_out_and_left(tmp_path: Path) -
             last[trade.instrument] = trade.id
         time.sleep(1)  # the truth log is written in blocks
         true = [trade for trade in truth_trades(truth) if trade.instrument in first]
-        verdict = judge(true, kept, journal_gaps(tmp_path / "home", VENUE), since=first, upto=last)
+        verdict = judge(true, kept, Journal(tmp_path / "home", VENUE).gaps(), since=first, upto=last)
         assert verdict.clean, str(verdict)
 
 

@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 
 from tests.system.harness import (
+    Journal,
     Platform,
-    journal_gaps,
-    journal_trades,
     running,
     until,
 )
@@ -104,7 +103,7 @@ def test_a_hung_client_is_cut_and_resumes_without_a_loss(platform: Platform, dir
     assert healthy.connections == 1, "a healthy client was cut too"
     assert not healthy.broken_chains
     for venue in VENUES:
-        kept = journal_trades(platform.home.path, venue)
+        kept = Journal(platform.home.path, venue).trades()
         mine = {name: ids for name, ids in seen["trades"].items() if name.endswith(venue)}
         assert mine, f"the client saw no trade of {venue}"
         for name, ids in mine.items():
@@ -118,13 +117,13 @@ def test_a_hung_client_is_cut_and_resumes_without_a_loss(platform: Platform, dir
 def test_after_all_that_the_record_is_whole(platform: Platform) -> None:
     time.sleep(1)  # the truth log is written in blocks
     for venue in VENUES:
-        kept = journal_trades(platform.home.path, venue)
+        kept = Journal(platform.home.path, venue).trades()
         first: dict[str, int] = {}
         last: dict[str, int] = {}
         for trade in kept:
             first.setdefault(trade.instrument, trade.id)
             last[trade.instrument] = trade.id
-        gaps = journal_gaps(platform.home.path, venue)
+        gaps = Journal(platform.home.path, venue).gaps()
         verdict = judge(truth_trades(platform.truth, venue), kept, gaps, since=first, upto=last)
         assert verdict.clean, f"{venue}: {verdict}"
         assert verdict.excused == 0, f"{venue}: a hung process cost trades: {verdict}"
