@@ -25,7 +25,7 @@ fn start(home: &Path, truth: &Path) -> (JoinHandle<i32>, Value) {
         truth.to_str().unwrap(),
     ];
     let args = args.map(str::to_owned).to_vec();
-    let running = std::thread::spawn(move || sim::run(args));
+    let running = std::thread::spawn(move || sim::run(args, sim::in_run));
     let file = home.join("run/sim.json");
     let begun = Instant::now();
     while !file.exists() {
@@ -84,7 +84,10 @@ fn lives_ends_and_goes_on() {
         (&json!("sim"), &json!("live"))
     );
     // The home is taken.
-    let second = sim::run(vec!["--home".to_owned(), home.to_str().unwrap().to_owned()]);
+    let second = sim::run(
+        vec!["--home".to_owned(), home.to_str().unwrap().to_owned()],
+        sim::in_run,
+    );
     assert_eq!(second, 1);
     while ask(home, r#"{"op":"status"}"#)["metrics"]["actions"]
         .as_u64()
@@ -120,8 +123,8 @@ fn lives_ends_and_goes_on() {
     );
     assert!(both.len() > first.len());
 
-    assert_eq!(sim::run(vec!["--nonsense".to_owned()]), 2);
-    assert_eq!(sim::run(vec!["--help".to_owned()]), 0);
+    assert_eq!(sim::run(vec!["--nonsense".to_owned()], sim::in_run), 2);
+    assert_eq!(sim::run(vec!["--help".to_owned()], sim::in_run), 0);
     let bad = [
         "--home",
         home.to_str().unwrap(),
@@ -131,5 +134,5 @@ fn lives_ends_and_goes_on() {
         "0",
     ]
     .map(str::to_owned);
-    assert_eq!(sim::run(bad.to_vec()), 1);
+    assert_eq!(sim::run(bad.to_vec(), sim::in_run), 1);
 }
