@@ -342,5 +342,5 @@ fn merged_counts_that_do_not_fit_are_an_error() {
     let (mut one, mut other) = (bars[0], bars[0]);
     one.trades = u64::MAX;
     other.start_ns = 1_000_000_000;
-    assert_eq!(merge(interval("1m"), &[one, other]), Err(BarError::Trades));
+    assert_eq!(merge(interval("1m"), [one, other]), Err(BarError::Trades));
 }
