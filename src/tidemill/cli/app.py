@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,16 +14,6 @@ from rich.console import Console
 from tidemill.errors import CancelledError, TidemillError, UsageError
 from tidemill.log import Log
 
-app = typer.Typer(
-    name="tidemill",
-    help="Self-hosted platform for quantitative trading.",
-    epilog="Parts, one process each, which `up` runs: collector, relay, bridge, recorder, serve, sim.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 talk = Console(stderr=True, highlight=False)
 
 # What the command says goes into the log of a part: one JSON object per line, and no secrets.
@@ -40,13 +32,8 @@ LogLinesOption = Annotated[bool, typer.Option(LOG_LINES, hidden=True)]
 
 def run(words: list[str]) -> int:
     """Runs the command line; every error leaves in the one shape with its category's exit code."""
-    from tidemill.cli import data, generate, platform
-
-    data.app.command("generate")(generate.generate)
-    app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
-    platform.register(app)
     try:
-        result = app(words, prog_name="tidemill", standalone_mode=False)
+        result = _command()(words, prog_name="tidemill", standalone_mode=False)
     except TidemillError as error:
         return _fail(error, words)
     except typer.Exit as leave:
@@ -60,6 +47,27 @@ def run(words: list[str]) -> int:
         # Typer has shown the help of a command that was left without its subcommand.
         return _fail(usage, words) if usage.message else usage.exit_code
     return result if isinstance(result, int) else 0
+
+
+@functools.cache
+def _command() -> Callable[..., Any]:
+    """The whole command tree, made once."""
+    from tidemill.cli import data, generate, platform
+
+    app = typer.Typer(
+        name="tidemill",
+        help="Self-hosted platform for quantitative trading.",
+        epilog="Parts, one process each, which `up` runs: collector, relay, bridge, recorder, serve, sim.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    data.app.command("generate")(generate.generate)
+    app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
+    platform.register(app)
+    return typer.main.get_command(app)
 
 
 def _usage(error: Exception) -> UsageError | None:
