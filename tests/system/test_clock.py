@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from tests.system import solo
 from tests.system.harness import Journal, journal_records, until
-from tests.system.oracle import judge, truth_trades
+from tests.system.oracle import judge, truth_lines, truth_trades
 
 VENUE = "sim-kraken"
 LIBRARY = next(
@@ -109,7 +109,7 @@ def test_a_clock_that_is_set_costs_nothing_and_is_recorded(tmp_path: Path) -> No
     for trade in kept:
         first.setdefault(trade.instrument, trade.id)
         last[trade.instrument] = trade.id
-    true = [trade for trade in truth_trades(truth) if trade.instrument in first]
+    true = [trade for trade in truth_trades(truth_lines(truth)) if trade.instrument in first]
     verdict = judge(true, kept, Journal(home, VENUE).gaps(), since=first, upto=last)
     assert verdict.clean, str(verdict)
 

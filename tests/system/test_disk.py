@@ -21,7 +21,7 @@ from tests.system.harness import (
     running,
     until,
 )
-from tests.system.oracle import judge, truth_trades
+from tests.system.oracle import judge, truth_lines, truth_trades
 from tests.system.viewer import Viewer
 
 VENUE = "sim-kraken"
@@ -88,7 +88,7 @@ def _whole(platform: Platform) -> None:
         first.setdefault(trade.instrument, trade.id)
         last[trade.instrument] = trade.id
     gaps = Journal(platform.home.path, VENUE).gaps()
-    verdict = judge(truth_trades(platform.truth, VENUE), kept, gaps, since=first, upto=last)
+    verdict = judge(truth_trades(truth_lines(platform.truth), VENUE), kept, gaps, since=first, upto=last)
     assert verdict.clean, str(verdict)
     records, sequences = journal_records(platform.home.path, VENUE)
     table = DeltaTable(str(platform.home.lake / "trades")).to_pyarrow_table(columns=["sequence"])

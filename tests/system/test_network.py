@@ -20,7 +20,7 @@ from tests.system import solo
 from tests.system.authority import Authority
 from tests.system.harness import Journal, journal_records
 from tests.system.line import Proxy, forwarder
-from tests.system.oracle import judge, truth_trades
+from tests.system.oracle import judge, truth_lines, truth_trades
 
 VENUE = "sim-kraken"
 INSTRUMENTS = ("--instruments", "BTC-USD,ETH-USD", "--segment-bytes", str(4 << 20))
@@ -201,7 +201,7 @@ def test_a_network_that_swallows_packets_is_found_out_and_left(tmp_path: Path) -
             first.setdefault(trade.instrument, trade.id)
             last[trade.instrument] = trade.id
         time.sleep(1)  # the truth log is written in blocks
-        true = [trade for trade in truth_trades(truth) if trade.instrument in first]
+        true = [trade for trade in truth_trades(truth_lines(truth)) if trade.instrument in first]
         verdict = judge(true, kept, Journal(tmp_path / "home", VENUE).gaps(), since=first, upto=last)
         assert verdict.clean, str(verdict)
 

@@ -21,7 +21,7 @@ from tests.system.harness import (
     running,
     until,
 )
-from tests.system.oracle import judge, truth_trades
+from tests.system.oracle import judge, truth_lines, truth_trades
 from tests.system.viewer import Viewer
 from tidemill.cli.platform import platform_status
 
@@ -124,7 +124,7 @@ def test_after_all_that_the_record_is_whole(platform: Platform) -> None:
             first.setdefault(trade.instrument, trade.id)
             last[trade.instrument] = trade.id
         gaps = Journal(platform.home.path, venue).gaps()
-        verdict = judge(truth_trades(platform.truth, venue), kept, gaps, since=first, upto=last)
+        verdict = judge(truth_trades(truth_lines(platform.truth), venue), kept, gaps, since=first, upto=last)
         assert verdict.clean, f"{venue}: {verdict}"
         assert verdict.excused == 0, f"{venue}: a hung process cost trades: {verdict}"
 
