@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -10,6 +13,16 @@ from hypothesis import settings
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("tidemill", deadline=None)
 settings.load_profile("tidemill")
+
+
+@pytest.fixture(scope="module")
+def module_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """As `tmp_path`, for what a whole module shares: gone with it, unless one of its tests failed."""
+    path = tmp_path_factory.mktemp(request.module.__name__.rpartition(".")[2])
+    before = request.session.testsfailed
+    yield path
+    if request.session.testsfailed == before:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.hookimpl(trylast=True)

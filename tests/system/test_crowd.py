@@ -28,11 +28,10 @@ LEFT_BYTES_MAX = 2 << 20
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(module_path: Path) -> Iterator[Platform]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
-    path = tmp_path_factory.mktemp("crowd") / "home"
-    with running(path, "--venues", VENUE, rate=300, history=False) as found:
+    with running(module_path / "home", "--venues", VENUE, rate=300, history=False) as found:
         found.wait_trades(VENUE, 200)
         yield found
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,8 +85,8 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with running(tmp_path_factory.mktemp("fault") / "home", rate=400) as found:
+def platform(module_path: Path) -> Iterator[Platform]:
+    with running(module_path / "home", rate=400) as found:
         for venue in VENUES:
             found.wait_trades(venue, 200)
         yield found

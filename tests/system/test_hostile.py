@@ -23,9 +23,8 @@ FRAME_MAGIC = b"TDML"
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    path = tmp_path_factory.mktemp("hostile") / "home"
-    with running(path, "--venues", VENUE, rate=200) as found:
+def platform(module_path: Path) -> Iterator[Platform]:
+    with running(module_path / "home", "--venues", VENUE, rate=200) as found:
         found.wait_trades(VENUE, 100)
         yield found
 

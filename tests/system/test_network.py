@@ -29,14 +29,14 @@ PASSWORD = "canary-4711"
 
 
 @pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with solo.simulator(tmp_path_factory.mktemp("venue"), "--venues", "kraken", "--rate", "200") as said:
+def venue(module_path: Path) -> Iterator[dict[str, Any]]:
+    with solo.simulator(module_path / "venue", "--venues", "kraken", "--rate", "200") as said:
         yield said["venues"][VENUE]
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority") / "ca")
+def authority(module_path: Path) -> Authority:
+    return Authority(module_path / "ca")
 
 
 def address(venue: dict[str, Any]) -> tuple[str, int]:

@@ -32,8 +32,8 @@ RSS_GROWTH_MAX = 64 << 20
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with running(tmp_path_factory.mktemp("stall") / "home", rate=1000, history=False) as found:
+def platform(module_path: Path) -> Iterator[Platform]:
+    with running(module_path / "home", rate=1000, history=False) as found:
         for venue in VENUES:
             found.wait_trades(venue, 200)
         yield found
