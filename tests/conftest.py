@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,21 @@ from hypothesis import settings
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("tidemill", deadline=None)
 settings.load_profile("tidemill")
+
+
+FREE_BYTES_MIN = 6 << 30
+"""A journal reserves its segments, so a full disk would make a hundred tests fail, none saying why."""
+
+
+def pytest_sessionstart() -> None:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES_MIN:
+        pytest.exit(
+            f"{free / (1 << 30):.1f} GiB are free in {folder}, the tests need {FREE_BYTES_MIN >> 30}: "
+            "make room, or name another folder with TMPDIR",
+            returncode=1,
+        )
 
 
 @pytest.fixture(scope="module")
