@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import stat
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from tidemill.errors import ConfigError, ConflictError
 
 # A unix socket's path has 108 bytes at most (104 on macOS); a longer one moves to a short folder.
 SOCKET_PATH_BYTES = 100
+TOKEN_CHARS_MIN = 16
+SECRET_BYTES_MIN = 32
 LOCK_TRIES = 5
 LOCK_PAUSE_S = 0.02
 
@@ -128,23 +131,35 @@ class Home:
             ) from error
 
     def read_token(self) -> str:
-        """The owner's token. Raises `ConfigError` when others can read it or it is missing."""
-        try:
-            mode = self.token.stat().st_mode
-            text = self.token.read_text().strip()
-        except OSError as error:
+        """The owner's token. Raises `ConfigError` when it is missing, too short to keep anyone out, or
+        others can read it."""
+        text = _read_private(self.token, unreadable="token_missing", exposed="token_exposed")
+        if len(text) < TOKEN_CHARS_MIN:
             raise ConfigError(
-                "token_missing",
-                f"{self.token} cannot be read: {error.strerror}",
-                hint="start the platform once with `tidemill up`",
-            ) from error
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(
-                "token_exposed",
-                f"{self.token} can be read by other users (mode {stat.S_IMODE(mode):o})",
-                hint=f"chmod 600 {self.token}",
+                "token_short",
+                f"{self.token} holds {len(text)} characters; it must hold at least {TOKEN_CHARS_MIN}",
+                hint=f"remove {self.token}; the next start writes a new one",
             )
         return text
+
+    def read_secret(self) -> bytes:
+        """The key that signs cookies and tickets. Raises `ConfigError` as `read_token` does."""
+        text = _read_private(self.secret, unreadable="secret_unreadable", exposed="secret_exposed")
+        try:
+            key = bytes.fromhex(text)
+        except ValueError as error:
+            raise ConfigError(
+                "secret_unreadable",
+                f"{self.secret} cannot be read as hexadecimal: {error}",
+                hint=f"remove {self.secret}; the next start writes a new one and signs every browser out",
+            ) from error
+        if len(key) < SECRET_BYTES_MIN:
+            raise ConfigError(
+                "secret_short",
+                f"{self.secret} holds {len(key)} bytes; it must hold at least {SECRET_BYTES_MIN}",
+                hint=f"remove {self.secret}; the next start writes a new one",
+            )
+        return key
 
 
 def _why(error: OSError) -> str:
@@ -153,16 +168,41 @@ def _why(error: OSError) -> str:
     return f"{what} ({error.filename})" if error.filename else what
 
 
-def _write_secret(path: Path) -> None:
-    # O_EXCL: of two processes that start at once, one writes and the other reads what it wrote.
+def _read_private(path: Path, *, unreadable: str, exposed: str) -> str:
+    """The text of a file that is this user's alone. Raises `ConfigError` with one of the two codes."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+        mode = path.stat().st_mode
+        text = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            unreadable,
+            f"{path} cannot be read: {error}",
+            hint=f"remove {path} where it is damaged; `tidemill up` makes a new one",
+        ) from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(
+            exposed,
+            f"{path} can be read by other users (mode {stat.S_IMODE(mode):o})",
+            hint=f"chmod 600 {path}",
+        )
+    return text
+
+
+def _write_secret(path: Path) -> None:
+    """Makes the file with a new secret where there is none: whole or not at all, as an empty one would let
+    anyone in. Of two processes that start at once, one's stands and the other reads it."""
+    if path.exists():
         return
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    descriptor, written = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(SECRET_BYTES_MIN) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(written)
+    finally:
+        Path(written).unlink()
 
 
 class Lock:

@@ -171,6 +171,12 @@ def test_a_secret_that_others_can_read_stops_the_start(home: Home, name: str) ->
         Service(home)
 
 
+def test_an_empty_token_stops_the_start_and_lets_nobody_in(home: Home) -> None:
+    home.token.write_text("")
+    with pytest.raises(AssertionError, match="token_short"):
+        Service(home)
+
+
 def test_a_short_secret_stops_the_start(home: Home) -> None:
     home.secret.write_text("ab" * 31)
     with pytest.raises(AssertionError, match="secret_short"):

@@ -11,12 +11,11 @@ import base64
 import hashlib
 import hmac
 import re
-import stat
 import threading
 import time
 from dataclasses import dataclass
 
-from tidemill.errors import AuthError, ConfigError
+from tidemill.errors import AuthError
 from tidemill.home import Home
 from tidemill.metadata import Metadata, access
 from tidemill.service.command import SCOPES
@@ -24,7 +23,6 @@ from tidemill.service.command import SCOPES
 TICKET_S = 30
 # A session that was ended elsewhere is noticed within this time.
 SESSION_CHECK_S = 2.0
-SECRET_BYTES_MIN = 32
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -45,7 +43,7 @@ class Keeper:
         """Raises `ConfigError` when token or secret can be read by others or are too short."""
         self._metadata = metadata
         self._token = home.read_token().encode()
-        self._secret = _secret(home)
+        self._secret = home.read_secret()
         self.cookie = f"tidemill_{port}"
         self._seen: dict[str, tuple[float, access.Session | None]] = {}
         self._lock = threading.Lock()
@@ -151,28 +149,3 @@ def refused(hint: str = "") -> AuthError:
         hint=hint
         or "`tidemill open` prints an address that signs a browser in; programs send the text of DIR/token",
     )
-
-
-def _secret(home: Home) -> bytes:
-    try:
-        mode = home.secret.stat().st_mode
-        key = bytes.fromhex(home.secret.read_text().strip())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            "secret_unreadable",
-            f"{home.secret} cannot be read as hexadecimal: {error}",
-            hint=f"remove {home.secret}; the next start writes a new one and signs every browser out",
-        ) from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(
-            "secret_exposed",
-            f"{home.secret} can be read by other users (mode {stat.S_IMODE(mode):o})",
-            hint=f"chmod 600 {home.secret}",
-        )
-    if len(key) < SECRET_BYTES_MIN:
-        raise ConfigError(
-            "secret_short",
-            f"{home.secret} holds {len(key)} bytes; it must hold at least {SECRET_BYTES_MIN}",
-            hint=f"remove {home.secret}; the next start writes a new one",
-        )
-    return key
