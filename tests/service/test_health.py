@@ -156,6 +156,27 @@ def test_the_end_of_stdin_ends_a_supervised_service(start: Callable[..., Service
     assert service.process.wait(10) == 0
 
 
+def test_a_supervised_service_told_to_end_leaves_with_0_while_its_pipe_is_open(
+    start: Callable[..., Service],
+) -> None:
+    service = start(None, "--supervised")
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(10) == 0
+
+
+def test_a_service_told_to_end_before_it_serves_leaves_with_0(home: Home) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from tidemill.service import main, server\n"
+        "server._listen = lambda config: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, "--home", str(home.path)], capture_output=True, timeout=30
+    )
+    assert (run.returncode, run.stderr) == (0, b"")
+
+
 def until(holds: Callable[[], bool]) -> None:
     """Waits for what the next look at the parts will show."""
     deadline = time.monotonic() + 20

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+
 # What sysexits.h calls EX_CONFIG: the start was refused, starting again will not help.
 EXIT_CONFIG = 78
 
 
 def main(argv: list[str]) -> int:
     """Serves until SIGTERM, SIGINT or, with `--supervised`, the end of stdin. Returns the exit code."""
+    # Until the server drains: whoever is told to go before there is anything to drain just goes.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     from tidemill.errors import ConfigError, TidemillError
     from tidemill.log import Log
 

@@ -105,8 +105,9 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     def _watch_stdin(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Not through `sys.stdin.buffer`: a thread that holds its lock aborts the interpreter at its end.
         with contextlib.suppress(OSError, ValueError):
-            while sys.stdin.buffer.read(4096):
+            while os.read(sys.stdin.fileno(), 4096):
                 pass
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(self.drain)
