@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tidemill.cli import main, platform
-from tidemill.errors import UsageError
+from tidemill.control import Silent, Unreachable
+from tidemill.errors import NotFoundError, UsageError
 from tidemill.home import Home, Lock
 from tidemill.log import Log
 from tidemill.supervisor.supervisor import read_state
@@ -157,6 +158,31 @@ def test_connect_takes_one_venue(venue: str, home: Home, capsys: pytest.CaptureF
 def test_connect_refuses_what_is_no_instrument(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["connect", "kraken", "--instruments", "btc", "--home", str(home.path)]) == 2
     assert "write BASE-QUOTE" in capsys.readouterr().err
+
+
+def test_connect_waits_until_the_collector_collects_what_was_asked(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = {"state": "live", "instruments": ["BTC-USD.kraken"], "error": None}
+    new = {"state": "live", "instruments": ["ETH-USD.kraken", "BTC-USD.kraken"], "error": None}
+    answers: list[object] = [Silent("the supervisor is busy"), old, Unreachable("not yet"), new]
+
+    def ask(path: Path, op: str) -> object:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(platform, "read_state", lambda home: {"pid": 1, "port": 1})
+    monkeypatch.setattr(platform.control, "ask_now", ask)
+    words = ["connect", "kraken", "--instruments", "BTC-USD,ETH-USD", "--home", str(home.path)]
+    assert main(words) == 0
+    assert not answers
+    assert "kraken is live: ETH-USD.kraken, BTC-USD.kraken" in capsys.readouterr().err
+    error = NotFoundError("instrument_unknown", "kraken lists no 'ETH-USD'").as_dict()
+    answers = [{}, old, {**old, "error": error}]
+    assert main(words) == NotFoundError.exit_code
+    assert "kraken lists no 'ETH-USD'" in capsys.readouterr().err
 
 
 def test_a_venue_that_cannot_be_reached_is_named_and_not_waited_for(

@@ -92,6 +92,53 @@ def test_other_instruments_do_not_restart_a_collector() -> None:
     assert same_process(running, ["collector", "kraken", "--instruments", "ETH-USD", "--url", "ws://a"])
     assert not same_process(running, ["collector", "kraken", "--instruments", "BTC-USD", "--url", "ws://b"])
     assert not same_process(running, None)
+    default = ["collector", "kraken", "--url", "ws://a"]
+    assert same_process(default, running)
+    assert not same_process(running, default)  # `configure` has no word for a venue's default set
+
+
+COLLECTOR = """
+import asyncio, sys
+from pathlib import Path
+from tidemill import control
+
+told = sys.argv[sys.argv.index("--instruments") + 1].split(",")
+answers = [{"error": {"code": "busy", "retryable": True}}]
+
+async def configure(request):
+    print("asked", *request["instruments"], flush=True)
+    return answers.pop() if answers else {"instruments": request["instruments"]}
+
+async def main():
+    await asyncio.sleep(0.3)  # as long as nobody can be told
+    await control.Server(Path(sys.argv[1]), {"configure": configure}).start()
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_a_collector_is_told_of_other_instruments_until_it_has_heard(child: Child, tmp_path: Path) -> None:
+    def wanted(*names: str) -> list[str]:
+        return [*python(COLLECTOR), str(child.control), "--instruments", ",".join(names)]
+
+    async def test() -> None:
+        child.control = tmp_path / "c.ctl"
+        child.wanted_argv = wanted("BTC-USD")
+        await child.reconcile(1)
+        pid = child.pid
+        child.wanted_argv = wanted("BTC-USD", "ETH-USD")
+        await child.reconcile(1)
+        assert child.argv == wanted("BTC-USD")  # it was not there yet
+        await until(lambda: child.argv == child.wanted_argv, child)
+        asked = child.log.read_text().splitlines()
+        assert asked == ["asked BTC-USD ETH-USD"] * 2  # busy the first time
+        await child.reconcile(1)
+        assert child.log.read_text().splitlines() == asked
+        assert (child.pid, child.restarts) == (pid, 0)
+        await child.stop(5)
+
+    run(test)
 
 
 def test_one_that_ignores_the_request_is_killed(child: Child) -> None:

@@ -396,15 +396,18 @@ def connect(
     if not read_state(place):
         talk.print(f"{chosen.name} will be collected; `tidemill up` starts the platform")
         return 0
-    control.ask_now(place.control("supervisor"), "reconcile")
+    with contextlib.suppress(control.Unreachable):  # it looks by itself, only later
+        control.ask_now(place.control("supervisor"), "reconcile")
     talk.print(f"connecting to {chosen.name} …")
-    said = _wait_for_live(place, chosen.name)
-    if said.get("state") == "live":
-        talk.print(
-            f"{chosen.name} is live: {', '.join(said.get('instruments', []))} · `tidemill open` shows it"
-        )
+    wanted = {f"{name}.{chosen.name}" for name in names}
+    said = _wait_for_live(place, chosen.name, wanted)
+    if _is_live(said, wanted):
+        talk.print(f"{chosen.name} is live: {', '.join(said['instruments'])} · `tidemill open` shows it")
         return 0
-    why = (said.get("error") or {}).get("message", "it has not answered yet")
+    error = said.get("error") or {}
+    if error.get("category") == errors.NotFoundError.category:
+        raise errors.from_dict(error)
+    why = error.get("message", "it has not answered yet")
     raise errors.UpstreamError(
         "venue_unreachable",
         f"{chosen.name} cannot be reached: {why}",
@@ -412,13 +415,18 @@ def connect(
     )
 
 
-def _wait_for_live(home: Home, venue: str) -> dict[str, Any]:
+def _is_live(said: dict[str, Any], wanted: set[str]) -> bool:
+    return said.get("state") == "live" and set(said.get("instruments", ())) == wanted
+
+
+def _wait_for_live(home: Home, venue: str, wanted: set[str]) -> dict[str, Any]:
+    """What the collector of a venue says once it collects what is wanted, or cannot, or the time is over."""
     deadline = time.monotonic() + CONNECT_S
     said: dict[str, Any] = {}
     while time.monotonic() < deadline:
         with contextlib.suppress(control.Unreachable):
             said = control.ask_now(home.control(f"collector-{venue}"), "status")
-            if said.get("state") == "live" or said.get("error"):
+            if _is_live(said, wanted) or said.get("error"):
                 break
         time.sleep(0.2)
     return said

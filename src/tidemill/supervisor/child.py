@@ -1,4 +1,7 @@
-"""One part of the platform as a process of ours: started by exec, restarted with backoff, stopped in time."""
+"""One part of the platform as a process of ours: started by exec, restarted with backoff, stopped in time.
+
+A running collector takes other instruments by `configure` on its control socket: no restart for them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tidemill import control
 from tidemill.log import Level, line
 
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -19,6 +23,7 @@ BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 STABLE_S = 30.0
 LOG_BYTES_MAX = 8 << 20
 LOGS_KEPT = 3
+INSTRUMENTS = "--instruments"
 
 
 @dataclass
@@ -31,6 +36,8 @@ class Child:
     # A part that does its work and ends: exit code 0 is its success, not its death.
     once: bool = False
     env: dict[str, str] = field(default_factory=dict)
+    control: Path | None = None
+    # What the process was started with, and has acknowledged since: other instruments.
     argv: list[str] | None = None
     process: asyncio.subprocess.Process | None = None
     started_at: float = 0.0
@@ -82,6 +89,8 @@ class Child:
             self._reap()
             if self.pid and not same_process(self.argv, self.wanted_argv):
                 await self._stop(drain_s)
+            if self.pid and self.argv != self.wanted_argv:
+                await self._configure()
             if not self.pid and not self.done and self.wanted_argv and time.monotonic() >= self.retry_at:
                 try:
                     await self._start()
@@ -148,6 +157,18 @@ class Child:
             os.close(log)
         self.started_at = time.monotonic()
 
+    async def _configure(self) -> None:
+        """Tells the process which instruments are wanted. One that does not answer, as while it starts, is
+        told again at the next round; one that refuses some of them has heard."""
+        pid, wanted = self.pid, self.wanted_argv
+        if self.control is None or wanted is None:
+            return
+        with contextlib.suppress(control.Unreachable):
+            answer = await control.ask(self.control, "configure", instruments=instruments(wanted))
+            error = answer.get("error")
+            if self.pid == pid and not (isinstance(error, dict) and error.get("retryable")):
+                self.argv = list(wanted)
+
     async def _stop(self, drain_s: float) -> None:
         process = self.process
         if process is None or process.returncode is not None:
@@ -197,14 +218,23 @@ class Child:
 
 def same_process(running: list[str] | None, wanted: list[str] | None) -> bool:
     """Whether a running part can stay. A collector takes other instruments by `configure`, so they do not
-    count; its next start has them on its command line."""
+    count; it cannot be told to go back to its venue's default set."""
+    if instruments(wanted) is None and instruments(running) is not None:
+        return False
     return _without_instruments(running) == _without_instruments(wanted)
 
 
+def instruments(argv: list[str] | None) -> list[str] | None:
+    """The instruments that a command line names; None where it names none."""
+    if argv is None or INSTRUMENTS not in argv:
+        return None
+    return argv[argv.index(INSTRUMENTS) + 1].split(",")
+
+
 def _without_instruments(argv: list[str] | None) -> list[str] | None:
-    if argv is None or "--instruments" not in argv:
+    if argv is None or INSTRUMENTS not in argv:
         return argv
-    at = argv.index("--instruments")
+    at = argv.index(INSTRUMENTS)
     return argv[:at] + argv[at + 2 :]
 
 

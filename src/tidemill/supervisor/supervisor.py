@@ -112,7 +112,12 @@ class Supervisor:
             while not self._stopping.is_set():
                 planned = self._plan(opening.result()() if opening.done() else None)
                 for name in planned.keys() - self._children.keys():
-                    self._children[name] = Child(name, self._home.log(name), once=name in plan.ONCE)
+                    self._children[name] = Child(
+                        name,
+                        self._home.log(name),
+                        once=name in plan.ONCE,
+                        control=self._home.control(name),
+                    )
                 for name, child in self._children.items():
                     child.wanted_argv = planned.get(name)
                 # Each child on its own: one that drains slowly must not hold up the others.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from tidemill import control, errors
 from tidemill.metadata import collector
 from tidemill.model.collector import DEFAULT_INSTRUMENTS, PROTOCOLS, SIM_PREFIX, Collector
 from tidemill.model.instrument import pair
-from tidemill.service import answer, collecting, log, param, platform, schema
+from tidemill.service import answer, collecting, param, platform, schema
 from tidemill.service import websocket as sockets
 from tidemill.service.command import command
 from tidemill.service.platform import Platform
@@ -42,20 +42,13 @@ async def start(request: Request, body: Annotated[schema.CollectionStart, Body()
     service = platform.of(request)
     actor, cause = param.actor(request), answer.request_id.get()
 
-    def change(connection: Any) -> tuple[Collector | None, Collector, bool]:
-        before = collector.one(connection, body.venue)
-        after, changed = collector.want(connection, _asked(body, before), actor=actor, cause=cause)
-        return before, after, changed
+    def change(connection: Any) -> tuple[Collector, bool]:
+        asked = _asked(body, collector.one(connection, body.venue))
+        return collector.want(connection, asked, actor=actor, cause=cause)
 
-    before, after, changed = await service.write(change)
+    after, changed = await service.write(change)
     if changed:
-        if (
-            before is not None
-            and before.wanted
-            and replace(before, instruments=after.instruments, changed=after.changed) == after
-        ):
-            await _tell(service, f"collector-{after.name}", "configure", instruments=list(after.instruments))
-        await _tell(service, "supervisor", "reconcile")
+        await _reconcile(service)
     return answer.json(_wanted(after, changed), 202)
 
 
@@ -81,7 +74,7 @@ async def stop(request: Request, venue: Annotated[str, Query(max_length=64)]) ->
     if after is None:
         raise errors.unknown("venue", venue, known)
     if changed:
-        await _tell(service, "supervisor", "reconcile")
+        await _reconcile(service)
     return answer.json(_wanted(after, changed), 202)
 
 
@@ -136,7 +129,7 @@ def _asked(body: schema.CollectionStart, before: Collector | None) -> Collector:
     else:
         instruments = () if body.venue.startswith(SIM_PREFIX) else DEFAULT_INSTRUMENTS[protocol]
     # An address is only ever set on this machine: a request must not send a collector anywhere else.
-    url, rest_url = (before.url, before.rest_url) if before and before.protocol == protocol else (None, None)
+    url, rest_url = (before.url, before.rest_url) if before else (None, None)
     return Collector(body.venue, protocol, instruments, url, rest_url)
 
 
@@ -150,12 +143,10 @@ def _wanted(found: Collector, changed: bool) -> dict[str, Any]:
     }
 
 
-async def _tell(service: Platform, part: str, op: str, **fields: Any) -> None:
-    """Tells a part at once what it would find out by itself; one that is not there needs no telling."""
-    try:
-        await service.watch.ask(part, op, **fields)
-    except control.Unreachable as error:
-        log.logger.info("%s was not told to %s: %s", part, op, error)
+async def _reconcile(service: Platform) -> None:
+    """Tells the supervisor at once what it would find out by itself; where there is none, none is told."""
+    with contextlib.suppress(control.Unreachable):
+        await service.watch.ask("supervisor", "reconcile")
 
 
 def _log_files(folder: FilePath) -> dict[str, FilePath]:
