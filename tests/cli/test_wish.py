@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tidemill.cli import wish
-from tidemill.errors import ConfigError
+from tidemill.errors import ConfigError, ConflictError
 from tidemill.home import Home
+from tidemill.metadata import Metadata
 
 
 def configured(tmp_path: Path, text: str) -> list[wish.Collector]:
@@ -31,6 +32,8 @@ def test_a_collector_of_the_file(tmp_path: Path) -> None:
         ('[[collector]]\nprotocol = "kraken"\ninstruments = [1]', "instruments"),
         ('[[collector]]\nprotocol = "kraken"\ninstruments = ["BTC"]', "'BTC'"),
         ('[[collector]]\nprotocol = "kraken"\nurl = 5', "url"),
+        ('[[collector]]\nprotocol = "kraken"\nname = "sim-desk"', "sim-kraken"),
+        ('[[collector]]\nprotocol = "kraken"\nname = "sim-binance"', "sim-kraken"),
         ('[[collector]]\nprotocol = ["kraken"]', "protocol"),
         ('[[collector]]\nprotocol = "ftx"', "'ftx'"),
         ('[[collector]]\nprotocol = "kraken"\nfoo = 1', "'foo'"),
@@ -44,3 +47,13 @@ def test_what_cannot_be_meant(tmp_path: Path, text: str, word: str) -> None:
         configured(tmp_path, text)
     assert word in refused.value.message
     assert "tidemill.toml" in refused.value.message
+
+
+def test_a_venue_of_the_file_keeps_the_protocol_it_has(tmp_path: Path) -> None:
+    metadata = Metadata.open(tmp_path / "tidemill.db")
+    wish.set_wanted(metadata, None, [wish.Collector("desk", "kraken", ("BTC-USD",))])
+    with pytest.raises(ConflictError) as refused:
+        wish.set_wanted(metadata, None, [wish.Collector("desk", "binance", ("BTC-USDT",))])
+    assert refused.value.code == "protocol_fixed"
+    assert [row.protocol for row in metadata.collectors()] == ["kraken"]
+    metadata.close()

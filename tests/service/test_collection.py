@@ -51,14 +51,17 @@ def test_a_start_is_wanted_and_the_supervisor_is_told(start: Callable[..., Servi
     assert kinds == ["collector_started", "collector_started", "collector_stopped"]
 
 
-def test_other_instruments_configure_the_running_collector(start: Callable[..., Service], part: Part) -> None:
-    collector = part("collector-kraken", venue="kraken", protocol="kraken")
+def test_other_instruments_are_wanted_and_the_supervisor_tells_the_collector(
+    start: Callable[..., Service], part: Part
+) -> None:
+    supervisor, collector = part("supervisor", parts=[]), part("collector-kraken", venue="kraken")
     service = start()
     start_collector(service, venue="kraken")
-    assert not [said for said in collector.asked if said["op"] == "configure"]
     told = start_collector(service, venue="kraken", instruments=["btc/usd", "SOL-USD.kraken", "BTC-USD"])
     assert told["instruments"] == ["BTC-USD", "SOL-USD"]
-    assert {"op": "configure", "instruments": ["BTC-USD", "SOL-USD"]} in collector.asked
+    assert supervisor.asked.count({"op": "reconcile"}) == 2
+    # One voice: what a request tells a collector that is just starting would be lost.
+    assert not [said for said in collector.asked if said["op"] == "configure"]
     # What was chosen last time stands after a stop.
     service.client.delete("/api/v1/collection/stop", params={"venue": "kraken"})
     assert start_collector(service, venue="kraken")["instruments"] == ["BTC-USD", "SOL-USD"]
@@ -69,6 +72,8 @@ def test_other_instruments_configure_the_running_collector(start: Callable[..., 
     [
         ({"venue": "krakn"}, 404, "venue_unknown"),
         ({"venue": "kraken", "protocol": "fix"}, 404, "protocol_unknown"),
+        ({"venue": "sim-foo", "protocol": "kraken"}, 409, "protocol_fixed"),
+        ({"venue": "sim-kraken", "protocol": "binance"}, 409, "protocol_fixed"),
         ({"venue": "Kraken"}, 422, "parameter_invalid"),
         ({"venue": "kraken/../../x"}, 422, "parameter_invalid"),
         ({"venue": "kraken", "url": "http://169.254.169.254/"}, 422, "parameter_invalid"),

@@ -89,11 +89,18 @@ def _from_table(home: Home, table: Any) -> Collector:
             if not isinstance(table.get(address, ""), str):
                 raise errors.UsageError(address, f"{address} {table[address]!r} is not an address")
         pairs = tuple(dict.fromkeys(pair(one, name) for one in instruments))
+        found = Collector(name, protocol, pairs, table.get("url"), table.get("rest_url"))
+        if not found.possible:
+            raise errors.UsageError(
+                "name",
+                f"name {name!r} without a url, and the simulator plays {SIM_PREFIX}{protocol} alone",
+                hint=f"name it {SIM_PREFIX}{protocol}, or give it a url",
+            )
     except errors.UsageError as error:
         raise errors.ConfigError(
             "config_collector", f"{home.config}: {error.message} in [[collector]]", hint=error.hint
         ) from error
-    return Collector(name, protocol, pairs, table.get("url"), table.get("rest_url"))
+    return found
 
 
 def set_wanted(metadata: Metadata, asked: list[Collector] | None, configured: list[Collector]) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
+from tidemill.errors import ConflictError
 from tidemill.metadata import event
 from tidemill.metadata.database import now_ns
 from tidemill.metadata.table import collectors
-from tidemill.model.collector import Collector
+from tidemill.model.collector import SIM_PREFIX, Collector
 
 
 def every(connection: Connection, *, wanted: bool | None = None) -> list[Collector]:
@@ -33,8 +34,10 @@ def want(
     """Makes `collector` the wanted state; returns it and whether that changed anything.
 
     A change writes the event `collector_started`, or `collector_configured` when it was wanted already.
+    Raises `ConflictError` for another protocol than the venue speaks.
     """
     before = one(connection, collector.name)
+    _require_same_protocol(before, collector)
     row = {
         "name": collector.name,
         "protocol": collector.protocol,
@@ -75,6 +78,22 @@ def unwant(connection: Connection, name: str, *, actor: str, cause: str | None =
     )
     event.append(connection, "collector_stopped", name, actor=actor, cause=cause)
     return True
+
+
+def _require_same_protocol(before: Collector | None, asked: Collector) -> None:
+    """A venue has one journal and one place in the lake: what speaks otherwise must not get into them."""
+    if not asked.possible:
+        spoken = asked.name.removeprefix(SIM_PREFIX)
+        hint = f"the simulator plays {SIM_PREFIX}{asked.protocol} with that protocol"
+    elif before is not None and before.possible and before.protocol != asked.protocol:
+        spoken, hint = before.protocol, "give the other one a name of its own"
+    else:
+        return
+    raise ConflictError(
+        "protocol_fixed",
+        f"{asked.name} was asked to speak {asked.protocol}, and it is a venue of {spoken}",
+        hint=hint,
+    )
 
 
 def _same(a: Collector, b: Collector) -> bool:

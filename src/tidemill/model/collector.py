@@ -35,3 +35,8 @@ class Collector:
     def simulated(self) -> bool:
         """Whether the platform's own simulator plays this venue."""
         return self.name.startswith(SIM_PREFIX) and not self.url
+
+    @property
+    def possible(self) -> bool:
+        """False for a simulated venue that the simulator does not play: it plays `sim-<protocol>` alone."""
+        return not self.simulated or self.name == SIM_PREFIX + self.protocol
