@@ -6,7 +6,7 @@ Deny by default: what is not a page, a preflight or a command with scope "open" 
 from __future__ import annotations
 
 import asyncio
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Iterator
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -150,14 +150,8 @@ class Guard:
                     "the Authorization header holds no valid token: send `Bearer ` and the text of DIR/token"
                 )
             return found
-        jar = SimpleCookie()
-        for line in headers.every(b"cookie"):
-            try:
-                jar.load(line)
-            except CookieError:
-                continue
-        morsel = jar.get(self._keeper.cookie)
-        return self._keeper.session(morsel.value) if morsel else None
+        sessions = (self._keeper.session(value) for value in headers.cookies(self._keeper.cookie))
+        return next((found for found in sessions if found is not None), None)
 
     def _bounded(self, scope: Scope, headers: _Headers, receive: Receive) -> Receive:
         if scope["type"] != "http":
@@ -206,6 +200,15 @@ class _Headers:
 
     def every(self, name: bytes) -> list[str]:
         return [value.decode("latin-1").strip() for key, value in self._raw if key == name]
+
+    def cookies(self, name: str) -> Iterator[str]:
+        """Every value of that cookie. Other programs on this host set what no parser of cookies takes, and
+        for that nobody is signed out."""
+        for line in self.every(b"cookie"):
+            for cookie in line.split(";"):
+                key, _, value = cookie.strip().partition("=")
+                if key == name:
+                    yield value.strip('"')
 
     def one(self, name: bytes) -> str | None:
         found = self.every(name)

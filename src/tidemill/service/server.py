@@ -21,6 +21,7 @@ from tidemill.errors import ConflictError
 from tidemill.service import log
 from tidemill.service.app import build
 from tidemill.service.config import Config
+from tidemill.service.frame import Frames
 from tidemill.service.platform import Platform
 from tidemill.service.stream import Front
 
@@ -41,7 +42,7 @@ def serve(config: Config) -> int:
         uvicorn.Config(
             build(service),
             http=Front,
-            ws="websockets-sansio",
+            ws=Frames,
             ws_max_size=WS_BYTES_MAX,
             ws_per_message_deflate=False,
             lifespan="on",
