@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
+from tidemill.home import Home
 from tidemill.log import Log
 from tidemill.model.collector import Collector
-from tidemill.supervisor.supervisor import Steady
+from tidemill.supervisor import plan
+from tidemill.supervisor.child import Child
+from tidemill.supervisor.supervisor import Steady, Supervisor
 
 
 def test_a_database_that_fails_for_a_while_stops_nobody(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,3 +43,29 @@ def test_nothing_starts_on_what_was_never_read() -> None:
 
     with pytest.raises(OSError, match="no database"):
         Steady(read, Log("supervisor"))
+
+
+def test_who_keeps_data_and_does_not_end_in_order_is_named(tmp_path: Path) -> None:
+    async def test() -> list[str]:
+        home = Home.at(tmp_path)
+        home.create()
+        supervisor = Supervisor(home, plan.Settings(str(home.path)), lambda: lambda: [])
+        leaving = (
+            "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit({})); print(flush=True);"
+        )
+        for name, code in (("collector-a", 0), ("collector-b", 1), ("recorder", 1), ("relay", 1)):
+            child = Child(
+                name, home.log(name), [sys.executable, "-c", leaving.format(code) + "sys.stdin.read()"]
+            )
+            supervisor._children[name] = child
+            await child.reconcile(1)
+        dead = Child("collector-c", home.log("collector-c"), [sys.executable, "-c", "raise SystemExit(2)"])
+        supervisor._children["collector-c"] = dead
+        await dead.reconcile(1)
+        while not all(c.log.read_bytes() for c in supervisor._children.values() if c is not dead):
+            await asyncio.sleep(0.05)
+        assert dead.process
+        await dead.process.wait()
+        return await supervisor._stop_all()
+
+    assert asyncio.run(test()) == ["collector-b", "collector-c", "recorder"]

@@ -97,11 +97,14 @@ class Child:
                 except OSError as error:
                     self._delay(f"{self.name} cannot be started: {error}")
 
-    async def stop(self, drain_s: float) -> None:
-        """Asks the process to drain, and kills it when the time is over."""
+    async def stop(self, drain_s: float) -> bool:
+        """Asks the process to drain, and kills it when the time is over. Whether it ended in order, now or,
+        where it does not run, the last time."""
         self.wanted_argv = None
         async with self._busy:
+            self._reap()
             await self._stop(drain_s)
+        return not self.last_exit
 
     def heard(self) -> None:
         """It answered on its control socket."""

@@ -24,6 +24,8 @@ LOG_CHECK_S = 30.0
 DRAIN_S = 10.0
 # A hung part is one that gives no answer to so many asks in a row, spread over `hung_s`.
 MISSES_MAX = 3
+# Who keeps what is collected.
+KEEPERS = ("collector", "recorder")
 
 
 class Steady:
@@ -80,8 +82,9 @@ class Supervisor:
             },
         )
 
-    async def run(self) -> None:
-        """Runs until SIGTERM, SIGINT or `stop`; then drains every part and returns."""
+    async def run(self) -> list[str]:
+        """Runs until SIGTERM, SIGINT or `stop`; then drains every part. Returns those of `KEEPERS` that did
+        not end in order: what they had not stored yet is in the journal."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -93,9 +96,10 @@ class Supervisor:
             await self._loop()
         finally:
             watch.cancel()
-            await self._stop_all()
+            unfinished = await self._stop_all()
             await self._control.close()
             (self._home.run / "supervisor.json").unlink(missing_ok=True)
+        return unfinished
 
     def stop(self) -> None:
         self._stopping.set()
@@ -168,17 +172,22 @@ class Supervisor:
         else:
             child.heard()
 
-    async def _stop_all(self) -> None:
-        """Collectors first, then what reads their journals, so that everything collected is stored."""
+    async def _stop_all(self) -> list[str]:
+        """Collectors first, then what reads their journals, so that everything collected is stored; returns
+        who of these did not end in order."""
         groups: tuple[tuple[str, ...], ...] = (
             ("service",),
             ("collector", "sim", "history"),
             ("bridge", "relay"),
             ("recorder",),
         )
+        unfinished: list[str] = []
         for group in groups:
-            children = [c for c in self._children.values() if c.name.split("-", 1)[0] in group]
-            await asyncio.gather(*(child.stop(DRAIN_S) for child in children))
+            children = [c for c in self._children.values() if _kind(c) in group]
+            ended = await asyncio.gather(*(child.stop(DRAIN_S) for child in children))
+            pairs = zip(children, ended, strict=True)
+            unfinished += [c.name for c, in_order in pairs if not in_order and _kind(c) in KEEPERS]
+        return unfinished
 
     def _sim(self) -> dict[str, Any] | None:
         """Where the simulator's venues are; None before it has said it. Its ports are ours to choose
@@ -237,6 +246,10 @@ class Supervisor:
     async def _drain(self, _request: control.Answer) -> control.Answer:
         self.stop()
         return {"ok": True}
+
+
+def _kind(child: Child) -> str:
+    return child.name.split("-", 1)[0]
 
 
 def read_state(home: Home) -> dict[str, Any] | None:
