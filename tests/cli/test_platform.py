@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from tidemill.control import Silent, Unreachable
 from tidemill.errors import NotFoundError, UsageError
 from tidemill.home import Home, Lock
 from tidemill.log import Log
+from tidemill.metadata import Metadata
 from tidemill.supervisor.supervisor import read_state
 
 HOLDER = (
@@ -72,7 +75,6 @@ def test_the_state_counts_for_the_process_that_has_the_lock(home: Home) -> None:
 
 def test_a_look_at_a_lock_does_not_keep_its_next_holder_out(home: Home) -> None:
     import fcntl
-    import threading
 
     with home.lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
@@ -203,3 +205,58 @@ def test_a_venue_that_cannot_be_reached_is_named_and_not_waited_for(
     for row in (("collector-coinbase", False), ("collector-sim-kraken", False), ("recorder", False)):
         assert not platform._settled(home, parts(("collector-kraken", False), row))
         assert not platform._notices(home, parts(row))
+
+
+def test_the_farewell_is_true() -> None:
+    assert platform._farewell([]) == "stopped; everything collected is stored"
+    said = platform._farewell(["collector-kraken", "recorder"])
+    assert said.startswith("stopped; collector-kraken, recorder did not end in order")
+
+
+@pytest.mark.parametrize(("name", "code"), [("token", "token_exposed"), ("secret", "secret_exposed")])
+def test_nothing_starts_where_others_can_read_a_secret(
+    home: Home, name: str, code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home.path / name).chmod(0o644)
+    monkeypatch.setattr(platform.subprocess, "Popen", lambda *_, **__: pytest.fail("it started a process"))
+    assert main(["up", "--detach", "--home", str(home.path)]) == 3
+    assert code in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["connect", "kraken"], ["open", "--no-browser"]])
+def test_a_damaged_database_is_told_in_words(
+    words: list[str], home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Metadata.open(home.database).close()
+    with home.database.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (home.database.stat().st_size - 4096))
+    monkeypatch.setattr(platform, "read_state", lambda home: {"pid": 1, "port": 1})
+    assert main([*words, "--home", str(home.path)]) == 3
+    assert "database_unreadable" in capsys.readouterr().err
+
+
+def test_a_supervisor_that_is_stopped_is_stale_and_its_parts_go_on(home: Home) -> None:
+    with (
+        held(home.lock) as pid,
+        socket.socket(socket.AF_UNIX) as deaf,
+        socket.socket(socket.AF_UNIX) as recorder,
+    ):
+        state_of(home, pid)
+        for listener, part in ((deaf, "supervisor"), (recorder, "recorder")):
+            listener.bind(str(home.control(part)))
+            listener.listen()
+
+        def answer() -> None:
+            peer, _ = recorder.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(b'{"part":"recorder","state":"live","pid":7}\n')
+
+        threading.Thread(target=answer, daemon=True).start()
+        said = platform.platform_status(home)
+    assert said["running"]
+    supervisor, part = said["parts"]
+    assert (supervisor["part"], supervisor["state"], supervisor["pid"]) == ("supervisor", "stale", pid)
+    assert "its process runs" in supervisor["detail"]
+    assert (part["part"], part["state"], part["pid"]) == ("recorder", "live", 7)

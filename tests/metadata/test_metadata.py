@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import DatabaseError
 
 from tidemill.errors import ConfigError
 from tidemill.metadata import Metadata, access, collector, database, event, gap, job, setting
@@ -331,3 +333,27 @@ def test_a_kill_in_the_middle_of_a_change_leaves_none_of_it(metadata: Metadata) 
     metadata.want("kraken", "kraken", actor="cli")
     with metadata.read() as connection:
         assert len(event.after(connection, 0, 10)) == 1
+
+
+def test_a_failure_of_the_file_and_one_of_the_disk_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "tidemill.db"
+    metadata = Metadata.open(path)
+    metadata.want("kraken", "kraken", actor="cli")
+    with metadata.write() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1")
+        with pytest.raises(DatabaseError) as full:
+            setting.put(connection, "large", "x" * 100_000, actor="cli")
+    told = database.failure(full.value, path)
+    assert (told.code, told.http_status) == ("database_unwritable", 507)
+    assert str(path) in told.message
+    with metadata.read() as connection:
+        sql = "SELECT rootpage * (SELECT page_size FROM pragma_page_size) FROM sqlite_master WHERE name='{}'"
+        end = int(connection.exec_driver_sql(sql.format("collectors")).scalar() or 0)
+    metadata.close()
+    with path.open("r+b") as file:
+        file.seek(end - 4096)
+        file.write(b"\xff" * 4096)
+    with pytest.raises(DatabaseError) as damaged:
+        Metadata.open(path).collectors()
+    assert database.failure(damaged.value).code == "database_unreadable"
+    assert database.failure(OSError(errno.EROFS, "Read-only file system")).code == "database_unwritable"

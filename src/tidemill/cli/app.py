@@ -34,18 +34,16 @@ def run(words: list[str]) -> int:
     """Runs the command line; every error leaves in the one shape with its category's exit code."""
     try:
         result = _command()(words, prog_name="tidemill", standalone_mode=False)
-    except TidemillError as error:
-        return _fail(error, words)
     except typer.Exit as leave:
         return leave.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return CancelledError.exit_code
     except Exception as error:
-        usage = _usage(error)
-        if usage is None:
+        known = told(error)
+        if known is None:
             raise
         # Typer has shown the help of a command that was left without its subcommand.
-        return _fail(usage, words) if usage.message else usage.exit_code
+        return _fail(known, words) if known.message else known.exit_code
     return result if isinstance(result, int) else 0
 
 
@@ -68,6 +66,17 @@ def _command() -> Callable[..., Any]:
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
     platform.register(app)
     return typer.main.get_command(app)
+
+
+def told(error: Exception) -> TidemillError | None:
+    """What to tell people of an error, whoever raised it; None for a bug."""
+    if isinstance(error, TidemillError):
+        return error
+    if type(error).__module__.startswith("sqlalchemy."):
+        from tidemill.metadata import database
+
+        return database.failure(error)
+    return _usage(error)
 
 
 def _usage(error: Exception) -> UsageError | None:

@@ -22,7 +22,7 @@ import typer
 
 from tidemill import control, errors
 from tidemill.cli import net
-from tidemill.cli.app import LOG_LINES, LOGGED_AS, HomeOption, JsonOption, LogLinesOption, talk
+from tidemill.cli.app import LOG_LINES, LOGGED_AS, HomeOption, JsonOption, LogLinesOption, talk, told
 from tidemill.home import Home, Lock
 from tidemill.log import Log
 from tidemill.model.collector import SIM_PREFIX, Collector
@@ -93,6 +93,9 @@ def up(
     started = time.monotonic()
     place = Home.at(home)
     place.create()
+    # Every part would refuse them, one by one and for ever.
+    place.read_token()
+    place.read_secret()
     asked = wish.parse_venues(venues) if venues is not None else None
     configured = wish.from_config(place)
     if detach:
@@ -116,11 +119,20 @@ def up(
         log = Log(LOGGED_AS["up"]) if log_lines else None
         announce = threading.Thread(target=_announce, args=(place, port, browser, started, log), daemon=True)
         announce.start()
-        asyncio.run(supervisor.run())
-        (log.info if log else talk.print)("stopped; everything collected is stored")
+        unfinished = asyncio.run(supervisor.run())
+        (log.info if log else talk.print)(_farewell(unfinished))
     finally:
         lock.close()
     return 0
+
+
+def _farewell(unfinished: list[str]) -> str:
+    if not unfinished:
+        return "stopped; everything collected is stored"
+    return (
+        f"stopped; {', '.join(unfinished)} did not end in order: what is not stored yet is in the journal,"
+        " and the next `tidemill up` stores it"
+    )
 
 
 def _announce(home: Home, port: int, browser: bool, started: float, log: Log | None) -> None:
@@ -131,8 +143,15 @@ def _announce(home: Home, port: int, browser: bool, started: float, log: Log | N
         if log:
             log.info("the platform answers", port=port, home=str(home.path), after_s=round(took_s, 1))
         else:
-            url = page_url(home, port)
             talk.print(f"Tidemill answers after {took_s:.1f} s · home {home.path}", soft_wrap=True)
+            try:
+                url = page_url(home, port)
+            except Exception as error:
+                known = told(error)
+                if known is None:
+                    raise
+                talk.print(f"no browser can be let in: {known.message}", style="yellow", markup=False)
+                return
             talk.print(f"  {url}", soft_wrap=True)
             talk.print("  Ctrl+C stops it · `tidemill status` · `tidemill connect kraken` for real data")
             _show(url, browser)
@@ -327,15 +346,20 @@ def platform_status(home: Home) -> dict[str, Any]:
 async def _status(home: Home) -> dict[str, Any]:
     disk = await asyncio.to_thread(_disk_use, home.path)
     try:
-        answer = await control.ask(home.control("supervisor"), "status")
+        answer = await control.ask(home.control("supervisor"), "status", timeout_s=SILENT_S)
+    except control.Silent as silent:
+        answer = _without_supervisor(home, silent)
     except control.Unreachable:
+        answer = {}
+    if not answer:
         return {"running": False, "home": str(home.path), "parts": [], "disk": disk}
     parts = list(answer["parts"])
 
     async def describe(part: dict[str, Any]) -> None:
         try:
             said = await control.ask(home.control(part["part"]), "status", timeout_s=SILENT_S)
-            part.update({key: value for key, value in said.items() if key not in ("part", "pid")})
+            pid = part["pid"] or said.get("pid")
+            part.update({**said, "part": part["part"], "pid": pid})
         except control.Silent as silent:
             part["state"], part["error"] = "stale", {"message": f"its process runs: {silent}"}
         except control.Unreachable:
@@ -343,7 +367,14 @@ async def _status(home: Home) -> dict[str, Any]:
         part["detail"] = _detail(part)
 
     await asyncio.gather(*(describe(part) for part in parts))
-    supervisor = {"part": "supervisor", "pid": answer["pid"], "state": answer["state"], "restarts": 0}
+    supervisor = {
+        "part": "supervisor",
+        "pid": answer["pid"],
+        "state": answer["state"],
+        "restarts": 0,
+        "error": answer.get("error"),
+        "detail": _detail(answer),
+    }
     return {
         "running": True,
         "home": str(home.path),
@@ -352,6 +383,20 @@ async def _status(home: Home) -> dict[str, Any]:
         "parts": [supervisor, *parts],
         "disk": disk,
     }
+
+
+def _without_supervisor(home: Home, silent: control.Silent) -> dict[str, Any]:
+    """What is known of a platform whose supervisor is stopped or busy: its parts go on and have sockets.
+    Empty where none runs."""
+    state = read_state(home)
+    if state is None:
+        return {}
+    names = {name.removesuffix(".ctl") for name in home.sockets() if name.endswith(".ctl")}
+    parts = [
+        {"part": name, "state": "stopped", "pid": None, "restarts": 0}
+        for name in sorted(names - {"supervisor"})
+    ]
+    return {**state, "state": "stale", "error": {"message": f"its process runs: {silent}"}, "parts": parts}
 
 
 def _ports(home: Home, port: int, parts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ BEGIN IMMEDIATE, because a transaction that starts by reading and then writes ma
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import sqlite3
@@ -16,10 +17,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
 
-from tidemill.errors import ConfigError
+from tidemill.errors import ConfigError, DeadlineError, ResourceError, TidemillError
 
 BUSY_S = 10.0
+# Extended codes have one of these in their low byte.
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
+_NO_SPACE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -35,17 +40,14 @@ class Metadata:
     def open(cls, path: Path) -> Self:
         """The database at `path` (`Home.database`), made or brought to the newest version.
 
-        Raises `ConfigError` when the file was written by a newer Tidemill or cannot be opened.
+        Raises `ConfigError` when the file was written by a newer Tidemill or cannot be opened,
+        `ResourceError` when it cannot be written.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             migrate(path)
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise ConfigError(
-                "database_unreadable",
-                f"the metadata database {path} cannot be used: {error}",
-                hint="restore it from a backup, or move it away: journal and lake do not depend on it",
-            ) from error
+        except (OSError, sqlite3.DatabaseError, DatabaseError) as error:
+            raise failure(error, path) from error
         return cls(path)
 
     @contextlib.contextmanager
@@ -64,6 +66,27 @@ class Metadata:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def failure(error: Exception, path: Path | str = "DIR/tidemill.db") -> TidemillError:
+    """What SQLite or the system said of the database, as an error for people: the disk, or the file."""
+    cause = getattr(error, "orig", None) or error
+    what = f"the metadata database {path} cannot be used: {cause}"
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_BUSY:
+        return DeadlineError("database_busy", what, hint="another process holds it: try again")
+    if code in _DISK or getattr(cause, "errno", None) in _NO_SPACE:
+        return ResourceError(
+            "database_unwritable",
+            what,
+            hint="free some space, or mount the disk so that it can be written",
+            http_status=507,
+        )
+    return ConfigError(
+        "database_unreadable",
+        what,
+        hint="restore it from a backup, or move it away: journal and lake do not depend on it",
+    )
 
 
 def migrate(path: Path, revision: str = "head") -> None:
