@@ -66,6 +66,13 @@ def advance(
     return after
 
 
+def end_running(connection: Connection, kind: str, error: dict[str, Any]) -> None:
+    """Marks jobs of a kind as failed that nobody works on any more: whoever did was killed."""
+    query = select(jobs.c.id, jobs.c.progress).where(jobs.c.kind == kind, jobs.c.ended.is_(None))
+    for job_id, progress in connection.execute(query).all():
+        advance(connection, job_id, state="failed", progress=progress, error=error)
+
+
 def one(connection: Connection, job_id: str) -> Job | None:
     """The job of that id, or None."""
     row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
