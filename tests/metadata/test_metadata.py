@@ -357,3 +357,16 @@ def test_a_failure_of_the_file_and_one_of_the_disk_are_told_apart(tmp_path: Path
         Metadata.open(path).collectors()
     assert database.failure(damaged.value).code == "database_unreadable"
     assert database.failure(OSError(errno.EROFS, "Read-only file system")).code == "database_unwritable"
+
+
+def test_events_have_a_bound_and_keep_their_ids(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
+    with metadata.write() as connection:
+        ids = [event.append(connection, "note", str(i), actor="cli") for i in range(10)]
+        assert event.trim(connection) == 0
+        connection.execute(
+            tables.tables["events"].update().where(tables.tables["events"].c.id == ids[9]).values(ts=1)
+        )
+        monkeypatch.setattr(event, "EVENTS_MAX", 4)
+        assert event.trim(connection) == 7
+        assert [row.id for row in event.after(connection, 0, 99)] == ids[6:9]
+        assert event.append(connection, "note", "next", actor="cli") == ids[9] + 1

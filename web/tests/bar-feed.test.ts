@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { Bars } from '@/api/types';
 import { BarFeed } from '@/features/chart/bar-feed';
+import { tellRevised } from '@/shared/events';
 import type { MarketListener, TradeSource } from '@/shared/market';
 import type { Position } from '@/shared/position';
 import type { StreamTrade } from '@/shared/stream-core';
@@ -172,4 +173,22 @@ it('ends in the bars of all trades, whatever comes first and whatever is lost on
     }),
     { numRuns: 300 },
   );
+});
+
+it('reads its bars again when one of them was revised, once for many, and no more once it is closed', async () => {
+  const source = new Script();
+  source.begin(0);
+  const feed = new BarFeed(source, '1s', { price: 0, size: 0 }, () => undefined);
+  answers.shift()?.(0);
+  await settle();
+  tellRevised('another');
+  await vi.advanceTimersByTimeAsync(2_500);
+  expect(answers).toHaveLength(0);
+  for (let i = 0; i < 5; i++) tellRevised('X');
+  await vi.advanceTimersByTimeAsync(2_500);
+  expect(answers).toHaveLength(1);
+  feed.close();
+  tellRevised('X');
+  await vi.advanceTimersByTimeAsync(2_500);
+  expect(answers).toHaveLength(1);
 });

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from tidemill.metadata.database import now_ns
 from tidemill.metadata.table import events
+
+# What is kept: so many, of so long. A follower that comes later than that gets what there is.
+EVENTS_MAX = 100_000
+AGE_NS_MAX = 90 * 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,10 @@ def after(connection: Connection, event_id: int, limit: int) -> list[Event]:
 def newest_id(connection: Connection) -> int:
     """The id of the newest event, 0 when there is none."""
     return int(connection.execute(select(func.max(events.c.id))).scalar() or 0)
+
+
+def trim(connection: Connection) -> int:
+    """Deletes what is beyond `EVENTS_MAX` or older than `AGE_NS_MAX`; returns how many."""
+    beyond = events.c.id <= newest_id(connection) - EVENTS_MAX
+    old = events.c.ts < now_ns() - AGE_NS_MAX
+    return connection.execute(delete(events).where(or_(beyond, old))).rowcount

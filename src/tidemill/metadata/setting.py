@@ -19,6 +19,12 @@ def get(connection: Connection, key: str) -> Any:
 
 def put(connection: Connection, key: str, value: Any, *, actor: str, cause: str | None = None) -> None:
     """Sets a value, with its event. The event names the key and not the value, which may be private."""
+    keep(connection, key, value, actor=actor)
+    event.append(connection, "setting_changed", key, actor=actor, cause=cause)
+
+
+def keep(connection: Connection, key: str, value: Any, *, actor: str) -> None:
+    """Sets a value that nobody chose, such as how far some work has come: of that there is no event."""
     statement = insert(settings).values(key=key, value=value, changed=now_ns(), actor=actor)
     new = statement.excluded
     connection.execute(
@@ -26,4 +32,3 @@ def put(connection: Connection, key: str, value: Any, *, actor: str, cause: str 
             index_elements=["key"], set_={"value": new.value, "changed": new.changed, "actor": new.actor}
         )
     )
-    event.append(connection, "setting_changed", key, actor=actor, cause=cause)

@@ -14,16 +14,18 @@ from sqlalchemy import Connection
 from starlette.requests import HTTPConnection
 
 from tidemill.home import Home
-from tidemill.metadata import Metadata
+from tidemill.metadata import Metadata, event
+from tidemill.service import ledger, revision
 from tidemill.service.auth import Keeper
 from tidemill.service.config import Config
 from tidemill.service.follow import Follow
-from tidemill.service.ledger import Ledger
 from tidemill.service.observe import Metrics
 from tidemill.service.part import Cost, Watch
+from tidemill.service.round import Round
 from tidemill.service.view import View
 
 T = TypeVar("T")
+TRIM_S = 600.0
 
 
 class Platform:
@@ -40,7 +42,13 @@ class Platform:
         self.view = View(config.home)
         self.watch = Watch(config.home)
         self.follow = Follow(self.metadata)
-        self.ledger = Ledger(self.metadata, self.view)
+        gaps = ledger.Ledger(self.metadata, self.view)
+        bars = revision.Revisions(self.metadata, self.view)
+        self.rounds = (
+            Round(gaps.read, ledger.READ_S, "gap records cannot be read"),
+            Round(bars.read, revision.READ_S, "revised bars cannot be told"),
+            Round(self._trim, TRIM_S, "old events cannot be deleted"),
+        )
         self.own = Cost()
         self.started = time.time_ns()
         self.draining = asyncio.Event()
@@ -70,14 +78,19 @@ class Platform:
         self.measure()
         self.watch.start()
         self.follow.start()
-        self.ledger.start()
+        for work in self.rounds:
+            work.start()
         try:
             yield
         finally:
-            for part in (self.ledger, self.follow, self.watch):
+            for part in (*self.rounds, self.follow, self.watch):
                 await part.close()
             await self.run(self.view.close)
             self.metadata.close()
+
+    def _trim(self) -> None:
+        with self.metadata.write() as connection:
+            event.trim(connection)
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         with self.metadata.read() as connection:

@@ -9,6 +9,7 @@ interface EventMessage {
   id?: number;
   after?: number;
   kind?: string;
+  subject?: string;
 }
 
 /** Which answers an event makes old, by the beginning of its kind. */
@@ -22,8 +23,21 @@ const STALE: [prefix: string, queries: string[]][] = [
 export const staleQueries = (kind: string): string[] =>
   STALE.find(([prefix]) => kind.startsWith(prefix))?.[1] ?? [];
 
-/** Follows events from now on, through every reconnect; `told` gets each kind once per event. */
-export function followEvents(told: (kind: string) => void): () => void {
+type Revised = (instrument: string) => void;
+const revised = new Set<Revised>();
+
+/** Calls `listener` with the instrument of each stored bar that a late trade changed. Returns what ends it. */
+export function onRevised(listener: Revised): () => void {
+  revised.add(listener);
+  return () => revised.delete(listener);
+}
+
+export const tellRevised: Revised = (instrument) => {
+  for (const listener of revised) listener(instrument);
+};
+
+/** Follows events from now on, through every reconnect; `told` gets kind and subject of each. */
+export function followEvents(told: (kind: string, subject: string) => void): () => void {
   let socket: WebSocket | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let after: number | null = null;
@@ -39,7 +53,7 @@ export function followEvents(told: (kind: string) => void): () => void {
       if (event.type === 'hello') after = event.after ?? after;
       if (event.type !== 'event') return;
       after = event.id ?? after;
-      if (event.kind) told(event.kind);
+      if (event.kind) told(event.kind, event.subject ?? '');
     };
     socket.onclose = () => {
       timer = setTimeout(connect, Math.max(250, backoff_ms(attempt, Math.random(), 1_000, 30_000)));
@@ -58,7 +72,8 @@ export function useEvents(): void {
   const client = useQueryClient();
   useEffect(
     () =>
-      followEvents((kind) => {
+      followEvents((kind, subject) => {
+        if (kind === 'bar_revised') tellRevised(subject);
         for (const query of staleQueries(kind)) void client.invalidateQueries({ queryKey: [query] });
       }),
     [client],

@@ -3,6 +3,7 @@
 
 import { ApiError, api } from '@/api/client';
 import type { Bars, ErrorBody } from '@/api/types';
+import { onRevised } from '@/shared/events';
 import type { Interval } from '@/shared/interval';
 import type { MarketListener, TradeSource } from '@/shared/market';
 import { comparePosition, type Position } from '@/shared/position';
@@ -43,6 +44,7 @@ export class BarFeed implements MarketListener {
   private readonly listener: Listener;
   private readonly abort = new AbortController();
   private readonly leave: () => void;
+  private readonly forget: () => void;
   private reloading: ReturnType<typeof setTimeout> | undefined;
   /** The last position that was asked for again. */
   private asked: Position | null = null;
@@ -57,6 +59,9 @@ export class BarFeed implements MarketListener {
     this.series = new BarSeries(interval, scales.price, scales.size);
     this.listener = listener;
     this.leave = market.listen(this);
+    this.forget = onRevised((revised) => {
+      if (revised === this.instrument && this.reloading === undefined) this.reload();
+    });
     if (market.position) this.series.begin(market.position);
     void this.load();
   }
@@ -68,6 +73,7 @@ export class BarFeed implements MarketListener {
   close(): void {
     clearTimeout(this.reloading);
     this.leave();
+    this.forget();
     this.abort.abort();
   }
 
