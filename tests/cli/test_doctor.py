@@ -95,6 +95,24 @@ def test_a_damaged_segment_of_a_journal(tmp_path: Path, capsys: pytest.CaptureFi
     assert "tidemill data verify" in damaged["fix"]
 
 
+def test_a_damaged_file_of_the_lake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path / "home")
+    world.write(mixed(500))
+    world.record()
+    world.journal.close()
+    home = Home.at(tmp_path / "home")
+    [sound] = findings(home, capsys, "lake")
+    assert sound["verdict"] == "ok"
+    trades = next((home.lake / "trades").rglob("*.parquet"))
+    trades.write_bytes(trades.read_bytes()[:-20])
+    log = max((home.lake / "bars" / "_delta_log").glob("*.json"))
+    log.write_text("{")
+    found = findings(home, capsys, "lake")
+    assert [one["verdict"] for one in found] == ["fail", "fail"]
+    assert any(str(trades) in one["found"] for one in found)
+    assert any("bars" in one["found"] for one in found)
+
+
 def test_what_is_done_or_not_wanted_is_not_wrong(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ HOSTS = {
 # A part that is not wanted has stopped, and one that did its work is done.
 AS_WANTED = ("live", "running", "idle", "ready", "done", "stopped")
 JOURNAL_READ_S = 10.0
+LAKE_READ_S = 10.0
 JOURNAL_RECORDS = 1 << 20
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -325,6 +326,43 @@ def _journal(home: Home) -> Iterator[Finding]:
         yield Finding("journal", "ok", f"no damage in {', '.join(sound)}{some}")
 
 
+def _lake(home: Home) -> Iterator[Finding]:
+    """Opens every table and reads the footers of its files: a damaged one is silent until it is asked for."""
+    if not home.lake.is_dir():
+        return
+    from pyarrow import ArrowException, parquet
+
+    from tidemill.stores.lake import Lake
+    from tidemill.stores.table import TABLES
+
+    lake = Lake(home.lake)
+    deadline = time.monotonic() + LAKE_READ_S
+    fix = "put it back from a copy of the lake; `tidemill data verify` tells what it held"
+    read = damaged = 0
+    for table in TABLES.values():
+        try:
+            snapshot = lake.snapshot(table)
+        except Exception as error:
+            damaged += 1
+            yield Finding("lake", "fail", f"table {table.name} of {home.lake} cannot be opened: {error}", fix)
+            continue
+        for file in snapshot.files if snapshot else ():
+            path = home.lake / table.name / file.path
+            if time.monotonic() > deadline:
+                break
+            try:
+                parquet.read_metadata(path)
+                read += 1
+            except (OSError, ArrowException) as error:
+                after = lake.snapshot(table)
+                if after and file.path in {one.path for one in after.files}:
+                    damaged += 1
+                    yield Finding("lake", "fail", f"{path} cannot be read: {error}", fix)
+    if not damaged:
+        some = f", as far as {LAKE_READ_S:g} s of reading went" if time.monotonic() > deadline else ""
+        yield Finding("lake", "ok", f"{read} files are whole at their ends{some}")
+
+
 def _clock(_home: Home) -> Iterator[Finding]:
     # A wall clock that jumps shows as a difference between two readings of wall minus monotonic.
     before = time.time() - time.monotonic()
@@ -382,5 +420,5 @@ def _venues(home: Home) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    _python, _folder, _disk, _port, _orphans, _database, _journal, _clock, _venues, _parts,
+    _python, _folder, _disk, _port, _orphans, _database, _journal, _lake, _clock, _venues, _parts,
 )  # fmt: skip

@@ -29,7 +29,7 @@ async def survey(service: Platform) -> list[dict[str, Any]]:
         wanted = {name for name in seen if name.startswith("collector-")}
         why = f"the metadata database cannot be read: {error}"[:300]
         database = _row("database", "failed", False, None, why, None)
-    own = [_own(service), database, await service.run(_disk, service)]
+    own = [_own(service), database, await service.run(_disk, service), _data(service)]
     processes = supervised(seen)
     names = (
         wanted
@@ -101,6 +101,11 @@ def _disk(service: Platform) -> dict[str, Any]:
     if free < DISK_BYTES_MIN:
         return _row("disk", "failed", False, None, f"{free >> 20} MiB are free at {service.home.path}", None)
     return _row("disk", "live", True, None, None, service.started)
+
+
+def _data(service: Platform) -> dict[str, Any]:
+    trouble = service.view.trouble
+    return _row("data", "failed" if trouble else "live", not trouble, None, trouble, service.started)
 
 
 def _row(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tidemill.errors import NotFoundError, UpstreamError
+from tidemill.errors import NotFoundError, TidemillError, UpstreamError
 from tidemill.home import Home
 from tidemill.model import instrument
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Lists of instruments and datasets are made at most this often.
 LIST_S = 1.0
+# How long health tells of what could not be read: nobody may ask for it again.
+TROUBLE_S = 60.0
+CODE = "data_unreadable"
 
 
 class View:
@@ -26,20 +29,27 @@ class View:
         self._home = home
         self._live: LiveView | None = None
         self._making = threading.Lock()
+        self._failed = (float("-inf"), "")
         self._instruments = _List(lambda live: {str(row["instrument"]): row for row in live.instruments()})
         self._datasets = _List(lambda live: {str(row["id"]): row for row in live.datasets()})
 
     def call(self, ask: Callable[[LiveView], T]) -> T:
-        """What `ask` gets from the view. Raises `UpstreamError` while journal or lake cannot be read."""
+        """What `ask` gets from the view. Raises an error `data_unreadable` (503), which names the file where
+        one is damaged, while journal or lake cannot be read."""
         try:
             return ask(self._made())
-        except (RuntimeError, OSError) as error:
-            raise UpstreamError(
-                "data_unreadable",
-                f"journal or lake cannot be read: {error}",
-                hint="GET /api/v1/health names the part that is down; try again",
-                http_status=503,
-            ) from error
+        except Exception as error:
+            told = _unreadable(error)
+            if told is None:
+                raise
+            self._failed = (time.monotonic(), told.message)
+            raise told from error
+
+    @property
+    def trouble(self) -> str | None:
+        """What could not be read in the last minute; None where everything that was asked for could."""
+        at, message = self._failed
+        return message if time.monotonic() - at < TROUBLE_S else None
 
     def instruments(self) -> dict[str, dict[str, Any]]:
         """Every instrument by name."""
@@ -73,6 +83,24 @@ class View:
 
                 self._live = LiveView(self._home.path)
             return self._live
+
+
+def _unreadable(error: Exception) -> TidemillError | None:
+    """The error to tell when journal or lake could not be read; None for anything else."""
+    if isinstance(error, TidemillError):
+        return error if error.code == CODE else None
+    # Loaded by whatever has failed: at the start of the service they would cost a second.
+    from deltalake.exceptions import DeltaError
+    from pyarrow import ArrowException
+
+    if not isinstance(error, RuntimeError | OSError | ArrowException | DeltaError):
+        return None
+    return UpstreamError(
+        CODE,
+        f"journal or lake cannot be read: {error}",
+        hint="`tidemill doctor` names what is damaged, GET /api/v1/health the part that is down; try again",
+        http_status=503,
+    )
 
 
 class _List:
