@@ -57,6 +57,7 @@ def test_two_routes_of_one_name_are_refused() -> None:
 def test_the_registry_is_served(service: Service) -> None:
     items = service.client.get("/api/v1/commands").json()["items"]
     assert {item["id"] for item in items} == set(REGISTRY)
+    assert "/stream" in {item["path"] for item in items}
     schema.Commands.model_validate({"items": items})
 
 

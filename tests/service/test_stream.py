@@ -184,6 +184,25 @@ def test_when_the_bridge_goes_the_client_goes(service: Service) -> None:
         assert closed.value.rcvd.code == 1012
 
 
+def test_a_service_that_leaves_says_1012_at_the_end_of_a_frame(
+    start: Callable[..., Service], home: Home
+) -> None:
+    service = start()
+    going = threading.Event()
+
+    def handler(connection: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                connection.send("x" * 100_000)
+                going.set()
+
+    with bridge(home, handler), connect(f"ws://{service.address}/stream", proxy=None) as client:
+        assert going.wait(5)
+        service.process.terminate()
+        assert close_code(client) == 1012
+    assert service.process.wait(15) == 0
+
+
 def test_who_floods_a_bridge_that_closes_still_hears_why(service: Service) -> None:
     """Bytes that nobody reads any more must not turn the close into a reset that takes the last words."""
 
@@ -288,6 +307,12 @@ def test_a_market_socket_is_subscribed_at_the_bridge(start: Callable[..., Servic
     with connect(url, additional_headers=service.bearer, proxy=None) as client:
         assert json.loads(client.recv(10))["code"] == "bridge_down"
         assert close_code(client) == 1012
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(home.run / "bridge.sock"))
+        hung.listen()
+        with connect(url, additional_headers=service.bearer, proxy=None) as client:
+            assert json.loads(client.recv(5))["code"] == "bridge_down"
+            assert close_code(client) == 1012
     with connect(
         f"ws://{service.address}/ws/market/ETH-USD", additional_headers=service.bearer, proxy=None
     ) as client:

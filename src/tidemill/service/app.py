@@ -114,7 +114,7 @@ def _add_rest(app: FastAPI) -> None:
         error = errors.NotFoundError(
             "path_unknown",
             f"there is no WebSocket at {websocket.url.path[:200]!r}",
-            hint=f"have: {', '.join(c.path for c in REGISTRY.values() if c.method == 'WS')}, /stream",
+            hint=f"have: {', '.join(c.path for c in REGISTRY.values() if c.method == 'WS')}",
         )
         await refuse(error, websocket.scope, websocket.receive, websocket.send)
 

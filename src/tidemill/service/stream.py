@@ -33,6 +33,8 @@ HEAD_BYTES_MAX = 64 << 10
 BUFFER_BYTES = 256 << 10
 # What the kernel holds for a client can be neither merged nor dropped: as little as at the bridge itself.
 SEND_BUFFER_BYTES = 128 << 10
+# A client's close frame: 1012, masked with zeros.
+RESTART = b"\x88\x82\0\0\0\0" + (1012).to_bytes(2, "big")
 
 
 class Front(HttpToolsProtocol):
@@ -239,8 +241,13 @@ class _Pipe(asyncio.Protocol):
         self.client.resume_reading()
 
     def shutdown(self) -> None:
-        """The server drains: the client connects again and goes on at its last position."""
-        self.client.close()
+        """The server drains: the client hears 1012, connects again and goes on at its last position. It is
+        the bridge that says so, in answer to a close from here: bytes of ours could fall into a frame."""
+        if self.bridge is None or self.bridge.is_closing():
+            self.client.close()
+            return
+        self.bridge.write(RESTART)
+        self._loop.call_later(LINGER_S, self.client.close)
 
 
 class _Bridge(asyncio.Protocol):
