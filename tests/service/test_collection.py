@@ -204,6 +204,8 @@ def test_metrics_of_all_parts_are_one_exposition(start: Callable[..., Service], 
     assert lines[first + 1] == 'tidemill_messages_total{part="collector-b",venue="a b",x="}"} 5'
     assert 'tidemill_plain{part="collector-b"} 1.5e3' in lines
     assert 'tidemill_part_up{part="collector-a"} 1' in lines
+    # What should be there and does not answer is down, not missing.
+    assert 'tidemill_part_up{part="recorder"} 0' in lines
     assert "not a sample" not in answer.text
     families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(families) == len(set(families))

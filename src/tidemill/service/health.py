@@ -20,26 +20,36 @@ ALWAYS = ("recorder", "bridge")
 async def survey(service: Platform) -> list[dict[str, Any]]:
     """State and readiness of everything that is wanted, the service itself first."""
     seen = await service.watch.parts()
+    names, trouble = await expected(service, seen)
+    database = _row(
+        "database",
+        "failed" if trouble else "live",
+        not trouble,
+        None,
+        trouble,
+        None if trouble else service.started,
+    )
+    own = [_own(service), database, await service.run(_disk, service), _data(service)]
+    processes = supervised(seen)
+    return own + [_part(name, seen.get(name), processes.get(name)) for name in sorted(names)]
+
+
+async def expected(service: Platform, seen: dict[str, Part]) -> tuple[set[str], str | None]:
+    """Names of the parts that should be there, and what is wrong with the database that knows: then those
+    collectors count that are there."""
+    trouble = None
     try:
         # A real reading: a damaged file still answers what touches none of its pages.
         rows = await service.read(lambda connection: collector.every(connection, wanted=True))
         wanted = {f"collector-{row.name}" for row in rows}
-        database = _row("database", "live", True, None, None, service.started)
     except Exception as error:
         wanted = {name for name in seen if name.startswith("collector-")}
-        why = f"the metadata database cannot be read: {error}"[:300]
-        database = _row("database", "failed", False, None, why, None)
-    own = [_own(service), database, await service.run(_disk, service), _data(service)]
-    processes = supervised(seen)
-    names = (
-        wanted
-        | set(ALWAYS)
-        | {name for name, process in processes.items() if process.get("state") != "stopped"}
-    )
-    names -= {"service"}
+        trouble = f"the metadata database cannot be read: {error}"[:300]
+    names = wanted | set(ALWAYS)
+    names |= {name for name, process in supervised(seen).items() if process.get("state") != "stopped"}
     # A collector that drains because it is no longer wanted keeps nobody waiting.
-    names -= {name for name in names if name.startswith("collector-") and name not in wanted}
-    return own + [_part(name, seen.get(name), processes.get(name)) for name in sorted(names)]
+    unwanted = {name for name in names if name.startswith("collector-") and name not in wanted}
+    return names - unwanted - {"service"}, trouble
 
 
 def _part(name: str, part: Part | None, process: dict[str, Any] | None) -> dict[str, Any]:

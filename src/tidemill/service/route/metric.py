@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterable
 
 from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -11,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tidemill import control
 from tidemill.service import platform
 from tidemill.service.command import command
+from tidemill.service.health import expected, supervised
 from tidemill.service.part import Watch
 
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{.*\})?\s+(\S+)(\s+-?\d+)?")
@@ -28,7 +30,12 @@ async def metrics(request: Request) -> Response:
     ):
         if text:
             texts[name] = text
-    return Response(merge(texts), media_type=CONTENT_TYPE_LATEST)
+    seen = await service.watch.parts()
+    processes = supervised(seen)
+    wanted, _ = await expected(service, seen)
+    # Work done once is done: it is not down.
+    down = {name for name in wanted - texts.keys() if processes.get(name, {}).get("state") != "done"}
+    return Response(merge(texts, down), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _ask(watch: Watch, name: str) -> str:
@@ -38,11 +45,13 @@ async def _ask(watch: Watch, name: str) -> str:
         return ""
 
 
-def merge(texts: dict[str, str]) -> str:
-    """One exposition out of several: each family once, its samples together and labelled with their part."""
+def merge(texts: dict[str, str], down: Iterable[str] = ()) -> str:
+    """One exposition out of several: each family once, its samples together and labelled with their part.
+    Parts that are `down` should be there and did not answer."""
     heads: dict[str, dict[str, str]] = {}
     samples: dict[str, list[str]] = {}
     up = [f'tidemill_part_up{{part="{part}"}} 1' for part in texts]
+    up += [f'tidemill_part_up{{part="{part}"}} 0' for part in sorted(down)]
     for part, text in texts.items():
         for line in text.splitlines():
             if line.startswith("# "):
@@ -58,7 +67,11 @@ def merge(texts: dict[str, str]) -> str:
             if 'part="' not in inside:
                 inside = f'part="{part}"' + (f",{inside}" if inside else "")
             samples.setdefault(_family(name, heads), []).append(f"{name}{{{inside}}} {value}{when or ''}")
-    lines = ["# HELP tidemill_part_up Whether a part answered.", "# TYPE tidemill_part_up gauge", *up]
+    lines = [
+        "# HELP tidemill_part_up Whether a part that should be there answered.",
+        "# TYPE tidemill_part_up gauge",
+        *up,
+    ]
     for family, rows in samples.items():
         for word, rest in heads.get(family, {}).items():
             lines.append(f"# {word} {family} {rest}")
