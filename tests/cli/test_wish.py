@@ -40,6 +40,8 @@ def test_a_collector_of_the_file(tmp_path: Path) -> None:
         ("collector = [1]", "tables"),
         ("collector = 1", "list"),
         ("[[collector", "tidemill.toml"),
+        ('[[colector]]\nprotocol = "kraken"', "'colector'"),
+        ("port = 9000", "'port'"),
     ],
 )
 def test_what_cannot_be_meant(tmp_path: Path, text: str, word: str) -> None:

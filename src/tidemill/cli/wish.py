@@ -51,11 +51,17 @@ def from_config(home: Home) -> list[Collector]:
     Raises `ConfigError` naming the file and what is wrong in it.
     """
     try:
-        tables = tomllib.loads(home.config.read_text()).get("collector", [])
+        found = tomllib.loads(home.config.read_text())
     except FileNotFoundError:
         return []
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise errors.ConfigError("config_syntax", f"{home.config}: {error}", hint="mend that line") from error
+    stray = sorted(set(found) - {"collector"})
+    if stray:
+        raise errors.ConfigError(
+            "config_shape", f"{home.config}: unknown key {stray[0]!r}", hint="it holds [[collector]] alone"
+        )
+    tables = found.get("collector", [])
     if not isinstance(tables, list):
         raise errors.ConfigError(
             "config_shape", f"{home.config}: `collector` is not a list", hint="write [[collector]]"
@@ -82,17 +88,17 @@ def _from_table(home: Home, table: Any) -> Collector:
     instruments = table.get("instruments", DEFAULT_INSTRUMENTS[protocol])
     try:
         if not isinstance(name, str) or not VENUE.fullmatch(name):
-            raise errors.UsageError("name", f"name {name!r} is not 1 to 32 of a-z, 0-9 and -")
+            raise errors.UsageError("config_collector", f"name {name!r} is not 1 to 32 of a-z, 0-9 and -")
         if not isinstance(instruments, list | tuple) or not all(isinstance(one, str) for one in instruments):
-            raise errors.UsageError("instruments", f"instruments {instruments!r} is not a list of names")
+            raise errors.UsageError("config_collector", f"instruments {instruments!r} is not a list of names")
         for address in ("url", "rest_url"):
             if not isinstance(table.get(address, ""), str):
-                raise errors.UsageError(address, f"{address} {table[address]!r} is not an address")
+                raise errors.UsageError("config_collector", f"{address} {table[address]!r} is not an address")
         pairs = tuple(dict.fromkeys(pair(one, name) for one in instruments))
         found = Collector(name, protocol, pairs, table.get("url"), table.get("rest_url"))
         if not found.possible:
             raise errors.UsageError(
-                "name",
+                "config_collector",
                 f"name {name!r} without a url, and the simulator plays {SIM_PREFIX}{protocol} alone",
                 hint=f"name it {SIM_PREFIX}{protocol}, or give it a url",
             )
