@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tidemill import errors
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "vectors" / "README.md"])
@@ -37,3 +40,21 @@ def test_commands_exist() -> None:
         "serve",
     }
     assert shown <= known, f"shown in the docs and unknown: {sorted(shown - known)}"
+
+
+def test_every_error_code_is_on_its_page() -> None:
+    classes = {error.__name__ for error in errors.CATEGORIES.values()}
+    raised: set[str] = set()
+    for file in (ROOT / "src" / "tidemill").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            first, name = node.args[0], ast.unparse(node.func).rpartition(".")[2]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                if name in classes:
+                    raised.add(first.value)
+                elif name == "unknown":
+                    raised.add(f"{first.value.replace(' ', '_')}_unknown")
+    assert len(raised) > 50
+    page = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "errors.md").read_text()))
+    assert raised <= page, f"raised and not on the page: {sorted(raised - page)}"
