@@ -10,6 +10,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 STAMP := .cache/stamp
 ARGS ?=
+HOME_OF = $(shell grep -oE -- '--home[ =][^ ]+' <<< '$(ARGS)')
 
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
@@ -46,8 +47,9 @@ build: $(STAMP)/native $(STAMP)/web ## .venv with everything (.venv/bin/tidemill
 up: build ## a live local platform; ARGS="--port 9000" passes arguments on
 	@exec $(BIN)/tidemill up $(ARGS)
 
-dev: build ## the platform, and the web app with hot reload on port 5173
-	@$(BIN)/tidemill up --no-browser --detach $(ARGS) && cd web && exec npm run dev
+dev: build ## the platform unless it runs, and the web app with hot reload on port 5173
+	@$(BIN)/tidemill status $(HOME_OF) >/dev/null 2>&1 || $(BIN)/tidemill up --no-browser --detach $(ARGS)
+	@cd web && exec npm run dev
 
 check: build ## format, lint, types, import direction
 	cargo fmt --check
