@@ -37,6 +37,7 @@ def test_the_history_is_a_job_with_progress(home: Home, monkeypatch: pytest.Monk
     assert main(words) == 0
     [done] = jobs(home)
     assert (done.kind, done.state, done.progress) == ("history", "done", 1.0)
+    assert done.created == done.started < (done.ended or 0)
     assert done.detail == {"venues": ["sim-kraken", "sim-binance"], "days": 3, "seed": 42}
     assert seen == [0.0, 0.5]
     metadata = Metadata.open(home.database)

@@ -53,7 +53,8 @@ def _work(home: Home, protocols: list[str], seed: int, days: int) -> int:
 
     metadata = Metadata.open(home.database)
     detail = {"venues": [SIM_PREFIX + protocol for protocol in protocols], "days": days, "seed": seed}
-    mine = job.Job(secrets.token_hex(8), KIND, "running", 0.0, "owner", time.time_ns(), detail=detail)
+    now = time.time_ns()
+    mine = job.Job(secrets.token_hex(8), KIND, "running", 0.0, "owner", now, now, detail=detail)
 
     def advance(state: str, progress: float, error: dict[str, Any] | None = None) -> None:
         with metadata.write() as connection:
