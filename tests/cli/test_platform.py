@@ -234,6 +234,8 @@ def test_a_damaged_database_is_told_in_words(
     monkeypatch.setattr(platform, "read_state", lambda home: {"pid": 1, "port": 1})
     assert main([*words, "--home", str(home.path)]) == 3
     assert "database_unreadable" in capsys.readouterr().err
+    platform._invite(home, 8484, False)
+    assert "no browser can be let in: the metadata database" in capsys.readouterr().err
 
 
 def test_a_supervisor_that_is_stopped_is_stale_and_its_parts_go_on(home: Home) -> None:

@@ -144,17 +144,7 @@ def _announce(home: Home, port: int, browser: bool, started: float, log: Log | N
             log.info("the platform answers", port=port, home=str(home.path), after_s=round(took_s, 1))
         else:
             talk.print(f"Tidemill answers after {took_s:.1f} s · home {home.path}", soft_wrap=True)
-            try:
-                url = page_url(home, port)
-            except Exception as error:
-                known = told(error)
-                if known is None:
-                    raise
-                talk.print(f"no browser can be let in: {known.message}", style="yellow", markup=False)
-                return
-            talk.print(f"  {url}", soft_wrap=True)
-            talk.print("  Ctrl+C stops it · `tidemill status` · `tidemill connect kraken` for real data")
-            _show(url, browser)
+            _invite(home, port, browser)
     settled = _wait(home, port, lambda answer: _settled(home, answer))
     for notice in _notices(home, health(home, port)):
         if log:
@@ -164,6 +154,23 @@ def _announce(home: Home, port: int, browser: bool, started: float, log: Log | N
     if not settled:
         late = f"not ready after {READY_S:g} s: `tidemill status` names the part, its log is in {home.logs}"
         (log.warn if log else talk.print)(late)
+
+
+def _invite(home: Home, port: int, browser: bool) -> None:
+    """Lets a browser in, or says why it cannot: the platform does its work without one."""
+    try:
+        url = page_url(home, port)
+    except Exception as error:
+        known = told(error)
+        if known is None:
+            raise
+        talk.print(
+            f"  no browser can be let in: {known.message}", style="yellow", markup=False, soft_wrap=True
+        )
+        return
+    talk.print(f"  {url}", soft_wrap=True)
+    talk.print("  Ctrl+C stops it · `tidemill status` · `tidemill connect kraken` for real data")
+    _show(url, browser)
 
 
 def _settled(home: Home, answer: dict[str, Any]) -> bool:
