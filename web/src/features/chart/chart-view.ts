@@ -18,6 +18,7 @@ import * as chartTheme from '@/theme/chart';
 import { type Colors, colors, type Mode, type Palette, upDown } from '@/theme/themes';
 import { crosshairText, tickText } from './axis-time';
 import type { BarFeed, FeedChange } from './bar-feed';
+import { placesFor } from './bar-place';
 import type { Bar } from './bar-series';
 import { GapHatch } from './gap-hatch';
 import { emptyPlaces, hatchRanges, lowerBound, nextEmptyPlace } from './gap-place';
@@ -35,8 +36,6 @@ export interface ChartLook {
 
 /** Bars left of the screen at which the next older page is read. */
 const PREFETCH = 400;
-/** Width of a bar and its distance to the next, at first and after a reset. */
-const BAR_PX = 5.6;
 
 export interface ChartEvents {
   crosshair(bar: Bar | null): void;
@@ -191,9 +190,7 @@ export class ChartView {
   }
 
   reset(): void {
-    this.chart.timeScale().applyOptions({ barSpacing: BAR_PX });
-    this.chart.priceScale('right').applyOptions({ autoScale: true });
-    this.chart.timeScale().scrollToRealTime();
+    this.showNewest();
     this.chart.clearCrosshairPosition();
     this.cursor = null;
   }
@@ -291,14 +288,17 @@ export class ChartView {
     this.times = ordered.map(([at]) => at);
     this.candles.setData(ordered.map(([at, bar]) => (bar ? this.candle(bar) : blank(at))));
     this.volume.setData(ordered.map(([at, bar]) => (bar ? this.volumeBar(bar) : blank(at))));
-    if (first && this.times.length > 0) {
-      const last = this.times.length;
-      this.chart.priceScale('right').applyOptions({ autoScale: true });
-      const shown = Math.max(30, Math.round(this.chart.timeScale().width() / BAR_PX));
-      this.chart.timeScale().setVisibleLogicalRange({ from: last - shown, to: last + 4 });
-    }
+    if (first) this.showNewest();
     this.placeHatch();
     this.drawLast();
+  }
+
+  private showNewest(): void {
+    const last = this.times.length;
+    if (last === 0) return;
+    const scale = this.chart.timeScale();
+    this.chart.priceScale('right').applyOptions({ autoScale: true });
+    scale.setVisibleLogicalRange({ from: last - placesFor(scale.width(), last), to: last + 4 });
   }
 
   /** Keeps what is on screen where it is while older bars slip in on the left. */
