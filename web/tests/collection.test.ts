@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { CollectionStatus, CollectorStatus, Gap } from '@/api/types';
-import { asUnknown, freshnessOf, orderedGaps } from '@/features/collection/collection';
+import { asUnknown, baseNames, freshnessOf, orderedGaps } from '@/features/collection/collection';
 import { niceTicks, PLACES, stack } from '@/features/collection/rate';
 
 const NOW_MS = 1_000_000_000;
@@ -62,4 +62,10 @@ it('gaps of one moment stand in one order, however they come', () => {
   const ordered = ['null all', 'A trades', 'B bars', 'B book'];
   expect(names(orderedGaps(gaps))).toEqual(ordered);
   expect(names(orderedGaps([...gaps].reverse()))).toEqual(ordered);
+});
+
+it('names are whole whether the collector says them with their venue or without', () => {
+  const names = (instruments: string[]) => baseNames({ venue: 'sim-kraken', instruments } as CollectorStatus);
+  expect(names(['BTC-USD.sim-kraken', 'ETH-USD.sim-kraken'])).toEqual(['BTC-USD', 'ETH-USD']);
+  expect(names(['BTC-USD', 'BRK.B-USD'])).toEqual(['BTC-USD', 'BRK.B-USD']);
 });

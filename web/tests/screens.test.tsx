@@ -1,9 +1,10 @@
 // @vitest-environment happy-dom
 import { cleanup, fireEvent, render, screen } from '@testing-library/react';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { CollectorStatus, Instrument } from '@/api/types';
+import type { CollectorStatus, Instrument, LogLine } from '@/api/types';
 import { DepthLadder } from '@/features/book/DepthLadder';
 import { sparkValues, withWanted } from '@/features/collection/collection';
+import { rest, words } from '@/features/collection/LogLines';
 import { pipelineNodes } from '@/features/collection/Pipeline';
 import { VenueTable } from '@/features/collection/VenueTable';
 import { ModeBadge } from '@/features/shell/ModeBadge';
@@ -15,6 +16,7 @@ import type { FeedView } from '@/shared/feed-state';
 import { feedView } from '@/shared/feed-state';
 import type { Market, MarketView } from '@/shared/market';
 import type { Connection, VenueFeed } from '@/shared/stream-core';
+import { Words } from '@/shared/Words';
 
 afterEach(cleanup);
 
@@ -65,12 +67,47 @@ describe('depth', () => {
     expect(screen.getByRole('alert').textContent).toMatch(/not valid.*12:03:07/);
   });
 
+  it('of a venue that was stopped says so, and nothing of a failure', () => {
+    const idle: FeedView = { ...LIVE, freshness: 'idle' };
+    render(<DepthLadder market={market(book('invalid'))} instrument={instrument} view={idle} />);
+    expect(screen.queryByRole('alert')).toBeNull();
+    expect(screen.getByText('Not collecting')).toBeTruthy();
+    expect(screen.getByText(/^sim-kraken is stopped\./)).toBeTruthy();
+  });
+
   it('withdraws direction when the feed is stale', () => {
     const stale: FeedView = { ...LIVE, freshness: 'stale', since_ms: 1 };
     const { container } = render(
       <DepthLadder market={market(book('valid'))} instrument={instrument} view={stale} />,
     );
     expect(container.querySelector('.depth.dim')).toBeTruthy();
+  });
+});
+
+it('a command in an error’s words looks like what is to be typed', () => {
+  const { container } = render(<Words text="start it with `tidemill up`; what is shown may be old" />);
+  expect(container.querySelector('code')?.textContent).toBe('tidemill up');
+  expect(container.textContent).toBe('Start it with tidemill up; what is shown may be old.');
+});
+
+describe('log lines', () => {
+  const line = (fields: Record<string, unknown>) =>
+    ({ ts: null, level: 'info', part: 'a', ...fields }) as LogLine;
+
+  it('say what happened and why before they list figures', () => {
+    const lost = line({
+      message: 'connection lost',
+      attempt: 5,
+      next_try_s: 14.968320377,
+      reason: 'it broke off',
+    });
+    expect(words(lost)).toBe('connection lost: it broke off');
+    expect(rest(lost)).toBe('attempt=5 next_try_s=14.968');
+  });
+
+  it('do not say a name twice', () => {
+    const state = line({ message: 'state', state: 'live' });
+    expect([words(state), rest(state)]).toEqual(['state live', '']);
   });
 });
 

@@ -2,8 +2,8 @@ import { CircleAlert } from 'lucide-react';
 import { Component, type ReactNode } from 'react';
 import { ApiError } from '@/api/client';
 import type { ErrorBody } from '@/api/types';
-import { sentence } from './format';
 import { copyText } from './toast';
+import { Words } from './Words';
 
 /** A panel that fails says so inside its own frame; the page goes on. */
 class Boundary extends Component<{ what: string; children: ReactNode }, { error: Error | null }> {
@@ -56,10 +56,12 @@ export function ErrorState(props: { what: string; error: unknown; retry?: () => 
         <CircleAlert size={16} className="state-error" aria-hidden />
         <span className="strong">{props.what} could not be loaded</span>
       </div>
-      <div className="small secondary">{sentence(body.message)}</div>
+      <div className="small secondary">
+        <Words text={body.message} />
+      </div>
       {body.hint && (
         <div className="small">
-          <span className="tertiary">Fix</span> {sentence(body.hint)}
+          <span className="tertiary">Fix</span> <Words text={body.hint} />
         </div>
       )}
       <dl className="facts">

@@ -1,4 +1,4 @@
-import { Layers, TriangleAlert } from 'lucide-react';
+import { CircleDashed, Layers, TriangleAlert } from 'lucide-react';
 import { memo, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import type { Instrument } from '@/api/types';
 import { useSecond } from '@/shared/clock';
@@ -48,7 +48,13 @@ export function DepthLadder(props: { market: Market; instrument: Instrument; vie
             : ''}
         </span>
       </header>
-      {state === 'invalid' ? (
+      {view.freshness === 'idle' && state !== 'valid' ? (
+        <div className="empty">
+          <CircleDashed size={16} className="tertiary" aria-hidden />
+          <div className="strong">Not collecting</div>
+          <p>{instrument.venue} is stopped. Levels are shown again once it is started, under Collection.</p>
+        </div>
+      ) : state === 'invalid' ? (
         <div className="empty" role="alert">
           <TriangleAlert size={16} className="state-gap" aria-hidden />
           <div className="strong">Book not valid</div>

@@ -14,14 +14,27 @@ export function lineMoment_ms(ts: string | null): number {
 
 export const isWarning = (line: LogLine): boolean => line.level.toLowerCase() in TONE;
 
-const SHOWN = new Set(['ts', 'level', 'part', 'message', 'venue']);
+const SHOWN = new Set(['ts', 'level', 'part', 'message', 'venue', 'reason']);
 
-/** The line's own fields as `name=value`. */
-function rest(line: LogLine): string {
+/** What happened, and why: a reason and a field that the message only names belong to its words. */
+export function words(line: LogLine): string {
+  const named = line[line.message];
+  const told = named == null ? line.message : `${line.message} ${text(named)}`;
+  return line.reason == null ? told : `${told}: ${text(line.reason)}`;
+}
+
+/** The line's other fields as `name=value`. */
+export function rest(line: LogLine): string {
   return Object.entries(line)
-    .filter(([name, value]) => !SHOWN.has(name) && value !== null)
-    .map(([name, value]) => ` ${name}=${typeof value === 'object' ? JSON.stringify(value) : String(value)}`)
-    .join('');
+    .filter(([name, value]) => !SHOWN.has(name) && name !== line.message && value !== null)
+    .map(([name, value]) => `${name}=${text(value)}`)
+    .join(' ');
+}
+
+/** A measured number to the thousandth; everything else as it was written. */
+function text(value: unknown): string {
+  if (typeof value === 'number') return String(Math.round(value * 1000) / 1000);
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 export function LogLines({ lines, venues }: { lines: LogLine[]; venues: boolean }) {
@@ -41,10 +54,9 @@ export function LogLines({ lines, venues }: { lines: LogLine[]; venues: boolean 
                 <td className={`level-word ${TONE[level] ?? 'tertiary'}`}>{level}</td>
                 <td
                   className={`cut text ${level === 'info' ? 'secondary' : ''}`}
-                  title={line.message + rest(line)}
+                  title={`${words(line)} ${rest(line)}`}
                 >
-                  {line.message}
-                  <span className="tertiary">{rest(line)}</span>
+                  {words(line)} <span className="tertiary">{rest(line)}</span>
                 </td>
               </tr>
             );

@@ -28,7 +28,7 @@ export function pipelineNodes(status: CollectionStatus, now_ms: number): Node[] 
       freshness: unknown ? 'unknown' : live === 0 ? 'idle' : other > 0 ? 'stale' : 'live',
       facts: unknown
         ? [`${number(wanted.length)} wanted`]
-        : said(`${live} live`, other > 0 && `${other} not`),
+        : said(`${live} live`, other > 0 && `${other} not live`),
     },
     {
       name: 'Journal',

@@ -2,8 +2,9 @@ import { RefreshCw, TriangleAlert } from 'lucide-react';
 import type { CollectorStatus } from '@/api/types';
 import { useSecond, useTenth } from '@/shared/clock';
 import { feedWord } from '@/shared/FeedWord';
-import { age, number, sentence } from '@/shared/format';
+import { age, number } from '@/shared/format';
 import { copyText } from '@/shared/toast';
+import { Words } from '@/shared/Words';
 import { moment_ms } from './collection';
 import { viewOf } from './VenueTable';
 
@@ -29,11 +30,13 @@ export function Trouble(props: { collector: CollectorStatus; showLogs(venue: str
           {last !== null && <span className="tertiary small">{age(Math.max(0, now_ms - last))}</span>}
         </div>
         <p className="small secondary" style={{ margin: '4px 0 10px' }}>
-          {sentence(
-            collector.error?.message ?? `nothing came since its last message; ${feedWord(view, now_ms)}`,
-          )}{' '}
+          <Words
+            text={
+              collector.error?.message ?? `nothing came since its last message; ${feedWord(view, now_ms)}`
+            }
+          />{' '}
           {number(count)} {count === 1 ? 'instrument is' : 'instruments are'} shown dimmed with{' '}
-          {count === 1 ? 'its' : 'their'} age. {sentence(collector.error?.hint)}
+          {count === 1 ? 'its' : 'their'} age. <Words text={collector.error?.hint} />
         </p>
         <div className="row">
           <button type="button" className="button s" onClick={() => showLogs(collector.venue)}>

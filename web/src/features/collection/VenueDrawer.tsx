@@ -3,9 +3,10 @@ import { X } from 'lucide-react';
 import type { CollectorStatus } from '@/api/types';
 import { useSecond } from '@/shared/clock';
 import { FeedWord } from '@/shared/FeedWord';
-import { age, bytes, latency, NONE, number, sentence } from '@/shared/format';
+import { age, bytes, latency, NONE, number } from '@/shared/format';
 import { ErrorState, SkeletonRows } from '@/shared/Panel';
-import { moment_ms, undurable } from './collection';
+import { Words } from '@/shared/Words';
+import { baseNames, moment_ms, undurable } from './collection';
 import { LogLines } from './LogLines';
 import { useLogs } from './queries';
 import { viewOf } from './VenueTable';
@@ -49,15 +50,17 @@ function Details({ collector }: { collector: CollectorStatus }) {
         </div>
         {collector.error && (
           <p className="small state-stale" style={{ marginBottom: 8 }}>
-            {sentence(collector.error.message)}{' '}
-            <span className="secondary">{sentence(collector.error.hint)}</span>
+            <Words text={collector.error.message} />{' '}
+            <span className="secondary">
+              <Words text={collector.error.hint} />
+            </span>
           </p>
         )}
         <dl className="facts two">
           <dt>Protocol</dt>
           <dd>{collector.protocol}</dd>
           <dt>Address</dt>
-          <dd className="mono">{collector.url ?? NONE}</dd>
+          <dd className={collector.url ? 'mono' : undefined}>{collector.url ?? NONE}</dd>
           <dt>Position</dt>
           <dd>
             {collector.epoch ? `epoch ${collector.epoch}, sequence ${number(collector.sequence)}` : NONE}
@@ -70,7 +73,9 @@ function Details({ collector }: { collector: CollectorStatus }) {
           <dd>{number(collector.quarantined)}</dd>
           <dt>Lag p50, p99</dt>
           <dd>
-            {latency(collector.lag_p50_ns)}, {latency(collector.lag_p99_ns)}
+            {collector.lag_p50_ns === null
+              ? NONE
+              : `${latency(collector.lag_p50_ns)}, ${latency(collector.lag_p99_ns)}`}
           </dd>
           <dt>Memory</dt>
           <dd>{bytes(collector.rss_bytes)}</dd>
@@ -79,9 +84,7 @@ function Details({ collector }: { collector: CollectorStatus }) {
           <dt>Instruments</dt>
           <dd>{number(collector.instruments.length)}</dd>
         </dl>
-        <p className="small secondary instrument-names">
-          {collector.instruments.map((name) => name.slice(0, name.lastIndexOf('.'))).join(', ')}
-        </p>
+        <p className="small secondary instrument-names">{baseNames(collector).join(', ')}</p>
       </div>
       <header className="panel-head" style={{ borderTop: '1px solid var(--line-subtle)' }}>
         <h2>Log</h2>

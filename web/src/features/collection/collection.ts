@@ -48,6 +48,10 @@ export function orderedGaps(gaps: Gap[]): Gap[] {
   );
 }
 
+/** Names of a collector's instruments without its venue; while it is stopped they come as they were asked for. */
+export const baseNames = ({ instruments, venue }: CollectorStatus): string[] =>
+  instruments.map((name) => (name.endsWith(`.${venue}`) ? name.slice(0, -venue.length - 1) : name));
+
 export interface Totals {
   venues: number;
   instruments: number;
