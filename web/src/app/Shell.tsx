@@ -1,7 +1,7 @@
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { Search } from 'lucide-react';
-import { type ReactNode, useMemo, useState } from 'react';
+import { type ReactNode, useEffect, useMemo, useState } from 'react';
 import { api } from '@/api/client';
 import { Logo } from '@/features/shell/Logo';
 import { ModeBadge } from '@/features/shell/ModeBadge';
@@ -16,7 +16,7 @@ import { type Command, openPalette, showSheet, useRegister } from '@/shared/comm
 import { usePhoneTitle } from '@/shared/phone-title';
 import { useMode } from '@/shared/queries';
 import { setSettings, useSettings } from '@/shared/settings';
-import { stream } from '@/shared/stream';
+import { stream, useFeed } from '@/shared/stream';
 import { usePhone } from '@/theme/ThemeProvider';
 import { PALETTES } from '@/theme/themes';
 import { AppPalette } from './AppPalette';
@@ -84,7 +84,12 @@ function PhoneTop({ title }: { title: string }) {
   );
 }
 
+/** Open gaps of all venues, read again as soon as the stream names one. */
 function Strip() {
+  const client = useQueryClient();
+  const seen = useFeed((feed) => feed.gaps);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the count is the signal
+  useEffect(() => void client.invalidateQueries({ queryKey: ['collection'] }), [seen, client]);
   const gaps = useQuery({
     queryKey: ['collection'],
     queryFn: () => api.collection(),

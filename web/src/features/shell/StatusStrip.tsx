@@ -34,7 +34,7 @@ export function StatusStrip(props: { openGaps: number | null }) {
           />
         </span>
       ))}
-      <span>
+      <span title="What this page receives">
         <span className="tertiary">stream</span>
         {number(rate)} msg/s
       </span>
