@@ -1,4 +1,4 @@
-import { useQueries } from '@tanstack/react-query';
+import { type Query, useQueries } from '@tanstack/react-query';
 import { Clock, Search } from 'lucide-react';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { api } from '@/api/client';
@@ -39,8 +39,13 @@ export function InstrumentList(props: {
   const feeds = useFeeds();
   const now_ms = useSecond();
   const groups = useMemo(() => byVenue(followed), [followed]);
+  const list = useRef<HTMLElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another instrument is what brings its row into view
+  useEffect(() => {
+    list.current?.querySelector('tr.selected')?.scrollIntoView({ block: 'nearest' });
+  }, [selected]);
   return (
-    <section className="instruments" aria-label="Instruments">
+    <section className="instruments" aria-label="Instruments" ref={list}>
       <header className="sub-head">
         <h2>Instruments</h2>
         <span className="micro tertiary">today, UTC</span>
@@ -191,6 +196,8 @@ function useDayOpens(instruments: Instrument[]): Record<string, number | undefin
         return toNumber(exact.mantissa, exact.scale);
       },
       staleTime: 600_000,
+      // A platform that has just started is still writing its history: no bar yet is not no bar today.
+      refetchInterval: (query: Query<number | null>) => (query.state.data == null ? 30_000 : false),
       retry: false,
     })),
     combine: (results) =>
