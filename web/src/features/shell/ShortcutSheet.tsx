@@ -2,11 +2,13 @@ import { X } from 'lucide-react';
 import { type Command, showSheet, useCommands } from '@/shared/command';
 import { Dialog } from '@/shared/Dialog';
 
-/** Keys that belong to no command: they depend on what is typed. */
+/** Keys that belong to no command: they lead to one, or depend on what is typed. */
 const TYPED: { keys: string[]; title: string; group: string }[] = [
+  { keys: ['Ctrl K'], title: 'Search instruments and commands', group: 'Help' },
   { keys: ['a', '…', 'z'], title: 'Find an instrument', group: 'Chart' },
   { keys: ['0', '…', '9', ','], title: 'Change the interval', group: 'Chart' },
   { keys: ['Left', 'Right'], title: 'Move the crosshair by a bar', group: 'Chart, when it has the focus' },
+  { keys: ['Shift Left', 'Shift Right'], title: 'By ten bars', group: 'Chart, when it has the focus' },
   { keys: ['Ctrl Up', 'Ctrl Down'], title: 'Zoom', group: 'Chart, when it has the focus' },
 ];
 
