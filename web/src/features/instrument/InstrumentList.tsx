@@ -14,7 +14,7 @@ import { Scroll } from '@/shared/Scroll';
 
 /** Instruments followed live at once; the rest is one search away. */
 const FOLLOWED = 20;
-/** Beside a price of more places the clock alone says that it is old. */
+/** Beside prices of more places the clock alone says that they are old. */
 const SHORT_PLACES = 6;
 const UNKNOWN: FeedView = {
   freshness: 'connecting',
@@ -39,6 +39,7 @@ export function InstrumentList(props: {
   const feeds = useFeeds();
   const now_ms = useSecond();
   const groups = useMemo(() => byVenue(followed), [followed]);
+  const long = followed.some((row) => row.price_scale > SHORT_PLACES);
   const list = useRef<HTMLElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another instrument is what brings its row into view
   useEffect(() => {
@@ -74,6 +75,7 @@ export function InstrumentList(props: {
                 const open = opens[row.instrument];
                 const change = price !== null && open ? Number(price) / open - 1 : null;
                 const current = isCurrent(view);
+                const coming = view.freshness === 'connecting';
                 return (
                   <tr
                     key={row.instrument}
@@ -92,14 +94,14 @@ export function InstrumentList(props: {
                     <td className="n">
                       <Price text={price} places={row.price_scale} live={current} />
                     </td>
-                    <td className={`n ${current ? tone(change) : 'state-stale'}`}>
-                      {current ? (
+                    <td className={`n ${current ? tone(change) : coming ? '' : 'state-stale'}`}>
+                      {current || coming ? (
                         percent(change)
                       ) : (
                         <span className="state" style={{ gap: 3 }}>
                           <Clock size={12} strokeWidth={2} aria-hidden />
                           {view.since_ms ? age(now_ms - view.since_ms) : ''}
-                          <span className={row.price_scale > SHORT_PLACES ? 'hidden' : undefined}>old</span>
+                          <span className={long ? 'hidden' : undefined}>old</span>
                         </span>
                       )}
                     </td>
