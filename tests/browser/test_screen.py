@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import time
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import VENUES, Screen
 from tests.system.harness import until
@@ -110,6 +111,41 @@ def test_a_service_that_hangs_is_not_called_live(screen: Screen) -> None:
     expect(feeds.get_by_text("live", exact=True)).to_have_count(3, timeout=4 * LIVE_S)
 
 
+def test_the_chosen_instrument_is_seen_in_the_list(screen: Screen) -> None:
+    page = screen.open("/charts?instrument=SOL-USD.sim-kraken&interval=1m").page
+    chosen = page.get_by_role("region", name="Instruments").locator("tr.selected")
+    expect(chosen).to_contain_text("SOL-USD", timeout=LIVE_S)
+    expect(chosen).to_be_in_viewport(ratio=0.9)
+
+
+def test_prices_in_the_list_stand_still_when_their_change_is_known(screen: Screen) -> None:
+    page = screen.page
+    held: list[Route] = []
+    page.route(re.compile(r"/bars\?interval=1d"), lambda route: held.append(route))
+    with page.expect_request(re.compile(r"/bars\?interval=1d")):
+        screen.open()
+    cells = (
+        page.get_by_role("region", name="Instruments").locator("tbody", has_text="sim-coinbase").locator("td")
+    )
+    expect(cells.nth(1)).to_contain_text(re.compile(r"\d"), timeout=LIVE_S)
+    expect(cells.nth(2)).to_have_text("\u2014")
+    edge = "(cell) => cell.getBoundingClientRect().right"
+    before = cells.nth(1).evaluate(edge)
+    held[0].continue_()
+    expect(cells.nth(2)).to_contain_text("%", timeout=2 * LIVE_S)
+    assert cells.nth(1).evaluate(edge) == before
+
+
+def test_a_platform_that_does_not_answer_yet_is_waited_for(screen: Screen) -> None:
+    page = screen.page
+    held: list[Route] = []
+    page.route("**/api/v1/session", lambda route: held.append(route))
+    screen.open()
+    expect(page.get_by_role("status")).to_have_text("Waiting for the platform to answer.", timeout=LIVE_S)
+    held[0].continue_()
+    expect(page.get_by_label("Price chart")).to_be_visible(timeout=LIVE_S)
+
+
 def test_without_a_key_nobody_is_let_in(stranger: Screen) -> None:
     stranger.open("/charts")
     expect(stranger.page.get_by_text("tidemill open").first).to_be_visible(timeout=LIVE_S)
@@ -136,6 +172,8 @@ def test_a_key_works_once(screen: Screen) -> None:
 )
 @pytest.mark.parametrize("path", ["/charts?instrument=BTC-USD.sim-kraken&interval=1m", "/data/collect"])
 def test_no_page_overflows_in_any_size_or_theme(screen: Screen, path: str) -> None:
+    as_the_system = json.dumps({"state": {"theme": "system"}, "version": 1})
+    screen.page.add_init_script(f"localStorage.setItem('tidemill.settings', {as_the_system!r})")
     page = screen.open(path).page
     try:
         until(lambda: "sim-kraken" in page.content(), "the page shows its venue", 15)
@@ -147,7 +185,8 @@ def test_no_page_overflows_in_any_size_or_theme(screen: Screen, path: str) -> No
     assert size
     wide = page.evaluate("document.documentElement.scrollWidth")
     name = path.split("?")[0].strip("/").replace("/", "-")
-    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-    screen.picture(f"{name}-{size['width']}-{'dark' if dark else 'light'}")
+    theme = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light'")
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    screen.picture(f"{name}-{size['width']}-{theme}")
     assert wide <= size["width"], f"{wide} px of content in {size['width']} px"
     assert screen.complaints == []
