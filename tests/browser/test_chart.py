@@ -169,10 +169,11 @@ def test_links_and_the_back_button_restore_the_view(screen: Screen) -> None:
     assert screen.complaints == []
 
 
-# The ladder and the tape of an asset whose numbers are longest of all.
-CUT = """() => [...document.querySelectorAll('.tape td, .tape th, .level span')].filter((cell) => {
+# The ladder and the tape of an asset whose numbers are longest of all, and the names beside them.
+CUT = """() => [...document.querySelectorAll(
+  '.tape td, .tape th, .level span, .instruments .name')].filter((cell) => {
   const box = cell.getBoundingClientRect();
-  const frame = cell.closest('section.tape, section.depth').getBoundingClientRect();
+  const frame = cell.closest('section.tape, section.depth, section.instruments').getBoundingClientRect();
   if (box.width === 0 || box.top > frame.bottom) return false;
   return box.right > frame.right || cell.scrollWidth > cell.clientWidth + 1;
 }).map((cell) => cell.textContent)"""
