@@ -212,6 +212,21 @@ def test_bars_keep_128_bits_and_show_the_newest_revision(store: Store) -> None:
     assert store.read(BARS, Query(limit=7))["ts_event"].to_pylist() == minutes[3:]
 
 
+@pytest.mark.parametrize("oldest", [True, False])
+def test_a_limit_counts_bars_whatever_their_revisions(store: Store, oldest: bool) -> None:
+    minutes = [START + i * 60 * SECOND for i in range(10)]
+    store.append(BARS, bar_rows(bars(minutes), VENUE, 1, name), {APP: 1})
+    for revision in (1, 2):
+        again = bars([minutes[1], minutes[-2]], revision)
+        store.append(BARS, bar_rows(again, VENUE, 1, name), {APP: 1 + revision})
+    for limit in range(1, 12):
+        wanted = minutes[:limit] if oldest else minutes[-limit:]
+        found = store.read(BARS, Query(limit=limit, oldest=oldest, revisions=True))
+        assert sorted({*found["ts_event"].to_pylist()}) == wanted
+        assert len(found) == len(wanted) + 2 * (minutes[1] in wanted) + 2 * (minutes[-2] in wanted)
+        assert store.read(BARS, Query(limit=limit, oldest=oldest))["ts_event"].to_pylist() == wanted
+
+
 def test_live_bars_come_before_imported_ones(store: Store) -> None:
     imported = bar_rows(bars([START], 5, 99), VENUE, 0, name, source="generated")
     store.append(BARS, imported, {"import/generated/x": 1})

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number, writer
+from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number, trades, writer
 from tidemill import _native, wire
 from tidemill.errors import NotFoundError, UsageError
 from tidemill.model.bar import BAR
 from tidemill.model.interval import DAY, HOUR, MINUTE, STORED, Interval
 from tidemill.recorder.recorder import Recorder
-from tidemill.stores import series
+from tidemill.stores import export, series
 from tidemill.stores.lake import Lake
 from tidemill.stores.live import LiveView
 from tidemill.stores.source import Journal
@@ -142,6 +142,25 @@ def test_whatever_is_stored_the_answer_is_the_same(world: World, view: LiveView,
             agree(world, one, name, "1m")
     for one in [*views[1:], last]:
         one.close()
+
+
+def test_a_late_trade_hides_no_older_bar(world: World, view: LiveView) -> None:
+    records = trades(9_000, step=SECOND)
+    records["instrument"] = number(NAMES[0])
+    late = [40, 4_000, 8_900, 8_950]
+    records["ts_event"][late] -= 5 * SECOND
+    world.write(records)
+    agree(world, view, NAMES[0], "1s")
+    world.record()
+    fresh = LiveView(world.home, follow=False)
+    for one in (view, fresh):
+        for interval in ("1s", "5s"):
+            first = one.bars(NAMES[0], interval, start=START, end=START + 100 * SECOND)
+            assert len(first.bars) == (99 if interval == "1s" else 20)  # one second's trade was another's
+            assert not first.more
+        whole = sum(len(piece) for piece in export.bars(one, NAMES[0], "1s", None, None))
+        agree(world, one, NAMES[0], "1s")
+        assert whole == len(one.bars(NAMES[0], "1s", limit=100_000).bars)
 
 
 @pytest.mark.parametrize("stored", [0, 300, 1_000])

@@ -30,7 +30,8 @@ class Query:
     end: int | None = None
     """First `ts_event` no longer wanted, ns."""
     limit: int | None = None
-    """At most this many rows: the newest ones, still ascending."""
+    """At most this many rows: the newest ones, still ascending. With `revisions` this many starts of bars,
+    each with all of its rows."""
     oldest: bool = False
     """`limit` keeps the oldest rows instead."""
     before: tuple[int, int, int] | None = None

@@ -234,7 +234,7 @@ class Lake:
             found = pa.concat_tables([found, self._rows(table, files, more)])
             if len(found) >= query.limit:
                 answer = select.finish(table, found, query.with_(columns=None))
-                if len(answer) >= query.limit:
+                if select.count(table, answer, query) >= query.limit:
                     break
         return select.finish(table, found, query)
 

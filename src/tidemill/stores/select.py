@@ -59,11 +59,29 @@ def finish(table: Table, rows: pa.Table, query: Query) -> pa.Table:
     rows = rows.sort_by([(column, "ascending") for column in table.order])
     if table is BARS and not query.revisions:
         rows = newest_revisions(rows)
-    if query.limit is not None and len(rows) > query.limit:
-        rows = rows.slice(0 if query.oldest else len(rows) - query.limit, query.limit)
+    if query.limit is not None:
+        rows = _limited(table, rows, query, query.limit)
     if query.columns is not None:
         rows = rows.select(list(query.columns))
     return rows.combine_chunks()
+
+
+def count(table: Table, rows: pa.Table, query: Query) -> int:
+    """How much of a query's `limit` these rows use up: one each, or with revisions one a start."""
+    if table is BARS and query.revisions:
+        return len(rows["ts_event"].unique())
+    return len(rows)
+
+
+def _limited(table: Table, rows: pa.Table, query: Query, limit: int) -> pa.Table:
+    """The newest, or oldest, `limit` of rows that ascend. A start is never cut from its revisions: a reader
+    that counts bars would take the rest for missing."""
+    edges = np.arange(len(rows))
+    if table is BARS and query.revisions:
+        edges = np.unique(rows["ts_event"].to_numpy(), return_index=True)[1]
+    if len(edges) <= limit:
+        return rows
+    return rows.slice(0, edges[limit]) if query.oldest else rows.slice(edges[-limit])
 
 
 def newest_revisions(rows: pa.Table) -> pa.Table:
