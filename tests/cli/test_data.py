@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import polars as pl
 import pyarrow.ipc
 import pytest
 
-from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number, trades
+from tests.stores.make import NAMES, SECOND, START, VENUE, damage, mixed, number, trades
 from tests.stores.test_live import World
 from tidemill import wire
 from tidemill.cli import main
@@ -160,6 +161,24 @@ def test_verify_finds_what_is_planted(world: World, capfd: pytest.CaptureFixture
     lake.maintain(TRADES, removals([file], dict(file.partition), data_change=True), "planted")
     assert run(world, "verify", VENUE) == 10
     assert "not whole" in capfd.readouterr().out
+
+
+def test_verify_needs_no_journal_but_something_to_verify(
+    world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    copy, empty = tmp_path / "copy", tmp_path / "empty"
+    shutil.copytree(world.home / "lake", copy / "lake")
+    assert main(["data", "verify", "--home", str(copy), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["venues"][0]["rows"] == 4_000
+    empty.mkdir()
+    assert main(["data", "verify", "--home", str(empty)]) == 5
+    assert "nothing is stored" in capfd.readouterr().err
+    damage(next((copy / "lake" / "trades").rglob("*.parquet")), "cut")
+    assert main(["data", "verify", "--home", str(copy)]) == 10
+    assert "cannot be read" in capfd.readouterr().out
+    for words in (["export", "trades", NAMES[0]], ["ls"], ["show", NAMES[0]]):
+        assert main(["data", *words, "--home", str(copy)]) == 10
+        assert "error data_unreadable" in capfd.readouterr().err
 
 
 def test_errors_have_one_shape(world: World, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

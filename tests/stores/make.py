@@ -86,3 +86,14 @@ def writer(home: Path, venue: str = VENUE):  # type: ignore[no-untyped-def]
         if venue == VENUE:
             assert found == number(full)
     return journal
+
+
+def damage(path: Path, harm: str) -> None:
+    """Harms a file as disks do: flips bits of its footer ("flip"), loses its end ("cut") or all ("gone")."""
+    data = bytearray(path.read_bytes())
+    if harm == "flip":
+        data[-20] ^= 0xFF
+        data[-9] ^= 0xFF
+    path.write_bytes(data[: len(data) // 2] if harm == "cut" else data)
+    if harm == "gone":
+        path.unlink()

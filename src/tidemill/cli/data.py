@@ -234,19 +234,23 @@ def verify(
 ) -> int:
     """Prove what is stored: no record missing or doubled, bars equal to their trades.
 
-    Exits with 10 when something is wrong.
+    Exits with 10 when something is wrong, and with 5 when nothing is stored that could be.
     """
     from tidemill.stores import verify as verifying
-    from tidemill.stores.source import venues
 
     view = _view(home)
-    asked: list[tuple[str, str | None]] = [(venue, None) for venue in venues(view.home)]
+    asked: list[tuple[str, str | None]] = [(venue, None) for venue in view.venues()]
     if what is not None:
         asked = [_meant(view, what)]
     reports = []
     for venue, name in asked:
         with talk.status(f"verifying {name or venue} …"):
             reports.append(verifying.verify(view.home, venue, name))
+    if not any(report.files for report in reports):
+        raise NotFoundError(
+            "nothing_to_verify", f"nothing is stored of {what or view.home}",
+            hint="the recorder stores every 10 s while the platform runs: `tidemill status`",
+        )  # fmt: skip
     if as_json:
         _answer({"clean": all(report.clean for report in reports), "venues": [r.as_dict() for r in reports]})
     else:
@@ -257,12 +261,17 @@ def verify(
 
 def _print(report: Any) -> None:
     out = _out()
+    if not report.files:
+        out.print(f"{report.venue}: nothing to verify, nothing is stored")
+        return
     good = "[green]whole[/green]" if report.clean else "[red]not whole[/red]"
     through = f"{report.through[0]}:{report.through[1]}" if report.through else "nothing"
     out.print(
         f"{report.venue}: {good}; {report.rows:,} rows in {report.files} files, stored through {through}"
     )
-    out.print(f"  sequences from {report.dense_from}: {report.missing} missing, {report.doubled} doubled")
+    if report.dense_from:
+        since = f"{report.dense_from[0]}:{report.dense_from[1]}"
+        out.print(f"  records from {since}: {report.missing} missing, {report.doubled} doubled")
     out.print(f"  bars: {report.bars:,} compared with their trades, {report.bars_wrong} differ")
     for name in ("missing_first", "doubled_first", "bars_wrong_first", "unreadable"):
         for line in getattr(report, name):

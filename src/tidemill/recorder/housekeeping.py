@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
+from tidemill.errors import DataQualityError
 from tidemill.log import Log
-from tidemill.model.interval import DAY, HOUR
+from tidemill.model.interval import HOUR
 from tidemill.model.time import date_of, month_of
-from tidemill.stores import delta
-from tidemill.stores.lake import RETENTION, Lake, StaleError
-from tidemill.stores.table import BARS, INSTRUMENTS, LEVELS, TABLES, TRADES, Table
+from tidemill.stores import delta, restore
+from tidemill.stores.api import retention_application
+from tidemill.stores.lake import Lake, StaleError
+from tidemill.stores.table import BARS, DETAILS, INSTRUMENTS, LEVELS, QUOTES, TABLES, TRADES, Table
 
 COMPACT_S = 900.0
 VACUUM_S = 3_600.0
@@ -32,6 +34,8 @@ FANOUT = 8
 MERGED_ROWS_MAX = 2_000_000
 """A merge is made in memory: this bounds it to about 250 MB."""
 SIM_BYTES_MAX = 2 << 30
+LET_GO = (DETAILS, LEVELS, QUOTES, TRADES)
+"""Tables that rows are let go of. Gaps and statuses stay: they say what bars and trades are worth."""
 
 
 class Housekeeping:
@@ -56,22 +60,25 @@ class Housekeeping:
     def step(self) -> None:
         """Does what is due. A failure is logged and tried again when it is due next: no row depends on it."""
         now = time.monotonic()
+        self._try(self._measure)
+        self._try(self._checkpoint)
+        if now >= self._next_compact:
+            self._next_compact = now + COMPACT_S
+            for table in TABLES.values():
+                self._try(self.compact, table)
+        if now >= self._next_retention:
+            self._next_retention = now + RETENTION_S
+            self._try(self.retain, time.time_ns())
+        if now >= self._next_vacuum:
+            self._next_vacuum = now + VACUUM_S
+            self._try(self.vacuum)
+
+    def _try(self, what: Callable[..., object], *about: object) -> None:
         try:
-            self._measure()
-            self._checkpoint()
-            if now >= self._next_compact:
-                self._next_compact = now + COMPACT_S
-                for table in TABLES.values():
-                    self.compact(table)
-            if now >= self._next_retention:
-                self._next_retention = now + RETENTION_S
-                self.retain(time.time_ns())
-            if now >= self._next_vacuum:
-                self._next_vacuum = now + VACUUM_S
-                self.vacuum()
+            what(*about)
         except delta.SyncError:
             raise
-        except (DeltaError, StaleError, OSError, pa.ArrowException) as error:
+        except (DeltaError, StaleError, OSError, DataQualityError) as error:
             self._log.warn("housekeeping failed; it comes again", cause=f"{type(error).__name__}: {error}")
 
     def _measure(self) -> None:
@@ -96,9 +103,12 @@ class Housekeeping:
             partitions[tuple(file.partition[name] for name in table.partition)].append(file)
         gone = 0
         for key, files in partitions.items():
-            closed = self._closed(table, dict(zip(table.partition, key, strict=True)))
-            for group in groups(files, closed):
-                gone += self._merge(table, dict(zip(table.partition, key, strict=True)), group)
+            partition = dict(zip(table.partition, key, strict=True))
+            for group in groups(files, self._closed(table, partition)):
+                try:
+                    gone += self._merge(table, partition, group)
+                except DataQualityError as error:
+                    self._log.warn("files are not merged", table=table.name, cause=str(error))
         return gone
 
     def _closed(self, table: Table, partition: dict[str, str]) -> bool:
@@ -144,20 +154,24 @@ class Housekeeping:
     # ── retention ─────────────────────────────────────────────────────────────────────────────────
 
     def retain(self, now_ns: int) -> None:
-        """Lets go of what is older than is kept: book levels, and everything of simulated venues."""
-        for table in TABLES.values():
-            if table is BARS or table is INSTRUMENTS:
-                continue
+        """Lets go of what is older than is kept: book levels, and ticks of simulated venues."""
+        needed = _Needed(self._lake)
+        found: list[tuple[Table, delta.DataFile]] = []
+        for table in LET_GO:
             snapshot = self._lake.snapshot(table)
-            if snapshot is None:
-                continue
-            old = [
-                file
-                for file in snapshot.files
-                if (limit := self._kept_ns(table, file.partition["venue"])) and file.ts_max < now_ns - limit
-            ]
-            self._let_go(table, old, "older than is kept")
-        self._bound_simulated(now_ns)
+            found += [(table, file) for file in (snapshot.files if snapshot else ())]
+        old = [
+            (table, file)
+            for table, file in found
+            if (limit := self._kept_ns(table, file.partition["venue"]))
+            and file.ts_max < now_ns - limit
+            and not needed(table, file)
+        ]
+        self._let_go(old, "older than is kept")
+        if self._sim_ns:
+            self._let_go(
+                self._beyond_bound([one for one in found if one not in old], needed), "beyond the bound"
+            )
 
     def _kept_ns(self, table: Table, venue: str) -> int:
         """How long rows are kept; 0 for ever."""
@@ -165,43 +179,60 @@ class Housekeeping:
         levels = self._levels_ns if table is LEVELS else 0
         return min(simulated, levels) if simulated and levels else simulated or levels
 
-    def _bound_simulated(self, now_ns: int) -> None:
-        """Keeps made-up ticks below their bound, oldest first. Trades of today stay: open bars are made
-        of them after a restart."""
-        if not self._sim_ns:
-            return
-        today = now_ns // DAY * DAY
-        found: list[tuple[int, Table, delta.DataFile]] = []
-        for table in TABLES.values():
-            if table in (BARS, INSTRUMENTS):
-                continue
-            snapshot = self._lake.snapshot(table)
-            for file in snapshot.files if snapshot else ():
-                if file.partition["venue"].startswith("sim-"):
-                    found.append((file.ts_max, table, file))
-        excess = sum(file.bytes for _, _, file in found) - SIM_BYTES_MAX
-        going: dict[str, list[delta.DataFile]] = defaultdict(list)
-        for ts_max, table, file in sorted(found, key=lambda item: item[0]):
+    def _beyond_bound(
+        self, found: Sequence[tuple[Table, delta.DataFile]], needed: _Needed
+    ) -> list[tuple[Table, delta.DataFile]]:
+        """The oldest made-up ticks, as far as all of them are more than their bound."""
+        made_up = [one for one in found if one[1].partition["venue"].startswith("sim-")]
+        excess = sum(file.bytes for _, file in made_up) - SIM_BYTES_MAX
+        going = []
+        for table, file in sorted(made_up, key=lambda one: one[1].ts_max):
             if excess <= 0:
                 break
-            if table is TRADES and ts_max >= today:
-                continue
-            going[table.name].append(file)
-            excess -= file.bytes
-        for name, files in going.items():
-            self._let_go(TABLES[name], files, "beyond the bound of simulated venues")
+            if not needed(table, file):
+                going.append((table, file))
+                excess -= file.bytes
+        return going
 
-    def _let_go(self, table: Table, files: Sequence[delta.DataFile], why: str) -> None:
-        if not files:
-            return
-        actions = [
-            action for file in files for action in removals([file], dict(file.partition), data_change=True)
-        ]
-        self._lake.maintain(table, actions, RETENTION)
-        self._log.info(
-            "rows let go", table=table.name, why=why,
-            files=len(files), rows=sum(f.rows for f in files), bytes=sum(f.bytes for f in files),
-        )  # fmt: skip
+    def _let_go(self, found: Sequence[tuple[Table, delta.DataFile]], why: str) -> None:
+        for table in LET_GO:
+            files = [file for one, file in found if one is table]
+            if not files:
+                continue
+            actions: list[AddAction | RemoveAction] = []
+            let_go: dict[str, int] = {}
+            for file in files:
+                actions += removals([file], dict(file.partition), data_change=True)
+                venue, (epoch, sequence) = file.partition["venue"], file.last
+                for name, number in (
+                    (retention_application(venue), file.ts_max),
+                    (retention_application(venue, epoch), sequence),
+                ):
+                    let_go[name] = max(number, let_go.get(name, number))
+            self._lake.maintain(table, actions, "retention", let_go)
+            self._log.info(
+                "rows let go", table=table.name, why=why,
+                files=len(files), rows=sum(f.rows for f in files), bytes=sum(f.bytes for f in files),
+            )  # fmt: skip
+
+
+class _Needed:
+    """Which trades must stay although they are old: bars that are open after a restart are made of them."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._since: dict[str, int] = {}
+
+    def __call__(self, table: Table, file: delta.DataFile) -> bool:
+        if table is not TRADES:
+            return False
+        venue = file.partition["venue"]
+        if venue not in self._since:
+            try:
+                self._since[venue] = restore.needed_from(self._lake, venue)
+            except DataQualityError:  # unreadable: which ones are needed is not known
+                self._since[venue] = -(2**63)
+        return file.ts_max >= self._since[venue]
 
 
 def groups(files: Sequence[delta.DataFile], closed: bool) -> Iterator[list[delta.DataFile]]:
@@ -254,6 +285,9 @@ def removals(
     ]
 
 
-def _read(root: Any, table: Table, file: delta.DataFile) -> pa.Table:
-    with pq.ParquetFile(root / file.path) as found:
-        return found.read().cast(table.file_schema)
+def _read(root: Path, table: Table, file: delta.DataFile) -> pa.Table:
+    try:
+        with pq.ParquetFile(root / file.path) as found:
+            return found.read().cast(table.file_schema)
+    except (OSError, pa.ArrowException) as error:
+        raise delta.unreadable(root / file.path, error) from error

@@ -80,6 +80,12 @@ class Store(Protocol):
         never had such a table gives an empty one."""
 
 
+def retention_application(venue: str, epoch: int | None = None) -> str:
+    """The application id under which a table says what it has let go of a venue: up to which `ts_event`, or
+    with an epoch up to which sequence. A row at or before it may be gone, no row beyond it is."""
+    return f"retention/{venue}" if epoch is None else f"retention/{venue}/{epoch}"
+
+
 def journal_application(venue: str, epoch: int) -> str:
     """The application id under which rows of a journal are kept; its offset is a sequence."""
     return f"journal/{venue}/{epoch}"

@@ -28,6 +28,7 @@ from deltalake.transaction import (
     Transaction,
 )
 
+from tidemill.errors import DataQualityError
 from tidemill.stores.table import Table
 
 LOG_KEPT = "interval 1 days"
@@ -48,6 +49,16 @@ _COMMIT_TRIES = 8
 
 class SyncError(OSError):
     """fsync failed: what the disk holds is unknown. The process ends and looks at its next start."""
+
+
+def unreadable(path: Path, why: Exception) -> DataQualityError:
+    """What is raised for a file of rows that is damaged, cut or missing."""
+    return DataQualityError(
+        "data_unreadable",
+        f"{path} cannot be read: {why}",
+        hint="`tidemill data verify` lists every such file; put it back from a copy of the lake",
+        http_status=503,
+    )
 
 
 def sync(path: Path) -> None:

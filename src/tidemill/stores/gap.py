@@ -25,7 +25,9 @@ class Gaps:
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
-        self._found: dict[tuple[int, str | None, str], Gap] = {}
+        self._found: dict[tuple[int, int, str | None, str], Gap] = {}
+        self._opened_in: dict[tuple[int, str | None, str], int] = {}
+        """The newest epoch that opened a gap at a sequence: after a power cut a sequence may come again."""
 
     def all(self) -> list[Gap]:
         """Every gap, by its opening."""
@@ -76,10 +78,13 @@ class Gaps:
         venue_sequence: int,
     ) -> None:
         known = None if venue_sequence < 0 else venue_sequence
-        key = (opened, instrument, channel)
+        opening = (opened, instrument, channel)
+        epoch = self._opened_in.get(opening, at[0]) if edge == "end" else at[0]
+        self._opened_in[opening] = epoch
+        key = (epoch, *opening)
         if edge == "end":
             gap = self._found.get(key)
-            # Without its opening (a record that retention took) the end alone says when it was over.
+            # Without its opening, a record that the journal lost, the end alone says when it was over.
             gap = gap or Gap(
                 self._venue, instrument, channel, cause, at[0], opened, ts_recv, None, ts_event, None, missing
             )

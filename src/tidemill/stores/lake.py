@@ -17,8 +17,7 @@ from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAct
 from tidemill.errors import UsageError
 from tidemill.model.bar import BAR, Bars, set_volumes
 from tidemill.model.instrument import venue_of
-from tidemill.model.interval import DAY, STORED, Interval
-from tidemill.model.time import date_of, month_of
+from tidemill.model.interval import STORED, Interval
 from tidemill.stores import delta, select
 from tidemill.stores.api import Query
 from tidemill.stores.memory import covered
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 MAINTENANCE = "maintenance"
 """Application id of compaction and retention."""
-RETENTION = "retention"
-"""Application id that a table has once rows of it were let go."""
 
 
 class StaleError(RuntimeError):
@@ -109,10 +106,16 @@ class Lake:
             held.handle = delta.commit(held.root, handle, table, actions, offsets, "append")
             return True
 
-    def maintain(self, table: Table, actions: Sequence[AddAction | RemoveAction], what: str) -> None:
+    def maintain(
+        self,
+        table: Table,
+        actions: Sequence[AddAction | RemoveAction],
+        what: str,
+        let_go: Mapping[str, int] | None = None,
+    ) -> None:
         """Commits a change of files that is not an append, under the next number of "maintenance"; one that
-        lets rows go (`what` is "retention") also leaves that word in the table for good. Raises
-        `StaleError` when a file to remove is gone already: its rows are in another file then."""
+        lets rows go also says which, by `retention_application`. Raises `StaleError` when a file to remove
+        is gone already: its rows are in another file then."""
         held = self._held(table)
         with held.lock:
             handle = held.refreshed()
@@ -122,8 +125,9 @@ class Lake:
             gone = [a.path for a in actions if isinstance(a, RemoveAction) and a.path not in there]
             if gone:
                 raise StaleError(f"{table.name}: {len(gone)} of the files to {what} were replaced meanwhile")
-            names = [MAINTENANCE, RETENTION] if what == RETENTION else [MAINTENANCE]
-            numbers = {name: (handle.transaction_version(name) or 0) + 1 for name in names}
+            numbers = {MAINTENANCE: (handle.transaction_version(MAINTENANCE) or 0) + 1}
+            for name, number in (let_go or {}).items():
+                numbers[name] = max(number, handle.transaction_version(name) or number)
             held.handle = delta.commit(held.root, handle, table, actions, numbers, what)
 
     def version(self, table: Table) -> int | None:
@@ -227,11 +231,11 @@ class Lake:
             return select.finish(table, table.empty(), query)
         wanted = self._pruned(table, snapshot.files, query)
         if query.limit is None:
-            return select.finish(table, self._rows(table, wanted, select.condition(table, query)), query)
+            return select.finish(table, self.rows(table, wanted, select.condition(table, query)), query)
         found = table.empty()
         for span, files in _steps(wanted, query):
             more = select.condition(table, query.with_(start=span[0], end=span[1]))
-            found = pa.concat_tables([found, self._rows(table, files, more)])
+            found = pa.concat_tables([found, self.rows(table, files, more)])
             if len(found) >= query.limit:
                 answer = select.finish(table, found, query.with_(columns=None))
                 if select.count(table, answer, query) >= query.limit:
@@ -265,22 +269,29 @@ class Lake:
             wanted.append(file)
         return wanted
 
-    def _rows(
-        self, table: Table, files: Sequence[delta.DataFile], condition: pc.Expression | None
+    def rows(
+        self, table: Table, files: Sequence[delta.DataFile], condition: pc.Expression | None = None
     ) -> pa.Table:
+        """Rows of these files, in no order. Raises `DataQualityError` naming a file that cannot be read."""
         if not files:
             return table.empty()
         root = self.path / table.name
-        dataset = ds.dataset(
-            [str(root / file.path) for file in files],
-            schema=table.schema,
-            format="parquet",
-            partitioning=ds.partitioning(
-                pa.schema([table.schema.field(name) for name in table.partition]), flavor="hive"
-            ),
-            partition_base_dir=str(root),
-        )
-        rows: pa.Table = dataset.to_table(filter=condition)
+        try:
+            dataset = ds.dataset(
+                [str(root / file.path) for file in files],
+                schema=table.schema,
+                format="parquet",
+                partitioning=ds.partitioning(
+                    pa.schema([table.schema.field(name) for name in table.partition]), flavor="hive"
+                ),
+                partition_base_dir=str(root),
+            )
+            rows: pa.Table = dataset.to_table(filter=condition)
+        except (OSError, pa.ArrowException) as error:
+            # Arrow does not always say which one it was.
+            for file in files if len(files) > 1 else ():
+                self.rows(table, [file], condition)
+            raise delta.unreadable(root / files[0].path, error) from error
         return rows
 
     def tables(self) -> dict[str, list[delta.DataFile]]:
@@ -375,9 +386,4 @@ def merged(bars: Bars, interval: str, index: int) -> Bars:
     return longer
 
 
-def partition_of(table: Table, ts_event: int) -> str:
-    """The date or month folder that a time falls into."""
-    return month_of(ts_event) if table is BARS else date_of(ts_event)
-
-
-__all__ = ["DAY", "Lake", "Snapshot", "imported_bars", "merged", "partition_of"]
+__all__ = ["Lake", "Snapshot", "imported_bars", "merged"]

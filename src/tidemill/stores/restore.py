@@ -17,7 +17,7 @@ import pyarrow as pa
 from tidemill import _native, wire
 from tidemill.model.bar import BAR, Bars
 from tidemill.model.interval import MINUTE, SECOND, STORED, Interval
-from tidemill.stores.api import Position, Query, Store
+from tidemill.stores.api import Position, Query, Store, retention_application
 from tidemill.stores.table import BARS, TRADES, bars_of, records_of
 
 GRACE_NS = 2 * SECOND
@@ -65,20 +65,41 @@ def fresh() -> Builder:
     return Builder(_native.BarBuilder(list(STORED)), [-(2**63)] * len(STORED))
 
 
+def _newest(store: Store, venue: str, at: Position | None) -> int | None:
+    """Our clock, not the venue's, at the newest trade: one with a time from the next century must not hide
+    today's bars."""
+    rows = store.read(TRADES, Query(venues=(venue,), through=at, limit=1_000, columns=("ts_recv",)))
+    return max(rows["ts_recv"].to_pylist(), default=None)
+
+
+def _floors(newest: int) -> list[int]:
+    """Per stored interval, the start of the oldest bar that may be open or come again after that time."""
+    return [Interval.parse(text).start(newest - KEPT_NS - GRACE_NS) for text in STORED]
+
+
+def needed_from(store: Store, venue: str) -> int:
+    """The time from which on `restore` needs every trade of a venue, ns."""
+    newest = _newest(store, venue, None)
+    return -(2**63) if newest is None else min(_floors(newest))
+
+
+def whole_from(store: Store, venue: str) -> int:
+    """The time from which on no trade of a venue has been let go, ns."""
+    gone = store.offset(TRADES, retention_application(venue))
+    return -(2**63) if gone is None else gone + 1
+
+
 def restore(store: Store, venue: str, at: Position | None, numbers: Callable[[str], int]) -> Builder:
     """The builder of a venue as it was after the record at position `at`."""
     builder = fresh()
     if at is None:
         return builder
-    newest = store.read(TRADES, Query(venues=(venue,), through=at, limit=1_000, columns=("ts_recv",)))
-    if not len(newest):
+    newest = _newest(store, venue, at)
+    if newest is None:
         return builder
-    # Our clock, not the venue's: a trade with a time from the next century must not hide today's bars.
-    watermark = max(newest["ts_recv"].to_pylist())
-    reach = watermark - KEPT_NS - GRACE_NS
-    builder.floors = [Interval.parse(text).start(reach) for text in STORED]
+    builder.floors = _floors(newest)
     builder.native.begin(builder.floors)
-    edges = list(range(min(builder.floors), watermark, _CHUNK_NS))
+    edges = list(range(min(builder.floors), newest, _CHUNK_NS))
     for start, end in zip(edges, [*edges[1:], None], strict=True):
         rows = store.read(TRADES, Query(venues=(venue,), start=start, end=end, through=at))
         if len(rows):
@@ -98,7 +119,9 @@ def restore(store: Store, venue: str, at: Position | None, numbers: Callable[[st
 
 def rebuilt(store: Store, instrument: str, index: int, start: int, end: int, at: Position) -> Bars:
     """A bar made anew from all stored trades up to `at`, with the next revision; shape (0,) when what is
-    stored says the same already."""
+    stored says the same already, or when retention has taken some of its trades."""
+    if start < whole_from(store, instrument.rpartition(".")[2]):
+        return np.zeros(0, BAR)
     rows = store.read(TRADES, Query(instruments=(instrument,), start=start, end=end, through=at))
     if not len(rows):
         return np.zeros(0, BAR)

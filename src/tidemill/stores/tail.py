@@ -208,6 +208,8 @@ class Tail:
         late = self._late.get((self.names.number(instrument), index), {})
         made = []
         for start, one in sorted(late.items()):
+            if one.made is None and start < restore.whole_from(self._lake, self.venue):
+                one.made = np.zeros(0, BAR)  # of trades that are gone: what is stored stands
             if one.made is None:
                 query = Query(instruments=(instrument,), start=start, end=one.end)
                 rows, _ = join.read(self._lake, self._home, TRADES, self.venue, query)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tidemill import _native
+from tidemill.errors import DataQualityError
 from tidemill.model.bar import BAR, Bars
 from tidemill.model.interval import DAY, STORED
-from tidemill.stores import join, restore
-from tidemill.stores.api import Position, Query
-from tidemill.stores.delta import DataFile
-from tidemill.stores.lake import RETENTION, Lake, Snapshot
-from tidemill.stores.table import BARS, COMMITTED, GAPS, LEVELS, QUOTES, TRADES, Table, bars_of, records_of
+from tidemill.stores import restore
+from tidemill.stores.api import Position, Query, journal_application, retention_application
+from tidemill.stores.delta import DataFile, unreadable
+from tidemill.stores.lake import Lake, Snapshot
+from tidemill.stores.table import BARS, COMMITTED, GAPS, TRADES, Table, bars_of, records_of
 
 _SHOWN = 10
 _FIELDS = ["start", "end", "open", "high", "low", "close", "volume_low", "volume_high", "trades"]
@@ -34,14 +37,15 @@ class Report:
     """The last record that every table covers."""
     rows: int = 0
     files: int = 0
-    dense_from: int = 0
-    """Sequences were checked from here on: before it, retention has let rows go."""
+    dense_from: Position | None = None
+    """The first record that was looked for: before it, retention has let rows go."""
     missing: int = 0
-    """Sequences in no table and in no recorded hole."""
-    missing_first: list[int] = field(default_factory=list)
+    """Records in no table and in no recorded hole."""
+    missing_first: list[str] = field(default_factory=list)
+    """EPOCH:SEQUENCE of the first of them."""
     doubled: int = 0
-    """Sequences in more than one row."""
-    doubled_first: list[int] = field(default_factory=list)
+    """Records in more than one row."""
+    doubled_first: list[str] = field(default_factory=list)
     bars: int = 0
     """Stored bars compared with their trades."""
     bars_wrong: int = 0
@@ -61,10 +65,16 @@ def verify(home: Path, venue: str, instrument: str | None = None) -> Report:
     """Checks what is stored of a venue; bars of one instrument, or of all."""
     lake = Lake(home / "lake")
     report = Report(venue)
-    epoch = join.newest_epoch(home, venue) or 2**20
-    report.through = join.stored_position(lake, venue, epoch)
-    snapshots = {table.name: lake.snapshot(table) for table in COMMITTED}
-    _sequences(lake, venue, snapshots, report)
+    looked = [_mine(lake.snapshot(table), venue) for table in COMMITTED[:-1]]
+    epochs = range(1, max((file.last[0] for files in looked for file in files), default=0) + 1)
+    names = [journal_application(venue, epoch) for epoch in epochs]
+    names += [retention_application(venue, epoch) for epoch in epochs]
+    # The bars table is committed last: what it says is stored is in the other tables as they are after it.
+    stored = lake.snapshot(BARS, names)
+    ends = {epoch: stored.offsets[journal_application(venue, epoch)] for epoch in epochs} if stored else {}
+    report.through = max(((epoch, end) for epoch, end in ends.items() if end is not None), default=None)
+    snapshots = {table.name: lake.snapshot(table, names) for table in COMMITTED[:-1]}
+    _sequences(lake, venue, snapshots, ends, report)
     # Trades first: bars that are committed in between say nothing about older trades.
     for name in [instrument] if instrument else _instruments(lake, venue):
         _bars(lake, name, report)
@@ -75,66 +85,116 @@ def _mine(snapshot: Snapshot | None, venue: str) -> list[DataFile]:
     return [file for file in (snapshot.files if snapshot else ()) if file.partition["venue"] == venue]
 
 
-def _sequences(lake: Lake, venue: str, snapshots: dict[str, Snapshot | None], report: Report) -> None:
-    parts: list[npt.NDArray[np.int64]] = []
-    firsts: list[int] = []
-    holes: list[tuple[int, int]] = []
+def _sequences(
+    lake: Lake,
+    venue: str,
+    snapshots: dict[str, Snapshot | None],
+    ends: dict[int, int | None],
+    report: Report,
+) -> None:
+    """Every record up to where each epoch is stored is in exactly one row or hole."""
+    parts: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
     for table in COMMITTED[:-1]:
-        found = list(_columns(lake, table, _mine(snapshots[table.name], venue), report))
-        parts += found
-        if found and table in (TRADES, QUOTES, LEVELS):
-            firsts.append(min(int(part.min()) for part in found))
-    if not parts:
-        return
-    for line in lake.read(GAPS, Query(venues=(venue,)), snapshots[GAPS.name]).to_pylist():
-        if line["edge"] == "journal":
-            holes.append((line["opened"], line["opened"] + line["missing"]))
-    low = min(int(part.min()) for part in parts)
-    last = report.through[1] if report.through else max(int(part.max()) for part in parts)
+        for epochs, sequences in _columns(lake, table, _mine(snapshots[table.name], venue), report):
+            for epoch in np.unique(epochs).tolist():
+                parts[epoch].append(sequences[epochs == epoch])
+    # Rows are let go file by file: only beyond the newest of them is every record's row to be there.
+    gone = [
+        (epoch, let_go)
+        for snapshot in snapshots.values()
+        for epoch in ends
+        if snapshot and (let_go := snapshot.offsets[retention_application(venue, epoch)]) is not None
+    ]
+    report.dense_from = (max(gone)[0], max(gone)[1] + 1) if gone else None
+    holes = _holes(lake, venue, snapshots[GAPS.name], report)
+    before: int | None = None
+    for epoch in sorted(parts):
+        if report.through and epoch > report.through[0]:
+            break  # a commit is under way
+        first = min(int(part.min()) for part in parts[epoch])
+        end = ends.get(epoch)
+        last = max(int(part.max()) for part in parts[epoch]) if end is None else end
+        # A writer goes on where the one before it ended, or, after a power cut, earlier.
+        first = first if before is None else min(first, before + 1)
+        before = last
+        if report.dense_from is None:
+            report.dense_from = (epoch, first)
+        if epoch >= report.dense_from[0]:
+            low = max(first, report.dense_from[1]) if epoch == report.dense_from[0] else first
+            _count(epoch, parts[epoch], holes[epoch], low, last, report)
+
+
+def _count(
+    epoch: int,
+    parts: Sequence[npt.NDArray[np.int64]],
+    holes: Sequence[tuple[int, int]],
+    low: int,
+    last: int,
+    report: Report,
+) -> None:
     # One byte a sequence: a hundred million records fit in a hundred megabytes.
     counts = np.zeros(max(last - low + 1, 0), np.uint8)
     for part in parts:
-        inside = part[part <= last] - low
-        np.add.at(counts, inside, 1)
+        np.add.at(counts, part[(part >= low) & (part <= last)] - low, 1)
     doubled = np.flatnonzero(counts > 1) + low
-    report.doubled, report.doubled_first = len(doubled), doubled[:_SHOWN].tolist()
-    # Rows are let go table by table: only from the youngest beginning on is every record's row to be there.
-    cut = any(lake.offset(table, RETENTION) is not None for table in COMMITTED)
-    report.dense_from = max([low, *firsts]) if cut else low
     for first, end in holes:
         # A row of the gaps table stands for the hole; it has the number of the first lost record.
         counts[max(first - low, 0) : max(end - low, 0)] = 1
-    missing = np.flatnonzero(counts[report.dense_from - low :] == 0) + report.dense_from
-    report.missing, report.missing_first = len(missing), missing[:_SHOWN].tolist()
+    missing = np.flatnonzero(counts == 0) + low
+    report.doubled += len(doubled)
+    report.missing += len(missing)
+    for found, shown in ((doubled, report.doubled_first), (missing, report.missing_first)):
+        shown += [f"{epoch}:{sequence}" for sequence in found[: _SHOWN - len(shown)]]
+
+
+def _holes(
+    lake: Lake, venue: str, snapshot: Snapshot | None, report: Report
+) -> dict[int, list[tuple[int, int]]]:
+    """Records that the journal lost, [first, end) by epoch."""
+    holes: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    try:
+        rows = lake.read(GAPS, Query(venues=(venue,)), snapshot)
+    except DataQualityError as error:
+        _unreadable(error, report)
+        return holes
+    for line in rows.to_pylist():
+        if line["edge"] == "journal":
+            holes[line["epoch"]].append((line["opened"], line["opened"] + line["missing"]))
+    return holes
+
+
+def _unreadable(error: DataQualityError, report: Report) -> None:
+    if error.message not in report.unreadable:
+        report.unreadable.append(error.message)
 
 
 def _columns(
     lake: Lake, table: Table, files: list[DataFile], report: Report
-) -> Iterator[npt.NDArray[np.int64]]:
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Epochs and sequences of each file."""
     for file in files:
         report.files += 1
+        path = lake.path / table.name / file.path
         try:
-            with pq.ParquetFile(lake.path / table.name / file.path) as found:
-                sequences = found.read(columns=["sequence"])["sequence"].to_numpy()
-        except FileNotFoundError:
-            continue  # compacted since: its rows are in another file of a later version
-        except (OSError, ValueError) as error:
-            report.unreadable.append(f"{table.name}/{file.path}: {error}")
+            with pq.ParquetFile(path) as found:
+                rows = found.read(columns=["epoch", "sequence"])
+        except (OSError, pa.ArrowException) as error:
+            _unreadable(unreadable(path, error), report)
             continue
-        report.rows += len(sequences)
-        if len(sequences) != file.rows:
-            report.unreadable.append(
-                f"{table.name}/{file.path}: {len(sequences)} rows, its log says {file.rows}"
-            )
-        if len(sequences):
-            yield sequences
+        report.rows += len(rows)
+        if len(rows) != file.rows:
+            report.unreadable.append(f"{path} holds {len(rows)} rows, its log says {file.rows}")
+        if len(rows):
+            yield rows["epoch"].to_numpy(), rows["sequence"].to_numpy()
 
 
 def _instruments(lake: Lake, venue: str) -> list[str]:
-    snapshot = lake.snapshot(TRADES)
     names: set[str] = set()
-    for file in _mine(snapshot, venue):
-        found = ds.dataset(str(lake.path / TRADES.name / file.path)).to_table(columns=["instrument"])
+    for file in _mine(lake.snapshot(TRADES), venue):
+        try:
+            found = pq.read_table(lake.path / TRADES.name / file.path, columns=["instrument"])
+        except (OSError, pa.ArrowException):
+            continue  # it is among the unreadable ones already
         names |= set(found["instrument"].unique().to_pylist())
     return sorted(names)
 
@@ -144,28 +204,27 @@ def _bars(lake: Lake, instrument: str, report: Report) -> None:
     trades = lake.snapshot(TRADES)
     venue = instrument.rpartition(".")[2]
     files = _mine(trades, venue)
-    if not files:
-        return
-    first = min(file.ts_min for file in files)
+    whole_from = restore.whole_from(lake, venue)
     for day in sorted({day for file in files for day in range(file.ts_min // DAY, file.ts_max // DAY + 1)}):
         span = Query(instruments=(instrument,), start=day * DAY, end=(day + 1) * DAY)
-        rows = lake.read(TRADES, span, trades)
-        stored = restore.live(lake.read(BARS, span))
-        if report.through:
-            rows = rows.filter(
-                (ds.field("epoch") <= report.through[0]) & (ds.field("sequence") <= report.through[1])
-            )
+        try:
+            rows = lake.read(TRADES, span.with_(through=report.through), trades)
+            stored = restore.live(lake.read(BARS, span))
+        except DataQualityError as error:
+            _unreadable(error, report)
+            continue
         records = records_of(TRADES, rows, lambda _: 0)
         sequences = np.ascontiguousarray(rows["sequence"].to_numpy().astype(np.uint64))
         for interval in STORED:
             expected = np.frombuffer(_native.bars_of_trades(records, sequences, interval), BAR)
             found = bars_of(stored.filter(ds.field("interval") == interval))
-            _compare(instrument, interval, expected, found, first, report)
+            _compare(instrument, interval, expected, found, whole_from, report)
 
 
-def _compare(instrument: str, interval: str, expected: Bars, found: Bars, first: int, report: Report) -> None:
-    # Retention may have taken trades of the first bar.
-    expected, found = expected[expected["start"] >= first], found[found["start"] >= first]
+def _compare(
+    instrument: str, interval: str, expected: Bars, found: Bars, whole_from: int, report: Report
+) -> None:
+    expected, found = expected[expected["start"] >= whole_from], found[found["start"] >= whole_from]
     report.bars += len(found)
     _, here, there = np.intersect1d(found["start"], expected["start"], return_indices=True)
     wrong = found["start"][here][found[_FIELDS][here] != expected[_FIELDS][there]].tolist()
