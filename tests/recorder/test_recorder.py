@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, writer
+from tests.recorder.test_kill import start_recorder, status, until
+from tests.stores.make import NAMES, SECOND, START, VENUE, damage, mixed, writer
 from tests.stores.test_live import World
 from tidemill import _native
 from tidemill.stores import verify
@@ -177,3 +179,37 @@ def test_an_unknown_number_keeps_its_rows_apart(world: World) -> None:
     world.start_recorder()
     assert np.frombuffer(world.venue.builder.native.open(), np.uint8).size > 0
     assert _native.instruments(str(world.home), VENUE)
+
+
+def test_a_damaged_file_stops_no_other_venue(world: World) -> None:
+    home = world.home
+    world.write(mixed(600))
+    world.record()
+    harmed = next((home / "lake" / "trades").rglob("*.parquet"))
+    whole = harmed.read_bytes()
+    damage(harmed, "cut")
+    more = mixed(100, start=START + 100 * SECOND, first_id=601, seed=2)
+    world.write(more)
+    other = writer(home, "sim-coinbase")
+    records = mixed(500)
+    records["instrument"] += np.uint32(1 << 20)
+    other.append(records)
+    recorder = start_recorder(home)
+    try:
+        until(lambda: status(home).get("metrics", {}).get("records") == 500, "the other venue is stored")
+        until(lambda: status(home)["error"], "the damage is told")
+        assert status(home)["error"]["code"] == "data_unreadable"
+        assert str(harmed) in status(home)["error"]["message"]
+        assert status(home)["state"] == "live"
+        harmed.write_bytes(whole)
+        until(lambda: status(home)["metrics"]["records"] == 600, "the venue is recorded again")
+        assert status(home)["error"] is None
+        recorder.send_signal(signal.SIGTERM)
+        assert recorder.wait(15) == 0
+    finally:
+        if recorder.poll() is None:
+            recorder.kill()
+            recorder.wait()
+        other.close()
+    for venue in (VENUE, "sim-coinbase"):
+        assert verify.verify(home, venue).clean

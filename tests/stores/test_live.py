@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number, trades, writer
+from tests.stores.make import NAMES, SECOND, START, VENUE, damage, mixed, number, trades, writer
 from tidemill import _native, wire
-from tidemill.errors import NotFoundError, UsageError
+from tidemill.errors import DataQualityError, NotFoundError, UsageError
 from tidemill.model.bar import BAR
 from tidemill.model.interval import DAY, HOUR, MINUTE, STORED, Interval
 from tidemill.recorder.recorder import Recorder
@@ -392,3 +393,35 @@ def test_a_gap_that_ended_before_it_began_by_the_venues_clock_is_one_gap(world: 
     assert before["ts_event_open"] == START + SECOND
     world.record()
     assert LiveView(world.home, follow=False).gaps() == [before]
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
+def test_a_damaged_file_is_named_and_spoils_no_other_venue(
+    world: World, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = writer(world.home, "sim-coinbase")
+    records = trades(100)
+    records["instrument"] += 1 << 20
+    other.append(records)
+    world.write(mixed(1_000))
+    world.record()
+    before = LiveView(world.home, follow=False).gaps(VENUE)
+    harmed = next((world.home / "lake" / "trades").rglob("*.parquet"))
+    damage(harmed, harm)
+    view = LiveView(world.home)
+    for ask in (view.trades, lambda name: view.bars(name, "1m")):
+        with pytest.raises(DataQualityError) as caught:
+            ask(NAMES[0])
+        assert caught.value.code == "data_unreadable"
+        assert str(harmed) in caught.value.message
+    assert len(view.trades("BTC-USD.sim-coinbase").rows) > 0
+    assert len(view.instruments()) == 6
+    assert view.gaps() == before != []
+    until = time.monotonic() + 10
+    while str(harmed) not in caplog.text and time.monotonic() < until:
+        time.sleep(0.05)
+    assert str(harmed) in caplog.text
+    assert view._thread
+    assert view._thread.is_alive()
+    view.close()
+    other.close()

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from tidemill import wire
+from tidemill.errors import DataQualityError
 from tidemill.model.bar import Bars
 from tidemill.model.instrument import Instrument
 from tidemill.model.interval import DAY
@@ -90,7 +91,8 @@ class Recorder:
 
     def add(self, name: str, newest_epoch: int, names: Names | None = None) -> Venue:
         """Takes on a venue, in the state that its offsets name. Its source is to begin behind
-        `venue.position`. Without `names` the home's own registry says what its instruments are called."""
+        `venue.position`. Without `names` the home's own registry says what its instruments are called.
+        Raises `DataQualityError` when what is stored of it cannot be read."""
         names = names or Names(self._home, name)
         stored = {
             table.name: join.table_position(self._store, table, name, newest_epoch) for table in COMMITTED
@@ -110,11 +112,6 @@ class Recorder:
         self.venues[name] = venue
         self._instruments(venue)
         return venue
-
-    def _positions(self, venue: str, newest_epoch: int) -> dict[str, Position | None]:
-        return {
-            table.name: join.table_position(self._store, table, venue, newest_epoch) for table in COMMITTED
-        }
 
     # ── intake ────────────────────────────────────────────────────────────────────────────────────
 
@@ -162,7 +159,11 @@ class Recorder:
             item.done()
             self._write_offset(item.venue)
             item.venue.builder.forget()
-            self._instruments(item.venue)
+        for item in work:
+            try:
+                self._instruments(item.venue)
+            except DataQualityError as error:
+                self._warn("instruments are not kept up", venue=item.venue.name, cause=str(error))
         return sum(item.records for item in work)
 
     def _look_again(self, work: Sequence[_Work]) -> None:
@@ -241,7 +242,13 @@ class Recorder:
                     late[int(record["instrument"]), index, start, end] = None
         epoch, sequence = item.last
         for number, index, start, end in late:
-            bars = restore.rebuilt(self._store, venue.names.name(number), index, start, end, item.last)
+            name = venue.names.name(number)
+            try:
+                bars = restore.rebuilt(self._store, name, index, start, end, item.last)
+            except DataQualityError as error:
+                # Waiting for the file would stop every venue; `data verify` names it and the bar.
+                self._warn("a late trade changes no bar", venue=venue.name, instrument=name, cause=str(error))
+                continue
             if len(bars):
                 bars["instrument"], bars["sequence"] = number, sequence
                 bars["ts_recv"] = venue.newest_recv

@@ -17,7 +17,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from tidemill import __version__
-from tidemill.errors import InternalError, TidemillError, UsageError
+from tidemill.errors import DataQualityError, InternalError, TidemillError, UsageError
 from tidemill.home import Home, Lock
 from tidemill.log import Log
 
@@ -39,6 +39,8 @@ DRAIN_S = 1.0
 """How long reading may go on after the order to end."""
 RETRY_S = 2.0
 """After a commit that failed for a reason that may pass, such as a full disk."""
+UNREADABLE_S = 10.0
+"""Between two tries at a venue of which a stored file cannot be read: somebody has to put it back."""
 
 
 def main(argv: list[str]) -> int:
@@ -156,6 +158,8 @@ class Process:
         self._origin: Origin
         self._unreachable = False
         self._refused: set[str] = set()
+        self._unreadable: dict[str, tuple[DataQualityError, float]] = {}
+        """Venues of which a stored file cannot be read, and when they are tried again."""
         self._readers: dict[str, Any] = {}
         self._control: threading.Thread | None = None
 
@@ -277,6 +281,8 @@ class Process:
             tail = self._tails.get(name)
             if tail and tail.failed is None:
                 continue
+            if time.monotonic() < self._unreadable.get(name, (None, 0.0))[1]:
+                continue
             try:
                 newest_epoch = self._origin.newest(name)[0]
                 source = self._origin.open(name)
@@ -291,7 +297,15 @@ class Process:
                 self._take_inbox()
                 venue = tail.venue
             else:
-                venue = self._keeper.add(name, newest_epoch, called)
+                try:
+                    venue = self._keeper.add(name, newest_epoch, called)
+                except DataQualityError as error:
+                    # Its journal keeps what arrives, and the other venues are recorded.
+                    if name not in self._unreadable:
+                        self.log.error("a venue is not recorded", venue=name, error=error.as_dict())
+                    self._unreadable[name] = (error, time.monotonic() + UNREADABLE_S)
+                    continue
+                self._unreadable.pop(name, None)
                 self.log.info("records a venue", venue=name, after=venue.position)
             self._tails[name] = Tail(self, venue, source)
             self._tails[name].start()
@@ -429,6 +443,7 @@ class Process:
                 "lost": venue.lost,
             }
         tables = self._housekeeping.sizes() if self._housekeeping else {}
+        unreadable = [error.as_dict() for error, _ in list(self._unreadable.values())]
         return {
             "part": PART,
             "pid": os.getpid(),
@@ -440,7 +455,7 @@ class Process:
             "tables": tables,
             "last_commit_ms": round(self._commit_ms, 3),
             "last_commit_ns": self._commit_ns,
-            "error": self._error,
+            "error": self._error or next(iter(unreadable), None),
             "metrics": {
                 "records": self._records,
                 "commits": self._commits,

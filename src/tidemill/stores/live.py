@@ -9,6 +9,8 @@ row missing, whether or not a recorder runs. `docs/lake.md` explains why that or
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -21,16 +23,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidemill import _native, wire
-from tidemill.errors import UsageError, unknown
+from tidemill.errors import DataQualityError, TidemillError, UsageError, unknown
 from tidemill.model.bar import Bars, volume_floats
 from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores import join, restore, series
 from tidemill.stores.api import Position, Query
+from tidemill.stores.delta import unreadable
 from tidemill.stores.gap import Gaps
 from tidemill.stores.lake import Lake
-from tidemill.stores.source import venues
+from tidemill.stores.source import Names, venues
 from tidemill.stores.table import (
     BARS,
     GAPS,
@@ -47,7 +50,10 @@ from tidemill.stores.tail import Tail
 DRAIN_S = 0.25
 """How often the background thread takes in what has arrived, so that no call finds a long tail."""
 LOOK_FOR_VENUES_S = 2.0
+FAILED_S = 10.0
+"""Between two tries at a venue that cannot be read."""
 TRIM_S = 20.0
+_log = logging.getLogger(__name__)
 _DESCRIBED = (
     "instrument", "venue", "symbol", "base", "quote", "tick", "lot", "price_scale", "size_scale", "status",
 )  # fmt: skip
@@ -132,6 +138,8 @@ class LiveView:
         self._tails: dict[str, Tail] = {}
         self._lock = threading.Lock()
         self._counts: dict[str, dict[str, tuple[int, int, int]]] = {}
+        self._failing: dict[str, tuple[str, float]] = {}
+        """What is wrong with a venue, and when it is to be tried again."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         if follow:
@@ -148,19 +156,32 @@ class LiveView:
         looked = trimmed = time.monotonic() - LOOK_FOR_VENUES_S
         while not self._stopping.wait(DRAIN_S):
             now = time.monotonic()
-            try:
-                if now - looked >= LOOK_FOR_VENUES_S:
-                    looked = now
-                    for venue in venues(self.home):
-                        self._tail(venue)
-                for tail in list(self._tails.values()):
-                    tail.drain()
-                    if now - trimmed >= TRIM_S:
-                        tail.trim()
-                trimmed = now if now - trimmed >= TRIM_S else trimmed
-            except (RuntimeError, OSError):
-                # The home is being made or is going away: calls say so to whoever makes them.
-                self._stopping.wait(1.0)
+            followed = set(self._tails)
+            if now - looked >= LOOK_FOR_VENUES_S:
+                looked = now
+                # A home that is being made or is going away: calls say so to whoever makes them.
+                with contextlib.suppress(RuntimeError, OSError):
+                    followed.update(venues(self.home))
+            trim = now - trimmed >= TRIM_S
+            trimmed = now if trim else trimmed
+            for venue in followed:
+                if now >= self._failing.get(venue, ("", 0.0))[1]:
+                    self._read_on(venue, trim)
+
+    def _read_on(self, venue: str, trim: bool) -> None:
+        """Follows one venue; what is wrong with it is no other's trouble."""
+        try:
+            tail = self._tail(venue)
+            if tail:
+                tail.drain()
+                if trim:
+                    tail.trim()
+        except (RuntimeError, OSError, TidemillError) as error:
+            if self._failing.get(venue, ("", 0.0))[0] != str(error):
+                _log.warning("%s cannot be followed; it is tried again: %s", venue, error)
+            self._failing[venue] = (str(error), time.monotonic() + FAILED_S)
+        else:
+            self._failing.pop(venue, None)
 
     def _tail(self, venue: str) -> Tail | None:
         tail = self._tails.get(venue)
@@ -178,11 +199,14 @@ class LiveView:
 
     def _gaps(self, venue: str) -> list[Gap]:
         """Gaps of a venue as far as they have been taken in. Without a journal here (the lake is fed by a
-        relay, or is a copy) what is stored is all there is."""
-        tail = self._tail(venue)
+        relay, or is a copy) what is stored is all there is; where other rows of a venue cannot be read, its
+        gaps still can."""
+        tail = None
+        with contextlib.suppress(DataQualityError):
+            tail = self._tail(venue)
         if tail is None:
             found = Gaps(venue)
-            found.rows(self.lake.read(GAPS, Query(venues=(venue,))))
+            found.rows(self.read(GAPS, venue, Query())[0])
             return found.all()
         with tail.lock:
             return tail.gaps.all()
@@ -209,10 +233,14 @@ class LiveView:
         """Every instrument of every registry with its last trade: instrument, venue, symbol, base, quote,
         tick, lot, price_scale, size_scale, status, last {price, size, ts_event} or None. Of venues without a
         registry here, what is stored, without a last trade."""
-        found = []
+        found: list[dict[str, Any]] = []
         here = venues(self.home)
         for venue in here:
-            tail = self._tail(venue)
+            try:
+                tail = self._tail(venue)
+            except DataQualityError:  # of what is stored; the registry is not
+                found += [{**_described(one), "last": None} for one in Names(self.home, venue).refresh()]
+                continue
             if tail is None:
                 continue
             with tail.lock:
@@ -243,9 +271,10 @@ class LiveView:
         opening."""
         found = []
         for name in self.venues() if venue is None else [venue]:
-            tail = self._tail(name)
-            if tail:
-                tail.drain()
+            with contextlib.suppress(DataQualityError):
+                tail = self._tail(name)
+                if tail:
+                    tail.drain()
             found += [gap.as_dict() for gap in self._gaps(name) if gap.overlaps(start, end)]
         return found
 
@@ -289,11 +318,14 @@ class LiveView:
         key = f"{table.name}/{path}"
         counts = self._counts.get(key)
         if counts is None:
+            file = self.lake.path / table.name / path
             try:
-                with pq.ParquetFile(self.lake.path / table.name / path) as file:
-                    rows = file.read(columns=["instrument", "ts_event"])
+                with pq.ParquetFile(file) as opened:
+                    rows = opened.read(columns=["instrument", "ts_event"])
             except FileNotFoundError:
                 return {}  # compacted and vacuumed between the two looks
+            except (OSError, pa.ArrowException) as error:
+                raise unreadable(file, error) from error
             grouped = rows.group_by("instrument").aggregate(
                 [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]
             )
