@@ -18,10 +18,11 @@ from tidemill.model.bar import BAR
 from tidemill.model.interval import DAY, HOUR, MINUTE, STORED, Interval
 from tidemill.recorder.recorder import Recorder
 from tidemill.stores import export, series
+from tidemill.stores.api import Query
 from tidemill.stores.lake import Lake
 from tidemill.stores.live import LiveView
 from tidemill.stores.source import Journal
-from tidemill.stores.table import QUOTES, TRADES, records_of
+from tidemill.stores.table import BARS, QUOTES, TRADES, records_of
 
 FIELDS = ["start", "end", "open", "high", "low", "close", "volume_low", "volume_high", "trades"]
 
@@ -393,6 +394,44 @@ def test_a_gap_that_ended_before_it_began_by_the_venues_clock_is_one_gap(world: 
     assert before["ts_event_open"] == START + SECOND
     world.record()
     assert LiveView(world.home, follow=False).gaps() == [before]
+
+
+def late(world: World, at: int, *, by: int, name: str = NAMES[0]) -> None:
+    """A trade that happened in a bar that is closed, and arrives `by` ns after it."""
+    record = trades(1, start=at, first_id=10**6 + len(world.records))
+    record["instrument"], record["ts_recv"] = number(name), at + by
+    world.write(record)
+
+
+def test_bars_that_late_trades_changed_are_told_once(
+    world: World, view: LiveView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert view.revised(VENUE, None) == []
+    world.write(trades(1_000))
+    world.record()
+    assert view.revised(VENUE, None) == []
+    late(world, START + 50 * SECOND, by=60 * SECOND)
+    late(world, START + 55 * SECOND, by=60 * SECOND)
+    world.record()
+    found = view.revised(VENUE, None)
+    rows = Lake(world.home / "lake").read(BARS, Query(revisions=True)).to_pylist()
+    names = ("instrument", "interval", "revision", "epoch", "sequence")
+    expected = [{"ts": row["ts_event"]} | {n: row[n] for n in names} for row in rows if row["revision"]]
+    assert sorted(map(str, found)) == sorted(map(str, expected))
+    at = [(line["epoch"], line["sequence"]) for line in found]
+    assert at == sorted(at)
+    assert len(found) >= 2
+    # Pages hold all bars of a record, and meet.
+    paged: list[dict[str, object]] = []
+    after = None
+    while page := view.revised(VENUE, after, limit=1):
+        paged += page
+        after = (page[-1]["epoch"], page[-1]["sequence"])
+    assert paged == found
+    monkeypatch.setattr(view, "_revisions_in", lambda _: pytest.fail("a file was opened again"))
+    assert view.revised(VENUE, after) == []
+    assert view.revised(VENUE, None) == found
+    assert view.revised("sim-coinbase", None) == []
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "gone"])

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tidemill import _native, wire
@@ -30,7 +31,7 @@ from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores import join, restore, series
 from tidemill.stores.api import Position, Query
-from tidemill.stores.delta import unreadable
+from tidemill.stores.delta import DataFile, unreadable
 from tidemill.stores.gap import Gaps
 from tidemill.stores.lake import Lake
 from tidemill.stores.source import Names, venues
@@ -138,6 +139,8 @@ class LiveView:
         self._tails: dict[str, Tail] = {}
         self._lock = threading.Lock()
         self._counts: dict[str, dict[str, tuple[int, int, int]]] = {}
+        self._revisions: dict[str, list[dict[str, Any]]] = {}
+        """Changed bars of each file of the bars table that was looked at."""
         self._failing: dict[str, tuple[str, float]] = {}
         """What is wrong with a venue, and when it is to be tried again."""
         self._stopping = threading.Event()
@@ -399,6 +402,42 @@ class LiveView:
         found = self._gaps(instrument.rpartition(".")[2])
         return [gap for gap in found if gap.touches(instrument, channels, start, end)]
 
+    def revised(self, venue: str, after: Position | None, limit: int = 1_000) -> list[dict[str, Any]]:
+        """Stored bars of a venue that a late trade changed, beyond a position: instrument, interval, ts
+        (start, ns), revision, epoch, sequence; ascending by (epoch, sequence).
+
+        At most about `limit`: bars of one record come together, so that the position of a page's last line
+        is the next page's `after`. Each file is opened once, so that asking often costs next to nothing.
+        """
+        snapshot = self.lake.snapshot(BARS)
+        known, held = self._revisions, {}
+        for file in snapshot.files if snapshot else ():
+            if file.path in known:
+                held[file.path] = known[file.path]
+            elif after is None or file.last > after:
+                held[file.path] = self._revisions_in(file)
+        self._revisions = held
+        found = [
+            line
+            for lines in held.values()
+            for line in lines
+            if venue_of(line["instrument"]) == venue and (after is None or _position(line) > after)
+        ]
+        found.sort(key=lambda line: (*_position(line), line["instrument"], line["ts"], line["interval"]))
+        end = limit
+        while 0 < end < len(found) and _position(found[end]) == _position(found[end - 1]):
+            end += 1
+        return [dict(line) for line in found[:end]]
+
+    def _revisions_in(self, file: DataFile) -> list[dict[str, Any]]:
+        """Rows of a file of bars that came after the first of their bar."""
+        rows = self.lake.rows(BARS, [file], pc.field("revision") > 0)
+        shown = {"ts": rows["ts_event"]} | {
+            name: rows[name] for name in ("instrument", "interval", "revision", "epoch", "sequence")
+        }
+        lines: list[dict[str, Any]] = pa.table(shown).to_pylist()
+        return lines
+
     # ── ticks ─────────────────────────────────────────────────────────────────────────────────────
 
     def trades(
@@ -622,6 +661,10 @@ def _is_open(tail: Tail, instrument: str, interval: Interval, bar: Bars) -> bool
     rows = tail.open_bars(instrument, STORED.index(interval.base))
     inside = (rows["start"] >= bar["start"][0]) & (rows["start"] < bar["end"][0])
     return bool(inside.any()) and int(bar["end"][0]) + restore.GRACE_NS > tail.newest_recv
+
+
+def _position(line: dict[str, Any]) -> Position:
+    return line["epoch"], line["sequence"]
 
 
 def _described(one: Instrument) -> dict[str, Any]:
