@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.recorder.test_kill import start_recorder, status, until
-from tests.stores.make import NAMES, SECOND, START, VENUE, damage, mixed, writer
+from tests.stores.make import NAMES, SECOND, START, VENUE, damage, mixed, rot, writer
 from tests.stores.test_live import World
 from tidemill import _native
 from tidemill.stores import verify
@@ -44,16 +44,7 @@ def test_a_damaged_frame_becomes_a_row_of_its_own(world: World) -> None:
     batches = [mixed(50, start=START + i * 10 * SECOND, first_id=1 + i * 50, seed=i) for i in range(6)]
     for batch in batches:
         world.write(batch)
-    # The records of the fourth frame: find them in the journal's files and flip a bit.
-    needle = batches[3][10].tobytes()
-    [(path, at)] = [
-        (path, data.find(needle))
-        for path in (world.home / "journal" / VENUE).iterdir()
-        if needle in (data := path.read_bytes())
-    ]
-    with path.open("r+b") as file:
-        file.seek(at)
-        file.write(bytes([needle[0] ^ 1]))
+    rot(world.home, batches[3])
     drain(world)
     assert stored(world.home) == sorted({*range(1, 151), 151, *range(201, 301)})
     holes = [line for line in Lake(world.home / "lake").read(GAPS).to_pylist() if line["edge"] == "journal"]

@@ -88,6 +88,19 @@ def writer(home: Path, venue: str = VENUE):  # type: ignore[no-untyped-def]
     return journal
 
 
+def rot(home: Path, records: wire.Records, venue: str = VENUE) -> None:
+    """Flips a bit of the frame that these records came in, in the journal's file."""
+    needle = records.tobytes()
+    [(path, at)] = [
+        (path, data.find(needle))
+        for path in (home / "journal" / venue).iterdir()
+        if needle in (data := path.read_bytes())
+    ]
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([needle[0] ^ 1]))
+
+
 def damage(path: Path, harm: str) -> None:
     """Harms a file as disks do: flips bits of its footer ("flip"), loses its end ("cut") or all ("gone")."""
     data = bytearray(path.read_bytes())

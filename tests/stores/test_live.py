@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.stores.make import NAMES, SECOND, START, VENUE, damage, mixed, number, trades, writer
+from tests.stores.make import NAMES, SECOND, START, VENUE, damage, mixed, number, rot, trades, writer
 from tidemill import _native, wire
 from tidemill.errors import DataQualityError, NotFoundError, UsageError
 from tidemill.model.bar import BAR
@@ -22,7 +22,7 @@ from tidemill.stores.api import Query
 from tidemill.stores.lake import Lake
 from tidemill.stores.live import LiveView
 from tidemill.stores.source import Journal
-from tidemill.stores.table import BARS, QUOTES, TRADES, records_of
+from tidemill.stores.table import BARS, GAPS, QUOTES, TRADES, records_of
 
 FIELDS = ["start", "end", "open", "high", "low", "close", "volume_low", "volume_high", "trades"]
 
@@ -236,6 +236,45 @@ def test_books_now_and_then(world: World, view: LiveView, stored: int) -> None:
     bids, _, valid = book_of(np.concatenate([records, more]), NAMES[0])
     assert [p for p, _ in found.bids] == [wire.text(p, ps) for p, ps, _, _ in bids]
     assert found.valid == valid
+
+
+def levels(*sides: tuple[int, int, int], snapshot: bool = False) -> np.ndarray:
+    """Changes of the first book: (side, price, size); as a snapshot behind a clear."""
+    records = np.zeros(len(sides) + snapshot, wire.RECORD)
+    records["kind"], records["instrument"] = wire.KIND_LEVEL, number(NAMES[0])
+    records["ts_event"], records["ts_recv"] = START, START + 1
+    changes = records[int(snapshot) :]
+    changes["flags"], changes["price"], changes["size"] = np.array(sides).T
+    if snapshot:
+        records["kind"][0] = wire.KIND_CLEAR
+        records["flags"] |= wire.FLAG_SNAPSHOT
+    records["flags"][-1] |= wire.FLAG_LAST
+    return records
+
+
+def test_a_book_of_which_the_journal_lost_levels_is_not_valid(world: World) -> None:
+    bid, ask = wire.FLAG_BUY, wire.FLAG_SELL
+    world.write(levels((bid, 1_000, 5), (ask, 1_010, 5), snapshot=True))
+    early = LiveView(world.home, follow=False)
+    assert early.book(NAMES[0]).valid
+    lost = levels((ask, 1_010, 0))
+    world.write(lost)
+    rot(world.home, lost)
+    # The rot is met by whoever reads on, in the same read as what lies before it or behind it.
+    world.write(levels((ask, 1_011, 9)))
+    hole = [(gap["cause"], gap["sequence"], gap["missing"]) for gap in early.gaps()]
+    assert hole == [("corrupt", 4, 1)]
+    views = [early, LiveView(world.home, follow=False)]
+    for one in views:
+        assert not one.book(NAMES[0]).valid
+        assert one.book(NAMES[0], (1, 3)).valid
+        assert not one.book(NAMES[0], (1, 5)).valid
+        assert [gap["missing"] for gap in one.read(GAPS, VENUE, Query())[0].to_pylist()] == [1]
+    world.write(levels((bid, 1_000, 5), (ask, 1_012, 5), snapshot=True))
+    for one in [*views, LiveView(world.home, follow=False)]:
+        assert one.book(NAMES[0]).valid
+        assert one.book(NAMES[0]).asks == [("1012", "5")]
+        assert not one.book(NAMES[0], (1, 5)).valid
 
 
 def test_gaps_spoil_what_they_touch(world: World, view: LiveView) -> None:

@@ -23,9 +23,9 @@ from tidemill import wire
 from tidemill.errors import DataQualityError
 from tidemill.model.bar import Bars
 from tidemill.model.instrument import Instrument
-from tidemill.model.interval import DAY
 from tidemill.stores import delta, join, restore
 from tidemill.stores.api import Position, Query, journal_application
+from tidemill.stores.gap import hole_row
 from tidemill.stores.lake import Lake
 from tidemill.stores.source import Batch, Hole, Names
 from tidemill.stores.table import (
@@ -120,9 +120,7 @@ class Recorder:
         venue.pending.append(batch)
         venue.taken = (batch.epoch, batch.last)
         venue.newest_epoch = max(venue.newest_epoch, batch.epoch)
-        timed = batch.records["kind"] != wire.KIND_DETAIL
-        if timed.any():
-            venue.newest_recv = max(venue.newest_recv, int(batch.records["ts_recv"][timed][-1]))
+        venue.newest_recv = max(venue.newest_recv, batch.arrived or 0)
 
     def lose(self, venue: Venue, hole: Hole) -> None:
         """Notes records that the journal lost: they become a row of the gaps table."""
@@ -194,7 +192,7 @@ class Recorder:
             ]
             if table is GAPS:
                 found += [
-                    _hole_row(venue, hole)
+                    hole_row(venue.name, hole, venue.newest_recv or time.time_ns())
                     for hole in venue.holes
                     if (hole.epoch, hole.end - 1) > (stored or (0, 0))
                 ]
@@ -375,35 +373,3 @@ def _joined(batches: Sequence[Batch]) -> Iterable[_Run]:
         first = group[0].sequence
         yield _Run(group[0].epoch, records, np.arange(first, first + len(records), dtype=np.int64))
         at = to
-
-
-def _hole_row(venue: Venue, hole: Hole) -> pa.Table:
-    """A hole of the journal as a row of the gaps table; times are those of the newest record before it."""
-    ts = venue.newest_recv or time.time_ns()
-    line = {
-        "venue": venue.name,
-        "date": ts // DAY,
-        "instrument": "",
-        "source": LIVE,
-        "epoch": hole.epoch,
-        "sequence": hole.first,
-        "ts_event": ts,
-        "ts_recv": ts,
-        "ts_known": ts,
-        "channel": "all",
-        "cause": hole.cause,
-        "edge": "journal",
-        "opened": hole.first,
-        "venue_sequence": -1,
-        "missing": hole.end - hole.first,
-        "flags": 0,
-    }
-    columns: dict[str, pa.Array] = {}
-    for column in GAPS.schema:
-        if pa.types.is_date(column.type):
-            columns[column.name] = pa.array([line[column.name]], pa.int32()).cast(column.type)
-        else:
-            made = pa.array([line[column.name]], column.type)
-            # Names are dictionaries in rows made from records, and must be here to go with them.
-            columns[column.name] = made.dictionary_encode() if pa.types.is_string(column.type) else made
-    return pa.table(columns)

@@ -5,11 +5,55 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tidemill import wire
 from tidemill.model.gap import Gap
+from tidemill.model.interval import DAY
 from tidemill.stores.api import Position
+from tidemill.stores.source import Hole
+from tidemill.stores.table import GAPS, LIVE
+
+
+def hole_row(venue: str, hole: Hole, ts: int) -> pa.Table:
+    """A hole of the journal as a row of the gaps table; `ts` is when the newest record before it arrived."""
+    line = {
+        "venue": venue,
+        "date": ts // DAY,
+        "instrument": "",
+        "source": LIVE,
+        "epoch": hole.epoch,
+        "sequence": hole.first,
+        "ts_event": ts,
+        "ts_recv": ts,
+        "ts_known": ts,
+        "channel": "all",
+        "cause": hole.cause,
+        "edge": "journal",
+        "opened": hole.first,
+        "venue_sequence": -1,
+        "missing": hole.end - hole.first,
+        "flags": 0,
+    }
+    columns: dict[str, pa.Array] = {}
+    for column in GAPS.schema:
+        if pa.types.is_date(column.type):
+            columns[column.name] = pa.array([line[column.name]], pa.int32()).cast(column.type)
+        else:
+            made = pa.array([line[column.name]], column.type)
+            # Names are dictionaries in rows made from records, and must be here to go with them.
+            columns[column.name] = made.dictionary_encode() if pa.types.is_string(column.type) else made
+    return pa.table(columns)
+
+
+def hole_record(ts: int) -> wire.Records:
+    """What a hole of the journal does to every book, as a record, shape (1,): the opening of a gap of the
+    whole venue. Books are valid again from their next snapshot on."""
+    record = np.zeros(1, wire.RECORD)
+    record["kind"], record["flags"] = wire.KIND_GAP, wire.FLAG_BUY
+    record["ts_event"] = record["ts_recv"] = ts
+    return record
 
 
 def _ended(channel: str, missing: int) -> str:
@@ -60,9 +104,10 @@ class Gaps:
                 int(record["price"]),
             )  # fmt: skip
 
-    def hole(self, epoch: int, first: int, end: int, cause: str, ts: int) -> None:
+    def hole(self, hole: Hole, ts: int) -> None:
         """Takes in records that the journal itself lost."""
-        self._take("journal", None, "all", cause, (epoch, first), first, ts, ts, end - first, -1)
+        missing = hole.end - hole.first
+        self._take("journal", None, "all", hole.cause, hole.position, hole.first, ts, ts, missing, -1)
 
     def _take(
         self,

@@ -7,6 +7,7 @@ offset, read with its files from one handle, may say more. The larger of the two
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,9 +17,10 @@ import pyarrow as pa
 from tidemill import _native
 from tidemill.stores import select
 from tidemill.stores.api import Position, Query, journal_application
+from tidemill.stores.gap import hole_row
 from tidemill.stores.lake import Lake, Snapshot
-from tidemill.stores.source import Batch, Hole, Journal, Names
-from tidemill.stores.table import BARS, COMMITTED, Table, plain, rows_of
+from tidemill.stores.source import Batch, Hole, Journal, Names, in_order
+from tidemill.stores.table import BARS, COMMITTED, GAPS, Table, plain, rows_of
 
 READ_RECORDS = 1 << 17
 _EPOCHS_LOOKED_BACK = 100_000
@@ -71,7 +73,8 @@ def pinned(lake: Lake, table: Table, home: Path, venue: str) -> tuple[Snapshot |
 def batches(
     home: Path, venue: str, after: Position | None, note: Callable[[Hole], None] = lambda _: None
 ) -> Iterator[Batch]:
-    """What a venue's journal holds beyond `after`, up to the newest record; `note` hears of holes."""
+    """What a venue's journal holds beyond `after`, up to the newest record; `note` hears of holes, each when
+    what lies before it was given."""
     if not has_journal(home, venue):
         return
     try:
@@ -81,12 +84,15 @@ def batches(
     gone = source.seek(after)
     if gone:
         note(gone)
-    while (batch := source.read(READ_RECORDS, 0)) is not None:
-        for hole in source.holes():
-            note(hole)
-        found = batch if after is None else batch.beyond(after)
-        if found:
-            yield found
+    while True:
+        batch = source.read(READ_RECORDS, 0)
+        for one in in_order(batch, source.holes()):
+            if isinstance(one, Hole):
+                note(one)
+            elif found := one if after is None else one.beyond(after):
+                yield found
+        if batch is None:
+            return
 
 
 def journal_rows(
@@ -103,11 +109,18 @@ def journal_rows(
     if query.instruments is not None:
         numbers = [names.number(name) if name else 0 for name in query.instruments]
     held: list[pa.Table] = []
-    count = 0
-    for batch in batches(home, venue, after):
+    count = arrived = 0
+
+    def note(hole: Hole) -> None:
+        if table is GAPS:
+            row = plain(table, hole_row(venue, hole, arrived or time.time_ns()))
+            held.append(row if wanted is None else row.filter(wanted))
+
+    for batch in batches(home, venue, after, note):
         if query.through is not None and (batch.epoch, batch.sequence) > query.through:
             break
         through = (batch.epoch, batch.last)
+        arrived = batch.arrived or arrived
         mask = np.ones(len(batch.records), bool)
         if table.kinds:
             mask = np.isin(batch.records["kind"], table.kinds)

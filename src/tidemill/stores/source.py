@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from tidemill import _native, wire
 from tidemill.model.instrument import Instrument
 from tidemill.stores.api import Position
@@ -26,6 +28,17 @@ class Batch:
         """Sequence of the last record."""
         return self.sequence + len(self.records) - 1
 
+    @property
+    def position(self) -> Position:
+        """Of the first record."""
+        return self.epoch, self.sequence
+
+    @property
+    def arrived(self) -> int | None:
+        """`ts_recv` of the last record that has one, ns; a detail has none."""
+        timed = np.flatnonzero(self.records["kind"] != wire.KIND_DETAIL)
+        return int(self.records["ts_recv"][timed[-1]]) if len(timed) else None
+
     def beyond(self, position: Position) -> Batch | None:
         """What lies beyond `position`; None when nothing does."""
         if (self.epoch, self.last) <= position:
@@ -34,6 +47,14 @@ class Batch:
             return self
         skipped = position[1] + 1 - self.sequence
         return Batch(self.epoch, position[1] + 1, self.records[skipped:])
+
+    def through(self, position: Position) -> Batch | None:
+        """What lies at or before `position`; None when nothing does."""
+        if self.position > position:
+            return None
+        if (self.epoch, self.last) <= position:
+            return self
+        return Batch(self.epoch, self.sequence, self.records[: position[1] + 1 - self.sequence])
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,18 @@ class Hole:
     end: int
     cause: str
     """overrun: overwritten or deleted before it was read; corrupt: its bytes are not what was written."""
+
+    @property
+    def position(self) -> Position:
+        """Of the first lost record."""
+        return self.epoch, self.first
+
+
+def in_order(batch: Batch | None, holes: Iterable[Hole]) -> list[Batch | Hole]:
+    """A batch and the holes that were met with it, as they follow each other in the journal: a hole is met
+    in the same read as what lies before it, or as what lies behind it."""
+    found: list[Batch | Hole] = [*holes] if batch is None else [*holes, batch]
+    return sorted(found, key=lambda one: one.position)
 
 
 class Source(Protocol):
@@ -77,6 +110,10 @@ class Journal:
         if oldest is None or oldest[1] <= sequence + 1:
             return None
         return Hole(epoch, sequence + 1, oldest[1], "overrun")
+
+    def seek_snapshot(self, instrument: int) -> bool:
+        """Goes to the newest start of this instrument's book; False when there is none."""
+        return self._reader.seek_snapshot(instrument)
 
     def read(self, max_records: int, timeout_ms: int) -> Batch | None:
         found = self._reader.read(max_records, timeout_ms)

@@ -15,9 +15,9 @@ from tidemill.model.bar import BAR, Bars
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores import join, restore, series
 from tidemill.stores.api import Position, Query
-from tidemill.stores.gap import Gaps
+from tidemill.stores.gap import Gaps, hole_record
 from tidemill.stores.lake import Lake
-from tidemill.stores.source import Batch, Hole, Journal, Names
+from tidemill.stores.source import Batch, Hole, Journal, Names, in_order
 from tidemill.stores.table import GAPS, TRADES
 
 CACHED_BARS = 8_192
@@ -130,12 +130,15 @@ class Tail:
     def drain(self) -> None:
         """Takes in everything that has been written."""
         with self.lock:
-            while (batch := self._source.read(join.READ_RECORDS, 0)) is not None:
-                for hole in self._source.holes():
-                    self._note(hole)
-                self._take(batch)
-            for hole in self._source.holes():
-                self._note(hole)
+            while True:
+                batch = self._source.read(join.READ_RECORDS, 0)
+                for one in in_order(batch, self._source.holes()):
+                    if isinstance(one, Hole):
+                        self._note(one)
+                    else:
+                        self._take(one)
+                if batch is None:
+                    return
 
     def trim(self) -> None:
         """Lets go of closed bars that are stored by now and that nobody asked for."""
@@ -154,7 +157,9 @@ class Tail:
     def _note(self, hole: Hole | None) -> None:
         if hole:
             now = self.newest_recv or time.time_ns()
-            self.gaps.hole(hole.epoch, hole.first, hole.end, hole.cause, now)
+            self.gaps.hole(hole, now)
+            for number, book in self._books.items():
+                book.apply(hole_record(now), number)
 
     def _take(self, batch: Batch) -> None:
         records = batch.records
@@ -179,9 +184,7 @@ class Tail:
             mine = records[(records["instrument"] == number) | (records["instrument"] == 0)]
             book.apply(np.ascontiguousarray(mine), number)
         self.position = (batch.epoch, batch.last)
-        timed = np.flatnonzero(records["kind"] != wire.KIND_DETAIL)
-        if len(timed):
-            self.newest_recv = int(records["ts_recv"][timed[-1]])
+        self.newest_recv = batch.arrived or self.newest_recv
 
     def _closed(self, epoch: int, closed: Bars) -> None:
         rank = np.lexsort((closed["interval"], closed["instrument"]))
@@ -269,17 +272,18 @@ class Tail:
         book = self._books.get(number)
         if book is not None:
             return book
-        reader = _native.JournalReader(str(self._home), self.venue)
-        if self.position is None or not reader.seek_snapshot(number):
+        source = Journal(self._home, self.venue)
+        if self.position is None or not source.seek_snapshot(number):
             return None
         book = _native.Book()
-        while (found := reader.read(join.READ_RECORDS, 0)) is not None:
-            records = wire.view(found)
-            if (found.epoch, found.sequence) > self.position:
+        while True:
+            batch = source.read(join.READ_RECORDS, 0)
+            within = batch.through(self.position) if batch else None
+            for one in in_order(within, source.holes()):
+                records = hole_record(self.newest_recv) if isinstance(one, Hole) else one.records
+                mine = (records["instrument"] == number) | (records["instrument"] == 0)
+                book.apply(np.ascontiguousarray(records[mine]), number)
+            if within is None:
                 break
-            if (found.epoch, found.sequence + len(records) - 1) > self.position:
-                records = records[: self.position[1] + 1 - found.sequence]
-            mine = (records["instrument"] == number) | (records["instrument"] == 0)
-            book.apply(np.ascontiguousarray(records[mine]), number)
         self._books[number] = book
         return book
