@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +15,7 @@ import polars as pl
 import pytest
 
 import tidemill as tm
-from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number
+from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number, rot, trades
 from tests.stores.test_live import World
 from tidemill import wire
 from tidemill.errors import ConfigError, NotFoundError, UsageError
@@ -117,7 +119,63 @@ def test_what_cannot_be(td: tm.Client, tmp_path: Path) -> None:
         tm.connect(tmp_path, url="http://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("since", [(1, -5), (2**40, 5), (1, 2**70), (1,), "now", 7])
+def test_a_stream_gives_all_that_lies_before_a_hole(world: World, td: tm.Client) -> None:
+    lost = mixed(50, start=START + 900 * SECOND, seed=11)
+    world.write(lost)
+    rot(world.home, lost)
+    world.write(mixed(70, start=START + 999 * SECOND, seed=12))
+    kinds: list[Any] = ["trades", "quotes", "levels", "status", "gaps"]
+    stream = td.stream(VENUE, kinds, since="oldest", timeout_s=5)
+    got: list[tm.client.Batch] = []
+    with pytest.raises(tm.TidemillError, match="from 1:2501 up to 1:2551 are damaged") as caught:
+        got.extend(stream)
+    assert caught.value.code == "stream_lapped"
+    assert sum(len(batch) for batch in got) == 2_500
+    assert sum(len(b) for b in td.stream(VENUE, kinds, since=(1, 2_551), timeout_s=0.2)) == 70
+    with pytest.raises(tm.TidemillError, match="from 1:2501 up to 1:2551"):
+        next(td.stream(VENUE, kinds, since=(1, 2_501)))
+
+
+def test_a_stream_ends_in_time_though_others_trade(world: World, td: tm.Client) -> None:
+    stop = threading.Event()
+
+    def trade() -> None:
+        at = 0
+        while not stop.wait(0.02):
+            at += 1
+            records = trades(3, start=START + 1_000 * SECOND + at * SECOND)
+            records["instrument"] = number(NAMES[1])
+            world.write(records)
+
+    busy = threading.Thread(target=trade)
+    busy.start()
+    try:
+        began = time.monotonic()
+        assert list(td.stream(NAMES[0], "trades", timeout_s=0.5)) == []
+        assert 0.5 <= time.monotonic() - began < 5
+    finally:
+        stop.set()
+        busy.join()
+
+
+def test_a_stream_without_a_journal_or_of_another_one_is_told(
+    world: World, td: tm.Client, tmp_path: Path
+) -> None:
+    for since in ((9, 1), (1, 2_502)):
+        with pytest.raises(UsageError, match="goes on at 1:2501") as caught:
+            td.stream(VENUE, since=since)
+        assert caught.value.code == "position_foreign"
+    assert list(td.stream(VENUE, since=(1, 2_501), timeout_s=0)) == []
+    copy = tmp_path / "copy"
+    shutil.copytree(world.home / "lake", copy / "lake")
+    alone = tm.connect(copy)
+    assert len(alone.trades(NAMES[0])) > 0
+    with pytest.raises(NotFoundError, match="no journal of sim-kraken") as missing:
+        alone.stream(VENUE)
+    assert missing.value.code == "journal_missing"
+
+
+@pytest.mark.parametrize("since", [(0, 0), (1, 0), (1, -5), (2**40, 5), (1, 2**70), (1,), "now", 7])
 def test_a_stream_from_nowhere_is_told(td: tm.Client, since: Any) -> None:
     with pytest.raises(tm.TidemillError) as caught:
         td.stream(NAMES[0], since=since)

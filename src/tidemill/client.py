@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from tidemill._native import JournalReader, Records
     from tidemill.remote import Remote
     from tidemill.stores.live import BookView, LiveView
 
@@ -321,8 +322,9 @@ class Client:
         """Records as they are written, read in place from the journal of one venue.
 
         `instruments` are names of one venue, or the venue's own name for all of them. `since` is the first
-        record wanted. Blocks until something comes; ends after `timeout_s` seconds without anything.
-        Raises `DataQualityError` when the journal has let go of records that were not read yet.
+        record wanted. Blocks until something comes; ends after `timeout_s` seconds without any of these.
+        Raises `DataQualityError` where the journal has let go of records that were not read yet, or they are
+        damaged, after all that lies before; `NotFoundError` where this home has no journal of the venue.
         """
         begin = since if isinstance(since, str) and since in ("live", "oldest") else _position(since)
         if begin is None:
@@ -331,19 +333,21 @@ class Client:
                 f"since={since!r} is neither 'live', 'oldest' nor a position (epoch, sequence)",
                 hint="resume with (batch.epoch, int(batch.sequences[-1]) + 1)",
             )
-        venue, numbers = self._numbers([instruments] if isinstance(instruments, str) else list(instruments))
-        names = [kinds] if isinstance(kinds, str) else list(kinds)
-        for name in names:
-            if name not in _KINDS:
-                raise errors.unknown("kind", name, _KINDS)
-        return self._batches(
-            venue, numbers, [kind for name in names for kind in _KINDS[name]], begin, timeout_s
-        )
+        from tidemill.stores.source import Names
 
-    def _numbers(self, asked: list[str]) -> tuple[str, list[int]]:
-        from tidemill.stores.source import Names, venues
+        venue, names = self._streamed([instruments] if isinstance(instruments, str) else list(instruments))
+        asked = [kinds] if isinstance(kinds, str) else list(kinds)
+        for kind in asked:
+            if kind not in _KINDS:
+                raise errors.unknown("kind", kind, _KINDS)
+        wanted = [number for kind in asked for number in _KINDS[kind]]
+        reader = self._reader(venue, begin)
+        known = Names(self.home, venue)
+        return self._batches(venue, reader, [known.number(name) for name in names], wanted, begin, timeout_s)
 
-        if len(asked) == 1 and asked[0] in venues(self.home):
+    def _streamed(self, asked: list[str]) -> tuple[str, list[str]]:
+        """The one venue of these names, and the instruments; none of them is all."""
+        if len(asked) == 1 and asked[0] in self.view.venues():
             return asked[0], []
         names = [self._name(one) for one in asked]
         of = {venue_of(name) for name in names}
@@ -353,51 +357,58 @@ class Client:
                 f"a stream reads one venue, asked were {', '.join(sorted(of)) or 'none'}",
                 hint="open one stream for each venue: each has an order of its own",
             )
-        venue = of.pop()
-        numbers = Names(self.home, venue)
-        return venue, [numbers.number(name) for name in names]
+        return of.pop(), names
+
+    def _reader(self, venue: str, since: str | tuple[int, int]) -> JournalReader:
+        """A reader of a venue's journal that stands nowhere yet; refuses a place that it does not have."""
+        from tidemill import _native
+
+        try:
+            reader = _native.JournalReader(str(self.home), venue)
+        except RuntimeError as error:
+            raise NotFoundError(
+                "journal_missing",
+                f"{self.home} has no journal of {venue} to stream from: {error}",
+                hint="stream where its collector runs; what is stored here, `.trades()` and the others read",
+            ) from error
+        if isinstance(since, tuple) and since > (newest := reader.newest()):
+            raise UsageError(
+                "position_foreign",
+                f"{venue} has no {since[0]}:{since[1]}: its journal goes on at {newest[0]}:{newest[1]}",
+                hint="a home made anew begins again: stream with since='oldest'",
+            )
+        return reader
 
     def _batches(
         self,
         venue: str,
+        reader: JournalReader,
         numbers: list[int],
         kinds: list[int],
         since: str | tuple[int, int],
         timeout_s: float | None,
     ) -> Iterator[Batch]:
-        from tidemill import _native
-
-        reader = _native.JournalReader(str(self.home), venue)
         if isinstance(since, tuple):
             oldest = reader.seek(since)
             if oldest is not None:
-                raise _lapped(venue, since, oldest)
+                raise _lapped(venue, since, oldest, "overrun")
         else:
             reader.seek("oldest" if since == "oldest" else "newest")
         quiet_since = time.monotonic()
         while True:
             # Short waits, so that Ctrl+C and a timeout are heard.
             found = reader.read(_STREAM_RECORDS, 200)
-            for epoch, first, end, _ in reader.take_lost():
-                raise _lapped(venue, (epoch, first), (epoch, end))
-            if found is None:
-                if timeout_s is not None and time.monotonic() - quiet_since >= timeout_s:
-                    return
-                continue
-            records = wire.view(found)
-            mask = np.isin(records["kind"], kinds)
-            if numbers:
-                # Whole-venue records (number 0) concern every instrument.
-                mask &= np.isin(records["instrument"], [*numbers, 0])
-            at = np.flatnonzero(mask)
-            if len(at):
+            holes = [((epoch, first), (epoch, end), why) for epoch, first, end, why in reader.take_lost()]
+            if holes and (found is None or holes[0][0] < (found.epoch, found.sequence)):
+                raise _lapped(venue, *holes[0])
+            batch = _chosen(found, numbers, kinds) if found else None
+            if batch is not None:
+                yield batch
                 quiet_since = time.monotonic()
-                whole = len(at) == len(records)
-                yield Batch(
-                    records if whole else records[at],
-                    found.epoch,
-                    at.astype(np.uint64) + np.uint64(found.sequence),
-                )
+            elif timeout_s is not None and time.monotonic() - quiet_since >= timeout_s:
+                return
+            if holes:  # behind what was given out
+                raise _lapped(venue, *holes[0])
 
     def close(self) -> None:
         """Lets go of what is held; the object may be used again."""
@@ -415,12 +426,26 @@ class Client:
 # ── frames ────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _chosen(found: Records, numbers: list[int], kinds: list[int]) -> Batch | None:
+    """Those records of a batch that are wanted; None when none is. No numbers are all instruments."""
+    records = wire.view(found)
+    mask = np.isin(records["kind"], kinds)
+    if numbers:
+        # Whole-venue records (number 0) concern every instrument.
+        mask &= np.isin(records["instrument"], [*numbers, 0])
+    at = np.flatnonzero(mask)
+    if not len(at):
+        return None
+    chosen = records if len(at) == len(records) else records[at]
+    return Batch(chosen, found.epoch, at.astype(np.uint64) + np.uint64(found.sequence))
+
+
 def _position(since: object) -> tuple[int, int] | None:
     """(epoch, sequence) as plain integers; None for what is no position."""
     match since:
         case (SupportsIndex() as epoch, SupportsIndex() as sequence):
             at = epoch.__index__(), sequence.__index__()
-            return at if 0 <= at[0] < 2**32 and 0 <= at[1] < 2**63 else None
+            return at if 0 < at[0] < 2**32 and 0 < at[1] < 2**63 else None
     return None
 
 
@@ -460,9 +485,11 @@ def _book(found: BookView, exact: bool) -> Book:
     )
 
 
-def _lapped(venue: str, wanted: tuple[int, int], oldest: tuple[int, int]) -> errors.DataQualityError:
+def _lapped(venue: str, first: tuple[int, int], end: tuple[int, int], why: str) -> errors.DataQualityError:
+    """Records from `first` up to, not including, `end` cannot be had from the journal."""
+    happened = "are damaged in its journal" if why == "corrupt" else "left its journal before they were read"
     return errors.DataQualityError(
         "stream_lapped",
-        f"records of {venue} from {wanted[0]}:{wanted[1]} to {oldest[0]}:{oldest[1]} left its journal",
-        hint=f"read them with .trades(), and stream on with since=({oldest[0]}, {oldest[1]})",
+        f"records of {venue} from {first[0]}:{first[1]} up to {end[0]}:{end[1]} {happened}",
+        hint=f"`.trades()` and the others have what is stored; stream on with since=({end[0]}, {end[1]})",
     )
