@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -17,7 +18,7 @@ import pytest
 import tidemill as tm
 from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number, rot, trades
 from tests.stores.test_live import World
-from tidemill import wire
+from tidemill import frame, wire
 from tidemill.errors import ConfigError, NotFoundError, UsageError
 
 
@@ -199,3 +200,18 @@ def test_an_unreachable_platform_is_an_upstream_error() -> None:
     with pytest.raises(tm.TidemillError) as caught:
         remote.bars("BTC-USD.kraken")
     assert caught.value.category == "upstream"
+
+
+def test_the_examples_of_the_page_run(td: tm.Client) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "python.md").read_text()
+    first, streams, writing = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(first.replace("connect()", f"connect({str(td.home)!r})"), scope)  # noqa: S102 - the page's own text
+    scope["td"].close()
+    scope["td"] = td
+    exec(streams.replace("timeout_s=5", 'since="oldest", timeout_s=0.2'), scope)  # noqa: S102
+    assert scope["at"] > (1, 1)
+    exec(writing, scope)  # noqa: S102
+    assert (scope["first"], td.trades("BTC-USD.my-venue", exact=True)["price"].to_list()) == (1, ["64231.50"])
+    for shape in ("instruments", "bars", "trades", "quotes"):
+        assert all(f"`{column}`" in page for column in frame.SHAPES[shape])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from tidemill import errors, wire
+from tidemill import errors, frame, wire
 from tidemill.errors import ConfigError, NotFoundError, UsageError
 from tidemill.model import time as times
 from tidemill.model.instrument import resolve, venue_of
@@ -41,6 +41,9 @@ _KINDS: Mapping[str, tuple[int, ...]] = {
     "gaps": (wire.KIND_GAP,),
 }
 _STREAM_RECORDS = 1 << 16
+BARS_NEWEST = 5_000
+TICKS_NEWEST = 10_000
+"""How many bars, trades and quotes come where neither a beginning nor a limit is given."""
 
 
 @dataclass(frozen=True)
@@ -163,24 +166,11 @@ class Client:
 
     def instruments(self, venue: str | None = None) -> pl.DataFrame:
         """Instruments with tick, lot, scales and the last trade's price and time."""
-        import polars as pl
-
         self._known_venue(venue)
-        lines = []
-        for line in self.view.instruments():
-            if venue is None or line["venue"] == venue:
-                last = line.pop("last") or {}
-                price = float(last["price"]) if last else None
-                lines.append({**line, "last_price": price, "last_ts_event": last.get("ts_event")})
-        schema = {
-            **dict.fromkeys(("instrument", "venue", "symbol", "base", "quote", "tick", "lot"), pl.String),
-            "price_scale": pl.Int64,
-            "size_scale": pl.Int64,
-            "status": pl.String,
-            "last_price": pl.Float64,
-            "last_ts_event": pl.Int64,
-        }
-        return _timed(pl.DataFrame(lines, schema=schema), "last_ts_event")
+        return frame.of(
+            "instruments",
+            (with_last(line) for line in self.view.instruments() if venue in (None, line["venue"])),
+        )
 
     def bars(
         self,
@@ -200,26 +190,22 @@ class Client:
         the newest 5,000 come. `current` adds the bar that is still open. An interval without trades has
         no row.
         """
-        import polars as pl
-
         low, high = span(start, end, last)
         # A span is answered whole unless the caller bounds it.
-        rows = limit if limit is not None else 5_000 if low is None else 1 << 40
+        rows = limit if limit is not None else BARS_NEWEST if low is None else 1 << 40
         found = self.view.bars(self._name(instrument), interval, low, high, min(rows, 1 << 24))
-        columns = found.floats(current=current)
+        columns: dict[str, Any] = dict(found.floats(current=current))
         if exact:
             from tidemill.model.bar import volumes
 
             bars = np.concatenate([found.bars, found.current]) if current else found.bars
-            texts: dict[str, Any] = dict(columns)
             for name in ("open", "high", "low", "close"):
-                texts[name] = wire.texts(bars[name], bars["price_scale"])
-            texts["volume"] = [
-                wire.text(volume, scale)
-                for volume, scale in zip(volumes(bars), bars["size_scale"].tolist(), strict=True)
+                columns[name] = wire.texts(bars[name], bars["price_scale"])
+            scales = bars["size_scale"].tolist()
+            columns["volume"] = [
+                wire.text(volume, scale) for volume, scale in zip(volumes(bars), scales, strict=True)
             ]
-            return _timed(pl.DataFrame(texts), "ts")
-        return _timed(pl.DataFrame(columns), "ts")
+        return frame.of("bars", columns, exact=exact)
 
     def trades(
         self,
@@ -251,7 +237,8 @@ class Client:
         exact: bool = False,
         as_of: Time | None = None,
     ) -> pl.DataFrame:
-        """Best bids and offers, ascending, one row per side: as `trades`, with `side` (bid, ask)."""
+        """Best bids and offers, ascending, one row per side: ts_event, ts_recv, price, size, side (bid, ask),
+        epoch and sequence; otherwise as `trades`."""
         return self._ticks("quotes", instrument, start, end, last, limit, exact, as_of)
 
     def _ticks(
@@ -266,11 +253,11 @@ class Client:
         as_of: Time | None,
     ) -> pl.DataFrame:
         low, high = span(start, end, last)
-        rows = limit if limit is not None else 10_000 if low is None else 1 << 40
+        rows = limit if limit is not None else TICKS_NEWEST if low is None else 1 << 40
         read = self.view.trades if kind == "trades" else self.view.quotes
         known = times.parse(as_of) if as_of is not None else None
         found = read(self._name(instrument), low, high, min(rows, 1 << 40), as_of=known).rows
-        return _ticks_frame(found, "aggressor" if kind == "trades" else "side", exact)
+        return frame.of(kind, _tick_columns(kind, found, exact), exact=exact)
 
     def book(
         self,
@@ -286,30 +273,15 @@ class Client:
 
     def gaps(self, instrument: str | None = None, *, venue: str | None = None) -> pl.DataFrame:
         """Known holes in what venues sent or journals kept; `instrument` null is the whole venue."""
-        import polars as pl
-
         self._known_venue(venue)
         lines = self.view.gaps(venue)
         if instrument is not None:
-            name = self._name(instrument)
-            lines = [line for line in lines if line["instrument"] in (None, name)]
-            lines = [line for line in lines if line["venue"] == venue_of(name)]
-        schema = {
-            **dict.fromkeys(("venue", "instrument", "channel", "cause"), pl.String),
-            **dict.fromkeys(("epoch", "sequence", "opened_at", "ended_at"), pl.Int64),
-            **dict.fromkeys(("ts_event_open", "ts_event_end", "missing"), pl.Int64),
-            **dict.fromkeys(("venue_sequence_open", "venue_sequence_end"), pl.Int64),
-            "state": pl.String,
-        }
-        return _timed(
-            pl.DataFrame(lines, schema=schema), "opened_at", "ended_at", "ts_event_open", "ts_event_end"
-        )
+            lines = list(concerning(self._name(instrument), lines))
+        return frame.of("gaps", lines)
 
     def datasets(self) -> pl.DataFrame:
         """What is stored: rows, span and bytes per instrument and kind."""
-        import polars as pl
-
-        return _timed(pl.DataFrame(self.view.datasets(), infer_schema_length=None), "start", "end")
+        return frame.of("datasets", self.view.datasets())
 
     def stream(
         self,
@@ -449,24 +421,27 @@ def _position(since: object) -> tuple[int, int] | None:
     return None
 
 
-def _timed(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
-    """The frame with ns columns as UTC datetimes."""
-    import polars as pl
-
-    return frame.with_columns(
-        pl.col(name).cast(pl.Datetime("ns", "UTC")) for name in columns if name in frame.columns
-    )
+def with_last(line: dict[str, Any]) -> dict[str, Any]:
+    """An instrument with the price and time of its last trade."""
+    last = line["last"] or {}
+    return {**line, "last_price": last.get("price"), "last_ts_event": last.get("ts_event")}
 
 
-def _ticks_frame(rows: pa.Table, side: str, exact: bool) -> pl.DataFrame:
-    import polars as pl
+def concerning(instrument: str, gaps: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Gaps of an instrument, or of its whole venue."""
+    for line in gaps:
+        if line["venue"] == venue_of(instrument) and line["instrument"] in (None, instrument):
+            yield line
 
+
+def _tick_columns(kind: str, rows: pa.Table, exact: bool) -> dict[str, Any]:
     columns: dict[str, Any] = {name: rows[name].to_numpy() for name in ("ts_event", "ts_recv")}
     for name in ("price", "size"):
         mantissa, scale = rows[name].to_numpy(), rows[f"{name}_scale"].to_numpy()
         columns[name] = wire.texts(mantissa, scale) if exact else wire.floats(mantissa, scale)
-    names = pl.DataFrame(pl.from_arrow(rows.select([side, "id", "epoch", "sequence"])))
-    return _timed(pl.DataFrame(columns).hstack(names), "ts_event", "ts_recv")
+    for name in ("aggressor" if kind == "trades" else "side", "id", "epoch", "sequence"):
+        columns[name] = rows[name]
+    return columns
 
 
 def _book(found: BookView, exact: bool) -> Book:

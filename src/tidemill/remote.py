@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from tidemill import errors
-from tidemill.client import Book, span
-from tidemill.errors import UpstreamError
+from tidemill import errors, frame
+from tidemill.client import BARS_NEWEST, TICKS_NEWEST, Book, concerning, span, with_last
+from tidemill.errors import UpstreamError, UsageError
+from tidemill.model import time as times
+from tidemill.model.instrument import resolve
 from tidemill.model.time import Time
 
 if TYPE_CHECKING:
     import polars as pl
 
+_PAGE = 50_000
+"""Bars, trades or quotes of one request."""
+
 
 class Remote:
-    """The same data over REST, from another machine."""
+    """As `Client`, over REST: the same calls give the same frames. What REST does not have is refused."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
@@ -36,28 +42,50 @@ class Remote:
                 f"{self.url} did not answer: {error}",
                 hint="is `tidemill up` running?",
             ) from error
+        try:
+            said = answer.json()
+        except ValueError:
+            raise UpstreamError(
+                "platform_answer", f"{self.url}{path} answered {answer.status_code} without a reason"
+            ) from None
         if answer.status_code >= 400:
-            try:
-                raise errors.from_dict(answer.json())
-            except ValueError:
-                raise UpstreamError(
-                    "platform_answer", f"{self.url}{path} answered {answer.status_code} without a reason"
-                ) from None
-        return answer
+            raise errors.from_dict(said)
+        return said
 
-    def _frame(self, path: str, exact: bool, **query: Any) -> pl.DataFrame:
-        import polars as pl
-        import polars.selectors as cs
+    def _pages(self, path: str, limit: int, most: int, **query: Any) -> Iterator[dict[str, Any]]:
+        """Answers of at most `most` lines that follow each other, until `limit` lines or all have come."""
+        cursor = None
+        while limit > 0:
+            page = self._get(path, limit=min(limit, most), cursor=cursor, **query)
+            yield page
+            limit -= len(page["items"])
+            cursor = page["next"]
+            if cursor is None:
+                return
 
-        frame = pl.read_ipc_stream(self._get(path, format="arrow", **query).content)
-        return frame if exact else frame.with_columns(cs.decimal().cast(pl.Float64))
+    def _list(self, path: str, most: int, **query: Any) -> list[dict[str, Any]]:
+        return [line for page in self._pages(path, 1 << 40, most, **query) for line in page["items"]]
+
+    def _series(
+        self, path: str, start: int | None, end: int | None, limit: int | None, newest: int, **query: Any
+    ) -> list[dict[str, Any]]:
+        """Pages of a series, ascending."""
+        wanted = limit if limit is not None else newest if start is None else 1 << 40
+        if wanted < 1:
+            raise UsageError("limit_invalid", f"limit {wanted} is below 1", hint="ask for at least one row")
+        pages = list(self._pages(path, wanted, _PAGE, format="rows", start=start, end=end, **query))
+        return pages if start is not None else pages[::-1]
+
+    def _instruments(self, venue: str | None) -> list[dict[str, Any]]:
+        lines = self._list("/instruments", 2_000)
+        venues = {str(line["venue"]) for line in lines}
+        if venue is not None and venue not in venues:
+            raise errors.unknown("venue", venue, venues)
+        return [line for line in lines if venue in (None, line["venue"])]
 
     def instruments(self, venue: str | None = None) -> pl.DataFrame:
-        """Instruments of all venues or of one."""
-        import polars as pl
-
-        lines = self._get("/instruments", venue=venue, limit=1_000).json()["items"]
-        return pl.DataFrame([{key: v for key, v in line.items() if key != "last"} for line in lines])
+        """As `Client.instruments`."""
+        return frame.of("instruments", map(with_last, self._instruments(venue)))
 
     def bars(
         self,
@@ -69,12 +97,19 @@ class Remote:
         last: str | None = None,
         limit: int | None = None,
         exact: bool = False,
+        current: bool = False,
     ) -> pl.DataFrame:
-        """As `Client.bars` (decimals with `exact`), at most 5,000 unless `limit` says otherwise."""
+        """As `Client.bars`; REST shows the open bar as floats, so not both `exact` and `current`."""
+        if exact and current:
+            _refuse("the exact open bar", "leave out exact or current")
         low, high = span(start, end, last)
-        return self._frame(
-            f"/data/{instrument}/bars", exact, interval=interval, start=low, end=high, limit=limit or 5_000
-        )
+        pages = self._series(f"/data/{instrument}/bars", low, high, limit, BARS_NEWEST, interval=interval)
+        lines = [line for page in pages for line in page["items"]]
+        if current:
+            for open_ in (page["current"] for page in pages if page["current"]):
+                texts = {name: str(value) for name, value in open_.items() if isinstance(value, float)}
+                lines.append({**open_, **texts, "revision": 0})
+        return frame.of("bars", lines, exact=exact)
 
     def trades(
         self,
@@ -85,10 +120,11 @@ class Remote:
         last: str | None = None,
         limit: int | None = None,
         exact: bool = False,
+        as_of: Time | None = None,
     ) -> pl.DataFrame:
-        """As `Client.trades` (decimals with `exact`), at most 10,000 unless `limit` says otherwise."""
-        low, high = span(start, end, last)
-        return self._frame(f"/data/{instrument}/ticks", exact, start=low, end=high, limit=limit or 10_000)
+        """As `Client.trades`, without `as_of`."""
+        lines = self._ticks("ticks", instrument, start, end, last, limit, as_of)
+        return frame.of("trades", lines, exact=exact)
 
     def quotes(
         self,
@@ -99,31 +135,92 @@ class Remote:
         last: str | None = None,
         limit: int | None = None,
         exact: bool = False,
+        as_of: Time | None = None,
     ) -> pl.DataFrame:
-        """As `Client.quotes` (decimals with `exact`), at most 10,000 unless `limit` says otherwise."""
+        """As `Client.quotes`, without `as_of`."""
+        pairs = self._ticks("quotes", instrument, start, end, last, limit, as_of)
+        lines = [side for pair in pairs for side in _sides(pair)]
+        if limit is not None:
+            lines = lines[-limit:] if start is None and last is None else lines[:limit]
+        return frame.of("quotes", lines, exact=exact)
+
+    def _ticks(
+        self,
+        kind: str,
+        instrument: str,
+        start: Time | None,
+        end: Time | None,
+        last: str | None,
+        limit: int | None,
+        as_of: Time | None,
+    ) -> list[dict[str, Any]]:
+        if as_of is not None:
+            _refuse("what was known at a time", "leave out as_of and filter by ts_recv")
         low, high = span(start, end, last)
-        return self._frame(f"/data/{instrument}/quotes", exact, start=low, end=high, limit=limit or 10_000)
+        pages = self._series(f"/data/{instrument}/{kind}", low, high, limit, TICKS_NEWEST)
+        return [line for page in pages for line in page["items"]]
 
-    def book(self, instrument: str, *, depth: int = 20, exact: bool = False) -> Book:
-        """The order book now."""
-        answer = self._get(f"/data/{instrument}/book", depth=depth).json()
-        sides = {
-            side: [(p, s) if exact else (float(p), float(s)) for p, s in answer[side]]
-            for side in ("bids", "asks")
-        }
-        return Book(
-            answer["instrument"],
-            int(answer["epoch"]),
-            int(answer["sequence"]),
-            int(answer["ts_event"] or 0),
-            int(answer["ts_recv"] or 0),
-            bool(answer["valid"]),
-            sides["bids"],
-            sides["asks"],
+    def book(
+        self,
+        instrument: str,
+        *,
+        at: Time | tuple[int, int] | None = None,
+        depth: int = 20,
+        exact: bool = False,
+    ) -> Book:
+        """As `Client.book`, now or at a time, not at a position."""
+        if isinstance(at, tuple):
+            _refuse("the book at a position", "name a time")
+        when = None if at is None else times.parse(at)
+        answer = self._get(f"/data/{instrument}/book", depth=depth, at=when)
+        bids, asks = (
+            [(p, s) if exact else (float(p), float(s)) for p, s in answer[side]] for side in ("bids", "asks")
         )
+        epoch, sequence, ts_event, ts_recv = (
+            int(answer[name] or 0) for name in ("epoch", "sequence", "ts_event", "ts_recv")
+        )
+        valid = bool(answer["valid"])
+        return Book(answer["instrument"], epoch, sequence, ts_event, ts_recv, valid, bids, asks)
 
-    def gaps(self, *, venue: str | None = None) -> pl.DataFrame:
-        """The newest 1,000 lines of the gap ledger."""
-        import polars as pl
+    def gaps(self, instrument: str | None = None, *, venue: str | None = None) -> pl.DataFrame:
+        """As `Client.gaps`; a new gap is here within seconds."""
+        known = self._instruments(venue)
+        lines: Iterable[dict[str, Any]] = self._list("/gaps", 1_000, venue=venue)
+        if instrument is not None:
+            lines = concerning(resolve(instrument, [str(line["instrument"]) for line in known]), lines)
+        return frame.of("gaps", sorted(lines, key=lambda gap: (gap["venue"], gap["epoch"], gap["sequence"])))
 
-        return pl.DataFrame(self._get("/gaps", venue=venue, limit=1_000).json()["items"])
+    def datasets(self) -> pl.DataFrame:
+        """As `Client.datasets`."""
+        return frame.of("datasets", self._list("/datasets", 2_000))
+
+    def stream(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused: streams are read in place, from a journal on this machine."""
+        _refuse("a stream", "connect(home) where the journal is, or subscribe to /api/v1/ws/market/{symbol}")
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _refuse(what: str, hint: str) -> NoReturn:
+    raise UsageError("remote_unable", f"{what} cannot be had over REST", hint=hint)
+
+
+def _sides(pair: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The records of an update: its bid, its ask, or one after the other."""
+    both = pair["bid_price"] is not None and pair["ask_price"] is not None
+    for side, sequence in (("bid", pair["sequence"]), ("ask", pair["sequence"] + both)):
+        if pair[f"{side}_price"] is not None:
+            yield {
+                **pair,
+                "side": side,
+                "price": pair[f"{side}_price"],
+                "size": pair[f"{side}_size"],
+                "sequence": sequence,
+            }

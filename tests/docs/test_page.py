@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "vectors" / "README.md"])
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
 COMMAND = re.compile(r"(?:^|[`\s/])tidemill ([a-z]+)", re.M)
-NOT_COMMANDS = {"as", "is", "repository", "in"}
+NOT_COMMANDS = {"as", "is", "repository", "in", "import"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
