@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +127,26 @@ def test_epochs_go_on_in_one_table(world: World) -> None:
     assert (world.home / "run" / "offsets" / f"{VENUE}.json").read_text() == '{"epoch": 5, "sequence": 500}'
     world.start_recorder()
     assert world.venue.position == (5, 500)
+
+
+def test_a_lake_put_back_from_an_older_copy_gets_from_the_journal_what_it_lacks(world: World) -> None:
+    lake, copy = world.home / "lake", world.home / "copy"
+    offset = world.home / "run" / "offsets" / f"{VENUE}.json"
+    world.write(mixed(300))
+    world.record()
+    shutil.copytree(lake, copy)
+    world.write(mixed(300, start=START + 60 * SECOND, first_id=301, seed=2))
+    world.record()
+    assert json.loads(offset.read_text())["sequence"] == 600
+    shutil.rmtree(lake)
+    shutil.copytree(copy, lake)
+    world.start_recorder()
+    assert json.loads(offset.read_text())["sequence"] == 300
+    world.record()
+    assert stored(world.home) == list(range(1, 601))
+    shutil.rmtree(lake)
+    world.start_recorder()
+    assert not offset.exists()
 
 
 def test_instruments_are_kept_by_revision(world: World) -> None:

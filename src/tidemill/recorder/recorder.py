@@ -110,6 +110,7 @@ class Recorder:
             built=position or (0, 0),
         )
         self.venues[name] = venue
+        self._write_offset(venue)
         self._instruments(venue)
         return venue
 
@@ -253,12 +254,15 @@ class Recorder:
                 venue.unsaved.append((epoch, bars))
 
     def _write_offset(self, venue: Venue) -> None:
-        if venue.position is None:
-            return
-        epoch, sequence = venue.position
+        """Tells the journal what it may let go of. Also at the start: a lake that was put back from an older
+        copy needs again what a newer one had."""
         folder = self._home / "run" / "offsets"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{venue.name}.json"
+        if venue.position is None:
+            path.unlink(missing_ok=True)
+            return
+        epoch, sequence = venue.position
         temporary = path.with_suffix(".tmp")
         with temporary.open("w") as file:
             json.dump({"epoch": epoch, "sequence": sequence}, file)
