@@ -17,7 +17,7 @@ from tidemill.errors import DataQualityError, NotFoundError, UsageError
 from tidemill.model.bar import BAR
 from tidemill.model.interval import DAY, HOUR, MINUTE, STORED, Interval
 from tidemill.recorder.recorder import Recorder
-from tidemill.stores import export, series
+from tidemill.stores import export, series, tail
 from tidemill.stores.api import Query
 from tidemill.stores.lake import Lake
 from tidemill.stores.live import LiveView
@@ -163,6 +163,25 @@ def test_a_late_trade_hides_no_older_bar(world: World, view: LiveView) -> None:
         whole = sum(len(piece) for piece in export.bars(one, NAMES[0], "1s", None, None))
         agree(world, one, NAMES[0], "1s")
         assert whole == len(one.bars(NAMES[0], "1s", limit=100_000).bars)
+
+
+def test_bars_that_nobody_stores_are_missed_aloud(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "RECENT_BARS_MAX", 500)
+    monkeypatch.setattr(tail, "CACHE_S", 0.0)
+    view = LiveView(world.home, follow=False)
+    for at in range(20):
+        records = trades(100, start=START + at * 100 * SECOND, step=SECOND, first_id=1 + at * 100, seed=at)
+        records["instrument"] = number(NAMES[0])
+        world.write(records)
+        view.bars(NAMES[0], "1s", limit=1)
+    for found in (view.bars(NAMES[0], "1s"), view.bars(NAMES[0], "5s", start=START)):
+        assert not found.complete
+        assert found.bars["start"][0] > START
+    assert view.bars(NAMES[0], "1s", limit=300).complete
+    assert view.bars(NAMES[0], "1m", start=START).complete
+    world.record()
+    assert view.bars(NAMES[0], "1s").complete
+    agree(world, view, NAMES[0], "1s")
 
 
 @pytest.mark.parametrize("stored", [0, 300, 1_000])

@@ -78,11 +78,13 @@ class BarSeries:
     """Gaps that the bars touch."""
     more: bool
     """There are bars beyond the limit."""
+    dropped: bool = False
+    """Bars of the span closed while no recorder ran, too many to be kept until one does."""
 
     @property
     def complete(self) -> bool:
         """Nothing is known to be missing."""
-        return not self.gaps
+        return not self.gaps and not self.dropped
 
     def floats(self, *, current: bool = False) -> dict[str, npt.NDArray[Any]]:
         """Columns for research and charts: ts (start, ns), open, high, low, close, volume (float64),
@@ -371,14 +373,17 @@ class LiveView:
         if more:
             bars = bars[:limit] if start is not None else bars[-limit:]
             current = None if start is not None else current
-        shown = [part for part in (bars, current) if part is not None and len(part)]
+        current = bars[:0] if current is None else current
+        shown = [part for part in (bars, current) if len(part)]
         gaps: list[Gap] = []
+        dropped = False
         if shown:
-            start, end = int(shown[0]["start"][0]), int(shown[-1]["end"][-1])
-            gaps = self._touching(instrument, ("trades",), start, end)
-        return BarSeries(
-            instrument, interval, bars, bars[:0] if current is None else current, through, gaps, more
-        )
+            first, last = int(shown[0]["start"][0]), int(shown[-1]["end"][-1])
+            gaps = self._touching(instrument, ("trades",), first, last)
+            # What was asked for begins where it says, or, where these are all bars, with the first there is.
+            low = start if start is not None else first if more else -(2**63)
+            dropped = tail is not None and tail.dropped(instrument, STORED.index(parsed.base), low, last)
+        return BarSeries(instrument, interval, bars, current, through, gaps, more, dropped)
 
     def _known(self, tail: Tail, instrument: str) -> None:
         if not tail.names.number(instrument):

@@ -37,6 +37,10 @@ class _Recent:
     parts: list[tuple[int, Bars]] = field(default_factory=list)
     """Epoch and bars, in the order they closed."""
     count: int = 0
+    dropped: tuple[int, int] | None = None
+    """First start and last end of bars that were too many to be kept, ns."""
+    dropped_by: Position = (0, 0)
+    """The newest record that closed one of them."""
 
     def add(self, epoch: int, bars: Bars) -> None:
         self.parts.append((epoch, bars))
@@ -44,7 +48,13 @@ class _Recent:
         if len(self.parts) > 512:
             self._join()
         while self.count > RECENT_BARS_MAX and len(self.parts) > 1:
-            self.count -= len(self.parts.pop(0)[1])
+            self._drop(*self.parts.pop(0))
+
+    def _drop(self, epoch: int, bars: Bars) -> None:
+        self.count -= len(bars)
+        low, high = self.dropped or (2**63 - 1, -(2**63))
+        self.dropped = min(low, int(bars["start"].min())), max(high, int(bars["end"].max()))
+        self.dropped_by = max(self.dropped_by, (epoch, int(bars["sequence"].max())))
 
     def _join(self) -> None:
         joined: list[tuple[int, Bars]] = []
@@ -64,6 +74,8 @@ class _Recent:
                 kept.append((epoch, left))
         self.parts = kept
         self.count = sum(len(bars) for _, bars in kept)
+        if self.dropped_by <= through:
+            self.dropped = None
 
     def bars(self) -> Bars:
         """Newest revision each, ascending."""
@@ -205,6 +217,12 @@ class Tail:
         """Closed bars that may not be stored yet, ascending."""
         recent = self._recent.get((self.names.number(instrument), index))
         return recent.bars() if recent else np.zeros(0, BAR)
+
+    def dropped(self, instrument: str, index: int, start: int, end: int) -> bool:
+        """Closed bars in [start, end) that are neither stored nor here: too many came while no recorder ran.
+        They are there again once one has stored them."""
+        recent = self._recent.get((self.names.number(instrument), index))
+        return bool(recent and recent.dropped and recent.dropped[0] < end and start < recent.dropped[1])
 
     def late_bars(self, instrument: str, index: int) -> Bars:
         """Bars that were forgotten when another trade came for them, made anew from all trades."""
