@@ -238,7 +238,7 @@ def test_what_retention_took_is_not_missing(world: World, hours: int) -> None:
     assert LiveView(world.home, follow=False).gaps() != []
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
+@pytest.mark.parametrize("harm", ["flip", "rot", "cut", "gone"])
 def test_a_damaged_file_keeps_nothing_else_from_being_merged(
     tmp_path: Path, harm: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

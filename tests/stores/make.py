@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from tidemill import wire
 
@@ -102,11 +103,16 @@ def rot(home: Path, records: wire.Records, venue: str = VENUE) -> None:
 
 
 def damage(path: Path, harm: str) -> None:
-    """Harms a file as disks do: flips bits of its footer ("flip"), loses its end ("cut") or all ("gone")."""
+    """Harms a file as disks do: flips a bit of its footer ("flip") or of its prices ("rot"), loses its end
+    ("cut") or all ("gone")."""
     data = bytearray(path.read_bytes())
     if harm == "flip":
         data[-20] ^= 0xFF
         data[-9] ^= 0xFF
+    if harm == "rot":
+        with pq.ParquetFile(path) as file:
+            column = file.metadata.row_group(0).column(file.schema.names.index("price"))
+        data[column.data_page_offset + column.total_compressed_size - 3] ^= 0x10
     path.write_bytes(data[: len(data) // 2] if harm == "cut" else data)
     if harm == "gone":
         path.unlink()

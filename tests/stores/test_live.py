@@ -492,7 +492,7 @@ def test_bars_that_late_trades_changed_are_told_once(
     assert view.revised("sim-coinbase", None) == []
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
+@pytest.mark.parametrize("harm", ["flip", "rot", "cut", "gone"])
 def test_a_damaged_file_is_named_and_spoils_no_other_venue(
     world: World, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -71,11 +71,11 @@ def test_gaps_that_opened_at_one_number_of_two_epochs_are_two(world: World, tmp_
     assert [(gap["epoch"], gap["state"]) for gap in found] == [(1, "open"), (2, "filled")]
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
+@pytest.mark.parametrize("harm", ["flip", "rot", "cut", "gone"])
 def test_every_file_that_cannot_be_read_is_named(world: World, harm: str) -> None:
     for seed in range(3):
         take(world, 1, 1 + seed * 300, mixed(300, start=START + seed * 60 * SECOND, seed=seed))
-    harmed = [sorted((world.home / "lake" / name).rglob("*.parquet"))[0] for name in ("trades", "gaps")]
+    harmed = [sorted((world.home / "lake" / name).rglob("*.parquet"))[0] for name in ("trades", "levels")]
     for path in harmed:
         damage(path, harm)
     report = verify(world.home, VENUE)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -287,7 +286,7 @@ def removals(
 
 def _read(root: Path, table: Table, file: delta.DataFile) -> pa.Table:
     try:
-        with pq.ParquetFile(root / file.path) as found:
+        with delta.open_file(root / file.path) as found:
             return found.read().cast(table.file_schema)
     except (OSError, pa.ArrowException) as error:
         raise delta.unreadable(root / file.path, error) from error

@@ -51,6 +51,11 @@ class SyncError(OSError):
     """fsync failed: what the disk holds is unknown. The process ends and looks at its next start."""
 
 
+def open_file(path: Path) -> pq.ParquetFile:
+    """A file of rows. Reading what is not as it was written raises OSError or `pa.ArrowException`."""
+    return pq.ParquetFile(path, page_checksum_verification=True)
+
+
 def unreadable(path: Path, why: Exception) -> DataQualityError:
     """What is raised for a file of rows that is damaged, cut or missing."""
     return DataQualityError(
@@ -113,6 +118,7 @@ def write_file(root: Path, table: Table, partition: Mapping[str, str], rows: pa.
         compression="zstd",
         compression_level=1,
         write_page_index=True,
+        write_page_checksum=True,
         store_schema=False,
     )
     sync(path)

@@ -30,6 +30,12 @@ MAINTENANCE = "maintenance"
 """Application id of compaction and retention."""
 
 
+_PARQUET = ds.ParquetFileFormat(
+    # A bit that flipped in a page would else be another price.
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+
+
 class StaleError(RuntimeError):
     """Somebody else has changed the same files."""
 
@@ -280,7 +286,7 @@ class Lake:
             dataset = ds.dataset(
                 [str(root / file.path) for file in files],
                 schema=table.schema,
-                format="parquet",
+                format=_PARQUET,
                 partitioning=ds.partitioning(
                     pa.schema([table.schema.field(name) for name in table.partition]), flavor="hive"
                 ),

@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tidemill import _native, wire
 from tidemill.errors import DataQualityError, TidemillError, UsageError, unknown
@@ -31,7 +30,7 @@ from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores import join, restore, series
 from tidemill.stores.api import Position, Query
-from tidemill.stores.delta import DataFile, unreadable
+from tidemill.stores.delta import DataFile, open_file, unreadable
 from tidemill.stores.gap import Gaps
 from tidemill.stores.lake import Lake
 from tidemill.stores.source import Names, venues
@@ -325,7 +324,7 @@ class LiveView:
         if counts is None:
             file = self.lake.path / table.name / path
             try:
-                with pq.ParquetFile(file) as opened:
+                with open_file(file) as opened:
                     rows = opened.read(columns=["instrument", "ts_event"])
             except FileNotFoundError:
                 return {}  # compacted and vacuumed between the two looks

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from tidemill import _native
 from tidemill.errors import DataQualityError
@@ -20,7 +19,7 @@ from tidemill.model.bar import BAR, Bars
 from tidemill.model.interval import DAY, STORED
 from tidemill.stores import restore
 from tidemill.stores.api import Position, Query, journal_application, retention_application
-from tidemill.stores.delta import DataFile, unreadable
+from tidemill.stores.delta import DataFile, open_file, unreadable
 from tidemill.stores.lake import Lake, Snapshot
 from tidemill.stores.table import BARS, COMMITTED, GAPS, TRADES, Table, bars_of, records_of
 
@@ -176,8 +175,9 @@ def _columns(
         report.files += 1
         path = lake.path / table.name / file.path
         try:
-            with pq.ParquetFile(path) as found:
-                rows = found.read(columns=["epoch", "sequence"])
+            with open_file(path) as found:
+                # All columns are read, so that every page is checked.
+                rows = found.read().select(["epoch", "sequence"])
         except (OSError, pa.ArrowException) as error:
             _unreadable(unreadable(path, error), report)
             continue
@@ -192,7 +192,8 @@ def _instruments(lake: Lake, venue: str) -> list[str]:
     names: set[str] = set()
     for file in _mine(lake.snapshot(TRADES), venue):
         try:
-            found = pq.read_table(lake.path / TRADES.name / file.path, columns=["instrument"])
+            with open_file(lake.path / TRADES.name / file.path) as opened:
+                found = opened.read(columns=["instrument"])
         except (OSError, pa.ArrowException):
             continue  # it is among the unreadable ones already
         names |= set(found["instrument"].unique().to_pylist())
