@@ -77,7 +77,7 @@ class Housekeeping:
             what(*about)
         except delta.SyncError:
             raise
-        except (DeltaError, StaleError, OSError, DataQualityError) as error:
+        except (DeltaError, StaleError, OSError, DataQualityError, pa.ArrowException) as error:
             self._log.warn("housekeeping failed; it comes again", cause=f"{type(error).__name__}: {error}")
 
     def _measure(self) -> None:

@@ -480,7 +480,7 @@ def metrics_text(status: dict[str, Any]) -> str:
 
     venues = [(f'{{venue="{name}"}}', values) for name, values in status["venues"].items()]
     tables = [(f'{{table="{name}"}}', values) for name, values in status["tables"].items()]
-    metric("up", "gauge", "1 while commits succeed.", [("", 0.0 if status["error"] else 1.0)])
+    metric("up", "gauge", "1 while every venue is recorded.", [("", 0.0 if status["error"] else 1.0)])
     metric("commits_total", "counter", "Commits.", [("", status["metrics"]["commits"])])
     metric("commit_seconds", "gauge", "Duration of the last commit.", [("", status["last_commit_ms"] / 1e3)])
     metric("pending_records", "gauge", "Records read, not committed.", [("", status["metrics"]["pending"])])
