@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake.exceptions import DeltaError
 
 from tidemill import _native, wire
-from tidemill.errors import DataQualityError, TidemillError, UsageError, unknown
+from tidemill.errors import DataQualityError, UsageError, unknown
 from tidemill.model.bar import Bars, volume_floats
 from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
@@ -51,7 +52,7 @@ DRAIN_S = 0.25
 """How often the background thread takes in what has arrived, so that no call finds a long tail."""
 LOOK_FOR_VENUES_S = 2.0
 FAILED_S = 10.0
-"""Between two tries at a venue that cannot be read."""
+"""Between two tries at a venue of which a stored file cannot be read: each reads a day of trades."""
 TRIM_S = 20.0
 _log = logging.getLogger(__name__)
 _DESCRIBED = (
@@ -142,8 +143,8 @@ class LiveView:
         self._counts: dict[str, dict[str, tuple[int, int, int]]] = {}
         self._revisions: dict[str, list[dict[str, Any]]] = {}
         """Changed bars of each file of the bars table that was looked at."""
-        self._failing: dict[str, tuple[str, float]] = {}
-        """What is wrong with a venue, and when it is to be tried again."""
+        self._failed: dict[str, tuple[DataQualityError, float]] = {}
+        """Venues of which what is stored cannot be read, and when they are to be tried again."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         if follow:
@@ -163,42 +164,46 @@ class LiveView:
             followed = set(self._tails)
             if now - looked >= LOOK_FOR_VENUES_S:
                 looked = now
-                # A home that is being made or is going away: calls say so to whoever makes them.
-                with contextlib.suppress(RuntimeError, OSError):
+                with contextlib.suppress(RuntimeError, OSError):  # the home is being made, or goes away
                     followed.update(venues(self.home))
             trim = now - trimmed >= TRIM_S
             trimmed = now if trim else trimmed
             for venue in followed:
-                if now >= self._failing.get(venue, ("", 0.0))[1]:
+                # What is wrong with one is no other's trouble, and calls say it to whoever makes them.
+                with contextlib.suppress(RuntimeError, OSError, DeltaError, DataQualityError):
                     self._read_on(venue, trim)
 
     def _read_on(self, venue: str, trim: bool) -> None:
-        """Follows one venue; what is wrong with it is no other's trouble."""
-        try:
-            tail = self._tail(venue)
-            if tail:
-                tail.drain()
-                if trim:
-                    tail.trim()
-        except (RuntimeError, OSError, TidemillError) as error:
-            if self._failing.get(venue, ("", 0.0))[0] != str(error):
-                _log.warning("%s cannot be followed; it is tried again: %s", venue, error)
-            self._failing[venue] = (str(error), time.monotonic() + FAILED_S)
-        else:
-            self._failing.pop(venue, None)
+        tail = self._tail(venue)
+        if tail:
+            tail.drain()
+            if trim:
+                tail.trim()
 
     def _tail(self, venue: str) -> Tail | None:
+        """The venue as of its newest record; None without a journal. Raises `DataQualityError`."""
         tail = self._tails.get(venue)
         if tail is None and join.has_journal(self.home, venue):
             with self._lock:
-                tail = self._tails.get(venue)
-                if tail is None:
-                    try:
-                        tail = Tail(self.home, self.lake, venue)
-                    except RuntimeError:
-                        return None  # the folder is there, the journal not yet
-                    tail.drain()
-                    self._tails[venue] = tail
+                tail = self._tails.get(venue) or self._made(venue)
+        return tail
+
+    def _made(self, venue: str) -> Tail | None:
+        failed, again_at = self._failed.get(venue, (None, 0.0))
+        if failed and time.monotonic() < again_at:
+            raise failed.with_traceback(None)
+        try:
+            tail = Tail(self.home, self.lake, venue)
+        except RuntimeError:
+            return None  # the folder is there, the journal not yet
+        except DataQualityError as error:
+            if failed is None:
+                _log.warning("%s cannot be followed; it is tried again: %s", venue, error)
+            self._failed[venue] = error, time.monotonic() + FAILED_S
+            raise
+        tail.drain()
+        self._failed.pop(venue, None)
+        self._tails[venue] = tail
         return tail
 
     def _gaps(self, venue: str) -> list[Gap]:
