@@ -24,7 +24,10 @@ from tests.stores.make import NAMES, SECOND, START, VENUE, damage, mixed, number
 from tests.stores.test_live import World
 from tidemill import wire
 from tidemill.cli import main
+from tidemill.model.interval import DAY
+from tidemill.stores import export
 from tidemill.stores.lake import Lake
+from tidemill.stores.live import LiveView
 from tidemill.stores.table import TRADES
 
 
@@ -191,6 +194,23 @@ def test_errors_have_one_shape(world: World, capfd: pytest.CaptureFixture[str], 
     assert run(world, "book", NAMES[0], "--at", "1:x", "--json") == 2
     error = json.loads(capfd.readouterr().err.strip().splitlines()[-1])["error"]
     assert (error["code"], error["category"]) == ("time_invalid", "usage")
+
+
+def test_an_export_holds_no_more_than_a_piece_of_what_is_not_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path / "home")
+    for day in range(3):
+        records = mixed(2_000, start=START + day * DAY, first_id=1 + day * 2_000, seed=day)
+        records["ts_event"] = START + day * DAY + np.arange(2_000) * 10 * SECOND
+        world.write(records)
+    for rows_max in (10**6, 100):  # in days, then in hours
+        monkeypatch.setattr(export, "_CHUNK_ROWS", rows_max)
+        view = LiveView(world.home, follow=False)
+        pieces = list(export.ticks(view, "trades", VENUE, NAMES[0], None, None))
+        assert max(map(len, pieces)) < len(wanted(world, (1,))[1]) / (2 if rows_max > 1_000 else 6)
+        assert pl.concat(map(pl.from_arrow, pieces))["sequence"].to_list() == wanted(world, (1,))[1].tolist()  # type: ignore[type-var]
+    world.journal.close()
 
 
 @pytest.mark.parametrize(

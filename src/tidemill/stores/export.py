@@ -47,7 +47,7 @@ def ticks(
     table = TABLES[kind]
     query = Query(venues=(venue,), instruments=(instrument,) if instrument else None, start=start, end=end)
     snapshot, after = join.pinned(view.lake, table, view.home, venue)
-    fresh, _ = join.journal_rows(view.home, table, venue, query, after)
+    fresh, through = join.journal_hours(view.home, table, venue, query, after)
     files = [
         file
         for file in (snapshot.files if snapshot else ())
@@ -55,12 +55,12 @@ def ticks(
         and (start is None or file.ts_max >= start)
         and (end is None or file.ts_min < end)
     ]
-    times = fresh["ts_event"].to_numpy() if len(fresh) else np.zeros(0, np.int64)
     days = {day for file in files for day in range(file.ts_min // DAY, file.ts_max // DAY + 1)}
-    days |= set((times // DAY).tolist())
+    days |= {hour * HOUR // DAY for hour in fresh}
     for day in sorted(days):
         low, high = day * DAY, (day + 1) * DAY
         rows = sum(file.rows for file in files if file.ts_max >= low and file.ts_min < high)
+        rows += sum(count for hour, count in fresh.items() if low <= hour * HOUR < high)
         step = HOUR if rows > _CHUNK_ROWS else DAY
         for at in range(low, high, step):
             span = query.with_(
@@ -70,10 +70,12 @@ def ticks(
             if span.start is not None and span.end is not None and span.start >= span.end:
                 continue
             found = view.lake.read(table, span, snapshot) if snapshot else table.empty()
-            mine = fresh.filter(select.condition(table, span)) if len(fresh) else fresh
-            whole = pa.concat_tables([found, mine]) if len(mine) else found
-            if len(whole):
-                yield _ticks(table, select.finish(table, whole, Query()))
+            if any(at <= hour * HOUR < at + step for hour in fresh):
+                # Read again for each piece: what no recorder has stored for days would fill the memory.
+                mine, _ = join.journal_rows(view.home, table, venue, span.with_(through=through), after)
+                found = pa.concat_tables([found, mine])
+            if len(found):
+                yield _ticks(table, select.finish(table, found, Query()))
 
 
 def _ticks(table: Table, rows: pa.Table) -> pa.Table:

@@ -8,13 +8,16 @@ offset, read with its files from one handle, may say more. The larger of the two
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from tidemill import _native
+from tidemill import _native, wire
+from tidemill.model.interval import HOUR
 from tidemill.stores import select
 from tidemill.stores.api import Position, Query, journal_application
 from tidemill.stores.gap import hole_row
@@ -95,6 +98,45 @@ def batches(
             return
 
 
+def _chooser(table: Table, query: Query, names: Names) -> Callable[[wire.Records], npt.NDArray[np.intp]]:
+    """Tells where the records of a batch are that a query may want: rows are made of no others."""
+    numbers = None
+    if query.instruments is not None:
+        numbers = [names.number(name) if name else 0 for name in query.instruments]
+
+    def chosen(records: wire.Records) -> npt.NDArray[np.intp]:
+        mask = np.ones(len(records), bool)
+        if table.kinds:
+            mask = np.isin(records["kind"], table.kinds)
+        if numbers is not None:
+            mask &= np.isin(records["instrument"], numbers)
+        if query.start is not None:
+            mask &= records["ts_event"] >= query.start
+        if query.end is not None:
+            mask &= records["ts_event"] < query.end
+        return np.flatnonzero(mask)
+
+    return chosen
+
+
+def journal_hours(
+    home: Path, table: Table, venue: str, query: Query, after: Position | None
+) -> tuple[dict[int, int], Position | None]:
+    """How many rows of each hour (`ts_event` // HOUR) `journal_rows` would give, and the last record looked
+    at: for whoever cannot hold all of them at once."""
+    hours: Counter[int] = Counter()
+    through = after
+    if has_journal(home, venue):
+        chosen = _chooser(table, query, Names(home, venue))
+        for batch in batches(home, venue, after):
+            through = (batch.epoch, batch.last)
+            found, counts = np.unique(
+                batch.records["ts_event"][chosen(batch.records)] // HOUR, return_counts=True
+            )
+            hours.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+    return hours, through
+
+
 def journal_rows(
     home: Path, table: Table, venue: str, query: Query, after: Position | None
 ) -> tuple[pa.Table, Position | None]:
@@ -105,9 +147,7 @@ def journal_rows(
         return table.empty(), through
     names = Names(home, venue)
     wanted = select.condition(table, query)
-    numbers = None
-    if query.instruments is not None:
-        numbers = [names.number(name) if name else 0 for name in query.instruments]
+    chosen = _chooser(table, query, names)
     held: list[pa.Table] = []
     count = arrived = 0
 
@@ -121,12 +161,7 @@ def journal_rows(
             break
         through = (batch.epoch, batch.last)
         arrived = batch.arrived or arrived
-        mask = np.ones(len(batch.records), bool)
-        if table.kinds:
-            mask = np.isin(batch.records["kind"], table.kinds)
-        if numbers is not None:
-            mask &= np.isin(batch.records["instrument"], numbers)
-        at = np.flatnonzero(mask)
+        at = chosen(batch.records)
         if not len(at):
             continue
         made = rows_of(table, batch.records[at], batch.sequence + at, batch.epoch, venue, names.name)
