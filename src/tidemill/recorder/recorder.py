@@ -109,9 +109,9 @@ class Recorder:
             taken=position,
             built=position or (0, 0),
         )
-        self.venues[name] = venue
         self._write_offset(venue)
         self._instruments(venue)
+        self.venues[name] = venue
         return venue
 
     # ── intake ────────────────────────────────────────────────────────────────────────────────────
