@@ -2,15 +2,17 @@
 //!
 //! The numbers in the file are always safe to go on from. While the simulator runs they lie ahead of those in
 //! use by [`RESERVE`] (and are moved on before they are reached), so a kill at any moment skips ids, never
-//! repeats one; a clean exit writes the exact next ones, with the newest trades and bars.
+//! repeats one; a clean exit writes the exact next ones, with the newest trades and bars. A file is on the disk
+//! before it takes its name, and the one before it stays as `state.old`, for a disk that loses the newest.
 
+use crate::log;
 use crate::market::{Instrument, Market, Minute, Trade};
 use kernels::matching::Side;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 /// Ids claimed ahead of use. One action of the flow takes a few hundred at the very most.
 pub const RESERVE: u64 = 100_000;
@@ -51,28 +53,69 @@ pub struct SavedInstrument {
 }
 
 impl Saved {
-    /// Reads the file; a home without one is new. A file that cannot be read is an error, because going on
-    /// without it would repeat ids.
+    /// The state to go on from; a home that has none is new. Where the newest is damaged, it is the one before it,
+    /// beyond all ids that were claimed since. A file that cannot be read is an error if there is no other, because
+    /// going on without it would repeat ids.
     pub fn load(path: &Path) -> Result<Self, String> {
+        match (Self::read(path), Self::read(&before(path))) {
+            (Ok(Some(saved)), _) => Ok(saved),
+            (newest, Ok(Some(mut older))) => {
+                let why = newest
+                    .err()
+                    .unwrap_or_else(|| format!("{} is empty or gone", path.display()));
+                log::warn(
+                    "the newest state is lost; ids go on far ahead of the one before it",
+                    &[("error", why.into())],
+                );
+                // No newer state reached further than this beyond the older one, of which this is the end now.
+                older.skip(RESERVE);
+                older
+                    .encode()
+                    .and_then(|content| write_atomically(path, &content))
+                    .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+                Ok(older)
+            }
+            (Ok(None), Ok(None)) => Ok(Self::default()),
+            (Err(why), _) | (_, Err(why)) => Err(format!(
+                "{why}; take another --home, or remove the states together with the journals of this home's \
+                 simulated venues (ids and prices start over)"
+            )),
+        }
+    }
+
+    /// Reads one file; `None` where there is none, or an empty one, as a power cut may leave it.
+    fn read(path: &Path) -> Result<Option<Self>, String> {
         let text = match fs::read(path) {
+            Ok(text) if text.is_empty() => return Ok(None),
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
         };
-        let saved: Self = serde_json::from_slice(&text).map_err(|error| {
-            format!(
-                "{} is not a simulator state: {error}; remove it to begin anew (ids and prices start over)",
-                path.display()
-            )
-        })?;
+        let saved: Self = serde_json::from_slice(&text)
+            .map_err(|error| format!("{} is not a simulator state: {error}", path.display()))?;
         if saved.version != VERSION {
             return Err(format!(
-                "{} has version {}, this program writes {VERSION}; remove it to begin anew",
+                "{} has version {}, this program reads {VERSION}",
                 path.display(),
                 saved.version
             ));
         }
-        Ok(saved)
+        Ok(Some(saved))
+    }
+
+    /// Sets all ids forward.
+    fn skip(&mut self, ids: u64) {
+        for instrument in self.instruments.values_mut() {
+            for id in [
+                &mut instrument.next_trade,
+                &mut instrument.next_aggregate,
+                &mut instrument.update,
+                &mut instrument.sequence,
+                &mut instrument.next_order,
+            ] {
+                *id += ids;
+            }
+        }
     }
 
     pub fn level(&self, asset: &str) -> f64 {
@@ -83,20 +126,48 @@ impl Saved {
             .unwrap_or(1.0)
     }
 
-    /// Writes the file whole or not at all.
+    /// Writes the file whole or not at all, and keeps the one before it.
     pub fn store(&self, path: &Path) -> io::Result<()> {
-        write_atomically(path, &serde_json::to_vec(self)?)
+        let beside = write_beside(path, &self.encode()?)?;
+        match fs::rename(path, before(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        move_into_place(&beside, path)
+    }
+
+    fn encode(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(self)?)
     }
 }
 
 const VERSION: u32 = 1;
 
-/// Writes beside the file and renames: a reader sees the old content or the new. Not synced: what must survive
-/// here is the end of the process, not a power cut.
+/// Where the state before the newest one is.
+fn before(path: &Path) -> PathBuf {
+    path.with_extension("old")
+}
+
+/// Writes beside the file and renames: a reader sees the old content or the new, and so does one after a power cut.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    move_into_place(&write_beside(path, content)?, path)
+}
+
+/// The content in a file of its own, on the disk: a name must not get there before what it names.
+fn write_beside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     let beside = path.with_extension("tmp");
-    fs::write(&beside, content)?;
-    fs::rename(&beside, path)
+    let mut file = File::create(&beside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(beside)
+}
+
+fn move_into_place(beside: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(beside, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// Ids that the file on disk already covers.

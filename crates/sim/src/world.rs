@@ -539,6 +539,7 @@ pub const SAVE_EVERY: Duration = Duration::from_secs(2);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::RESERVE;
 
     const START: i64 = 1_786_309_548_000_000_000;
     const SECOND: i64 = 1_000_000_000;
@@ -630,6 +631,62 @@ mod tests {
             before = Some(look(&world));
             start += 30 * SECOND;
         }
+    }
+
+    #[test]
+    fn a_damaged_state_goes_on_from_the_one_before_it_and_repeats_no_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state.json");
+        let options = options(vec![Protocol::Kraken, Protocol::Binance], 400.0);
+        let ids = |world: &World| -> Vec<[u64; 5]> {
+            let all = world.venues.iter().flat_map(|v| &v.market.instruments);
+            all.map(|i| {
+                [
+                    i.next_trade,
+                    i.next_aggregate,
+                    i.update,
+                    i.sequence,
+                    i.next_order(),
+                ]
+            })
+            .collect()
+        };
+        let mut start = START;
+        let mut claimed: Option<Vec<[u64; 5]>> = None;
+        // None is a file that is gone: the kill came between two renames.
+        for damage in [Some(""), Some("{\"version\":1,"), None, Some(""), Some("\0\0")] {
+            let mut world = World::new(&options, start, Truth::none(), Some(state.clone())).unwrap();
+            for (claimed, next) in claimed.iter().flatten().zip(ids(&world)) {
+                let fresh = claimed.iter().zip(next).all(|(claimed, next)| next >= *claimed);
+                assert!(fresh, "{claimed:?} {next:?}");
+            }
+            if claimed.is_none() {
+                run(&mut world, 5);
+                world.save(false).unwrap(); // the first state of a home has none before it
+            }
+            // All that the newest state claims may have been used when it is lost.
+            let claims = ids(&world).into_iter().map(|all| all.map(|id| id + RESERVE));
+            claimed = Some(claims.collect());
+            match damage {
+                Some(text) => std::fs::write(&state, text).unwrap(),
+                None => std::fs::remove_file(&state).unwrap(),
+            }
+            start += 30 * SECOND;
+        }
+    }
+
+    #[test]
+    fn a_state_that_nothing_stands_in_for_is_new_when_empty_and_refused_when_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state.json");
+        std::fs::write(&state, "").unwrap();
+        assert_eq!(Saved::load(&state).unwrap().life, 0);
+        std::fs::write(&state, "{").unwrap();
+        let why = Saved::load(&state).unwrap_err();
+        assert!(
+            why.contains("not a simulator state") && why.contains("another --home"),
+            "{why}"
+        );
     }
 
     #[test]
