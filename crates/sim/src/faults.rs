@@ -101,7 +101,7 @@ pub const CATALOGUE: [Entry; 18] = [
     Entry {
         kind: Kind::Silent,
         name: "silent",
-        does: "sends nothing at all on any connection, pings and heartbeats included, and reads nothing; goes on afterwards",
+        does: "sends nothing at all on any connection, pings, heartbeats and REST answers included, and reads nothing; goes on afterwards",
         parameters: &[seconds(5.0)],
     },
     Entry {
@@ -452,10 +452,6 @@ impl Faults {
             held: Vec::new(),
         });
         self.next
-    }
-
-    pub fn is_silent(&self) -> bool {
-        self.active.iter().any(|a| a.request.kind == Kind::Silent)
     }
 
     pub fn is_refusing(&self) -> bool {

@@ -1,9 +1,10 @@
 //! Connections of one venue, and the way of every message to them: the one place where faults interfere.
 
-use crate::faults::{Faults, Verdict};
+use crate::faults::{Faults, Kind, Verdict};
+use futures_util::task::AtomicWaker;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -71,21 +72,42 @@ impl Out {
     }
 }
 
-/// State shared with the socket of a connection.
+/// State shared with a socket, whether it serves a WebSocket or REST.
 #[derive(Debug, Default)]
 pub struct Line {
-    /// Neither reads nor writes, but stays open.
-    pub frozen: AtomicBool,
-    /// Throws away what it should send, and does not read.
-    pub silent: AtomicBool,
+    /// Neither reads nor writes any more, but stays open until it is killed.
+    frozen: AtomicBool,
+    /// Neither reads nor writes for a while.
+    silent: AtomicBool,
     /// Bytes per second it writes at most; 0 = no limit.
     pub drip: AtomicU64,
     /// Bytes of text in the connection's queue.
     pub waiting_bytes: AtomicUsize,
-    /// One of the above changed.
-    pub changed: Notify,
+    /// Who waits for the end of a silence, to read and to write.
+    pub reader: AtomicWaker,
+    pub writer: AtomicWaker,
     /// Ends the connection at once, whatever it is doing.
     pub kill: Notify,
+}
+
+impl Line {
+    /// Whether a fault keeps the socket from reading and writing.
+    pub fn is_held(&self) -> bool {
+        self.frozen.load(Ordering::Relaxed) || self.silent.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what the faults that are going on mean for a socket.
+    fn settle(&self, faults: &Faults) {
+        let silent = faults.is_on(Kind::Silent);
+        if faults.is_on(Kind::HalfOpen) {
+            self.frozen.store(true, Ordering::Relaxed);
+        }
+        self.drip.store(faults.drip().unwrap_or(0), Ordering::Relaxed);
+        if self.silent.swap(silent, Ordering::Relaxed) && !silent {
+            self.reader.wake();
+            self.writer.wake();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -101,6 +123,8 @@ pub struct Connection {
 #[derive(Debug, Default)]
 pub struct Hub {
     connections: HashMap<u64, Connection>,
+    /// Of every open socket, those of REST included.
+    lines: Vec<Weak<Line>>,
     next: u64,
     pub faults: Faults,
     pub now_ns: i64,
@@ -112,15 +136,35 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// State of a socket that was just accepted.
+    pub fn line(&mut self) -> Arc<Line> {
+        let line = Arc::new(Line::default());
+        line.settle(&self.faults);
+        self.lines.retain(|line| line.strong_count() > 0);
+        self.lines.push(Arc::downgrade(&line));
+        line
+    }
+
+    /// Brings every socket in line with the faults that are going on.
+    pub fn settle(&self) {
+        self.lines().for_each(|line| line.settle(&self.faults));
+    }
+
+    /// Drops every socket without a word.
+    pub fn cut(&self) {
+        for connection in self.connections.values() {
+            let _ = connection.queue.try_send(Out::Cut); // if the queue is full, the kill below does it
+        }
+        self.lines().for_each(|line| line.kill.notify_one());
+    }
+
+    fn lines(&self) -> impl Iterator<Item = Arc<Line>> + '_ {
+        self.lines.iter().filter_map(Weak::upgrade)
+    }
+
     pub fn open(&mut self, queue: mpsc::Sender<Out>, line: Arc<Line>) -> u64 {
         self.next += 1;
         self.opened += 1;
-        if self.faults.is_silent() {
-            line.silent.store(true, Ordering::Relaxed);
-        }
-        if let Some(rate) = self.faults.drip() {
-            line.drip.store(rate, Ordering::Relaxed);
-        }
         self.connections.insert(
             self.next,
             Connection {
@@ -148,10 +192,6 @@ impl Hub {
         self.connections.len()
     }
 
-    pub fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
-        self.connections.values().map(|c| &c.line)
-    }
-
     pub fn ids(&self) -> Vec<u64> {
         let mut ids: Vec<u64> = self.connections.keys().copied().collect();
         ids.sort_unstable();
@@ -174,14 +214,6 @@ impl Hub {
     /// Asks the connection's task to close it, after what was sent before.
     pub fn shut(&mut self, id: u64, code: u16, reason: &str) {
         self.push(id, Out::Close(code, reason.to_owned()));
-    }
-
-    /// Drops the socket without a closing handshake.
-    pub fn cut(&mut self, id: u64) {
-        if let Some(connection) = self.connections.get(&id) {
-            let _ = connection.queue.try_send(Out::Cut); // if the queue is full, the kill below does it
-            connection.line.kill.notify_one();
-        }
     }
 
     fn deliver(&mut self, id: u64, class: Class, text: Utf8Bytes) {
@@ -219,6 +251,9 @@ impl Hub {
         let Some(connection) = self.connections.get(&id) else {
             return false;
         };
+        if matches!(out, Out::Text(_)) && connection.line.is_held() {
+            return true; // the venue sends it, but it never gets out
+        }
         let bytes = out.bytes();
         let waiting = connection.line.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let sent = if waiting.saturating_add(bytes) > QUEUE_BYTES {
@@ -249,6 +284,7 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::Request;
 
     #[test]
     fn a_client_that_does_not_read_is_cut_off_by_messages_and_by_bytes() {
@@ -263,6 +299,25 @@ mod tests {
             assert_eq!((hub.sent, hub.slow, hub.len()), (fits as u64, 0, 1));
             hub.text(id, Class::CONTROL, text);
             assert_eq!((hub.sent, hub.slow, hub.len()), (fits as u64, 1, 0));
+        }
+    }
+
+    #[test]
+    fn a_held_client_is_not_cut_off_for_what_it_cannot_read() {
+        for fault in ["half_open", "silent"] {
+            let body = serde_json::from_value(serde_json::json!({"fault": fault})).unwrap();
+            let request = Request::check(&body, |name| Err(name.to_owned())).unwrap();
+            let mut hub = Hub::default();
+            let (sender, mut queue) = mpsc::channel(1);
+            let line = hub.line();
+            let id = hub.open(sender, line.clone());
+            hub.faults.start(request, Instant::now());
+            hub.settle();
+            for _ in 0..10 {
+                hub.text(id, Class::CONTROL, "x");
+            }
+            assert_eq!((hub.slow, hub.len(), line.is_held()), (0, 1, true), "{fault}");
+            assert!(queue.try_recv().is_err(), "{fault}");
         }
     }
 }

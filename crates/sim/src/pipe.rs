@@ -1,6 +1,7 @@
 //! A TCP stream that a fault can freeze or slow down.
 
 use crate::hub::Line;
+use futures_util::task::AtomicWaker;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -37,11 +38,20 @@ impl Pipe {
     }
 }
 
+/// Whether a fault holds the line; the end of a silence wakes who asked.
+fn is_held(line: &Line, waker: &AtomicWaker, cx: &Context<'_>) -> bool {
+    if !line.is_held() {
+        return false;
+    }
+    waker.register(cx.waker());
+    line.is_held() // it may have ended before the waker was there
+}
+
 impl AsyncRead for Pipe {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.line.frozen.load(Ordering::Relaxed) {
-            return Poll::Pending; // nothing thaws it: the connection's task is ended from outside
+        if is_held(&this.line, &this.line.reader, cx) {
+            return Poll::Pending;
         }
         Pin::new(&mut this.stream).poll_read(cx, buf)
     }
@@ -50,7 +60,7 @@ impl AsyncRead for Pipe {
 impl AsyncWrite for Pipe {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.line.frozen.load(Ordering::Relaxed) {
+        if is_held(&this.line, &this.line.writer, cx) {
             return Poll::Pending;
         }
         if let Some(pause) = &mut this.pause {

@@ -69,21 +69,40 @@ pub async fn accept(listener: &TcpListener) -> Option<TcpStream> {
 }
 
 async fn serve_client(stream: TcpStream, world: Shared, venue: usize) {
-    let line = Arc::new(Line::default());
+    let line = lock(&world).venues[venue].hub.line();
     let mut pipe = Pipe::new(stream, line.clone());
     let mut buffer = Vec::new();
+    let upgrade = tokio::select! {
+        upgrade = serve_rest(&mut pipe, &mut buffer, &world, venue) => upgrade,
+        () = line.kill.notified() => None,
+    };
+    if let Some(request) = upgrade {
+        serve_websocket(pipe, buffer, line, world, venue, &request).await;
+    }
+}
+
+/// Answers requests until one asks for a WebSocket, which is returned, or there are no more.
+async fn serve_rest(
+    pipe: &mut Pipe,
+    buffer: &mut Vec<u8>,
+    world: &Shared,
+    venue: usize,
+) -> Option<Box<Request>> {
     loop {
-        let request = match http::read(&mut pipe, &mut buffer).await {
+        let request = match http::read(pipe, buffer).await {
             Incoming::Request(request) => request,
-            Incoming::Gone => return,
-            Incoming::Bad(bad) => return refuse(&mut pipe, bad).await,
+            Incoming::Gone => return None,
+            Incoming::Bad(bad) => {
+                refuse(pipe, bad).await;
+                return None;
+            }
         };
         if request.is_websocket() {
-            return serve_websocket(pipe, buffer, line, world, venue, &request).await;
+            return Some(request);
         }
-        let response = lock(&world).get(venue, &request);
-        if !matches!(http::write(&mut pipe, Some(&request), &response).await, Ok(true)) {
-            return;
+        let response = lock(world).get(venue, &request);
+        if !matches!(http::write(pipe, Some(&request), &response).await, Ok(true)) {
+            return None;
         }
     }
 }
@@ -101,7 +120,11 @@ async fn serve_websocket(
     venue: usize,
     request: &Request,
 ) {
-    let Some(socket) = upgrade(pipe, leftover, request).await else {
+    let socket = tokio::select! {
+        socket = upgrade(pipe, leftover, request) => socket,
+        () = line.kill.notified() => None,
+    };
+    let Some(socket) = socket else {
         return;
     };
     let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
@@ -166,14 +189,13 @@ impl Session {
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.tick().await; // the first tick is at once
         loop {
-            let silent = self.line.silent.load(Ordering::Relaxed);
             tokio::select! {
                 count = self.queue.recv_many(&mut batch, 256) => {
                     if count == 0 || !self.send(&mut batch).await {
                         return;
                     }
                 }
-                message = self.socket.next(), if !silent => {
+                message = self.socket.next() => {
                     match message {
                         Some(Ok(Message::Text(text))) => {
                             lock(&self.world).message(self.venue, self.id, text.as_str());
@@ -195,17 +217,14 @@ impl Session {
                         Some(Err(_)) | None => return,
                     }
                 }
-                () = self.line.changed.notified() => {}
                 _ = ping.tick(), if self.protocol == Protocol::Binance => {
                     if pinged.is_some_and(|at| at.elapsed() >= PONG_WITHIN) || begun.elapsed() >= LIFE {
                         return self.close(1008, "no pong within a minute, or 24 hours over").await;
                     }
-                    if !silent {
-                        pinged.get_or_insert_with(Instant::now);
-                        let payload = begun.elapsed().as_millis().to_string();
-                        if self.socket.send(Message::Ping(Bytes::from(payload))).await.is_err() {
-                            return;
-                        }
+                    pinged.get_or_insert_with(Instant::now);
+                    let payload = begun.elapsed().as_millis().to_string();
+                    if self.socket.send(Message::Ping(Bytes::from(payload))).await.is_err() {
+                        return;
                     }
                 }
             }
@@ -217,7 +236,6 @@ impl Session {
         for out in batch.drain(..) {
             self.line.waiting_bytes.fetch_sub(out.bytes(), Ordering::Relaxed);
             match out {
-                Out::Text(_) if self.line.silent.load(Ordering::Relaxed) => {}
                 Out::Text(text) => {
                     if self.socket.feed(Message::Text(text)).await.is_err() {
                         return false;

@@ -15,7 +15,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// One simulated venue.
@@ -270,7 +269,7 @@ impl World {
             }
             if venue.ends_at.is_some_and(|at| now >= at) {
                 venue.ends_at = None;
-                venue.drop_all();
+                venue.hub.cut();
             }
         }
     }
@@ -354,9 +353,7 @@ impl World {
         let mut answer = json!({"connections": connections});
         match request.kind {
             Kind::Cut => {
-                for id in venue.hub.ids() {
-                    venue.hub.cut(id);
-                }
+                venue.hub.cut();
                 answer["did"] = json!(format!("cut {connections} connections"));
                 return answer;
             }
@@ -414,7 +411,7 @@ impl World {
                 venue.hub.text(id, crate::hub::Class::CONTROL, text);
             }
             if venue.ends_at.take().is_some() {
-                venue.drop_all();
+                venue.hub.cut();
             }
             venue.settle();
         }
@@ -472,17 +469,7 @@ const OVERSIZE_TAIL: &str = "\"}";
 impl Venue {
     /// Brings sockets, clock and snapshots in line with the faults that are going on.
     fn settle(&mut self) {
-        let faults = &self.hub.faults;
-        let (silent, frozen) = (faults.is_silent(), faults.is_on(Kind::HalfOpen));
-        let drip = faults.drip().unwrap_or(0);
-        for line in self.hub.lines() {
-            line.silent.store(silent, Ordering::Relaxed);
-            if frozen {
-                line.frozen.store(true, Ordering::Relaxed);
-            }
-            line.drip.store(drip, Ordering::Relaxed);
-            line.changed.notify_one();
-        }
+        self.hub.settle();
         self.market.skew_ns = self.hub.faults.skew_ms() * 1_000_000;
         for (index, instrument) in self.market.instruments.iter_mut().enumerate() {
             if !self.hub.faults.is_stale(index) {
@@ -503,12 +490,6 @@ impl Venue {
     fn close_all(&mut self) {
         for id in self.hub.ids() {
             self.hub.shut(id, 1001, "connection lifetime is over");
-        }
-    }
-
-    fn drop_all(&mut self) {
-        for id in self.hub.ids() {
-            self.hub.cut(id);
         }
     }
 }

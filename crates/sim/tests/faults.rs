@@ -89,6 +89,21 @@ async fn half_open_keeps_the_socket_and_drops_it_at_the_end() {
 }
 
 #[tokio::test]
+async fn rest_is_silent_and_half_open_too() {
+    let sim = simulator(Protocol::Kraken, 10.0).await;
+    let base = &sim.venue("kraken").unwrap().rest_url;
+    for (name, answered) in [("silent", true), ("half_open", false)] {
+        fault(&sim, json!({"fault":name,"seconds":1.0}));
+        let begun = Instant::now();
+        let answer = http("GET", base, "/0/public/Time", "").await;
+        assert_eq!(answer.is_ok(), answered, "{name}");
+        let waited = begun.elapsed().as_secs_f64();
+        assert!((0.9..5.0).contains(&waited), "{name}: {waited} s");
+        get(base, "/0/public/Time").await;
+    }
+}
+
+#[tokio::test]
 async fn cut_ends_connections_at_once() {
     let (sim, mut client) = kraken(&[TRADES]).await;
     let answer = fault(&sim, json!({"fault":"cut"}));
