@@ -95,7 +95,7 @@ pub const CATALOGUE: [Entry; 18] = [
     Entry {
         kind: Kind::Mute,
         name: "mute",
-        does: "sends nothing of the stream; heartbeats, pings and other streams go on",
+        does: "says nothing of the stream, without a hole in numbers that count messages; heartbeats, pings and other streams go on",
         parameters: &[INSTRUMENT, CHANNEL, seconds(5.0)],
     },
     Entry {
@@ -367,6 +367,16 @@ impl Request {
         Ok(request)
     }
 
+    /// Whether a message is one of those asked for.
+    fn means(&self, class: Class) -> bool {
+        let is_data = matches!(
+            class.channel,
+            Channel::Trades | Channel::Book | Channel::Quotes | Channel::Bars
+        );
+        self.channel.map_or(is_data, |c| c == class.channel)
+            && (self.instrument.is_none() || self.instrument == class.instrument)
+    }
+
     pub fn duration(&self) -> Duration {
         self.seconds.map_or(LONGEST, Duration::from_secs_f64)
     }
@@ -501,22 +511,25 @@ impl Faults {
         Some((status, fault.request.amount as u64))
     }
 
+    /// Whether the stream of a message is mute: the venue does not say it at all, so that it takes no number.
+    pub fn is_mute(&mut self, class: Class) -> bool {
+        let mute = self
+            .active
+            .iter_mut()
+            .find(|a| a.request.kind == Kind::Mute && a.request.means(class));
+        mute.map(|fault| fault.hits += 1).is_some()
+    }
+
     /// What happens to a message.
     pub fn judge(&mut self, connection: u64, class: Class, text: Utf8Bytes, now: Instant) -> Verdict {
         for fault in &mut self.active {
             let request = &fault.request;
-            let data = matches!(
-                class.channel,
-                Channel::Trades | Channel::Book | Channel::Quotes | Channel::Bars
-            );
-            let hits_channel = request.channel.map_or(data, |c| c == class.channel);
-            let hits_instrument = request.instrument.is_none() || request.instrument == class.instrument;
             let owes = fault.held.iter().any(|(c, _)| *c == connection);
-            if !hits_channel || !hits_instrument || (fault.left == 0 && !owes) || now >= fault.until {
+            if !request.means(class) || (fault.left == 0 && !owes) || now >= fault.until {
                 continue;
             }
             let verdict = match request.kind {
-                Kind::Mute | Kind::Drop => Verdict::Drop,
+                Kind::Drop => Verdict::Drop,
                 Kind::Duplicate => Verdict::Twice(text.clone()),
                 Kind::Reorder => match fault.held.iter().position(|(c, _)| *c == connection) {
                     Some(at) => Verdict::Both(text.clone(), fault.held.swap_remove(at).1),

@@ -220,6 +220,9 @@ impl Hub {
         if self.faults.is_idle() {
             return self.send(id, text);
         }
+        if self.faults.is_mute(class) {
+            return;
+        }
         match self.faults.judge(id, class, text, Instant::now()) {
             Verdict::Pass(text) => self.send(id, text),
             Verdict::Drop => {}

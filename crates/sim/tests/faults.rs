@@ -104,6 +104,32 @@ async fn rest_is_silent_and_half_open_too() {
 }
 
 #[tokio::test]
+async fn a_mute_stream_leaves_no_hole_in_numbers_that_count_messages() {
+    let sim = simulator(Protocol::CoinbaseAdvanced, 600.0).await;
+    let mut client = Client::connect(&sim.venue("coinbase-advanced").unwrap().url).await;
+    for channel in ["heartbeats", "level2"] {
+        client
+            .send(&json!({"type":"subscribe","product_ids":["BTC-USD"],"channel":channel}).to_string())
+            .await;
+    }
+    client.find(|m| m["events"][0]["type"] == "update").await;
+    fault(&sim, json!({"fault":"mute","channel":"book","seconds":2.5}));
+    let mut next = client.json().await["sequence_num"].as_u64().unwrap();
+    let (mut in_a_row, mut silence) = (0, 0);
+    while silence < 2 || in_a_row > 0 {
+        let message = client.json().await;
+        next += 1;
+        assert_eq!(message["sequence_num"], next, "{message}");
+        in_a_row = if message["channel"] == "heartbeats" {
+            in_a_row + 1
+        } else {
+            0
+        };
+        silence = silence.max(in_a_row);
+    }
+}
+
+#[tokio::test]
 async fn cut_ends_connections_at_once() {
     let (sim, mut client) = kraken(&[TRADES]).await;
     let answer = fault(&sim, json!({"fault":"cut"}));

@@ -70,8 +70,12 @@ impl CoinbaseAdvanced {
         }
     }
 
-    /// Sends one message in the venue's envelope, with this connection's own number.
+    /// Sends one message in the venue's envelope, with this connection's own number; none of a mute stream, whose
+    /// messages would leave a hole.
     fn send(&mut self, hub: &mut Hub, id: u64, class: Class, channel: &str, now: i64, events: &str) {
+        if hub.faults.is_mute(class) {
+            return;
+        }
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
