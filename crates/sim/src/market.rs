@@ -328,7 +328,9 @@ impl Instrument {
                 Some(bar) if bar.start_ns == start_ns => bar.merge(&minute),
                 _ => {
                     if fill {
-                        fill_until(&mut bars, start_ns - interval_ns, interval_ns);
+                        fill_until(&mut bars, start_ns - interval_ns, |start_ns| {
+                            start_ns + interval_ns
+                        });
                     }
                     bars.push(Minute { start_ns, ..minute });
                 }
@@ -429,10 +431,10 @@ fn flat(start_ns: i64, price: i64) -> Minute {
     }
 }
 
-/// Appends flat bars up to and including the one that begins at `until_ns`.
-pub fn fill_until(bars: &mut Vec<Minute>, until_ns: i64, interval_ns: i64) {
+/// Appends flat bars up to and including the one that begins at `until_ns`; `next` says where the next one begins.
+pub fn fill_until(bars: &mut Vec<Minute>, until_ns: i64, next: impl Fn(i64) -> i64) {
     while let Some(last) = bars.last().filter(|b| b.start_ns < until_ns) {
-        bars.push(flat(last.start_ns + interval_ns, last.close));
+        bars.push(flat(next(last.start_ns), last.close));
     }
 }
 

@@ -358,3 +358,37 @@ async fn rest_lists_and_refuses_as_the_venue_does() {
         "{statuses:?}"
     ); // a minute may end between
 }
+
+#[tokio::test]
+async fn weeks_and_months_are_those_of_the_calendar() {
+    let sim = simulator(Protocol::Binance, 50.0).await;
+    let base = &sim.venue("binance").unwrap().rest_url;
+    const DAY_MS: i64 = 86_400_000;
+    for (interval, shortest, longest) in [("1w", 7, 7), ("1M", 28, 31)] {
+        let target = format!("/api/v3/klines?symbol=BTCUSDT&interval={interval}");
+        let rows = get(base, &target).await;
+        let rows = rows.as_array().unwrap();
+        assert!(rows.len() > 1, "{rows:?}");
+        for row in rows {
+            let (from, last) = (row[0].as_i64().unwrap(), row[6].as_i64().unwrap());
+            let days = (last + 1 - from) / DAY_MS;
+            assert!((shortest..=longest).contains(&days), "{row}");
+            if interval == "1w" {
+                assert_eq!((from / DAY_MS + 3) % 7, 0, "{row} is of a Monday"); // the epoch is a Thursday
+            }
+        }
+        let follow = |w: &[Value]| w[0][6].as_i64().unwrap() + 1 == w[1][0].as_i64().unwrap();
+        assert!(rows.windows(2).all(follow), "{rows:?}");
+        let days = get(base, "/api/v3/klines?symbol=BTCUSDT&interval=1d").await;
+        let trades = |rows: &[Value], from: i64| -> i64 {
+            let rows = rows.iter().filter(|row| row[0].as_i64().unwrap() >= from);
+            rows.map(|row| row[8].as_i64().unwrap()).sum()
+        };
+        let from = rows[0][0].as_i64().unwrap();
+        let (long, short) = (trades(rows, from), trades(days.as_array().unwrap(), from));
+        assert!(
+            (long..long + 1_000).contains(&short),
+            "{interval}: {long} {short}"
+        ); // trading goes on between
+    }
+}

@@ -1,7 +1,7 @@
 //! The payloads of the streams.
 
 use super::MILLI_NS;
-use super::stream::{INTERVALS, interval_ns};
+use super::stream::{DAY_NS, INTERVALS, bar_end, bar_start, interval_ns};
 use crate::market::{Instrument, Minute, Trade, fill_until};
 use crate::number::{push_fixed, push_int, push_percent, push_uint};
 use crate::protocols::SECOND_NS;
@@ -152,23 +152,34 @@ pub(super) fn push_touch(text: &mut String, instrument: &Instrument, names: [&st
 
 /// Bars of an interval that begin in [from, to), flat ones where nothing traded.
 pub(super) fn bars_of(instrument: &Instrument, at: usize, from: i64, to: i64) -> Vec<Minute> {
-    let interval = interval_ns(at);
-    if INTERVALS[at].1 > 0 {
-        return instrument.bars(interval, from, to, true);
-    }
-    // Seconds are made of the trades that are still kept.
-    let mut bars: Vec<Minute> = Vec::new();
-    let begin = instrument.trades.partition_point(|t| t.ts < from);
-    for trade in instrument.trades.range(begin..) {
-        let start_ns = trade.ts.div_euclid(interval) * interval;
-        if start_ns >= to {
-            break;
+    match INTERVALS[at].0 {
+        // Seconds are made of the trades that are still kept.
+        "1s" => {
+            let begin = instrument.trades.partition_point(|t| t.ts < from);
+            let trades = instrument.trades.range(begin..);
+            let seconds = trades.map(|trade| Minute::of(bar_start(at, trade.ts), trade));
+            join(at, seconds.take_while(|second| second.start_ns < to))
         }
-        fill_until(&mut bars, start_ns - interval, interval);
-        let bar = Minute::of(start_ns, trade);
+        // Neither begins where a count of days from the epoch does.
+        "1w" | "1M" => {
+            let (from, to) = (bar_start(at, from), bar_end(at, bar_start(at, to - 1)));
+            join(at, instrument.bars(DAY_NS, from, to, true).into_iter())
+        }
+        _ => instrument.bars(interval_ns(at), from, to, true),
+    }
+}
+
+/// Bars made of shorter ones, flat ones where there was none.
+fn join(at: usize, parts: impl Iterator<Item = Minute>) -> Vec<Minute> {
+    let mut bars: Vec<Minute> = Vec::new();
+    for part in parts {
+        let start_ns = bar_start(at, part.start_ns);
+        fill_until(&mut bars, bar_start(at, start_ns - 1), |start_ns| {
+            bar_end(at, start_ns)
+        });
         match bars.last_mut() {
-            Some(last) if last.start_ns == start_ns => last.merge(&bar),
-            _ => bars.push(bar),
+            Some(last) if last.start_ns == start_ns => last.merge(&part),
+            _ => bars.push(Minute { start_ns, ..part }),
         }
     }
     bars
@@ -182,12 +193,13 @@ pub(super) fn kline_message(
     micros: bool,
 ) -> String {
     let spec = &instrument.spec;
-    let interval = interval_ns(at);
+    let running_ns = bar_start(at, now);
     let start_ns = if closed {
-        now - now.rem_euclid(interval) - interval
+        bar_start(at, running_ns - 1)
     } else {
-        now - now.rem_euclid(interval)
+        running_ns
     };
+    let end_ns = bar_end(at, start_ns);
     let price = instrument.last_price();
     let flat = Minute {
         start_ns,
@@ -197,19 +209,13 @@ pub(super) fn kline_message(
         close: price,
         ..Minute::default()
     };
-    let bar = bars_of(instrument, at, start_ns, start_ns + interval)
-        .pop()
-        .unwrap_or(flat);
+    let bar = bars_of(instrument, at, start_ns, end_ns).pop().unwrap_or(flat);
     let mut text = String::from("{\"e\":\"kline\",\"E\":");
     push_stamp(&mut text, now, micros);
     text.push_str(&format!(",\"s\":\"{}\",\"k\":{{\"t\":", spec.symbol));
     push_stamp(&mut text, bar.start_ns, micros);
     text.push_str(",\"T\":");
-    push_stamp(
-        &mut text,
-        bar.start_ns + interval - if micros { 1_000 } else { MILLI_NS },
-        micros,
-    );
+    push_stamp(&mut text, end_ns - if micros { 1_000 } else { MILLI_NS }, micros);
     text.push_str(&format!(
         ",\"s\":\"{}\",\"i\":\"{}\",\"f\":",
         spec.symbol, INTERVALS[at].0

@@ -18,7 +18,7 @@ use message::{
 use rest::Meter;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use stream::{INTERVALS, Kind, channel_of, interval_ns, stream};
+use stream::{INTERVALS, Kind, bar_start, channel_of, stream};
 
 const MILLI_NS: i64 = 1_000_000;
 /// Ticks of the timer between two diffs of `@depth@100ms`.
@@ -385,7 +385,7 @@ impl Feed for Binance {
             // Running bars come each two seconds, seconds and bars that end at their end.
             let running = tick % (2 * SLOW_TICKS) == 0 && std::mem::take(&mut self.topics[index].kline_due);
             for at in 0..INTERVALS.len() {
-                let closed = context.market.now_ns % interval_ns(at) == 0;
+                let closed = bar_start(at, context.market.now_ns) == context.market.now_ns;
                 if (closed || running) && self.topics[index].listeners.contains_key(&Kind::Kline(at)) {
                     self.publish(context, index, Kind::Kline(at), |i, micros| {
                         kline_message(i, at, now, closed, micros)

@@ -2,7 +2,7 @@
 
 use super::MILLI_NS;
 use super::message::{aggregate_fields, average, bars_of, push_average, push_pair, push_stamp, push_touch};
-use super::stream::{INTERVALS, interval_ns};
+use super::stream::{INTERVALS, bar_end, bar_start, interval_ns};
 use crate::http::{Request, Response};
 use crate::market::{Instrument, Market, fill_until};
 use crate::number::{push_percent, push_uint};
@@ -332,21 +332,21 @@ fn rest_klines(instrument: &Instrument, request: &Request, now: i64) -> Response
     ) else {
         return bad_parameter("limit");
     };
-    let interval = interval_ns(at);
     let end_ns = if end >= 0 { (end * MILLI_NS).min(now) } else { now };
     let from_ns = if start >= 0 {
         start * MILLI_NS
     } else {
-        end_ns - (limit - 1) * interval
+        end_ns - (limit - 1) * interval_ns(at)
     };
     // A bar belongs to the window by its open time.
-    let first = if start >= 0 {
-        from_ns.saturating_add((interval - from_ns.rem_euclid(interval)) % interval)
+    let begun_ns = bar_start(at, from_ns);
+    let first = if start >= 0 && begun_ns < from_ns {
+        bar_end(at, begun_ns)
     } else {
-        from_ns
+        begun_ns
     };
     let mut bars = bars_of(instrument, at, first, end_ns + 1);
-    fill_until(&mut bars, end_ns.div_euclid(interval) * interval, interval);
+    fill_until(&mut bars, bar_start(at, end_ns), |start_ns| bar_end(at, start_ns));
     let spec = &instrument.spec;
     let mut text = String::from("[");
     for bar in bars.iter().take(limit as usize) {
@@ -360,7 +360,7 @@ fn rest_klines(instrument: &Instrument, request: &Request, now: i64) -> Response
         text.push_str(",\"");
         spec.push_size(&mut text, bar.volume);
         text.push_str("\",");
-        push_stamp(&mut text, bar.start_ns + interval - MILLI_NS, false);
+        push_stamp(&mut text, bar_end(at, bar.start_ns) - MILLI_NS, false);
         text.push_str(",\"");
         spec.push_notional(&mut text, bar.notional, 8);
         text.push_str("\",");

@@ -324,7 +324,7 @@ fn rest_bars(instrument: &Instrument, minutes: i64, since: i64, now: i64) -> (St
     let running = now.div_euclid(interval_ns) * interval_ns;
     let oldest = running - 719 * interval_ns;
     let mut bars = instrument.bars(interval_ns, oldest, running + 1, true);
-    fill_until(&mut bars, running, interval_ns);
+    fill_until(&mut bars, running, |start_ns| start_ns + interval_ns);
     let mut text = String::from("[");
     for bar in bars.iter().filter(|b| b.start_ns > since * SECOND_NS) {
         text.push_str(if text.len() == 1 { "[" } else { ",[" });
