@@ -360,6 +360,23 @@ async fn rest_lists_and_refuses_as_the_venue_does() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_back_off_is_banned() {
+    let sim = simulator(Protocol::Binance, 50.0).await;
+    let base = &sim.venue("binance").unwrap().rest_url;
+    let heavy = "/api/v3/depth?symbol=BTCUSDT&limit=5000";
+    let mut statuses = Vec::new();
+    // Of two minutes at the most, one is long enough for all of these.
+    while statuses.last() != Some(&418) && statuses.len() < 100 {
+        statuses.push(http("GET", base, heavy, "").await.unwrap().status);
+    }
+    assert!(statuses.ends_with(&[429, 429, 429, 418]), "{statuses:?}");
+    let banned = http("GET", base, "/api/v3/ping", "").await.unwrap();
+    let left: u64 = banned.header("retry-after").unwrap().parse().unwrap();
+    assert_eq!((banned.status, &banned.json()["code"]), (418, &json!(-1003)));
+    assert!((100..=121).contains(&left), "{left}");
+}
+
+#[tokio::test]
 async fn weeks_and_months_are_those_of_the_calendar() {
     let sim = simulator(Protocol::Binance, 50.0).await;
     let base = &sim.venue("binance").unwrap().rest_url;

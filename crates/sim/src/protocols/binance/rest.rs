@@ -10,6 +10,9 @@ use crate::protocols::{SECOND_NS, quoted};
 use kernels::matching::Side;
 
 const WEIGHT_PER_MINUTE: i64 = 6_000;
+/// Refusals in a minute after which a client that does not back off is banned, and for how long.
+const REFUSALS: u32 = 10;
+const BAN_NS: i64 = 120 * SECOND_NS;
 /// The private side, which is refused.
 const SIGNED: [&str; 7] = [
     "/api/v3/account",
@@ -26,18 +29,32 @@ const SIGNED: [&str; 7] = [
 pub(super) struct Meter {
     used: i64,
     minute: i64,
+    refused: u32,
+    /// When the ban ends; 0 without one.
+    banned_until_ns: i64,
 }
 
 impl Meter {
     /// Answers a request, or refuses it for its weight.
     pub(super) fn answer(&mut self, market: &Market, request: &Request) -> Response {
+        if market.now_ns < self.banned_until_ns {
+            return self.ban(market);
+        }
         let minute = market.now_ns / (60 * SECOND_NS);
         if minute != self.minute {
-            *self = Self { used: 0, minute };
+            *self = Self {
+                minute,
+                ..Self::default()
+            };
         }
         let path = request.path.trim_end_matches('/');
         self.used += weight(path, request);
         if self.used > WEIGHT_PER_MINUTE {
+            self.refused += 1;
+            if self.refused > REFUSALS {
+                self.banned_until_ns = market.now_ns + BAN_NS;
+                return self.ban(market);
+            }
             let retry_after_s = 60 - (market.now_ns / SECOND_NS) % 60;
             return fail(
                 429,
@@ -49,6 +66,16 @@ impl Meter {
         answer(market, path, request)
             .with("x-mbx-used-weight", self.used)
             .with("x-mbx-used-weight-1m", self.used)
+    }
+
+    fn ban(&self, market: &Market) -> Response {
+        let until_ms = self.banned_until_ns / MILLI_NS;
+        let left_s = (self.banned_until_ns - market.now_ns) / SECOND_NS + 1;
+        let why = format!(
+            "Way too much request weight used; IP banned until {until_ms}. Please use WebSocket Streams for live updates \
+             to avoid bans."
+        );
+        fail(418, -1003, &why).with("retry-after", left_s)
     }
 }
 
