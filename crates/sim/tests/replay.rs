@@ -268,6 +268,31 @@ async fn speed_paces_and_raw_streams_are_wrapped_for_combined_clients() {
 }
 
 #[tokio::test]
+async fn a_stream_that_a_client_left_is_not_played_to_it() {
+    let trade = |symbol: &str, n: i64| {
+        json!({"e":"trade","E":n,"s":symbol,"t":n,"p":"64231.5","q":"0.01","T":n,"m":true,"M":true})
+            .to_string()
+    };
+    let lines: Vec<Value> = (0..20)
+        .map(|n| json!({"ts": n * 100_000_000, "connection": 1, "data": trade(["BTCUSDT", "ETHUSDT"][n as usize % 2], n)}))
+        .collect();
+    let file = raw_file(&lines);
+    let sim = replay(file.path(), Protocol::Binance, 1.0).await;
+    let url = sim.venue("binance").unwrap().url.clone();
+    let mut client = Client::connect(&format!("{url}/ws/btcusdt@trade/ethusdt@trade")).await;
+    client.find(|m| m["s"] == "ETHUSDT").await;
+    client
+        .send(r#"{"method":"UNSUBSCRIBE","params":["ethusdt@trade"],"id":7}"#)
+        .await;
+    client.find(|m| m["id"] == 7).await;
+    let texts = rest(&sim, &mut client).await;
+    assert!(
+        texts.len() > 3 && texts.iter().all(|text| text.contains("BTCUSDT")),
+        "{texts:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_no_recording_is_refused() {
     let file = raw_file(&[]);
     let options = |file: &Path| Options {

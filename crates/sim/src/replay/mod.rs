@@ -412,6 +412,15 @@ struct Connection {
     subscribed: Option<Instant>,
 }
 
+/// Channel and symbol of a stream of Binance: `btcusdt@kline_1m`.
+fn meaning(stream: &str) -> (String, String) {
+    let mut parts = stream.split('@');
+    let symbol = parts.next().unwrap_or_default().to_ascii_uppercase();
+    let topic = parts.next().unwrap_or_default();
+    let channel = topic.split('_').next().unwrap_or_default();
+    (channel.to_owned(), symbol)
+}
+
 /// What a connection does next.
 enum Next {
     Go,
@@ -443,17 +452,15 @@ impl Connection {
     }
 
     fn take_stream(&mut self, name: &str) {
-        let mut parts = name.split('@');
-        let symbol = parts.next().unwrap_or_default().to_ascii_uppercase();
-        let channel = parts
-            .next()
-            .unwrap_or_default()
-            .split('_')
-            .next()
-            .unwrap_or_default();
-        self.takes.insert((channel.to_owned(), symbol));
+        self.takes.insert(meaning(name));
         self.streams.push(name.to_owned());
         self.subscribed = Some(Instant::now());
+    }
+
+    /// Another stream may bring the same messages: `depth` and `depth@100ms`.
+    fn leave_stream(&mut self, name: &str) {
+        self.streams.retain(|taken| taken != name);
+        self.takes = self.streams.iter().map(|taken| meaning(taken)).collect();
     }
 
     async fn run(mut self) {
@@ -735,14 +742,16 @@ impl Connection {
             Protocol::Kraken => self.answer_kraken(&value),
             Protocol::Binance => {
                 let id = value.get("id").cloned().unwrap_or(Value::Null);
-                if value.get("method").and_then(Value::as_str) == Some("SUBSCRIBE") {
-                    for name in value
-                        .get("params")
-                        .and_then(Value::as_array)
-                        .into_iter()
-                        .flatten()
-                    {
-                        self.take_stream(name.as_str().unwrap_or_default());
+                let names = value
+                    .get("params")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten();
+                for name in names.filter_map(Value::as_str) {
+                    match value.get("method").and_then(Value::as_str) {
+                        Some("SUBSCRIBE") => self.take_stream(name),
+                        Some("UNSUBSCRIBE") => self.leave_stream(name),
+                        _ => {}
                     }
                 }
                 vec![format!("{{\"result\":null,\"id\":{id}}}")]
@@ -774,10 +783,14 @@ impl Connection {
         if method == "ping" {
             return vec![format!("{{\"method\":\"pong\"{times}}}")];
         }
-        if method != "subscribe" {
-            return Vec::new();
+        let takes = match method {
+            "subscribe" => true,
+            "unsubscribe" => false,
+            _ => return Vec::new(),
+        };
+        if takes {
+            self.subscribed = Some(Instant::now());
         }
-        self.subscribed = Some(Instant::now());
         let params = value.get("params").cloned().unwrap_or(Value::Null);
         let channel = params.get("channel").and_then(Value::as_str).unwrap_or_default();
         let symbols: Vec<String> = match params.get("symbol") {
@@ -800,8 +813,13 @@ impl Connection {
                 if !symbol.is_empty() {
                     result["symbol"] = symbol.clone().into();
                 }
-                self.takes.insert((channel.to_owned(), symbol));
-                format!("{{\"method\":\"subscribe\",\"result\":{result},\"success\":true{times}}}")
+                let taken = (channel.to_owned(), symbol);
+                if takes {
+                    self.takes.insert(taken);
+                } else {
+                    self.takes.remove(&taken);
+                }
+                format!("{{\"method\":\"{method}\",\"result\":{result},\"success\":true{times}}}")
             })
             .collect()
     }
