@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.recorder.test_relay import start_relay
-from tidemill import _native
+from tidemill import _native, wire
 from tidemill.model.bar import BAR
 from tidemill.wire import RECORD
 
@@ -109,6 +109,64 @@ def test_a_new_writer_is_a_new_epoch_and_sequences_go_on(tmp_path: Path) -> None
     assert seen == [(epoch, 1, 5), (epoch + 1, 6, 5)]
 
 
+def cut_power(home: Path) -> None:
+    """Takes the last frame of the last segment, as a power cut takes what was not on disk yet."""
+    path = max((home / "journal" / "kraken").glob("*.seg"))
+    data = path.read_bytes()
+    at = end = 0
+    while data[end : end + 4] == wire.MAGIC:
+        at, end = end, end + wire.HEADER.size + int.from_bytes(data[end + 8 : end + 12], "little")
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(end - at))
+
+
+def lose_the_end(home: Path) -> int:
+    """A journal whose records 451 to 500 went in a power cut and were given again in epoch 2; the instrument."""
+    with _native.JournalWriter(str(home), "kraken", "kraken") as first:
+        number = instrument(first)
+        for at in range(0, 500, 50):
+            first.append(trades(at, 50, number))
+    cut_power(home)
+    with _native.JournalWriter(str(home), "kraken", "kraken") as second:
+        assert (second.epoch, second.next_sequence) == (2, 451)
+        second.append(trades(1_000, 100, number))
+    return number
+
+
+def test_a_place_of_an_older_epoch_cuts_nothing_from_a_newer_one(tmp_path: Path) -> None:
+    """Its sequences are given again after a power cut: whoever had them all wants the new ones whole."""
+    lose_the_end(tmp_path)
+    reader = _native.JournalReader(str(tmp_path), "kraken")
+    assert reader.seek((1, 501)) is None
+    batch = reader.read(1_000, 0)
+    assert batch is not None
+    assert (batch.epoch, batch.sequence, len(batch)) == (2, 451, 100)
+    np.testing.assert_array_equal(wire.view(batch)["id"], np.arange(1_000, 1_100))
+    assert reader.take_lost() == []
+    assert reader.seek((2, 500)) is None
+    batch = reader.read(1_000, 0)
+    assert batch is not None
+    assert (batch.epoch, batch.sequence, len(batch)) == (2, 500, 51)
+
+
+@pytest.mark.parametrize("wanted", [(1, 501), (2, 500)])
+def test_a_relay_gives_the_records_from_the_one_wanted_on(tmp_path: Path, wanted: tuple[int, int]) -> None:
+    lose_the_end(tmp_path)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    relay = start_relay(tmp_path)
+    try:
+        reader = _native.RelayReader(str(tmp_path / "run" / "relay.sock"), "kraken")
+        reader.subscribe(wanted)
+        batch = reader.read(1_000, 30_000)
+    finally:
+        relay.kill()
+        relay.wait()
+    assert batch is not None
+    assert (batch.epoch, batch.sequence) == max(wanted, (2, 451))
+    assert wire.view(batch)["id"][0] == 1_000 + batch.sequence - 451
+
+
 def test_a_second_writer_is_refused_by_name(tmp_path: Path, writer: _native.JournalWriter) -> None:
     code = f"from tidemill import _native; _native.JournalWriter({str(tmp_path)!r}, 'kraken', 'kraken')"
     second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -172,7 +230,7 @@ def test_threads_that_share_an_object_do_not_stop_each_other() -> None:
     code = """
 import threading
 import numpy as np
-from tidemill import _native
+from tidemill import _native, wire
 from tidemill.wire import RECORD
 
 records = np.zeros(50_000, dtype=RECORD)

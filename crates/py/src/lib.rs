@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 
 mod bar;
+mod batch;
 mod book;
 mod error;
 mod lock;

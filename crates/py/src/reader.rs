@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use journal::{From, Loss, Position, Reader, Seek};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use wire::Record;
 
+use crate::batch::{Batch, Batches};
 use crate::error;
 use crate::lock::lock;
 use crate::records::Records;
@@ -18,10 +18,7 @@ const SLICE: Duration = Duration::from_millis(100);
 
 struct State {
     reader: Reader,
-    /// Records of a frame that did not fit the last batch, or belonged to another run.
-    rest: Option<Batch>,
-    /// First sequence wanted: a frame found by `seek` may begin before it.
-    from: u64,
+    batches: Batches,
     lost: Vec<Hole>,
     /// Why reading ended in the middle of the last batch: told once that batch is handed out.
     failure: Option<journal::Error>,
@@ -29,12 +26,6 @@ struct State {
 
 /// Epoch, first sequence, the one after the last, why.
 type Hole = (u32, u64, u64, &'static str);
-
-struct Batch {
-    epoch: u32,
-    sequence: u64,
-    records: Vec<Record>,
-}
 
 /// A read-only cursor over the journal of one venue, in place, in any process of this machine.
 #[pyclass(frozen)]
@@ -53,8 +44,7 @@ impl JournalReader {
         Ok(Self {
             state: Mutex::new(State {
                 reader,
-                rest: None,
-                from: 0,
+                batches: Batches::default(),
                 lost: Vec::new(),
                 failure: None,
             }),
@@ -93,33 +83,16 @@ impl JournalReader {
             }
         };
         let mut state = self.lock(py)?;
-        let state = &mut *state;
-        state.rest = None;
-        state.failure = None;
-        state.from = 0;
-        match py.detach(|| state.reader.seek(from)).map_err(error::journal)? {
+        match state.seek(py, from)? {
             Seek::Lapped { oldest, .. } => Ok(Some(pair(oldest))),
-            _ => {
-                // Frames come whole, so the one that holds the position may begin before it.
-                if let From::At(wanted) = from {
-                    state.from = wanted.sequence;
-                }
-                Ok(None)
-            }
+            _ => Ok(None),
         }
     }
 
     /// Moves to the newest start of an instrument's book (its clear record, or a little before); False
     /// when the journal holds none: the reader then stands at the newest position.
     fn seek_snapshot(&self, py: Python<'_>, instrument: u32) -> PyResult<bool> {
-        let mut state = self.lock(py)?;
-        let state = &mut *state;
-        state.rest = None;
-        state.failure = None;
-        state.from = 0;
-        let found = py
-            .detach(|| state.reader.seek(From::Snapshot(instrument)))
-            .map_err(error::journal)?;
+        let found = self.lock(py)?.seek(py, From::Snapshot(instrument))?;
         Ok(matches!(found, Seek::At(_)))
     }
 
@@ -169,49 +142,33 @@ impl JournalReader {
 }
 
 impl State {
+    fn seek(&mut self, py: Python<'_>, from: From) -> PyResult<Seek> {
+        self.failure = None;
+        let found = py.detach(|| self.reader.seek(from)).map_err(error::journal)?;
+        self.batches.begin(match (from, found) {
+            (From::At(wanted), Seek::At(_)) => wanted,
+            _ => Position::default(),
+        });
+        Ok(found)
+    }
+
     fn fill(&mut self, max: usize) -> PyResult<Option<Batch>> {
         if let Some(failure) = self.failure.take() {
             return Err(error::journal(failure));
         }
-        let mut batch = self.rest.take();
-        while batch.as_ref().is_none_or(|b| b.records.len() < max) {
-            let frame = match self.reader.next() {
-                Ok(Some(frame)) => frame,
+        while self.batches.has_room(max) {
+            match self.reader.next() {
+                Ok(Some(frame)) => {
+                    if !self.batches.push(&frame.header, frame.records()) {
+                        break;
+                    }
+                }
                 Ok(None) => break,
                 // Told by `take_lost`; reading goes on at the oldest record there is.
-                Err(journal::Error::Lapped { .. }) => continue,
-                Err(failure) if batch.is_none() => return Err(error::journal(failure)),
+                Err(journal::Error::Lapped { .. }) => {}
+                Err(failure) if self.batches.is_empty() => return Err(error::journal(failure)),
                 Err(failure) => {
                     self.failure = Some(failure);
-                    break;
-                }
-            };
-            let early = self.from.saturating_sub(frame.header.sequence);
-            let Some(records) = frame
-                .records()
-                .get(early as usize..)
-                .filter(|rest| !rest.is_empty())
-            else {
-                continue;
-            };
-            let (epoch, sequence) = (frame.header.epoch, frame.header.sequence + early);
-            match &mut batch {
-                None => {
-                    batch = Some(Batch {
-                        epoch,
-                        sequence,
-                        records: records.to_vec(),
-                    });
-                }
-                Some(b) if b.epoch == epoch && b.sequence + b.records.len() as u64 == sequence => {
-                    b.records.extend_from_slice(records);
-                }
-                Some(_) => {
-                    self.rest = Some(Batch {
-                        epoch,
-                        sequence,
-                        records: records.to_vec(),
-                    });
                     break;
                 }
             }
@@ -223,17 +180,7 @@ impl State {
             };
             self.lost.push((lost.epoch, lost.from, lost.to, cause));
         }
-        if let Some(b) = &mut batch
-            && b.records.len() > max
-        {
-            let records = b.records.split_off(max);
-            self.rest = Some(Batch {
-                epoch: b.epoch,
-                sequence: b.sequence + max as u64,
-                records,
-            });
-        }
-        Ok(batch)
+        Ok(self.batches.take(max))
     }
 }
 

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use feed::failure::Failure;
 use feed::relay::client::{Address, Client, Event, Start, Subscribe};
+use journal::Position;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use wire::frame::kind;
-use wire::{Header, Record};
 
+use crate::batch::{Batch, Batches};
 use crate::lock::lock;
 use crate::records::Records;
 use crate::registry::describe;
@@ -23,30 +24,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// (epoch, sequence)
 type Place = (u32, u64);
 
-struct Batch {
-    epoch: u32,
-    sequence: u64,
-    records: Vec<Record>,
-}
-
-impl Batch {
-    fn of(header: &Header, records: &[Record]) -> Self {
-        Self {
-            epoch: header.epoch,
-            sequence: header.sequence,
-            records: records.to_vec(),
-        }
-    }
-
-    fn next(&self) -> u64 {
-        self.sequence + self.records.len() as u64
-    }
-}
-
 struct State {
     client: Client,
     venue: String,
-    rest: Option<Batch>,
+    batches: Batches,
     /// The record that must come next; a jump is a loss.
     expected: Option<Place>,
     newest: Place,
@@ -77,7 +58,7 @@ impl RelayReader {
             state: Mutex::new(State {
                 client,
                 venue: venue.to_owned(),
-                rest: None,
+                batches: Batches::default(),
                 expected: None,
                 newest: (0, 0),
                 lost: Vec::new(),
@@ -101,6 +82,8 @@ impl RelayReader {
             ..Subscribe::default()
         };
         state.expected = position;
+        let (epoch, sequence) = position.unwrap_or_default();
+        state.batches.begin(Position { epoch, sequence });
         py.detach(|| state.client.subscribe(&subscribe)).map_err(failed)
     }
 
@@ -155,58 +138,36 @@ impl State {
         if let Some(failure) = self.failure.take() {
             return Err(failed(failure));
         }
-        let mut batch = self.rest.take();
-        while batch.as_ref().is_none_or(|batch| batch.records.len() < max) {
-            let limit = if batch.is_none() && !wait.is_zero() {
-                Some(wait)
-            } else {
-                None
-            };
-            let found = match self.client.next(limit) {
+        while self.batches.has_room(max) {
+            let limit = (self.batches.is_empty() && !wait.is_zero()).then_some(wait);
+            match self.client.next(limit) {
                 Ok(None) => break,
-                Ok(Some(Event::Lapped(_))) => continue, // the jump in the sequence says it
-                Err(failure) if batch.is_none() => return Err(failed(failure)),
+                Ok(Some(Event::Lapped(_))) => {} // the jump in the sequence says it
+                Ok(Some(Event::Frame(frame))) => {
+                    let header = &frame.header;
+                    let next = (header.epoch, header.next_sequence());
+                    self.newest = self.newest.max(next);
+                    if header.kind != kind::RECORDS {
+                        continue;
+                    }
+                    if let Some((epoch, sequence)) = self.expected
+                        && header.sequence > sequence
+                    {
+                        self.lost.push((epoch, sequence, header.sequence));
+                    }
+                    self.expected = Some(next);
+                    if !self.batches.push(header, frame.records()) {
+                        break;
+                    }
+                }
+                Err(failure) if self.batches.is_empty() => return Err(failed(failure)),
                 Err(failure) => {
                     self.failure = Some(failure);
                     break;
                 }
-                Ok(Some(Event::Frame(frame))) => {
-                    let header = frame.header;
-                    self.newest = self.newest.max((header.epoch, header.next_sequence()));
-                    if header.kind != kind::RECORDS {
-                        continue;
-                    }
-                    Batch::of(&header, frame.records())
-                }
-            };
-            if let Some((epoch, sequence)) = self.expected
-                && found.sequence > sequence
-            {
-                self.lost.push((epoch, sequence, found.sequence));
-            }
-            self.expected = Some((found.epoch, found.next()));
-            match &mut batch {
-                Some(open) if open.epoch == found.epoch && open.next() == found.sequence => {
-                    open.records.extend_from_slice(&found.records);
-                }
-                Some(_) => {
-                    self.rest = Some(found);
-                    break;
-                }
-                None => batch = Some(found),
             }
         }
-        if let Some(open) = &mut batch
-            && open.records.len() > max
-        {
-            let records = open.records.split_off(max);
-            self.rest = Some(Batch {
-                epoch: open.epoch,
-                sequence: open.next(),
-                records,
-            });
-        }
-        Ok(batch)
+        Ok(self.batches.take(max))
     }
 }
 
