@@ -30,7 +30,7 @@ def test_record(vector: dict[str, Any]) -> None:
             assert wire.text(int(record[field]), int(record[f"{field}_scale"])) == vector[field]
 
 
-@pytest.mark.parametrize("vector", load("decimals.json"), ids=lambda v: repr(v["text"]))
+@pytest.mark.parametrize("vector", load("decimals.json"), ids=lambda v: repr(v["text"][:40]))
 def test_decimal(vector: dict[str, Any]) -> None:
     if error := vector.get("error"):
         with pytest.raises({"syntax": ValueError, "range": OverflowError}[error]):

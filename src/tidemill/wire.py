@@ -134,15 +134,20 @@ def parse(number: str) -> tuple[int, int]:
     if match is None:
         raise ValueError(f"{number[:40]!r} is not a decimal number")
     sign, whole, fraction, exponent = match[1], match[2], match[3] or "", match[4] or "0"
-    mantissa = int(whole + fraction)
+    digits = (whole + fraction).lstrip("0")
     # An exponent of more than five digits is out of range whatever the mantissa.
-    places = len(fraction) - max(-100_000, min(100_000, int(exponent[:12])))
-    if mantissa == 0:
+    power = int((exponent.lstrip("+-0") or "0")[:6])
+    places = len(fraction) - (-power if exponent.startswith("-") else power)
+    if not digits:
         if sign:
             raise ValueError("'-0' is not a decimal number that can be stored")
         return 0, min(max(places, 0), SCALE_MAX)
-    if places < -40:
+    # Of more digits than 64 bits have, only zeros behind the point can be spared.
+    spare = max(min(len(digits) - 20, len(digits) - len(digits.rstrip("0")), places), 0)
+    digits, places = digits[: len(digits) - spare], places - spare
+    if len(digits) > 20 or places < -40:
         raise OverflowError(f"{number[:40]!r} does not fit 18 digits")
+    mantissa = int(digits)
     if places < 0:
         mantissa, places = mantissa * 10**-places, 0
     while (mantissa > _MANTISSA_MAX or places > SCALE_MAX) and places > 0 and mantissa % 10 == 0:
