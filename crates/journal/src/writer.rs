@@ -174,15 +174,20 @@ impl Writer {
         self.check()?;
         let sequence = self.next_sequence;
         let mut rotated = false;
-        for chunk in records.chunks(self.payload_bytes_max / RECORD_BYTES) {
+        let mut rest = records;
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(rest.len().min(self.payload_bytes_max / RECORD_BYTES));
             if self.room() < HEADER_BYTES + size_of_val(chunk) {
                 let rotation = self.rotate("segment");
                 // A message of which a part is written cannot be taken back, nor given again.
                 self.broken |= rotation.is_err() && self.next_sequence != sequence;
                 rotation?;
                 rotated = true;
+                // The new segment may be smaller, and its frames with it.
+                continue;
             }
             self.put(frame::kind::RECORDS, chunk, Record::as_bytes(chunk));
+            rest = after;
         }
         if !records.is_empty() {
             self.commit();
@@ -193,13 +198,16 @@ impl Writer {
     /// Adds a control message: JSON text for those who read the log, without a sequence of its own.
     pub fn control(&mut self, json: &str) -> Result<(), Error> {
         self.check()?;
-        if json.len() > self.payload_bytes_max {
-            return Err(Error::TooLarge {
-                bytes: json.len(),
-                bytes_max: self.payload_bytes_max,
-            });
-        }
-        if self.room() < frame_bytes(json.len()) {
+        loop {
+            if json.len() > self.payload_bytes_max {
+                return Err(Error::TooLarge {
+                    bytes: json.len(),
+                    bytes_max: self.payload_bytes_max,
+                });
+            }
+            if self.room() >= frame_bytes(json.len()) {
+                break;
+            }
             self.rotate("segment")?;
         }
         self.put(frame::kind::CONTROL, &[], json.as_bytes());

@@ -366,6 +366,30 @@ fn old_segments_go_after_their_time() {
 }
 
 #[test]
+fn segments_may_become_smaller() {
+    let home = Home::in_memory();
+    let mut writer = home.writer();
+    writer.append(&trades(1..=20_000)).unwrap();
+    drop(writer);
+    // Large frames, begun when the old segment has little room left, go on in small ones.
+    let mut writer = home.small_writer();
+    writer.append(&trades(20_001..=40_000)).unwrap();
+    let mut reader = home.reader();
+    assert_eq!(records(&mut reader), trades(1..=40_000));
+    drop(writer);
+    let home = Home::in_memory();
+    let mut writer = home.writer();
+    writer.append(&trades(1..=21_000)).unwrap();
+    drop(writer);
+    let mut writer = home.small_writer();
+    let text = format!("{:?}", "x".repeat(60_000));
+    let error = writer.control(&text).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    writer.append(&trades(21_001..=21_002)).unwrap();
+    assert_eq!(records(&mut home.reader()), trades(1..=21_002));
+}
+
+#[test]
 fn packed_segments_read_like_the_others() {
     let home = Home::in_memory();
     let packing = Options {
