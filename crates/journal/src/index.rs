@@ -16,7 +16,7 @@ use std::path::Path;
 
 use wire::{Frame, crc32c, kind};
 
-use crate::segment::{self, Name};
+use crate::segment::Name;
 use crate::{Error, Position};
 
 pub(crate) const ENTRY_BYTES: usize = 32;
@@ -81,6 +81,7 @@ pub(crate) struct Index {
     pub covered: usize,
     /// The segment is sealed and the index covers all of it.
     pub complete: bool,
+    builder: Builder,
 }
 
 impl Index {
@@ -120,22 +121,11 @@ impl Index {
         index
     }
 
-    /// Makes the index of `bytes`, the frames of a segment.
-    pub fn build(bytes: &[u8], floor: Position) -> Self {
-        let mut builder = Builder::default();
-        let mut entries = Vec::new();
-        let mut floor = floor;
-        let mut at = 0;
-        while let Some((offset, frame)) = segment::good_frame(bytes, at, floor) {
-            builder.frame(&frame, offset, &mut |entry| entries.push(entry));
-            at = offset + frame.header.frame_bytes();
-            floor = frame_end(&frame);
-        }
-        Self {
-            entries,
-            covered: at,
-            complete: false,
-        }
+    /// Takes in the next frame of the segment, which is at this offset.
+    pub fn add(&mut self, offset: usize, frame: &Frame<'_>) {
+        let Self { builder, entries, .. } = self;
+        builder.frame(frame, offset, &mut |entry| entries.push(entry));
+        self.covered = offset + frame.header.frame_bytes();
     }
 
     /// Marks, in log order.
@@ -208,7 +198,7 @@ pub(crate) fn end_entry(data_bytes: u64, next: Position) -> Entry {
 }
 
 /// Decides which frames of a segment get an entry.
-#[derive(Default, Debug)]
+#[derive(Default, Debug, PartialEq, Eq)]
 pub(crate) struct Builder {
     next_mark: usize,
 }

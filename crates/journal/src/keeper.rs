@@ -433,15 +433,15 @@ impl Shared {
 
     /// False when it could not be done now: until it can, readers read the segment through.
     fn index_one(&self, segment: &Sealed) -> bool {
-        let Ok(Some(open)) = Segment::open(&self.dir, segment.name) else {
+        let Ok(Some(mut open)) = Segment::open(&self.dir, segment.name) else {
             return false;
         };
-        let built = Index::build(
-            open.bytes(segment.footer.data_bytes as usize),
-            segment.name.floor(),
-        );
+        let mut index = Index::default();
+        open.each_frame(0, segment.footer.data_bytes as usize, |offset, frame| {
+            index.add(offset, frame);
+        });
         open.intact()
-            && built
+            && index
                 .store(&self.dir, &segment.name, Some(&end_entry(segment)))
                 .is_ok()
     }
@@ -490,7 +490,7 @@ impl Shared {
         let path = segment.name.raw(&self.dir);
         let gone = || Error::io("packing", &path, io::ErrorKind::NotFound.into());
         let open = Segment::open(&self.dir, segment.name)?.ok_or_else(gone)?;
-        let data = open.bytes(segment.footer.data_bytes as usize);
+        let data = open.bytes(0, segment.footer.data_bytes as usize);
         pack::pack(&self.dir, &segment.name, data, segment.capacity, &segment.footer)
     }
 }

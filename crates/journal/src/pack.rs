@@ -11,11 +11,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use wire::crc32c;
+use wire::{Frame, crc32c};
 
 use crate::mmap::{words_as_bytes, words_as_bytes_mut};
 use crate::segment::{self, FOOTER_BYTES, Footer, Name};
-use crate::{Error, index};
+use crate::{Error, Position, index};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"TDMLPACK");
 const VERSION: u32 = 1;
@@ -33,9 +33,11 @@ pub(crate) struct Header {
     blocks: usize,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Block {
+    /// In the packed file.
     at: u64,
+    /// In the segment.
     offset: u64,
     packed_bytes: u32,
     crc: u32,
@@ -121,12 +123,13 @@ pub(crate) fn pack(
     };
     let written = write().map_err(failed).and_then(|()| {
         // What cannot be read back whole is no reason to delete the original.
-        match unpack(&temporary, name)? {
-            (_, words) if words_as_bytes(&words).get(..data.len()) == Some(data) => Ok(()),
-            _ => Err(Error::Corrupt {
+        if Packed::open(&temporary, name)?.holds(data) {
+            Ok(())
+        } else {
+            Err(Error::Corrupt {
                 path: temporary.clone(),
                 found: "it does not unpack to what was packed".into(),
-            }),
+            })
         }
     });
     if let Err(error) = written {
@@ -158,6 +161,11 @@ fn cuts(data: &[u8], name: &Name) -> Vec<(usize, usize)> {
 
 /// Header of a packed segment without reading the rest, and the file's length.
 pub(crate) fn read_header(path: &Path, name: &Name) -> Result<(Header, u64), Error> {
+    let (_, header, length) = open(path, name)?;
+    Ok((header, length))
+}
+
+fn open(path: &Path, name: &Name) -> Result<(File, Header, u64), Error> {
     let read = || {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
@@ -166,15 +174,15 @@ pub(crate) fn read_header(path: &Path, name: &Name) -> Result<(Header, u64), Err
             file.read_exact_at(&mut first, 0)?;
             file.read_exact_at(&mut second, length - HEADER_BYTES as u64)?;
         }
-        Ok(([first, second], length))
+        Ok((file, [first, second], length))
     };
-    let (copies, length) = read().map_err(|e| Error::io("reading", path, e))?;
+    let (file, copies, length) = read().map_err(|e| Error::io("reading", path, e))?;
     let header = copies.iter().find_map(|bytes| decode_header(bytes, name));
     let header = header.ok_or_else(|| Error::Corrupt {
         path: path.to_path_buf(),
         found: "neither copy of its header holds".into(),
     })?;
-    Ok((header, length))
+    Ok((file, header, length))
 }
 
 fn decode_header(bytes: &[u8; HEADER_BYTES], name: &Name) -> Option<Header> {
@@ -194,45 +202,139 @@ fn decode_header(bytes: &[u8; HEADER_BYTES], name: &Name) -> Option<Header> {
     })
 }
 
-/// The frames of a packed segment as they were, in memory aligned for records. A damaged block is
-/// zeros, which readers pass over.
-pub(crate) fn unpack(path: &Path, name: &Name) -> Result<(Header, Vec<u64>), Error> {
-    let (header, _) = read_header(path, name)?;
-    let file = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
-    let data_bytes = header.footer.data_bytes as usize;
-    let mut words = vec![0u64; data_bytes.div_ceil(8)];
-    let out = &mut words_as_bytes_mut(&mut words)[..data_bytes];
-    let table_bytes = header.blocks.saturating_mul(ENTRY_BYTES);
-    let tables = [
-        file.get(HEADER_BYTES..).and_then(|rest| rest.get(..table_bytes)),
-        file.len()
-            .checked_sub(table_bytes + HEADER_BYTES)
-            .and_then(|at| file.get(at..at + table_bytes)),
-    ];
-    let entries: Vec<&[[u8; ENTRY_BYTES]]> =
-        tables.iter().flatten().map(|table| table.as_chunks().0).collect();
-    for i in 0..header.blocks {
-        for table in &entries {
-            let Some(entry) = table.get(i) else { continue };
-            if unpack_block(&file, &Block::decode(entry), out).is_ok() {
-                break;
-            }
-        }
-    }
-    Ok((header, words))
+/// A packed segment as its readers see it. One block is in memory at a time: readers go through them in
+/// order, and many of them may stand in packed segments at once.
+pub(crate) struct Packed {
+    file: File,
+    header: Header,
+    /// Ascending by offset. Blocks that neither copy of the table tells of are left out, like frames that are damaged.
+    blocks: Vec<Block>,
+    /// Offset of the block in memory.
+    start: usize,
+    /// Its bytes; none when it is damaged.
+    length: usize,
+    /// Aligned for records.
+    words: Vec<u64>,
 }
 
-fn unpack_block(file: &[u8], block: &Block, out: &mut [u8]) -> io::Result<()> {
-    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let packed = usize::try_from(block.at)
-        .ok()
-        .and_then(|at| file.get(at..)?.get(..block.packed_bytes as usize))
-        .filter(|packed| crc32c(0, packed) == block.crc)
-        .ok_or_else(invalid)?;
-    let out = usize::try_from(block.offset)
-        .ok()
-        .and_then(|offset| out.get_mut(offset..))
-        .ok_or_else(invalid)?;
-    zstd::bulk::decompress_to_buffer(packed, out)?;
-    Ok(())
+impl Packed {
+    pub fn open(path: &Path, name: &Name) -> Result<Self, Error> {
+        let (file, header, length) = open(path, name)?;
+        let table_bytes = header.blocks * ENTRY_BYTES;
+        let first = table(&file, Some(HEADER_BYTES as u64), table_bytes);
+        let second = table(
+            &file,
+            length.checked_sub((table_bytes + HEADER_BYTES) as u64),
+            table_bytes,
+        );
+        let mut blocks: Vec<Block> = Vec::with_capacity(header.blocks);
+        for i in 0..header.blocks {
+            let copies = [first.get(i), second.get(i)];
+            let agreed = copies[0] == copies[1];
+            let follows = |block: &&Block| {
+                blocks.last().is_none_or(|last| last.offset < block.offset)
+                    && block.offset < header.footer.data_bytes
+                    && block.at.saturating_add(u64::from(block.packed_bytes)) <= length
+            };
+            // Where the copies differ, the block itself tells which is right.
+            let good = (copies.into_iter().flatten().filter(follows))
+                .find(|block| agreed || read_block(&file, block).is_ok());
+            blocks.extend(good.copied());
+        }
+        Ok(Self {
+            file,
+            header,
+            blocks,
+            start: 0,
+            length: 0,
+            words: Vec::new(),
+        })
+    }
+
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// As [`segment::good_frame`], from block to block.
+    pub fn frame(&mut self, at: usize, limit: usize, floor: Position) -> Option<(usize, Frame<'_>)> {
+        let (at, header) = self.find(at, limit, floor)?;
+        let bytes = self.bytes(at, at + header.frame_bytes());
+        Some((at, Frame { header, bytes }))
+    }
+
+    fn find(&mut self, at: usize, limit: usize, floor: Position) -> Option<(usize, wire::Header)> {
+        let behind = self.blocks.partition_point(|block| block.offset as usize <= at);
+        for i in behind.saturating_sub(1)..self.blocks.len() {
+            if self.blocks[i].offset as usize >= limit {
+                break;
+            }
+            self.unpack(i);
+            let found = segment::good_frame(
+                self.bytes(self.start, limit),
+                at.saturating_sub(self.start),
+                floor,
+            );
+            if let Some((inside, found)) = found {
+                return Some((self.start + inside, found.header));
+            }
+        }
+        None
+    }
+
+    /// The bytes between these offsets that are in memory: of the block that the last frame was found in.
+    pub fn bytes(&self, from: usize, to: usize) -> &[u8] {
+        let inside = |offset: usize| offset.saturating_sub(self.start).min(self.length);
+        &words_as_bytes(&self.words)[inside(from)..inside(to).max(inside(from))]
+    }
+
+    /// Brings a block into memory. One that is damaged is empty: readers pass over it.
+    fn unpack(&mut self, i: usize) {
+        let block = self.blocks[i];
+        let start = block.offset as usize;
+        if self.length > 0 && self.start == start {
+            return;
+        }
+        let end = (self.blocks.get(i + 1)).map_or(self.header.footer.data_bytes, |next| next.offset);
+        self.words.clear();
+        self.words.resize((end as usize - start).div_ceil(8), 0);
+        let out = words_as_bytes_mut(&mut self.words);
+        self.start = start;
+        self.length = read_block(&self.file, &block)
+            .and_then(|packed| zstd::bulk::decompress_to_buffer(&packed, out))
+            .unwrap_or(0);
+    }
+
+    /// Whether these are the frames it was made of.
+    fn holds(&mut self, data: &[u8]) -> bool {
+        let mut at = 0;
+        for i in 0..self.blocks.len() {
+            self.unpack(i);
+            let block = self.bytes(self.start, self.start + self.length);
+            if self.start != at || data.get(at..at + block.len()) != Some(block) {
+                return false;
+            }
+            at += block.len();
+        }
+        at == data.len()
+    }
+}
+
+/// One copy of the table; empty when it cannot be read.
+fn table(file: &File, at: Option<u64>, table_bytes: usize) -> Vec<Block> {
+    let mut bytes = vec![0; table_bytes];
+    match at.map(|at| file.read_exact_at(&mut bytes, at)) {
+        Some(Ok(())) => bytes.as_chunks().0.iter().map(Block::decode).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The packed bytes of a block.
+fn read_block(file: &File, block: &Block) -> io::Result<Vec<u8>> {
+    let mut packed = vec![0; block.packed_bytes as usize];
+    file.read_exact_at(&mut packed, block.at)?;
+    if crc32c(0, &packed) == block.crc {
+        Ok(packed)
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
 }

@@ -74,6 +74,23 @@ struct Current {
     limit: usize,
     /// No frame from here on may go back behind this.
     floor: Position,
+    /// There is no good frame between offset and limit. The offset stays before what is damaged: a new
+    /// writer may go on right there.
+    searched: bool,
+}
+
+impl Current {
+    /// Nothing more is to be found before the limit.
+    fn is_read(&self) -> bool {
+        self.offset >= self.limit || self.searched
+    }
+
+    fn reach(&mut self, limit: usize) {
+        if self.limit != limit {
+            self.limit = limit;
+            self.searched = false;
+        }
+    }
 }
 
 /// Reads one venue's journal. Any number of readers, each with its own place; none of them slows the
@@ -242,7 +259,7 @@ impl Reader {
             Some(Place::Mapped(at, header)) => match &self.current {
                 Some(current) => Ok(Some(Frame {
                     header,
-                    bytes: &current.segment.bytes(at + header.frame_bytes())[at..],
+                    bytes: current.segment.bytes(at, at + header.frame_bytes()),
                 })),
                 None => Ok(None),
             },
@@ -377,7 +394,7 @@ impl Reader {
                 }
                 continue;
             };
-            if current.offset >= current.limit {
+            if current.is_read() {
                 match self.extend()? {
                     Extended::More => {}
                     Extended::Nothing => return Ok(None),
@@ -387,18 +404,20 @@ impl Reader {
                 }
                 continue;
             }
-            let bytes = current.segment.bytes(current.limit);
-            let Some((at, found)) = segment::good_frame(bytes, current.offset, current.floor) else {
-                if !current.segment.intact() {
+            let found = current
+                .segment
+                .frame(current.offset, current.limit, current.floor);
+            let Some((at, found)) = found else {
+                if current.segment.intact() {
+                    current.searched = true;
+                    self.loss = Loss::Corrupt;
+                } else {
                     self.lapped()?;
-                    continue;
                 }
-                current.offset = current.limit;
-                self.loss = Loss::Corrupt;
                 continue;
             };
             let mut header = found.header;
-            let mut mark = mark(bytes, at);
+            let mut mark = mark(found.bytes);
             let copied = self.head.pressure().load(Relaxed) != pressure::NONE;
             if copied {
                 // This segment may be written again before the caller is done with the frame.
@@ -458,7 +477,8 @@ impl Reader {
             return false;
         };
         current.segment.name.base == last.base
-            && mark(current.segment.bytes(last.offset + HEADER_BYTES), last.offset) != last.mark
+            && !current.segment.is_packed()
+            && mark(current.segment.bytes(last.offset, last.offset + HEADER_BYTES)) != last.mark
     }
 
     /// Goes to the record that should come next, wherever it is now.
@@ -512,9 +532,12 @@ impl Reader {
             return Ok(Extended::Nothing);
         };
         if committed < end {
-            current.limit = (committed - base) as usize;
-            if current.limit > current.offset {
+            current.reach((committed - base) as usize);
+            if !current.is_read() {
                 return Ok(Extended::More);
+            }
+            if current.searched {
+                self.nothing_at = committed;
             }
             self.check_head(false)?;
             return Ok(Extended::Nothing);
@@ -525,8 +548,8 @@ impl Reader {
             return Ok(Extended::Gone);
         }
         if current.limit < limit {
-            current.limit = limit;
-            if current.offset < limit {
+            current.reach(limit);
+            if !current.is_read() {
                 return Ok(Extended::More);
             }
         }
@@ -562,8 +585,8 @@ impl Reader {
     /// Says that segments are missing before the one just entered.
     fn jumped(&mut self) -> Error {
         self.loss = Loss::Overrun;
-        let oldest = match &self.current {
-            Some(current) => start_position(&current.segment, current.limit),
+        let oldest = match &mut self.current {
+            Some(current) => start_position(&mut current.segment, current.limit),
             None => None,
         };
         let oldest = oldest.unwrap_or(self.newest());
@@ -582,6 +605,7 @@ impl Reader {
             offset: 0,
             limit: segment.limit(committed),
             floor: name.floor(),
+            searched: false,
             segment,
         });
         Ok(true)
@@ -620,11 +644,11 @@ struct Spin {
     budget: Duration,
 }
 
-/// Epoch and checksum of the frame at `at`; zeros where there is none.
+/// Epoch and checksum of a frame; zeros where there is none.
 #[inline]
-fn mark(bytes: &[u8], at: usize) -> [u8; 8] {
-    bytes
-        .get(at + 16..at + 24)
+fn mark(frame: &[u8]) -> [u8; 8] {
+    frame
+        .get(16..24)
         .and_then(|mark| mark.try_into().ok())
         .unwrap_or_default()
 }
@@ -638,7 +662,8 @@ fn after(header: &Header) -> Position {
 }
 
 /// Position of the first good frame.
-fn start_position(segment: &Segment, limit: usize) -> Option<Position> {
-    segment::good_frame(segment.bytes(limit), 0, segment.name.floor())
+fn start_position(segment: &mut Segment, limit: usize) -> Option<Position> {
+    segment
+        .frame(0, limit, segment.name.floor())
         .map(|(_, found)| segment::position(&found.header))
 }

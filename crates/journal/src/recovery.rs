@@ -188,14 +188,15 @@ fn reserved_bytes(bytes: &[u8]) -> Option<u64> {
 /// Reads all good frames: what the footer will say, and the index.
 pub(crate) fn scan(bytes: &[u8], name: &Name) -> (Footer, Index) {
     let mut stats = empty_footer(name);
+    let mut index = Index::default();
     let mut floor = name.floor();
     let mut at = 0;
     while let Some((offset, found)) = segment::good_frame(bytes, at, floor) {
         at = offset + found.header.frame_bytes();
         count(&mut stats, &found, at);
+        index.add(offset, &found);
         floor = index::frame_end(&found);
     }
-    let index = Index::build(&bytes[..stats.data_bytes as usize], name.floor());
     (stats, index)
 }
 

@@ -17,8 +17,9 @@ use std::sync::atomic::fence;
 use wire::frame::{self, HEADER_BYTES};
 use wire::{Frame, Header, crc32c};
 
-use crate::mmap::{Map, reserve, words_as_bytes};
-use crate::{Error, Position, pack};
+use crate::mmap::{Map, reserve};
+use crate::pack::{self, Packed};
+use crate::{Error, Position, index};
 
 pub(crate) const FOOTER_BYTES: usize = 64;
 const FOOTER_MAGIC: u64 = u64::from_le_bytes(*b"TDMLSEAL");
@@ -208,10 +209,7 @@ enum Content {
         /// opened: they change before anything else does when the writer uses the space again.
         identity: [u64; 2],
     },
-    Unpacked {
-        words: Vec<u64>,
-        footer: Footer,
-    },
+    Packed(Packed),
 }
 
 impl Segment {
@@ -252,29 +250,43 @@ impl Segment {
 
     fn open_packed(dir: &Path, name: Name) -> Result<Option<Self>, Error> {
         let path = name.packed(dir);
-        match pack::unpack(&path, &name) {
-            Ok((header, words)) => Ok(Some(Self {
+        match Packed::open(&path, &name) {
+            Ok(packed) => Ok(Some(Self {
                 name,
-                capacity: header.capacity,
-                content: Content::Unpacked {
-                    words,
-                    footer: header.footer,
-                },
+                capacity: packed.header().capacity,
+                content: Content::Packed(packed),
             })),
             Err(_) if !path.exists() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Bytes of the log, from the segment's start to `limit`.
+    /// The first good frame at or after `at` and before `limit` that does not go back behind `floor`.
     #[inline]
-    pub fn bytes(&self, limit: usize) -> &[u8] {
+    pub fn frame(&mut self, at: usize, limit: usize, floor: Position) -> Option<(usize, Frame<'_>)> {
+        match &mut self.content {
+            Content::Mapped { map, .. } => good_frame(map.bytes(0, limit), at, floor),
+            Content::Packed(packed) => packed.frame(at, limit, floor),
+        }
+    }
+
+    /// Calls `f` with every good frame from an offset on, and its own.
+    pub fn each_frame(&mut self, from: usize, limit: usize, mut f: impl FnMut(usize, &Frame<'_>)) {
+        let mut floor = self.name.floor();
+        let mut at = from;
+        while let Some((offset, found)) = self.frame(at, limit, floor) {
+            f(offset, &found);
+            at = offset + found.header.frame_bytes();
+            floor = index::frame_end(&found);
+        }
+    }
+
+    /// Bytes of the log. Of a packed segment only those are there that the last frame was found among.
+    #[inline]
+    pub fn bytes(&self, from: usize, to: usize) -> &[u8] {
         match &self.content {
-            Content::Mapped { map, .. } => map.bytes(0, limit),
-            Content::Unpacked { words, .. } => {
-                let bytes = words_as_bytes(words);
-                &bytes[..limit.min(bytes.len())]
-            }
+            Content::Mapped { map, .. } => map.bytes(from, to),
+            Content::Packed(packed) => packed.bytes(from, to),
         }
     }
 
@@ -282,9 +294,7 @@ impl Segment {
     pub fn copy_out(&self, from: usize, out: &mut [u8]) {
         match &self.content {
             Content::Mapped { map, .. } => map.copy_out(from, out),
-            Content::Unpacked { words, .. } => {
-                out.copy_from_slice(&words_as_bytes(words)[from..from + out.len()]);
-            }
+            Content::Packed(packed) => out.copy_from_slice(packed.bytes(from, from + out.len())),
         }
     }
 
@@ -299,7 +309,7 @@ impl Segment {
                 fence(Acquire);
                 identity(map) == *opened
             }
-            Content::Unpacked { .. } => true,
+            Content::Packed(_) => true,
         }
     }
 
@@ -310,7 +320,7 @@ impl Segment {
                 let end = map.len();
                 Footer::decode(map.bytes(end - FOOTER_BYTES, end), self.capacity, &self.name)
             }
-            Content::Unpacked { footer, .. } => Some(*footer),
+            Content::Packed(packed) => Some(packed.header().footer),
         }
     }
 
@@ -325,7 +335,7 @@ impl Segment {
     }
 
     pub fn is_packed(&self) -> bool {
-        matches!(self.content, Content::Unpacked { .. })
+        matches!(self.content, Content::Packed(_))
     }
 
     /// Where the search for frames ends when nothing else is known.

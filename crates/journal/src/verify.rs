@@ -56,7 +56,7 @@ pub fn verify(home: &Path, venue: &str) -> Result<Report, Error> {
         if name.base >= committed {
             break;
         }
-        let open = match Segment::open(&dir, name) {
+        let mut open = match Segment::open(&dir, name) {
             Ok(Some(open)) => open,
             Ok(None) => continue,
             Err(Error::Corrupt { .. }) => {
@@ -68,7 +68,7 @@ pub fn verify(home: &Path, venue: &str) -> Result<Report, Error> {
         let counted = report.clone();
         let jumped = end.is_some_and(|end| end != name.base);
         let limit = open.limit(committed);
-        report.segment(open.bytes(limit), name.floor(), jumped, open.footer().is_some());
+        report.segment(&mut open, limit, jumped);
         if !open.intact() {
             report = counted;
             continue;
@@ -81,11 +81,11 @@ pub fn verify(home: &Path, venue: &str) -> Result<Report, Error> {
 }
 
 impl Report {
-    fn segment(&mut self, bytes: &[u8], floor: Position, jumped: bool, sealed: bool) {
-        let mut floor = floor;
+    fn segment(&mut self, open: &mut Segment, limit: usize, jumped: bool) {
+        let mut floor = open.name.floor();
         let mut at = 0;
         let mut loss = if jumped { Loss::Overrun } else { Loss::Corrupt };
-        while let Some((offset, found)) = segment::good_frame(bytes, at, floor) {
+        while let Some((offset, found)) = open.frame(at, limit, floor) {
             self.bad(offset - at);
             let start = segment::position(&found.header);
             if let Some(expected) = self.newest
@@ -109,9 +109,9 @@ impl Report {
             at = offset + found.header.frame_bytes();
         }
         // Without a footer the rest of a sealed segment is just unused.
-        let unused = !sealed && bytes[at..].iter().all(|byte| *byte == 0);
+        let unused = open.footer().is_none() && open.bytes(at, limit).iter().all(|byte| *byte == 0);
         if !unused {
-            self.bad(bytes.len() - at);
+            self.bad(limit - at);
         }
     }
 

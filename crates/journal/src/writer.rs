@@ -267,9 +267,9 @@ impl Writer {
     pub fn replay_tail(&self, mut f: impl FnMut(&Frame<'_>)) -> Result<(), Error> {
         let before = self.keeper.newest_sealed().map(|sealed| sealed.name);
         if let Some(name) = before
-            && let Some(segment) = segment::Segment::open(&self.dir, name)?
+            && let Some(mut segment) = segment::Segment::open(&self.dir, name)?
         {
-            each_frame(segment.bytes(segment.data_limit()), &name, &mut f);
+            segment.each_frame(0, segment.data_limit(), |_, frame| f(frame));
         }
         let end = self.active.stats.data_bytes as usize;
         each_frame(self.active.space.map.bytes(0, end), &self.active.name, &mut f);

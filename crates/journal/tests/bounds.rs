@@ -365,6 +365,103 @@ fn old_segments_go_after_their_time() {
     assert_eq!(home.reader().oldest().sequence, 1);
 }
 
+/// Files of the journal with this extension, in log order.
+fn files(home: &Home, extension: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(home.journal())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// A journal of 150,000 records whose older segments, of several blocks each, are packed.
+fn packed_home() -> (Home, Writer) {
+    let home = Home::in_memory();
+    let packing = Options {
+        durable: false,
+        ..options(1 << 20)
+    };
+    let mut writer = Writer::open(home.path(), "test", &packing).unwrap();
+    for n in 0..600 {
+        writer.append(&trades(n * 250 + 1..=n * 250 + 250)).unwrap();
+    }
+    until("two segments are packed", || {
+        files(&home, "zst").len() >= 2 && files(&home, "seg").len() <= 5
+    });
+    (home, writer)
+}
+
+#[test]
+fn a_flipped_bit_in_a_packed_segment_costs_at_most_a_block() {
+    let (home, writer) = packed_home();
+    drop(writer);
+    let path = &files(&home, "zst")[1];
+    let whole = std::fs::read(path).unwrap();
+    let mut random = Random(11);
+    // Both headers, both tables, and anywhere.
+    let edges = (0..300).chain(whole.len() - 300..whole.len());
+    let places: Vec<usize> = edges
+        .step_by(3)
+        .chain((0..60).map(|_| random.below(whole.len() as u64) as usize))
+        .collect();
+    for at in places {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << random.below(8);
+        std::fs::write(path, &bytes).unwrap();
+        let mut reader = home.reader();
+        let seen = records(&mut reader);
+        let lost = reader.take_lost();
+        let missing: u64 = lost.iter().map(|lost| lost.to - lost.from).sum();
+        assert_eq!(seen.len() as u64 + missing, 150_000, "byte {at}");
+        assert!(lost.len() <= 1 && missing <= 8_000, "byte {at}: {lost:?}");
+        let is_lost = |n: &u64| lost.iter().any(|lost| (lost.from..lost.to).contains(n));
+        assert!(
+            seen.iter()
+                .map(|record| record.id)
+                .eq((1..=150_000).filter(|n| !is_lost(n))),
+            "byte {at}"
+        );
+    }
+}
+
+#[test]
+fn a_packed_segment_that_cannot_be_read_hides_no_other() {
+    for hit in [0, 1] {
+        let (home, writer) = packed_home();
+        drop(writer);
+        let packed = files(&home, "zst");
+        let first =
+            |path: &PathBuf| -> u64 { path.file_name().unwrap().to_str().unwrap()[..20].parse().unwrap() };
+        let segments: Vec<u64> = packed.iter().chain(&files(&home, "seg")).map(first).collect();
+        let (from, to) = (segments[hit], segments[hit + 1]);
+        std::fs::write(&packed[hit], b"not a packed segment").unwrap();
+        let mut reader = home.reader();
+        for wanted in [1, from, from + 300, to - 1, to, to + 300, 150_000] {
+            let begin = if (from..to).contains(&wanted) { to } else { wanted };
+            let found = reader.seek(From::At(Position::new(1, wanted))).unwrap();
+            assert_eq!(found, Seek::At(Position::new(1, begin)));
+            let (seen, _) = read_lapped(&mut reader);
+            let ids = seen.iter().map(|record| record.id).filter(|id| *id >= begin);
+            assert!(
+                ids.eq((begin..=150_000).filter(|id| !(from..to).contains(id))),
+                "{wanted}"
+            );
+            let told: u64 = reader.take_lost().iter().map(|lost| lost.to - lost.from).sum();
+            assert_eq!(told, to - wanted.clamp(from, to), "{wanted}");
+        }
+        reader.seek(From::Time(trade(to + 1000).ts_recv)).unwrap();
+        assert_eq!(read_lapped(&mut reader).0.last(), Some(&trade(150_000)));
+        reader.seek(From::Time(trade(from + 1000).ts_recv)).unwrap();
+        assert_eq!(read_lapped(&mut reader).0.last(), Some(&trade(150_000)));
+        assert!(matches!(
+            reader.seek(From::Snapshot(7)).unwrap(),
+            Seek::NoSnapshot { .. }
+        ));
+    }
+}
+
 #[test]
 fn segments_may_become_smaller() {
     let home = Home::in_memory();
@@ -408,14 +505,8 @@ fn packed_segments_read_like_the_others() {
     for n in 3..=4000 {
         writer.append(&[trade(n)]).unwrap();
     }
-    let packed = || {
-        let entries = std::fs::read_dir(home.journal()).unwrap();
-        entries
-            .filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|e| e == "zst"))
-            .count()
-    };
     until("all but the newest are packed", || {
-        home.segments().len() <= 5 && packed() > 10
+        home.segments().len() <= 5 && files(&home, "zst").len() > 10
     });
     assert_eq!(records(&mut early), trades(3..=4000));
     let mut reader = home.reader();
@@ -435,23 +526,14 @@ fn packed_segments_read_like_the_others() {
     assert_eq!(records(&mut reader), trades(1000..=4000));
     // And after a restart, with what a crash between packing and deleting leaves.
     drop(writer);
-    let files = |extension: &str| {
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(home.journal())
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|e| e == extension))
-            .collect();
-        paths.sort();
-        paths
-    };
-    let raw = &files("seg")[0];
+    let raw = &files(&home, "seg")[0];
     std::fs::write(raw.with_extension("zst"), b"half").unwrap();
     assert_eq!(records(&mut home.reader())[2..], trades(3..=4000));
     let mut writer = Writer::open(home.path(), "test", &packing).unwrap();
     writer.append(&[trade(4001)]).unwrap();
     assert_eq!(records(&mut home.reader())[2..], trades(3..=4001));
     // Damage to a packed segment costs a block, not the file, and the hole is told.
-    let path = &files("zst")[2];
+    let path = &files(&home, "zst")[2];
     let mut bytes = std::fs::read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 16;

@@ -452,6 +452,54 @@ fn a_reader_that_was_ahead_learns_what_a_power_cut_took() {
 }
 
 #[test]
+fn a_reader_that_came_between_crash_and_new_writer_gets_what_is_written_over_the_damage() {
+    for records_after in [1, 5, 25, 30, 60, 1000] {
+        let home = Home::in_memory();
+        let mut writer = open(&home, 64 << 10);
+        for n in 1..=100 {
+            writer.append(&[trade(n)]).unwrap();
+        }
+        drop(writer);
+        let path = home.segments().pop().unwrap();
+        let offsets = offsets(&path);
+        let from = offsets[offsets.len() - 30].0;
+        overwrite(&path, from as u64, &vec![0; 30 * (HEADER_BYTES + 48)]);
+        // Both look at the damaged end before anybody has put it right; one wants what comes after it.
+        let mut reader = home.reader();
+        assert_eq!(records(&mut reader), trades(1..=70));
+        let mut late = home.reader();
+        late.seek(From::At(Position::new(1, 101))).unwrap();
+        assert!(!late.wait(Duration::ZERO) && late.next().unwrap().is_none());
+        let mut writer = open(&home, 64 << 10);
+        for n in 71..=70 + records_after {
+            writer.append(&[trade(n)]).unwrap();
+        }
+        for reader in [&mut reader, &mut late] {
+            assert!(reader.wait(Duration::ZERO));
+            assert_eq!(records(reader), trades(71..=70 + records_after));
+            assert!(reader.take_lost().is_empty(), "{records_after}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_sleeps_before_a_damaged_end() {
+    let home = Home::in_memory();
+    let mut writer = open(&home, 64 << 10);
+    fill(&mut writer, 10);
+    drop(writer);
+    let path = home.segments().pop().unwrap();
+    let (from, _) = *offsets(&path).last().unwrap();
+    overwrite(&path, from as u64, &[0; HEADER_BYTES]);
+    let mut reader = home.reader();
+    records(&mut reader);
+    assert!(
+        !reader.wait(Duration::from_millis(20)),
+        "nothing is there to be read"
+    );
+}
+
+#[test]
 fn a_reader_outlives_a_head_that_is_made_anew() {
     let home = Home::new();
     let mut writer = home.writer();

@@ -14,7 +14,7 @@ impl Reader {
             let Some(current) = &mut self.current else {
                 return Ok(None);
             };
-            if current.offset >= current.limit {
+            if current.is_read() {
                 match self.extend()? {
                     Extended::More => {}
                     Extended::Nothing => return Ok(None),
@@ -23,29 +23,33 @@ impl Reader {
                 }
                 continue;
             }
-            let bytes = current.segment.bytes(current.limit);
-            match segment::good_frame(bytes, current.offset, current.floor) {
-                Some((at, found)) => {
-                    let header = found.header;
-                    let stop = wanted(&found);
-                    if !current.segment.intact() {
-                        return Err(self.moved());
-                    }
-                    if stop {
-                        current.offset = at;
-                        return Ok(Some(header));
-                    }
-                    self.last = Some(Last {
-                        base: current.segment.name.base,
-                        offset: at,
-                        mark: mark(bytes, at),
-                    });
-                    current.offset = at + header.frame_bytes();
-                    current.floor = after(&header);
+            let found = current
+                .segment
+                .frame(current.offset, current.limit, current.floor);
+            let Some((at, found)) = found else {
+                if !current.segment.intact() {
+                    return Err(self.moved());
                 }
-                None if current.segment.intact() => current.offset = current.limit,
-                None => return Err(self.moved()),
+                current.searched = true;
+                continue;
+            };
+            let header = found.header;
+            let mark = mark(found.bytes);
+            let stop = wanted(&found);
+            if !current.segment.intact() {
+                return Err(self.moved());
             }
+            if stop {
+                current.offset = at;
+                return Ok(Some(header));
+            }
+            self.last = Some(Last {
+                base: current.segment.name.base,
+                offset: at,
+                mark,
+            });
+            current.offset = at + header.frame_bytes();
+            current.floor = after(&header);
         }
     }
 
@@ -73,10 +77,10 @@ impl Reader {
         let Some(name) = self.names(committed)?.last().copied() else {
             return Ok(Some(Seek::At(self.newest())));
         };
-        if !self.enter(name, committed)? {
+        if !self.enter_from(name, committed)? {
             return Ok(None);
         }
-        self.skip_indexed(&name, |entry, best| entry.offset >= best);
+        self.skip_indexed(|entry, best| entry.offset >= best);
         // Everything committed until we get there is passed over: the end is where nothing follows.
         let mut next = None;
         self.scan(|found| {
@@ -101,20 +105,24 @@ impl Reader {
             let Some(start) = self.start_of(names[middle], committed)? else {
                 return Ok(None);
             };
-            match start {
-                Some(start) if start > position => high = middle,
-                _ => low = middle + 1,
+            // Of a segment that cannot be read only the name tells where it begins.
+            let start = start.unwrap_or(Position {
+                epoch: position.epoch,
+                sequence: names[middle].first_sequence,
+            });
+            if start > position {
+                high = middle;
+            } else {
+                low = middle + 1;
             }
         }
         let Some(name) = low.checked_sub(1).map(|i| names[i]) else {
             return self.before_oldest(*oldest, committed, position);
         };
-        if !self.enter(name, committed)? {
+        if !self.enter_from(name, committed)? {
             return Ok(None);
         }
-        self.skip_indexed(&name, |entry, best| {
-            entry.position() <= position && entry.offset >= best
-        });
+        self.skip_indexed(|entry, best| entry.position() <= position && entry.offset >= best);
         let found = self.scan(|found| {
             let end = after(&found.header);
             end > position || (found.header.count == 0 && end >= position)
@@ -135,11 +143,24 @@ impl Reader {
         if let Some(start) = segment::start(&self.dir, &name) {
             return Ok(Some(Some(start)));
         }
-        let Some(segment) = Segment::open(&self.dir, name)? else {
-            return Ok(None);
+        let mut segment = match Segment::open(&self.dir, name) {
+            Ok(Some(segment)) => segment,
+            Ok(None) => return Ok(None),
+            Err(Error::Corrupt { .. }) => return Ok(Some(None)),
+            Err(error) => return Err(error),
         };
-        let start = start_position(&segment, segment.limit(committed));
+        let limit = segment.limit(committed);
+        let start = start_position(&mut segment, limit);
         Ok(segment.intact().then_some(start))
+    }
+
+    /// Stands at the start of a segment, or of the next one when it cannot be read: its records are a hole like
+    /// any other. False when it is gone.
+    fn enter_from(&mut self, name: Name, committed: u64) -> Result<bool, Error> {
+        match self.enter(name, committed) {
+            Err(Error::Corrupt { .. }) => Ok(self.enter_first(name.base + 1)?.is_some()),
+            entered => entered,
+        }
     }
 
     /// The position lies before the oldest segment. Nothing is lost if it is where the previous epoch ended.
@@ -149,7 +170,7 @@ impl Reader {
         committed: u64,
         position: Position,
     ) -> Result<Option<Seek>, Error> {
-        if !self.enter(oldest, committed)? {
+        if !self.enter_from(oldest, committed)? {
             return Ok(None);
         }
         let mut previous = None;
@@ -178,8 +199,11 @@ impl Reader {
             let Some(found) = self.find_snapshot(&name, committed, instrument)? else {
                 continue;
             };
-            if !self.enter(name, committed)? {
-                return Ok(None);
+            match self.enter(name, committed) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(Error::Corrupt { .. }) => continue,
+                Err(error) => return Err(error),
             }
             let (offset, position) = found;
             self.skip_to(offset);
@@ -210,13 +234,13 @@ impl Reader {
         if index.complete {
             return Ok(newest);
         }
-        let Some(segment) = Segment::open(&self.dir, *name)? else {
-            return Ok(None);
+        let mut segment = match Segment::open(&self.dir, *name) {
+            Ok(Some(segment)) => segment,
+            Ok(None) | Err(Error::Corrupt { .. }) => return Ok(None),
+            Err(error) => return Err(error),
         };
-        let mut floor = segment.name.floor();
-        let bytes = segment.bytes(segment.limit(committed));
-        let mut at = index.covered.min(bytes.len());
-        while let Some((offset, found)) = segment::good_frame(bytes, at, floor) {
+        let limit = segment.limit(committed);
+        segment.each_frame(index.covered.min(limit), limit, |offset, found| {
             if let Some(i) = found.records().iter().rposition(|r| begins_book(r, instrument)) {
                 let position = Position {
                     epoch: found.header.epoch,
@@ -224,9 +248,7 @@ impl Reader {
                 };
                 newest = Some((offset, position));
             }
-            at = offset + found.header.frame_bytes();
-            floor = after(&found.header);
-        }
+        });
         Ok(newest)
     }
 
@@ -239,9 +261,14 @@ impl Reader {
         for name in names.iter().rev() {
             let first = match Index::load(&self.dir, name).marks().next() {
                 Some(mark) => Some(mark.ts_recv),
-                None => match Segment::open(&self.dir, *name)? {
-                    Some(segment) => first_time(&segment, segment.limit(committed)),
-                    None => return Ok(None),
+                None => match Segment::open(&self.dir, *name) {
+                    Ok(Some(mut segment)) => {
+                        let limit = segment.limit(committed);
+                        first_time(&mut segment, limit)
+                    }
+                    Ok(None) => return Ok(None),
+                    Err(Error::Corrupt { .. }) => None,
+                    Err(error) => return Err(error),
                 },
             };
             if first.is_some_and(|first| first < ts) {
@@ -252,10 +279,10 @@ impl Reader {
         let Some(name) = begin else {
             return Ok(Some(Seek::At(self.newest())));
         };
-        if !self.enter(name, committed)? {
+        if !self.enter_from(name, committed)? {
             return Ok(None);
         }
-        self.skip_indexed(&name, |entry, best| entry.ts_recv < ts && entry.offset >= best);
+        self.skip_indexed(|entry, best| entry.ts_recv < ts && entry.offset >= best);
         let mut next = None;
         let found = self.scan(|found| {
             next = Some(after(&found.header));
@@ -271,6 +298,7 @@ impl Reader {
     fn reset(&mut self) {
         self.current = None;
         self.resume = 0;
+        self.nothing_at = 0;
         self.expected = None;
         self.last = None;
         self.loss = Loss::Corrupt;
@@ -282,8 +310,9 @@ impl Reader {
     }
 
     /// Jumps ahead in the segment to the last mark that `fits` (given the best offset so far).
-    fn skip_indexed(&mut self, name: &Name, fits: impl Fn(&Entry, u32) -> bool) {
-        let index = Index::load(&self.dir, name);
+    fn skip_indexed(&mut self, fits: impl Fn(&Entry, u32) -> bool) {
+        let Some(current) = &self.current else { return };
+        let index = Index::load(&self.dir, &current.segment.name);
         let mut best = 0;
         for mark in index.marks() {
             if fits(mark, best) {
@@ -297,8 +326,7 @@ impl Reader {
     fn skip_to(&mut self, offset: usize) {
         if let Some(current) = &mut self.current
             && offset < current.limit
-            && let bytes = current.segment.bytes(current.limit)
-            && let Some((at, found)) = segment::good_frame(bytes, offset, current.floor)
+            && let Some((at, found)) = current.segment.frame(offset, current.limit, current.floor)
             && at == offset
         {
             current.floor = segment::position(&found.header);
@@ -311,11 +339,10 @@ fn begins_book(record: &wire::Record, instrument: u32) -> bool {
     record.kind == kind::CLEAR && record.instrument == instrument
 }
 
-fn first_time(segment: &Segment, limit: usize) -> Option<i64> {
-    let bytes = segment.bytes(limit);
+fn first_time(segment: &mut Segment, limit: usize) -> Option<i64> {
     let mut floor = segment.name.floor();
     let mut at = 0;
-    while let Some((offset, found)) = segment::good_frame(bytes, at, floor) {
+    while let Some((offset, found)) = segment.frame(at, limit, floor) {
         if let Some(first) = found.records().first() {
             return Some(first.ts_recv);
         }
