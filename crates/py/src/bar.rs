@@ -262,9 +262,10 @@ impl BarBuilder {
         let rows = rows_of(rows)?;
         let mut state = self.lock(py)?;
         for row in rows {
+            let interval = row.interval as usize;
             state
                 .bars
-                .settle(row.instrument, row.interval as usize, &row.bar, row.revision);
+                .settle(row.instrument, interval, &row.bar, row.revision, row.sequence);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use wire::{Record, kind};
+use wire::{Record, flag, kind};
 
 use super::builder::{Ids, Phase, Series, Trade};
 use super::{Bar, BarError, Closed, Interval, Pushed};
@@ -74,12 +74,28 @@ impl Bars {
         if record.kind != kind::TRADE {
             return Ok(Pushed::Counted);
         }
-        self.count(record, sequence)
+        self.add(record, &Trade::of(record, sequence))
     }
 
-    /// Takes in a trade without closing anything: how the state is rebuilt from stored trades.
+    /// Takes in a trade, in any order, without closing anything: how the state is rebuilt from stored trades.
     pub fn count(&mut self, record: &Record, sequence: u64) -> Result<Pushed, BarError> {
         let trade = Trade::of(record, sequence);
+        let pushed = self.add(record, &trade)?;
+        // What was fetched later has no place in the order of arrival.
+        if !record.has(flag::BACKFILLED) {
+            self.watermark = self.watermark.max(record.ts_recv);
+            if pushed != Pushed::Double
+                && let Some(instrument) = self.instruments.get_mut(&record.instrument)
+            {
+                for series in &mut instrument.series {
+                    series.note_late(&trade, record.ts_recv);
+                }
+            }
+        }
+        Ok(pushed)
+    }
+
+    fn add(&mut self, record: &Record, trade: &Trade) -> Result<Pushed, BarError> {
         let instrument = self
             .instruments
             .entry(record.instrument)
@@ -96,14 +112,14 @@ impl Bars {
             && !instrument.ids.insert(id)
         {
             for series in &mut instrument.series {
-                series.renumber(&trade, id);
+                series.renumber(trade, id);
                 self.deadline = self.deadline.min(series.deadline);
             }
             return Ok(Pushed::Double);
         }
         // A longer bar's scale may be finer, and refuse what a shorter one takes: one interval with the trade
         // and one without it would contradict each other.
-        if let Some(error) = (instrument.series.iter()).find_map(|series| series.check(&trade).err()) {
+        if let Some(error) = (instrument.series.iter()).find_map(|series| series.check(trade).err()) {
             if let Some(id) = trade.id {
                 instrument.ids.remove(id);
             }
@@ -111,7 +127,7 @@ impl Bars {
         }
         let mut worst = Pushed::Counted;
         for series in &mut instrument.series {
-            match series.push(&trade, self.watermark.max(record.ts_recv))? {
+            match series.push(trade, self.watermark.max(record.ts_recv))? {
                 Pushed::Forgotten => worst = Pushed::Forgotten,
                 Pushed::Late if worst != Pushed::Forgotten => worst = Pushed::Late,
                 _ => {}
@@ -143,9 +159,10 @@ impl Bars {
         out[from..].sort_by_key(|e| (e.interval, e.closed.bar.start_ns, e.instrument));
     }
 
-    /// Tells that `stored` is already known to the outside as this revision. Where the state differs
-    /// from it, the bar will come again with the next revision.
-    pub fn settle(&mut self, instrument: u32, interval: usize, stored: &Bar, revision: u32) {
+    /// Tells that `stored` is already known to the outside as this revision, closed by the record with this
+    /// sequence. Where the state differs from it, the bar will come again with the next revision, when it
+    /// would have come without a restart.
+    pub fn settle(&mut self, instrument: u32, interval: usize, stored: &Bar, revision: u32, sequence: u64) {
         let watermark = self.watermark;
         let Some(series) = self
             .instruments
@@ -167,7 +184,7 @@ impl Bars {
                     series.pending.remove(at);
                 }
             } else {
-                part.phase = Phase::Dirty(watermark);
+                part.phase = Phase::Dirty(part.differs_since(sequence).unwrap_or(watermark));
                 series.await_close(at);
             }
             self.deadline = self.deadline.min(series.deadline);

@@ -47,9 +47,21 @@ pub(super) struct Part {
     last: Vec<Tie>,
     pub(super) revision: u32,
     pub(super) phase: Phase,
+    /// Of stored trades, sequence and arrival of those that came after the bar's first close: what is stored of
+    /// the bar tells which of them it has.
+    late: Vec<(u64, i64)>,
 }
 
 impl Part {
+    /// Arrival of the first trade that is not in the bar which the record with this sequence closed.
+    pub(super) fn differs_since(&self, closed_by: u64) -> Option<i64> {
+        self.late
+            .iter()
+            .filter(|(sequence, _)| *sequence >= closed_by)
+            .map(|(_, ts_recv)| *ts_recv)
+            .min()
+    }
+
     fn settle_ends(&mut self) {
         // Both lists hold at least the trade that made the part.
         if let Some(tie) = self.first.iter().min_by_key(|tie| tie.sequence) {
@@ -381,6 +393,7 @@ impl Series {
                     last: vec![tie],
                     revision: 0,
                     phase: Phase::Open,
+                    late: Vec::new(),
                 };
                 self.parts.insert(at, part);
                 self.await_close(at);
@@ -394,6 +407,16 @@ impl Series {
             self.await_close(at);
         }
         Ok(if late { Pushed::Late } else { Pushed::Counted })
+    }
+
+    /// Remembers a stored trade that came after its bar's first close.
+    pub(super) fn note_late(&mut self, trade: &Trade, ts_recv: i64) {
+        if let Ok(at) = self.find(trade.ts_event) {
+            let part = &mut self.parts[at];
+            if ts_recv >= part.end_ns.saturating_add(GRACE_NS) {
+                part.late.push((trade.sequence, ts_recv));
+            }
+        }
     }
 
     /// Notes that the part at this index is to be closed.
