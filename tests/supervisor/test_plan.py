@@ -40,6 +40,14 @@ def test_a_simulated_venue_waits_until_the_simulator_said_where_it_is() -> None:
     assert words(after, "sim")[words(after, "sim").index("--port-base") + 1] == "20400"
 
 
+def test_invented_records_are_kept_two_days_or_two_gigabytes() -> None:
+    venues = [Collector("sim-kraken", "kraken"), Collector("kraken", "kraken")]
+    parts = plan.parts(SETTINGS, venues, SIM)
+    bounds = words(parts, "collector-sim-kraken")[-4:]
+    assert bounds == ["--journal-keep-hours", "48", "--journal-max-bytes", str((2 << 30) // 3)]
+    assert not any(word.startswith("--journal") for word in words(parts, "collector-kraken"))
+
+
 def test_a_venue_with_an_address_of_its_own_is_not_the_simulators() -> None:
     parts = plan.parts(SETTINGS, [Collector("sim-x", "kraken", ("BTC-USD",), "ws://h/v2", "http://h")], None)
     assert "sim" not in parts

@@ -13,6 +13,9 @@ from tidemill.model.collector import Collector
 START_ORDER = ("sim", "collector", "service", "history", "recorder", "relay", "bridge")
 # Parts that do their work and end.
 ONCE = ("history",)
+# Invented records are kept so long, and the journals of the three venues of a default platform within 2 GiB.
+SIM_KEEP_HOURS = 48
+SIM_JOURNAL_BYTES = (2 << 30) // 3
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,16 @@ def parts(
             "--seed", str(settings.seed),
         )  # fmt: skip
     for collector in collectors:
-        url, rest_url = collector.url, collector.rest_url
+        url, rest_url, bounds = collector.url, collector.rest_url, []
         if collector.simulated:
             venue = (sim or {}).get("venues", {}).get(collector.name)
             if venue is None:
                 continue
             url, rest_url = venue["url"], venue["rest_url"]
+            bounds = [
+                "--journal-keep-hours", str(SIM_KEEP_HOURS),
+                "--journal-max-bytes", str(SIM_JOURNAL_BYTES),
+            ]  # fmt: skip
         planned[f"collector-{collector.name}"] = command(
             "collector", collector.protocol, *home,
             "--name", collector.name,
@@ -81,6 +88,7 @@ def parts(
             *(["--url", url] if url else []),
             *(["--rest-url", rest_url] if rest_url else []),
             *(["--keep-raw"] if settings.keep_raw else []),
+            *bounds,
         )  # fmt: skip
     planned["recorder"] = command("recorder", *home)
     planned["relay"] = command("relay", *home)

@@ -71,6 +71,9 @@ pub struct Arguments {
     /// Bound of the journal; 0 is the smaller of 10 GiB and 10 % of the disk
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub journal_max_bytes: u64,
+    /// Hours after which records leave the journal once they are stored; 0 keeps them while there is room
+    #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub journal_keep_hours: u32,
     /// Size of a journal segment
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     pub segment_bytes: u64,
@@ -272,6 +275,7 @@ impl Process {
         let options = Options {
             segment_bytes: arguments.segment_bytes,
             max_bytes: arguments.journal_max_bytes,
+            keep_ns: i64::from(arguments.journal_keep_hours) * 3600 * S,
             ..Options::default()
         };
         let writer = Writer::open(home, name, &options).map_err(|error| journal_failure(&error))?;
