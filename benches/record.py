@@ -53,6 +53,10 @@ def journal(count: int) -> Party:
         with tempfile.TemporaryDirectory(prefix="bench-record-") as home:
             records = trades(count)
             with _native.JournalWriter(home, "bench", "bench") as writer:
+                records["instrument"] = writer.instrument(
+                    "BTC-USD.bench", symbol="BTC/USD", base="BTC", quote="USD", tick="0.1", lot="1",
+                    price_scale=0, size_scale=0,
+                )  # fmt: skip
                 for at in range(0, count, FRAME):
                     writer.append(records[at : at + FRAME])
 

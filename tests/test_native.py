@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tidemill
 from tests.recorder.test_relay import start_relay
 from tidemill import _native, wire
 from tidemill.model.bar import BAR
@@ -121,8 +123,8 @@ def cut_power(home: Path) -> None:
         file.write(bytes(end - at))
 
 
-def lose_the_end(home: Path) -> int:
-    """A journal whose records 451 to 500 went in a power cut and were given again in epoch 2; the instrument."""
+def lose_the_end(home: Path) -> None:
+    """A journal whose records 451 to 500 a power cut took; epoch 2 gave their sequences again."""
     with _native.JournalWriter(str(home), "kraken", "kraken") as first:
         number = instrument(first)
         for at in range(0, 500, 50):
@@ -131,7 +133,6 @@ def lose_the_end(home: Path) -> int:
     with _native.JournalWriter(str(home), "kraken", "kraken") as second:
         assert (second.epoch, second.next_sequence) == (2, 451)
         second.append(trades(1_000, 100, number))
-    return number
 
 
 def test_a_place_of_an_older_epoch_cuts_nothing_from_a_newer_one(tmp_path: Path) -> None:
@@ -195,6 +196,69 @@ def test_closed_means_closed(writer: _native.JournalWriter) -> None:
         writer.append(np.zeros(1, dtype=RECORD))
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("flags", wire.FLAG_BACKFILLED, "record 1 has FLAG_BACKFILLED set"),
+        ("instrument", 2 << 20 | 1, "record 1 is of instrument 2097153, which is not one of kraken"),
+        ("instrument", 0, "record 1 is of instrument 0"),
+        ("price_scale", 19, "record 1 has 19 decimal places; at most 18"),
+        ("size_scale", 255, "255 decimal places"),
+    ],
+)
+def test_what_no_live_journal_holds_is_refused_whole(
+    writer: _native.JournalWriter, field: str, value: int, told: str
+) -> None:
+    records = trades(0, 3, instrument(writer))
+    writer.append(records)
+    records[field][1] = value
+    with pytest.raises(ValueError, match=told):
+        writer.append(records)
+    assert writer.next_sequence == 4
+
+
+def test_status_may_speak_of_the_whole_venue(writer: _native.JournalWriter) -> None:
+    record = np.zeros(1, RECORD)
+    record["kind"], record["id"] = wire.KIND_STATUS, 2
+    assert writer.append(record) == 1
+
+
+def test_a_writer_syncs_and_says_what_presses_it(tmp_path: Path) -> None:
+    # Nothing is stored although a recorder has run: the bound is reached, and nothing may go.
+    offsets = tmp_path / "run" / "offsets"
+    offsets.mkdir(parents=True)
+    (offsets / "kraken.json").write_text('{"epoch": 1, "sequence": 0}')
+    with tidemill.JournalWriter(
+        tmp_path, "kraken", "kraken", max_bytes=256 << 10, segment_bytes=64 << 10
+    ) as writer:
+        number = instrument(writer)
+        writer.control('{"type": "note"}')
+        writer.append(trades(0, 10, number))
+        writer.sync()
+        assert writer.durable == 10
+        assert (writer.pressure, writer.trouble) == (None, None)
+        for _ in range(20):
+            writer.append(trades(0, 1_000, number))
+        deadline = time.monotonic() + 30
+        while writer.pressure is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert writer.pressure == "bound"
+        assert "max_bytes" in str(writer.trouble)
+
+
+def test_the_collector_of_the_guide_collects(tmp_path: Path) -> None:
+    guide = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
+    code = guide.partition("## Collect a venue in Python")[2].partition("```python")[2].partition("```")[0]
+    messages = [(7, "64231.55", "0.0100"), (8, "64231.56", "2")]
+    exec(code, {"home": tmp_path, "messages": messages})  # noqa: S102 - the guide's own code
+    batch = _native.JournalReader(str(tmp_path), "acme", spin_us=50).read(10, 0)
+    assert batch is not None
+    records = wire.view(batch)
+    assert wire.texts(records["price"], records["price_scale"]) == ["64231.55", "64231.56"]
+    assert wire.texts(records["size"], records["size_scale"]) == ["0.0100", "2"]
+    assert records["ts_event"].tolist() == [7, 8]
+
+
 def test_merged_bars_keep_what_their_parts_carry() -> None:
     second = 1_000_000_000
     rows = np.zeros(3, BAR)
@@ -229,6 +293,7 @@ def test_threads_that_share_an_object_do_not_stop_each_other() -> None:
     """One thread computes without the interpreter, another asks: neither may wait for the other for ever."""
     code = """
 import threading
+import time
 import numpy as np
 from tidemill import _native, wire
 from tidemill.wire import RECORD

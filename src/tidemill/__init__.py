@@ -12,15 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tidemill._native import JournalWriter
     from tidemill.client import Batch, Client, connect
     from tidemill.errors import TidemillError
 
 __version__ = "0.1.0"
-__all__ = ["Batch", "Client", "TidemillError", "__version__", "connect"]
+__all__ = ["Batch", "Client", "JournalWriter", "TidemillError", "__version__", "connect"]
 
 _HOMES = {
     "Batch": "tidemill.client",
     "Client": "tidemill.client",
+    "JournalWriter": "tidemill._native",
     "connect": "tidemill.client",
     "TidemillError": "tidemill.errors",
 }

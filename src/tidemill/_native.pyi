@@ -1,5 +1,6 @@
 """The compiled part: crates/py."""
 
+from os import PathLike
 from typing import Any, Literal, Self, TypedDict
 
 import numpy as np
@@ -57,7 +58,9 @@ class Records:
 class JournalReader:
     """A read-only cursor over a venue's journal, in place."""
 
-    def __init__(self, home: str, venue: str) -> None: ...
+    def __init__(self, home: str, venue: str, *, spin_us: int = 0) -> None:
+        """`read` spins for up to `spin_us` before it sleeps, less while that does not pay: microseconds for a
+        core. Leave it at 0 with fewer than four cores more than readers."""
     def oldest(self) -> tuple[int, int]: ...
     def newest(self) -> tuple[int, int]: ...
     def durable(self) -> int: ...
@@ -85,15 +88,44 @@ def relay_venues(address: str, token: str | None = None) -> list[RelayVenue]:
     """What a relay has."""
 
 class JournalWriter:
-    """The one writer of a venue's journal."""
+    """The one writer of a venue's journal, for collectors in Python: same files, same lock, same promises as
+    the native ones. Threads may share it.
 
-    def __init__(self, home: str, venue: str, protocol: str) -> None: ...
+        with tidemill.JournalWriter(home, "kraken", "kraken") as journal:
+            journal.append(records)
+    """
+
+    def __init__(
+        self,
+        home: str | PathLike[str],
+        venue: str,
+        protocol: str,
+        *,
+        max_bytes: int = 0,
+        keep_hours: int = 0,
+        segment_bytes: int = 64 << 20,
+    ) -> None:
+        """Opens the journal of `venue` below `home`, made where there is none; the epoch grows by one.
+
+        `max_bytes` bounds the journal (0: the smaller of 10 GiB and 10 % of the disk); records leave it after
+        `keep_hours` (0: they stay while there is room), never before they are stored. Raises RuntimeError
+        when another process writes it or `venue` is no name, OSError for what the disk refuses.
+        """
     @property
-    def epoch(self) -> int: ...
+    def epoch(self) -> int:
+        """Grows by one each time the journal is opened for writing."""
     @property
-    def next_sequence(self) -> int: ...
+    def next_sequence(self) -> int:
+        """The sequence the next record will get."""
     @property
-    def durable(self) -> int: ...
+    def durable(self) -> int:
+        """Sequence up to which (inclusive) records survive a power cut; 0 before the first."""
+    @property
+    def pressure(self) -> Literal["bound", "disk_full"] | None:
+        """Why no new segments can be made, else None; what is not read in time is lost meanwhile."""
+    @property
+    def trouble(self) -> str | None:
+        """The same in words."""
     def instrument(
         self,
         name: str,
@@ -106,9 +138,22 @@ class JournalWriter:
         price_scale: int,
         size_scale: int,
         status: str = "online",
-    ) -> int: ...
-    def append(self, buffer: Bytes) -> int: ...
-    def close(self) -> None: ...
+    ) -> int:
+        """The number of the instrument `BASE-QUOTE.venue`, given to it now if it is new; `tick` and `lot` are
+        decimal text, `symbol` the venue's own spelling. Raises ValueError for text that is no decimal."""
+    def append(self, buffer: Bytes) -> int:
+        """Appends the records of one venue message: an array of dtype `tidemill.wire.RECORD`, shape (n,), or
+        any contiguous buffer of them. Returns the sequence of the first; readers see all of them by then.
+
+        Raises ValueError, and appends none, for what a live journal never holds: FLAG_BACKFILLED, an
+        instrument that is not this venue's, more than 18 decimal places. Giving a `ts_recv` (ns) that never
+        runs back is the caller's part."""
+    def control(self, json: str) -> None:
+        """Adds a message for those who read the log: JSON text without a sequence of its own."""
+    def sync(self) -> None:
+        """Returns when a power cut can take nothing that was appended."""
+    def close(self) -> None:
+        """Syncs, and lets another process write the journal."""
     def __enter__(self) -> Self: ...
     def __exit__(self, *exception: Any) -> None: ...
 

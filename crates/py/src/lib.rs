@@ -8,6 +8,7 @@ mod bar;
 mod batch;
 mod book;
 mod error;
+mod live;
 mod lock;
 mod reader;
 mod records;

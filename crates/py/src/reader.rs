@@ -35,12 +35,15 @@ pub struct JournalReader {
 
 #[pymethods]
 impl JournalReader {
-    /// Opens the journal of `venue` below `home`, at its oldest record. Raises when there is none.
+    /// Opens the journal of `venue` below `home`, at its oldest record. Raises when there is none. `read`
+    /// spins for up to `spin_us` before it sleeps, less while that does not pay: microseconds for a core.
     #[new]
-    fn new(py: Python<'_>, home: &str, venue: &str) -> PyResult<Self> {
-        let reader = py
+    #[pyo3(signature = (home, venue, *, spin_us = 0))]
+    fn new(py: Python<'_>, home: &str, venue: &str, spin_us: u32) -> PyResult<Self> {
+        let mut reader = py
             .detach(|| Reader::open(Path::new(home), venue))
             .map_err(error::journal)?;
+        reader.set_spin(Duration::from_micros(u64::from(spin_us)));
         Ok(Self {
             state: Mutex::new(State {
                 reader,

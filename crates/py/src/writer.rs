@@ -1,17 +1,19 @@
 //! A journal writer for collectors written in Python: same files, same lock, same promises.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use journal::registry::{self, Instrument};
-use journal::{Options, Writer};
+use journal::{Options, Pressure, Writer};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use wire::Decimal;
 
 use crate::error;
-use crate::lock::lock;
+use crate::live;
 use crate::records;
+
+const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// The one writer of a venue's journal. Records are visible to readers when `append` returns.
 #[pyclass(frozen)]
@@ -22,14 +24,29 @@ pub struct JournalWriter {
 #[pymethods]
 impl JournalWriter {
     /// Opens the journal of `venue` below `home` for writing; the epoch grows by one. Raises when another
-    /// process writes it.
+    /// process writes it. `max_bytes` bounds the journal (0: the smaller of 10 GiB and 10 % of the disk);
+    /// records leave it after `keep_hours` (0: while there is room they stay), never before they are stored.
     #[new]
-    fn new(py: Python<'_>, home: &str, venue: &str, protocol: &str) -> PyResult<Self> {
-        let home = Path::new(home);
+    #[pyo3(signature = (home, venue, protocol, *, max_bytes = 0, keep_hours = 0, segment_bytes = 64 << 20))]
+    fn new(
+        py: Python<'_>,
+        home: PathBuf,
+        venue: &str,
+        protocol: &str,
+        max_bytes: u64,
+        keep_hours: u32,
+        segment_bytes: u64,
+    ) -> PyResult<Self> {
+        let options = Options {
+            segment_bytes,
+            max_bytes,
+            keep_ns: i64::from(keep_hours).saturating_mul(HOUR_NS),
+            ..Options::default()
+        };
         // What a writer that died left behind is read through first.
         let opened = py.detach(|| {
-            registry::register(home, venue, protocol)?;
-            Writer::open(home, venue, &Options::default())
+            registry::register(&home, venue, protocol)?;
+            Writer::open(&home, venue, &options)
         });
         let writer = opened.map_err(error::journal)?;
         Ok(Self {
@@ -52,6 +69,24 @@ impl JournalWriter {
     #[getter]
     fn durable(&self, py: Python<'_>) -> PyResult<u64> {
         self.with(py, |writer| Ok(writer.durable()))
+    }
+
+    /// Why no new segments can be made now, "bound" or "disk_full"; None when all is well. What is not read
+    /// in time is lost meanwhile.
+    #[getter]
+    fn pressure(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
+        self.with(py, |writer| {
+            Ok(writer.pressure().map(|pressure| match pressure {
+                Pressure::Bound => "bound",
+                Pressure::DiskFull => "disk_full",
+            }))
+        })
+    }
+
+    /// The same in words: what was tried, what was found.
+    #[getter]
+    fn trouble(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.with(py, |writer| Ok(writer.trouble()))
     }
 
     /// The number of an instrument, given to it now if it is new. `tick` and `lot` are decimal text.
@@ -89,21 +124,35 @@ impl JournalWriter {
     }
 
     /// Appends the records of one venue message, an array of `tidemill.wire.RECORD` or any contiguous
-    /// buffer of them; returns the sequence of the first.
+    /// buffer of them; returns the sequence of the first. Raises ValueError, and appends none, when one of
+    /// them may not be in a live journal. Python's other threads run meanwhile.
     fn append(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<u64> {
         let records = records::copy_from(buffer)?;
         if records.is_empty() {
             return Err(PyValueError::new_err("append needs at least one record"));
         }
         self.with(py, |writer| {
+            live::check(&records, writer.registry().venue()).map_err(PyValueError::new_err)?;
             Ok(writer.append(&records).map_err(error::journal)?.sequence)
         })
     }
 
-    /// Releases the journal: another process may write it.
+    /// Adds a control message, JSON text without a sequence of its own, for those who read the log.
+    fn control(&self, py: Python<'_>, json: &str) -> PyResult<()> {
+        self.with(py, |writer| writer.control(json).map_err(error::journal))
+    }
+
+    /// Returns when a power cut can take nothing that was appended. Done in the background anyway: see `durable`.
+    fn sync(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |writer| writer.sync().map_err(error::journal))
+    }
+
+    /// Syncs, and releases the journal: another process may write it.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        lock(py, &self.writer, "writer")?.take();
-        Ok(())
+        self.held(py, |writer| {
+            writer.take();
+            Ok(())
+        })
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -122,11 +171,30 @@ impl JournalWriter {
 }
 
 impl JournalWriter {
-    fn with<T>(&self, py: Python<'_>, act: impl FnOnce(&mut Writer) -> PyResult<T>) -> PyResult<T> {
-        match &mut *lock(py, &self.writer, "writer")? {
+    /// Acts without the interpreter's lock: a new segment, or another thread that makes one, holds nobody up.
+    fn held<T: Send>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut Option<Writer>) -> PyResult<T> + Send,
+    ) -> PyResult<T> {
+        py.detach(|| {
+            let mut writer = self
+                .writer
+                .lock()
+                .map_err(|_| PyRuntimeError::new_err("this writer failed earlier; make another"))?;
+            act(&mut writer)
+        })
+    }
+
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut Writer) -> PyResult<T> + Send,
+    ) -> PyResult<T> {
+        self.held(py, |writer| match writer {
             Some(writer) => act(writer),
-            None => Err(PyRuntimeError::new_err("this writer is closed")),
-        }
+            None => Err(PyRuntimeError::new_err("this writer is closed; make another")),
+        })
     }
 }
 
