@@ -299,11 +299,15 @@ class Kept:
         sequences: np.ndarray,
         names: dict[int, str],
         *,
+        upto: int,
         proof: int | None = None,
     ) -> None:
-        """`proof` is the depth that the venue's checksum covers, where messages were lost on purpose: what
+        """`upto` is the time, ns, to which the venue's messages must be here, whatever a book's last one is.
+
+        `proof` is the depth that the venue's checksum covers, where messages were lost on purpose: what
         is wrong deeper than that cannot be known, and is counted apart. Without it nothing is."""
         self.venue = venue
+        self.upto = upto
         self.verdict = BookVerdict(is_told=proof is not None)
         self.books: dict[str, Book] = {}
         self._names = names
@@ -393,7 +397,7 @@ class Truth:
 
 def judge_books(truth: Iterable[dict[str, Any]], kept: Iterable[Kept]) -> dict[str, BookVerdict]:
     """Verdicts by venue: the kept books against the lines of the truth log, from each book's first snapshot
-    to its last kept message."""
+    to its last kept message, or to the time that all books must reach."""
     venues = {one.venue: one for one in kept}
     truths: dict[str, Truth] = {}
     published: dict[str, str] = {}
@@ -413,7 +417,7 @@ def judge_books(truth: Iterable[dict[str, Any]], kept: Iterable[Kept]) -> dict[s
         if state.newest is not None and key <= state.newest:
             raise ValueError(f"{name}: the truth has two messages of {key}; was its clock skewed?")
         state.newest = key
-        if not book.first <= key <= book.last:
+        if key < book.first or (key > book.last and ts > one.upto):
             continue
         _compare(one.verdict, book, state, key, ts, [] if is_reset else sent, bool(sent))
     for one in venues.values():

@@ -51,8 +51,10 @@ def check(
         assert trades.clean, f"{venue} journal: {trades}"
         lake_equals_journal(home, journal)
         if viewer:
-            seen = viewer.judge(venue, kept)
+            assert not viewer.broken_chains, viewer.broken_chains[:3]
+            seen = viewer.judge(journal)
             assert seen.clean, f"{venue} as the screen saw it: {seen}"
+            assert seen.trades, f"the screen saw no trade of {venue}"
             shown = viewer.judge_books(journal)
             assert not shown, f"{venue} books as the screen saw them: {len(shown)} wrong: {shown[:3]}"
         found[venue] = Checked(len(journal.records), trades, books[venue])
@@ -62,14 +64,19 @@ def check(
 def judge_trades(
     lines: Iterable[dict[str, Any]], journal: Journal, kept: list[Trade] | None = None
 ) -> Verdict:
-    """The trades of a journal against the truth, between the first and last one kept of each instrument."""
+    """The trades of a journal against the truth, of each instrument it knows between the first and last one
+    kept, or the first and last of the journal's span, whichever is more."""
     kept = journal.trades() if kept is None else kept
+    called = set(journal.names.values())
+    begin, end = journal.span()
+    true = [t for t in truth_trades(lines, journal.venue) if t.instrument in called]
     first: dict[str, int] = {}
     last: dict[str, int] = {}
-    for trade in kept:
-        first.setdefault(trade.instrument, trade.id)
-        last[trade.instrument] = trade.id
-    return judge(truth_trades(lines, journal.venue), kept, journal.gaps(), since=first, upto=last)
+    for trade in [*kept, *(t for t in true if begin <= t.ts_event <= end)]:
+        first[trade.instrument] = min(trade.id, first.get(trade.instrument, trade.id))
+        last[trade.instrument] = max(trade.id, last.get(trade.instrument, trade.id))
+    true = [t for t in true if t.instrument in first]
+    return judge(true, kept, journal.gaps(), since=first, upto=last)
 
 
 def lake_equals_journal(home: Path, journal: Journal) -> None:

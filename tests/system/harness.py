@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -27,6 +28,10 @@ from tidemill.home import Home
 from tidemill.model.collector import PROTOCOLS
 
 COMMAND = [sys.executable, "-m", "tidemill"]
+EDGE_NS = 2 * 10**9
+"""What a venue sent so long before the newest record of it has arrived, or will not."""
+BEGIN_NS = 5 * 10**9
+"""So long after the first record every stream of the venue flows."""
 READY_S = 60.0
 
 
@@ -46,6 +51,13 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds:g} s")
         time.sleep(0.02)
+
+
+def seeded() -> random.Random:
+    """Chance with another seed each time, which a test that fails shows among what it printed."""
+    seed = random.randrange(1 << 32)
+    print(f"random.Random({seed})")
+    return random.Random(seed)
 
 
 class Platform:
@@ -262,8 +274,18 @@ class Journal:
         self.records, self.sequences = journal_records(home, venue)
         self.names = names(home, venue)
 
-    def trades(self) -> list[Trade]:
-        """Trades, in the journal's order."""
+    def span(self) -> tuple[int, int]:
+        """Times between which all that the venue published must be here: a stream that stopped without a
+        word is found out by the others, which went on."""
+        timed = self.records[self._is_data() & (self.records["flags"] & wire.FLAG_NO_VENUE_TIME == 0)]
+        # Snapshots show what is old: when they arrived says when the streams began.
+        return int(timed["ts_recv"].min()) + BEGIN_NS, int(timed["ts_event"].max()) - EDGE_NS
+
+    def trades(self, through: int | None = None, after: int = 0) -> list[Trade]:
+        """Trades, in the journal's order, of a range of sequences or all."""
+        is_wanted = (self.records["kind"] == wire.KIND_TRADE) & (self.sequences > after)
+        if through is not None:
+            is_wanted &= self.sequences <= through
         return [
             Trade(
                 self.names[int(r["instrument"])],
@@ -273,31 +295,44 @@ class Journal:
                 wire.AGGRESSORS[int(r["flags"]) & wire.FLAG_SIDE],
                 int(r["ts_event"]),
             )
-            for r in self.records[self.records["kind"] == wire.KIND_TRADE]
+            for r in self.records[is_wanted]
         ]
 
     def gaps(self) -> list[Gap]:
         """Gaps in trades; one still open at the end has no upper bound."""
         is_gap = (self.records["kind"] == wire.KIND_GAP) & np.isin(self.records["price_scale"], (0, 1))
-        opened: dict[int, np.void] = {}
+        opened: dict[int, tuple[np.void, bool]] = {}
         gaps: list[Gap] = []
 
         def bound(value: int) -> int | None:
             return None if value < 0 else value
 
-        for sequence, r in zip(self.sequences[is_gap], self.records[is_gap], strict=True):
+        excuses = self.is_before_the_end()[is_gap]
+        for n, (sequence, r) in enumerate(zip(self.sequences[is_gap], self.records[is_gap], strict=True)):
             if int(r["flags"]) & wire.FLAG_SIDE == wire.FLAG_BUY:
-                opened[int(sequence)] = r
+                opened[int(sequence)] = r, bool(excuses[n])
             else:
-                start = opened.pop(int(r["id"]))
+                start, _ = opened.pop(int(r["id"]))
                 after = bound(int(start["price"]))
                 gaps.append(
                     Gap(self.names[int(r["instrument"])], after, bound(int(r["price"])), int(r["size"]))
                 )
-        for r in opened.values():
-            gaps.append(Gap(self.names[int(r["instrument"])], bound(int(r["price"])), None, -1))
+        for r, is_excuse in opened.values():
+            name, after = self.names[int(r["instrument"])], bound(int(r["price"]))
+            gaps.append(Gap(name, after, None, -1, excuses=is_excuse))
         return gaps
 
     def books(self, proof: int | None = None) -> Kept:
         """The venue's books, replayed; `proof` as of `Kept`."""
-        return Kept(self.venue, self.records, self.sequences, self.names, proof=proof)
+        is_said = self.is_before_the_end()
+        records, sequences = self.records[is_said], self.sequences[is_said]
+        return Kept(self.venue, records, sequences, self.names, upto=self.span()[1], proof=proof)
+
+    def _is_data(self) -> np.ndarray:
+        return np.isin(self.records["kind"], (wire.KIND_TRADE, wire.KIND_QUOTE, wire.KIND_LEVEL))
+
+    def is_before_the_end(self) -> np.ndarray:
+        """All records up to the newest that the venue itself sent. The collector's end follows, and opens a
+        gap in every stream, one that stopped long before included: that gap is no excuse."""
+        found: np.ndarray = self.sequences <= self.sequences[self._is_data()].max(initial=0)
+        return found

@@ -2,11 +2,13 @@
 
 The truth log (docs/sim.md) says what each venue published. The kept side is any list of `Trade` and `Gap`:
 from the journal, an export, a client's log. Verdict: every trade of the truth is kept exactly once, in
-order and to the digit, or it lies inside a recorded gap; nothing else is kept.
+order and to the digit, or it lies inside a recorded gap; nothing else is kept. A gap is as wide as what is
+missing: nothing that was kept lies inside, and it counts its ids.
 """
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -37,11 +39,15 @@ class Gap:
     after: int | None
     before: int | None
     missing: int
+    # False at the end of a journal: what the venue sent before is kept, or was missed without a word.
+    excuses: bool = True
 
     @property
     def room(self) -> int:
-        """How many ids lie between two known ends; none when the venue repeated the last one."""
-        return max(0, (self.before or 0) - (self.after or 0) - 1)
+        """How many ids lie between two known ends, none when the venue repeated the last one; -1 unknown."""
+        if self.after is None or self.before is None:
+            return -1
+        return max(0, self.before - self.after - 1)
 
     def covers(self, trade_id: int) -> bool:
         return (self.after is None or trade_id > self.after) and (
@@ -60,19 +66,19 @@ class Verdict:
     foreign: list[tuple[str, int]] = field(default_factory=list)
     altered: list[tuple[Trade, Trade]] = field(default_factory=list)
     disordered: list[tuple[str, int]] = field(default_factory=list)
-    overclaimed: list[Gap] = field(default_factory=list)
+    # Gaps that some kept trade lies in, or that count other ids than lie between their ends.
+    inexact: list[Gap] = field(default_factory=list)
+
+    FAULTS = ("lost", "doubled", "foreign", "altered", "disordered", "inexact")
 
     @property
     def clean(self) -> bool:
-        return not (
-            self.lost or self.doubled or self.foreign or self.altered or self.disordered or self.overclaimed
-        )
+        return not any(getattr(self, name) for name in self.FAULTS)
 
     def __str__(self) -> str:
         parts = [f"{self.trades} trades kept, {self.excused} missing inside recorded gaps"]
-        for name in ("lost", "doubled", "foreign", "altered", "disordered", "overclaimed"):
-            found = getattr(self, name)
-            if found:
+        for name in self.FAULTS:
+            if found := getattr(self, name):
                 parts.append(f"{len(found)} {name}: {found[:3]}")
         return "; ".join(parts)
 
@@ -118,15 +124,21 @@ def judge(
             verdict.foreign.append(key)
     verdict.doubled = [key for key, count in seen.items() if count > 1]
     for key in expected.keys() - seen.keys():
-        if any(gap.covers(key[1]) for gap in by_instrument[key[0]]):
+        if any(gap.excuses and gap.covers(key[1]) for gap in by_instrument[key[0]]):
             verdict.excused += 1
         else:
             verdict.lost.append(key)
     verdict.lost.sort()
-    for gap in (gap for group in by_instrument.values() for gap in group):
-        if gap.after is not None and gap.before is not None and gap.missing > gap.room:
-            verdict.overclaimed.append(gap)
+    for instrument, group in by_instrument.items():
+        ids = sorted(trade_id for name, trade_id in seen if name == instrument)
+        verdict.inexact += [gap for gap in group if gap.missing != gap.room or _holds_any(gap, ids)]
     return verdict
+
+
+def _holds_any(gap: Gap, ids: list[int]) -> bool:
+    """Whether one of these ids, in order, lies inside the gap."""
+    at = 0 if gap.after is None else bisect.bisect_right(ids, gap.after)
+    return at < len(ids) and gap.covers(ids[at])
 
 
 def truth_trades(lines: Iterable[dict[str, Any]], venue: str | None = None) -> Iterator[Trade]:

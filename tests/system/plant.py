@@ -10,14 +10,18 @@ import numpy as np
 from tidemill import wire
 
 Records = np.ndarray
-BUGS = ("dropped", "doubled", "swapped", "altered")
+BUGS = ("dropped", "doubled", "swapped", "altered", "truncated")
 
 
 def plant(
     bug: str, records: Records, sequences: np.ndarray, kind: int, dice: random.Random
 ) -> tuple[Records, np.ndarray]:
-    """The records and their sequences, with one bug in a record of this kind."""
+    """The records and their sequences, with one bug in a record of this kind; `truncated` is a stream that
+    stops there without a word."""
     at = _victim(records, kind, dice)
+    if bug == "truncated":
+        is_rest = _is_of_stream(records, at) & (np.arange(len(records)) >= at)
+        return records[~is_rest], sequences[~is_rest]
     if bug == "dropped":
         return np.delete(records, at), np.delete(sequences, at)
     if bug == "doubled":
@@ -43,6 +47,15 @@ def _is_of_the_venue(records: Records) -> np.ndarray:
     """All but removals that the collector adds, and snapshots: those hold what stands elsewhere too."""
     fell_out = (records["size"] == 0) & (records["flags"] & wire.FLAG_NO_VENUE_TIME != 0)
     return ~fell_out & (records["flags"] & wire.FLAG_SNAPSHOT == 0)
+
+
+def _is_of_stream(records: Records, at: int) -> np.ndarray:
+    """All that the stream of this record writes: a book is levels and what empties it."""
+    kinds = (wire.KIND_LEVEL, wire.KIND_CLEAR)
+    kind = records["kind"][at]
+    same = np.isin(records["kind"], kinds) if kind in kinds else records["kind"] == kind
+    found: np.ndarray = same & (records["instrument"] == records["instrument"][at])
+    return found
 
 
 def _victim(records: Records, kind: int, dice: random.Random) -> int:

@@ -12,8 +12,9 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.system import solo
+from tests.system.check import judge_trades
 from tests.system.harness import Journal, journal_records, until
-from tests.system.oracle import judge, truth_lines, truth_trades
+from tests.system.oracle import truth_lines
 
 VENUE = "sim-kraken"
 LIBRARY = next(
@@ -103,14 +104,9 @@ def test_a_clock_that_is_set_costs_nothing_and_is_recorded(tmp_path: Path) -> No
     assert abs(backward + 2 * HOUR_NS) < 10**9
     records, sequences = journal_records(home, VENUE)
     assert (np.diff(records["ts_recv"]) >= 0).all(), "ts_recv runs back"
-    kept = Journal(home, VENUE).trades()
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for trade in kept:
-        first.setdefault(trade.instrument, trade.id)
-        last[trade.instrument] = trade.id
-    true = [trade for trade in truth_trades(truth_lines(truth)) if trade.instrument in first]
-    verdict = judge(true, kept, Journal(home, VENUE).gaps(), since=first, upto=last)
+    journal = Journal(home, VENUE)
+    kept = journal.trades()
+    verdict = judge_trades(truth_lines(truth), journal, kept)
     assert verdict.clean, str(verdict)
 
     trades = DeltaTable(str(home / "lake" / "trades")).to_pyarrow_table(columns=["sequence"])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from deltalake import DeltaTable
 
+from tests.system.check import judge_trades
 from tests.system.disk import Disk, disk, needs_disk
 from tests.system.harness import (
     Journal,
@@ -21,7 +22,7 @@ from tests.system.harness import (
     running,
     until,
 )
-from tests.system.oracle import judge, truth_lines, truth_trades
+from tests.system.oracle import truth_lines
 from tests.system.viewer import Viewer
 
 VENUE = "sim-kraken"
@@ -81,14 +82,7 @@ def test_a_full_disk_is_named_collection_goes_on_and_all_heals_by_itself(small: 
 
 def _whole(platform: Platform) -> None:
     """Journal and lake hold what the venue did, but for recorded gaps."""
-    kept = Journal(platform.home.path, VENUE).trades()
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for trade in kept:
-        first.setdefault(trade.instrument, trade.id)
-        last[trade.instrument] = trade.id
-    gaps = Journal(platform.home.path, VENUE).gaps()
-    verdict = judge(truth_trades(truth_lines(platform.truth), VENUE), kept, gaps, since=first, upto=last)
+    verdict = judge_trades(truth_lines(platform.truth), Journal(platform.home.path, VENUE))
     assert verdict.clean, str(verdict)
     records, sequences = journal_records(platform.home.path, VENUE)
     table = DeltaTable(str(platform.home.lake / "trades")).to_pyarrow_table(columns=["sequence"])

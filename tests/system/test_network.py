@@ -18,9 +18,10 @@ import pytest
 
 from tests.system import solo
 from tests.system.authority import Authority
+from tests.system.check import judge_trades
 from tests.system.harness import Journal, journal_records
 from tests.system.line import Proxy, forwarder
-from tests.system.oracle import judge, truth_lines, truth_trades
+from tests.system.oracle import truth_lines
 
 VENUE = "sim-kraken"
 INSTRUMENTS = ("--instruments", "BTC-USD,ETH-USD", "--segment-bytes", str(4 << 20))
@@ -194,15 +195,7 @@ def test_a_network_that_swallows_packets_is_found_out_and_left(tmp_path: Path) -
         records, _ = journal_records(tmp_path / "home", VENUE)
         stall = records[(records["kind"] == 6) & (records["size_scale"] == 2)]
         assert len(stall), "no gap bears the cause stall"
-        kept = Journal(tmp_path / "home", VENUE).trades()
-        first: dict[str, int] = {}
-        last: dict[str, int] = {}
-        for trade in kept:
-            first.setdefault(trade.instrument, trade.id)
-            last[trade.instrument] = trade.id
-        time.sleep(1)  # the truth log is written in blocks
-        true = [trade for trade in truth_trades(truth_lines(truth)) if trade.instrument in first]
-        verdict = judge(true, kept, Journal(tmp_path / "home", VENUE).gaps(), since=first, upto=last)
+        verdict = judge_trades(truth_lines(truth), Journal(tmp_path / "home", VENUE))
         assert verdict.clean, str(verdict)
 
 

@@ -87,9 +87,23 @@ def test_an_invented_record_is_found() -> None:
     assert judge(TRUTH, kept, []).foreign == [("ETH-USD.sim", 5000)]
 
 
-def test_a_gap_that_claims_more_than_fits_is_found() -> None:
-    kept = [t for t in TRUTH if t.id != 1050 or t.instrument != "ETH-USD.sim"]
-    assert judge(TRUTH, kept, [Gap("ETH-USD.sim", 1049, 1051, 5)]).overclaimed
+@pytest.mark.parametrize(
+    "gap",
+    [
+        pytest.param(Gap("ETH-USD.sim", 1049, 1060, 11), id="counts too many"),
+        pytest.param(Gap("ETH-USD.sim", 1049, 1060, 0), id="counts too few"),
+        pytest.param(Gap("ETH-USD.sim", 1049, 1060, -1), id="does not count"),
+        pytest.param(Gap("ETH-USD.sim", 1000, 1060, 59), id="begins too early"),
+        pytest.param(Gap("ETH-USD.sim", 1049, 1099, 49), id="ends too late"),
+        pytest.param(Gap("ETH-USD.sim", None, 1060, -1), id="begins nowhere"),
+        pytest.param(Gap("ETH-USD.sim", 1049, None, -1), id="ends nowhere"),
+        pytest.param(Gap("ETH-USD.sim", None, None, -1), id="knows neither end"),
+    ],
+)
+def test_a_gap_that_is_not_exactly_what_is_missing_is_found(gap: Gap) -> None:
+    kept = [t for t in TRUTH if t.instrument != "ETH-USD.sim" or not 1050 <= t.id < 1060]
+    assert judge(TRUTH, kept, [Gap("ETH-USD.sim", 1049, 1060, 10)]).clean
+    assert judge(TRUTH, kept, [gap]).inexact == [gap]
 
 
 def test_what_came_before_the_first_subscription_is_nobodys_loss() -> None:
@@ -140,7 +154,7 @@ class Day:
     def judge(self, records: np.ndarray | None = None, proof: int | None = None) -> BookVerdict:
         kept = self.records if records is None else records
         sequences = np.arange(1, len(kept) + 1, dtype=np.uint64)
-        one = Kept(self.venue, kept, sequences, {NUMBER: self.name}, proof=proof)
+        one = Kept(self.venue, kept, sequences, {NUMBER: self.name}, upto=self._ts, proof=proof)
         return judge_books(self.lines, [one])[self.venue]
 
     def _publish(self, dice: random.Random) -> list[tuple[int, int, int]]:

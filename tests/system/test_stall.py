@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from tests.system.check import judge_trades
 from tests.system.harness import (
     Journal,
     Platform,
     running,
     until,
 )
-from tests.system.oracle import judge, truth_lines, truth_trades
+from tests.system.oracle import truth_lines
 from tests.system.viewer import Viewer
 from tidemill.cli.platform import platform_status
 
@@ -115,16 +116,8 @@ def test_a_hung_client_is_cut_and_resumes_without_a_loss(platform: Platform, dir
 
 @pytest.mark.timeout(60)
 def test_after_all_that_the_record_is_whole(platform: Platform) -> None:
-    time.sleep(1)  # the truth log is written in blocks
     for venue in VENUES:
-        kept = Journal(platform.home.path, venue).trades()
-        first: dict[str, int] = {}
-        last: dict[str, int] = {}
-        for trade in kept:
-            first.setdefault(trade.instrument, trade.id)
-            last[trade.instrument] = trade.id
-        gaps = Journal(platform.home.path, venue).gaps()
-        verdict = judge(truth_trades(truth_lines(platform.truth), venue), kept, gaps, since=first, upto=last)
+        verdict = judge_trades(truth_lines(platform.truth), Journal(platform.home.path, venue))
         assert verdict.clean, f"{venue}: {verdict}"
         assert verdict.excused == 0, f"{venue}: a hung process cost trades: {verdict}"
 

@@ -51,6 +51,8 @@ class Viewer:
         self.messages: list[dict[str, Any]] = []
         self.gaps: list[dict[str, Any]] = []
         self.broken_chains: list[str] = []
+        # By venue, behind which position all was promised, and how far it has come.
+        self.began: dict[str, tuple[int, int]] = {}
         self.positions: dict[str, tuple[int, int]] = {}
         self.connections = 0
         self._stop = threading.Event()
@@ -82,28 +84,28 @@ class Viewer:
                 seconds,
             )
 
-    def judge(self, venue: str, journal: list[Trade]) -> Verdict:
-        """What the screen saw against what the journal holds, between the first and last trade it saw."""
-        mine = [t for t in self.trades if t.instrument.endswith("." + venue)]
-        first: dict[str, int] = {}
-        last: dict[str, int] = {}
-        for trade in mine:
-            first.setdefault(trade.instrument, trade.id)
-            last[trade.instrument] = trade.id
-        known = [t for t in journal if t.instrument in first]
-        return judge(known, mine, [], since=first, upto=last)
+    def judge(self, journal: Journal) -> Verdict:
+        """The trades that the screen saw against those that the journal holds, from where the screen began
+        to where it was at its end."""
+        mine = [t for t in self.trades if t.instrument.endswith("." + journal.venue)]
+        (_, began), (_, ended) = self.began[journal.venue], self.positions[journal.venue]
+        return judge(journal.trades(after=began, through=ended), mine, [])
 
     def judge_books(self, journal: Journal) -> list[str]:
         """Where a book on the screen was not the best levels of the journal's book at that position, or
-        was shown although the journal's was not sound. Empty when all is well."""
+        was shown although the journal's was not sound, or was not what the journal's was at the end. Empty
+        when all is well."""
+        # A large snapshot spans several frames: what is not whole yet is not shown.
+        is_whole = journal.records["flags"] & wire.FLAG_LAST != 0
+        is_whole &= journal.sequences <= self.positions[journal.venue][1]
+        ended = int(journal.sequences[is_whole].max(initial=0))
         shown: dict[str, list[dict[str, Any]]] = {}
         for message in self.messages:
             if message["type"] == "book" and message["venue"] == journal.venue:
                 shown.setdefault(message["instrument"], []).append(message)
         wrong: list[str] = []
         for number, name in journal.names.items():
-            if name in shown:
-                wrong += _wrong_books(name, shown[name], journal, number)
+            wrong += _wrong_books(name, shown.get(name, []), journal, number, ended)
         return wrong
 
     def _run(self) -> None:
@@ -168,26 +170,40 @@ class Viewer:
             for venue, position in message["venues"].items():
                 if venue in self.positions:
                     self.positions[venue] = (position["epoch"], position["sequence"])
-        elif message["type"] not in ("hello", "subscribed"):
+        elif message["type"] == "subscribed":
+            for venue, (epoch, sequence) in message["from"].items():
+                self.began.setdefault(venue, (epoch, sequence))
+        elif message["type"] != "hello":
             self.messages.append({**message, "seen": time.monotonic()})
 
 
-def _wrong_books(name: str, messages: list[dict[str, Any]], journal: Journal, number: int) -> list[str]:
+def _wrong_books(
+    name: str, messages: list[dict[str, Any]], journal: Journal, number: int, ended: int
+) -> list[str]:
     of_books = book_records(journal.records)
     mine = of_books[journal.records["instrument"][of_books] == number]
     rows = rows_of(journal.records[mine], journal.sequences[mine])
     row = next(rows, None)
     kept, sound = Ladder(), False
-    seen: Ladder | None = None
-    wrong = []
-    for message in messages:
-        while row and row.sequence <= message["sequence"]:
+
+    def replay(through: int) -> None:
+        """The journal's book as of this sequence."""
+        nonlocal row, sound
+        while row and row.sequence <= through:
             if row.kind == wire.KIND_GAP:
                 sound = sound and row.flags & wire.FLAG_SIDE != wire.FLAG_BUY
             else:
                 kept.apply(row)
                 sound = sound or row.kind == wire.KIND_CLEAR
             row = next(rows, None)
+
+    def equals(seen: Ladder) -> bool:
+        return all(seen.best(side, None) == kept.best(side, DEPTH) for side in (BID, ASK))
+
+    seen: Ladder | None = None
+    wrong = []
+    for message in messages:
+        replay(message["sequence"])
         place = f"{name} {message['kind']} at {message['sequence']}"
         if message["kind"] == "snapshot":
             seen = Ladder() if message["valid"] else None
@@ -200,8 +216,11 @@ def _wrong_books(name: str, messages: list[dict[str, Any]], journal: Journal, nu
             seen.set(*level)
         if not sound:
             wrong.append(f"{place} while the journal's book is not sound")
-        if any(seen.best(side, None) != kept.best(side, DEPTH) for side in (BID, ASK)):
+        if not equals(seen):
             wrong.append(place)
+    replay(ended)
+    if sound and not (seen and equals(seen)):
+        wrong.append(f"{name} at the end, {ended}")
     return wrong
 
 
