@@ -8,14 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from tests.system.book import BookVerdict, judge_books
 from tests.system.harness import Journal
 from tests.system.oracle import Trade, Verdict, judge, truth_lines, truth_trades
+from tests.system.quote import judge_quotes
 from tests.system.viewer import Viewer
+from tidemill import _native, wire
+from tidemill.model.bar import BAR
+from tidemill.model.interval import STORED
 from tidemill.stores.api import Query
 from tidemill.stores.lake import Lake
-from tidemill.stores.table import BARS, COMMITTED, LEVELS, QUOTES, TRADES, records_of
+from tidemill.stores.table import BARS, COMMITTED, GAPS, LEVELS, QUOTES, TRADES, bars_of, records_of
+
+CLOSES_NS = 2 * 10**9
+"""A bar closes so long after its end, in time of arrival."""
+BAR_FIELDS = [
+    "start", "end", "open", "high", "low", "close", "price_scale", "volume_low", "volume_high", "size_scale",
+    "trades",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,8 @@ def check(
         kept = journal.trades()
         trades = judge_trades(truth_lines(truth), journal, kept)
         assert trades.clean, f"{venue} journal: {trades}"
+        wrong = judge_quotes(truth_lines(truth), journal)
+        assert not wrong, f"{venue} quotes: {len(wrong)} wrong: {wrong[:3]}"
         lake_equals_journal(home, journal)
         if viewer:
             assert not viewer.broken_chains, viewer.broken_chains[:3]
@@ -80,7 +94,8 @@ def judge_trades(
 
 
 def lake_equals_journal(home: Path, journal: Journal) -> None:
-    """Every record of the journal is in exactly one row of the lake, and says there what it says here."""
+    """Every record of the journal is in exactly one row of the lake, and says there what it says here; the
+    bars are those of its trades."""
     lake = Lake(home / "lake")
     numbers = {name: number for number, name in journal.names.items()}
     stored: list[np.ndarray] = []
@@ -88,13 +103,51 @@ def lake_equals_journal(home: Path, journal: Journal) -> None:
         if table is BARS:
             continue
         rows = lake.read(table, Query(venues=(journal.venue,)))
-        sequences = rows["sequence"].to_numpy().astype(np.uint64)
-        stored.append(sequences)
+        rows = rows.sort_by("sequence")
+        stored.append(rows["sequence"].to_numpy().astype(np.uint64))
+        is_mine = np.isin(journal.records["kind"], table.kinds)
         if table in (TRADES, QUOTES, LEVELS):
-            order = np.argsort(sequences, kind="stable")
-            got = records_of(table, rows, numbers.__getitem__)[order]
-            wanted = journal.records[np.isin(journal.records["kind"], table.kinds)]
+            got, wanted = records_of(table, rows, numbers.__getitem__), journal.records[is_mine]
             assert len(got) == len(wanted), f"{table.name}: {len(got)} rows of {len(wanted)} records"
             np.testing.assert_array_equal(got, wanted, err_msg=table.name)
+        elif table is GAPS:
+            gaps = [_gap_row(journal, at) for at in np.flatnonzero(is_mine).tolist()]
+            assert rows.select(list(gaps[0]) if gaps else []).to_pylist() == gaps
     every = np.sort(np.concatenate(stored))
     np.testing.assert_array_equal(every, journal.sequences, err_msg="rows were lost or stand twice")
+    bars_equal_trades(lake, journal)
+
+
+def _gap_row(journal: Journal, at: int) -> dict[str, Any]:
+    """What a gap record is in the lake."""
+    record, sequence = journal.records[at], int(journal.sequences[at])
+    is_open = int(record["flags"]) & wire.FLAG_SIDE == wire.FLAG_BUY
+    return {
+        "instrument": journal.names.get(int(record["instrument"]), ""),
+        "sequence": sequence,
+        "ts_event": int(record["ts_event"]),
+        "ts_recv": int(record["ts_recv"]),
+        "channel": wire.CHANNELS[int(record["price_scale"])],
+        "cause": wire.CAUSES[int(record["size_scale"])],
+        "edge": "open" if is_open else "end",
+        "opened": sequence if is_open else int(record["id"]),
+        "venue_sequence": int(record["price"]),
+        "missing": int(record["size"]),
+    }
+
+
+def bars_equal_trades(lake: Lake, journal: Journal) -> None:
+    """Of each interval the bars that have closed, in their newest revision, are those of the trades."""
+    arrived = int(journal.records["ts_recv"].max())
+    is_trade = journal.records["kind"] == wire.KIND_TRADE
+    for number, name in journal.names.items():
+        mine = is_trade & (journal.records["instrument"] == number)
+        for interval in STORED:
+            wanted = np.frombuffer(
+                _native.bars_of_trades(journal.records[mine], journal.sequences[mine], interval), BAR
+            )
+            wanted = wanted[wanted["end"] + CLOSES_NS <= arrived]
+            rows = lake.read(BARS, Query(instruments=(name,), interval=interval))
+            # What is made up for a simulated venue's past has no epoch.
+            got = bars_of(rows.filter(pc.field("epoch") > 0))
+            np.testing.assert_array_equal(got[BAR_FIELDS], wanted[BAR_FIELDS], err_msg=f"{name} {interval}")

@@ -17,9 +17,10 @@ import pytest
 from tests.system import report
 from tests.system.book import judge_books
 from tests.system.check import Checked, check, judge_trades
-from tests.system.harness import Journal, Platform, is_alive, running, until
+from tests.system.harness import Journal, Platform, is_alive, running, seeded, until
 from tests.system.oracle import truth_lines
 from tests.system.plant import BUGS, plant
+from tests.system.quote import EVERY_CHANGE, judge_quotes
 from tests.system.viewer import Viewer
 from tidemill import wire
 from tidemill.supervisor.child import STABLE_S
@@ -78,7 +79,7 @@ def kill(platform: Platform, part: str, dice: random.Random) -> float | None:
 
 def planted_bugs_are_found(platform: Platform, *venues: str) -> None:
     """The judges that called this very record clean find one bug in it."""
-    dice = random.Random()
+    dice = seeded()
     for venue in venues:
         journal = Journal(platform.home.path, venue)
         number, name = dice.choice(sorted(journal.names.items()))
@@ -93,6 +94,9 @@ def planted_bugs_are_found(platform: Platform, *venues: str) -> None:
             journal.records, journal.sequences = plant(bug, records, sequences, wire.KIND_TRADE, dice)
             trades = judge_trades(lines, journal)
             assert not trades.clean, f"{bug} trade of {name}: {trades}"
+            if venue in EVERY_CHANGE:
+                journal.records, journal.sequences = plant(bug, records, sequences, wire.KIND_QUOTE, dice)
+                assert judge_quotes(lines, journal), f"{bug} quote of {name}"
 
 
 @pytest.mark.soak
@@ -101,7 +105,7 @@ def test_soak_of_kills(tmp_path: Path) -> None:
     """20 of each part. A part that dies often is started ever later (after up to 10 s), so
     each round takes long enough that its parts count as stable again; a kill that comes while the part
     starts is the exception, and counts as two."""
-    dice = random.Random()
+    dice = seeded()
     ready: dict[str, list[float]] = {part: [] for part in PARTS}
     kills: Counter[str] = Counter()
     with running(tmp_path / "home", rate=LOAD_PER_S) as platform:
@@ -172,7 +176,7 @@ def test_kill_of_everything_at_once_and_of_the_supervisor(
     tmp_path: Path, everything: bool, rounds: int
 ) -> None:
     """Either way no part is left over, and the next start goes on where the last one ended."""
-    dice = random.Random()
+    dice = seeded()
     rate = LOAD_PER_S if rounds > 1 else 1000
     ready = []
     with running(tmp_path / "home", rate=rate) as platform:
