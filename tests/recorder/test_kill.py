@@ -14,15 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.stores.make import NAMES
 from tests.system import report
-from tidemill import _native, control, wire
+from tests.system.check import bars_equal_trades
+from tests.system.harness import Journal, seeded, until
+from tidemill import control, wire
 from tidemill.home import Home
-from tidemill.model.bar import BAR
-from tidemill.model.interval import STORED
 from tidemill.stores.api import Query
 from tidemill.stores.lake import Lake
-from tidemill.stores.table import BARS, COMMITTED, TRADES, bars_of, records_of
+from tidemill.stores.table import BARS, COMMITTED, TRADES, records_of
 
 VENUES = ("sim-kraken", "sim-coinbase")
 ROOT = Path(__file__).parent.parent.parent
@@ -37,17 +36,6 @@ def start_recorder(home: Path, *words: str) -> subprocess.Popen[bytes]:
     )
 
 
-def journal(home: Path, venue: str) -> tuple[np.ndarray, np.ndarray]:
-    reader = _native.JournalReader(str(home), venue)
-    reader.seek("oldest")
-    batches, sequences = [], []
-    while (batch := reader.read(1 << 20, 0)) is not None:
-        records = wire.view(batch).copy()
-        batches.append(records)
-        sequences.append(np.arange(batch.sequence, batch.sequence + len(records)))
-    return np.concatenate(batches), np.concatenate(sequences)
-
-
 def status(home: Path) -> dict:
     try:
         return control.ask_now(Home(home).control("recorder"), "status", timeout_s=5)
@@ -55,20 +43,13 @@ def status(home: Path) -> dict:
         return {}
 
 
-def until(condition, what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(0.02)
-
-
 def check(home: Path) -> int:
     """Every record of every journal is in exactly one row; bars are those of the trades."""
     lake = Lake(home / "lake")
     total = 0
     for venue in VENUES:
-        records, sequences = journal(home, venue)
-        total += len(records)
+        journal = Journal(home, venue)
+        total += len(journal.records)
         stored = [
             sequence
             for table in COMMITTED
@@ -76,35 +57,21 @@ def check(home: Path) -> int:
             for sequence in lake.read(table, Query(venues=(venue,)))["sequence"].to_pylist()
         ]
         assert len(stored) == len(set(stored)), f"{venue}: {len(stored) - len(set(stored))} rows doubled"
-        assert set(stored) == set(sequences.tolist()), f"{venue}: rows lost"
-        names = {i["name"]: i["number"] for i in _native.instruments(str(home), venue)}
+        assert set(stored) == set(journal.sequences.tolist()), f"{venue}: rows lost"
+        numbers = {name: number for number, name in journal.names.items()}
         rows = lake.read(TRADES, Query(venues=(venue,)))
-        got = records_of(TRADES, rows, names.__getitem__)
-        wanted = records["kind"] == wire.KIND_TRADE
-        np.testing.assert_array_equal(got, records[wanted])
-        watermark = int(records["ts_recv"].max())
-        for full in NAMES:
-            name = f"{full.partition('.')[0]}.{venue}"
-            mine = wanted & (records["instrument"] == names[name])
-            for interval in STORED:
-                expected = np.frombuffer(
-                    _native.bars_of_trades(records[mine], sequences[mine].astype(np.uint64), interval),
-                    BAR,
-                )
-                closed = expected[expected["end"] + 2_000_000_000 <= watermark]
-                found = lake.read(BARS, Query(instruments=(name,), interval=interval, revisions=True))
-                bars = bars_of(found)
-                assert set(bars["revision"].tolist()) <= {0}, "a bar was emitted twice"
-                fields = ["start", "end", "open", "high", "low", "close", "volume_low", "trades"]
-                np.testing.assert_array_equal(bars[fields], closed[fields], err_msg=f"{name} {interval}")
+        got = records_of(TRADES, rows, numbers.__getitem__)
+        np.testing.assert_array_equal(got, journal.records[journal.records["kind"] == wire.KIND_TRADE])
+        bars_equal_trades(lake, journal)
+        every = lake.read(BARS, Query(venues=(venue,), revisions=True))
+        assert set(every["revision"].to_pylist()) == {0}, "a bar was emitted twice"
     return total
 
 
-def soak(kills: int, tmp_path: Path, seed: int) -> tuple[int, list[float]]:
+def soak(kills: int, tmp_path: Path, dice: random.Random) -> tuple[int, list[float]]:
     """Returns the records that were judged, and the seconds each start took until it stored records."""
     ready = []
     home = tmp_path / "home"
-    dice = random.Random(seed)
     writers: list[subprocess.Popen[bytes]] = []
     recorder = None
     try:
@@ -125,7 +92,7 @@ def soak(kills: int, tmp_path: Path, seed: int) -> tuple[int, list[float]]:
             if dice.random() < 0.75:
                 pid = recorder.pid
                 began = time.monotonic()
-                until(lambda pid=pid: stored_by(home, pid), "the recorder stores records")
+                until(lambda pid=pid: stored_by(home, pid), "the recorder stores records", 60)
                 ready.append(time.monotonic() - began)
             time.sleep(dice.uniform(0, 0.3))
             recorder.kill()
@@ -139,7 +106,7 @@ def soak(kills: int, tmp_path: Path, seed: int) -> tuple[int, list[float]]:
             assert writer.stdout
             last[venue] = int(writer.stdout.readline())
             assert writer.wait(30) == 0
-        until(lambda: offsets(home) == last, "the recorder catches up")
+        until(lambda: offsets(home) == last, "the recorder catches up", 60)
         recorder.send_signal(signal.SIGTERM)
         assert recorder.wait(60) == 0
     finally:
@@ -168,14 +135,14 @@ def offsets(home: Path) -> dict[str, int]:
 
 @pytest.mark.timeout(300)
 def test_four_kills(tmp_path: Path) -> None:
-    soak(4, tmp_path, seed=7)
+    soak(4, tmp_path, random.Random(7))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
 def test_forty_kills(tmp_path: Path) -> None:
     kills = int(os.environ.get("TIDEMILL_KILLS", "40"))
-    total, ready = soak(kills, tmp_path, seed=int(time.time()))
+    total, ready = soak(kills, tmp_path, seeded())
     row = {
         "kills": kills,
         "storing again p50 s": report.percentile(ready, 50),
