@@ -17,6 +17,7 @@ from tidemill import control
 from tidemill.home import Home
 
 START_S = 120.0
+STOP_S = 30.0
 # What the machine that runs the tests has set must not decide how a part reaches its venue.
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -81,13 +82,30 @@ class Part:
         start = self.status().get("sequence", 0)
         self.until(f"writes {more} records", lambda said: said["sequence"] >= start + more, seconds)
 
+    def venues(self) -> dict[str, Any]:
+        """What a simulator says in `run/sim.json`: this one, not one that was killed before."""
+
+        def said() -> dict[str, Any] | None:
+            assert self.process.poll() is None, f"{self.name} ended:\n{self.log_tail()}"
+            with contextlib.suppress(OSError):
+                found: dict[str, Any] = json.loads((self.home.run / "sim.json").read_text())
+                return found if found["pid"] == self.process.pid else None
+            return None
+
+        found: dict[str, Any] = until(said, f"{self.name} says where its venues are", START_S)
+        return found
+
     def log_tail(self) -> str:
         return self.log.read_text()[-3000:]
 
     def stop(self) -> int:
+        """Ends it; returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        try:
+            return self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not end:\n{self.log_tail()}") from None
 
 
 @contextlib.contextmanager
@@ -112,10 +130,7 @@ def running(
 def simulator(home: Path, *words: str, prefix: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """A simulator; yields what it says in `run/sim.json`."""
     with running(home, "sim", "sim", *words, prefix=prefix) as sim:
-        where = sim.home.run / "sim.json"
-        until(where.exists, "the simulator says where its venues are", START_S)
-        assert sim.process.poll() is None, sim.log_tail()
-        yield json.loads(where.read_text())
+        yield sim.venues()
 
 
 @contextlib.contextmanager

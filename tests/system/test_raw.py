@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.system.harness import COMMAND, journal_records, names, until
-from tests.system.test_recording import LEVEL, TRADE, _said, prices_and_sizes, rebuilt, replayed
+from tests.system.harness import journal_records, names, until
+from tests.system.test_recording import LEVEL, TRADE, played, prices_and_sizes, rebuilt, replayed
 
 
 def kept(home: Path, protocol: str, instruments: list[str]) -> Path:
     """The raw file of a collector that has followed an invented market for a while."""
-    (home / "run").mkdir(parents=True)
-    sim = subprocess.Popen(
-        [*COMMAND, "sim", "--home", str(home), "--venues", protocol, "--rate", "400", "--seed", "3"],
-        stdin=subprocess.DEVNULL,
-    )
-    venue = until(lambda: _said(home / "run" / "sim.json"), "the venue is open")["venues"][f"sim-{protocol}"]
-    collector = subprocess.Popen(
-        [
-            *COMMAND, "collector", protocol, "--home", str(home), "--keep-raw",
-            "--instruments", ",".join(instruments), "--url", venue["url"], "--rest-url", venue["rest_url"],
-            *(["--depth", "10"] if protocol == "kraken" else []),
-        ],
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
+    words = ("--venues", protocol, "--rate", "400", "--seed", "3")
+    with played(home, protocol, words, ("--keep-raw", "--instruments", ",".join(instruments))):
         until(lambda: enough(home, protocol, len(instruments)), "trades and levels of all instruments", 60)
-    finally:
-        for process in (collector, sim):
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(15) == 0
     (raw,) = (home / "raw" / protocol).glob("*.jsonl.zst")
     return raw
 
@@ -74,8 +55,8 @@ def test_a_market_that_was_kept_plays_again(tmp_path: Path, protocol: str, quote
     raw = kept(first, protocol, instruments)
     with replayed(tmp_path / "again", protocol, raw, instruments) as home:
         before, after = told(first, protocol), told(home, protocol)
-        assert after.keys() == before.keys()
-        for name, (trades, book) in before.items():
-            assert after[name][0] == trades, name
-            assert all(book.values()), name
-            assert after[name][1] == book, name
+    assert after.keys() == before.keys()
+    for name, (trades, book) in before.items():
+        assert after[name][0] == trades, name
+        assert all(book.values()), name
+        assert after[name][1] == book, name

@@ -6,11 +6,8 @@ import contextlib
 import gzip
 import json
 import os
-import signal
-import subprocess
-import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,9 @@ import numpy as np
 import pytest
 import zstandard
 
-from tests.system.harness import COMMAND, journal_records, names, until
-from tidemill import _native, control
-from tidemill.home import Home
+from tests.system import solo
+from tests.system.harness import journal_records, names, until
+from tidemill import _native
 
 DATA = (
     Path(os.environ.get("TIDEMILL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "recorded" / "ws"
@@ -32,64 +29,38 @@ needs_data = pytest.mark.skipif(not DATA.exists(), reason=f"no recordings at {DA
 
 
 @contextlib.contextmanager
-def replayed(tmp_path: Path, protocol: str, recording: Path, instruments: list[str]) -> Iterator[Path]:
+def played(
+    home: Path, protocol: str, market: Sequence[str], wanted: Sequence[str]
+) -> Iterator[tuple[solo.Part, str]]:
+    """The real collector at a simulator of this market; yields it, and where the simulator is asked. Both end
+    with the block, as they should."""
+    with solo.running(home, "sim", "sim", *market) as sim:
+        said = sim.venues()
+        venue = said["venues"][f"sim-{protocol}"]
+        words = [*wanted, "--url", venue["url"], "--rest-url", venue["rest_url"]]
+        if protocol == "kraken":
+            words += ["--depth", "10"]  # as it was recorded
+        with solo.running(home, f"collector-{protocol}", "collector", protocol, *words) as collector:
+            yield collector, said["control"]
+            assert collector.stop() == 0, collector.log_tail()
+        assert sim.stop() == 0, sim.log_tail()
+
+
+@contextlib.contextmanager
+def replayed(home: Path, protocol: str, recording: Path, instruments: list[str]) -> Iterator[Path]:
     """A home whose journal holds the recording, played by the simulator to the real collector."""
-    home = tmp_path / "home"
-    (home / "run").mkdir(parents=True)
-    with (tmp_path / "log").open("ab") as log:
-        sim = subprocess.Popen(
-            [
-                *COMMAND, "sim", "--home", str(home), "--venues", protocol,
-                "--replay", str(recording), "--speed", "0",
-            ],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        collector = None
-        try:
-            where = until(lambda: _said(home / "run" / "sim.json"), "the replay listens")
-            venue = where["venues"][f"sim-{protocol}"]
-            collector = subprocess.Popen(
-                [
-                    *COMMAND, "collector", protocol, "--home", str(home),
-                    "--instruments", ",".join(instruments),
-                    "--url", venue["url"], "--rest-url", venue["rest_url"],
-                    *(["--depth", "10"] if protocol == "kraken" else []),  # as it was recorded
-                ],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-            until(lambda: _status(where["control"]).get("done"), "the recording was played", 60)
-            until(lambda: _settled(home, protocol), "the collector has taken it all", 30)
-            yield home
-        except BaseException:
-            print((tmp_path / "log").read_text()[-3000:])
-            raise
-        finally:
-            for process in (collector, sim):
-                if process:
-                    process.send_signal(signal.SIGTERM)
-                    assert process.wait(15) == 0, (tmp_path / "log").read_text()[-2000:]
-
-
-def _said(path: Path) -> Any:
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(path.read_text())
-    return None
+    market = ("--venues", protocol, "--replay", str(recording), "--speed", "0")
+    with played(home, protocol, market, ("--instruments", ",".join(instruments))) as (collector, control):
+        until(lambda: _status(control).get("done"), "the recording was played", 60)
+        sent = _status(control)["sent"]
+        collector.until("has taken it all", lambda said: said["messages"] >= sent, 60)
+        yield home
 
 
 def _status(url: str) -> dict[str, Any]:
     with urllib.request.urlopen(f"{url}/status", timeout=5) as answer:
         found: dict[str, Any] = json.load(answer)
         return found
-
-
-def _settled(home: Path, venue: str) -> bool:
-    """Whether two looks at the collector, a moment apart, find the same number of messages."""
-    counts = []
-    for _ in range(2):
-        with contextlib.suppress(control.Unreachable):
-            counts.append(control.ask_now(Home(home).control(f"collector-{venue}"), "status")["messages"])
-        time.sleep(0.3)
-    return len(counts) == 2 and counts[0] == counts[1] > 0
 
 
 def text(mantissa: int, scale: int) -> str:
@@ -126,7 +97,7 @@ def rebuilt(records: np.ndarray) -> dict[int, dict[Decimal, Decimal]]:
 @needs_data
 def test_kraken_every_checksum_holds_and_the_last_book_is_right(tmp_path: Path) -> None:
     recording = DATA / "kraken-v2" / "orderbook-v2.json"
-    with replayed(tmp_path, "kraken", recording, ["BTC-USD"]) as home:
+    with replayed(tmp_path / "home", "kraken", recording, ["BTC-USD"]) as home:
         records, _ = journal_records(home, "kraken")
     played = json.loads(recording.read_text(), parse_float=Decimal, parse_int=Decimal)
     assert len(played["updates"]) == 509
@@ -147,7 +118,7 @@ def test_kraken_every_checksum_holds_and_the_last_book_is_right(tmp_path: Path) 
 @needs_data
 def test_coinbase_advanced_digit_for_digit(tmp_path: Path) -> None:
     recording = DATA / "cryptofeed" / "COINBASE.jsonl.zst"
-    with replayed(tmp_path, "coinbase-advanced", recording, ["BTC-USD", "ETH-USD"]) as home:
+    with replayed(tmp_path / "home", "coinbase-advanced", recording, ["BTC-USD", "ETH-USD"]) as home:
         records, _ = journal_records(home, "coinbase-advanced")
         called = names(home, "coinbase-advanced")
     with recording.open("rb") as file:
@@ -183,7 +154,7 @@ def test_coinbase_advanced_digit_for_digit(tmp_path: Path) -> None:
 @needs_data
 def test_binance_without_a_break_and_the_last_book_is_right(tmp_path: Path) -> None:
     recording = DATA / "hftbacktest" / "spot" / "btcusdt_20240808.gz"
-    with replayed(tmp_path, "binance", recording, ["BTC-USDT"]) as home:
+    with replayed(tmp_path / "home", "binance", recording, ["BTC-USDT"]) as home:
         records, _ = journal_records(home, "binance")
         [instrument] = _native.instruments(str(home), "binance")
     assert instrument["name"] == "BTC-USDT.binance"
