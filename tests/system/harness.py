@@ -33,6 +33,9 @@ EDGE_NS = 2 * 10**9
 BEGIN_NS = 5 * 10**9
 """So long after the first record every stream of the venue flows."""
 READY_S = 60.0
+STOP_S = 60.0
+CRASHES = ("Fatal Python", "panicked")
+"""Words in the log of a part that did not end as it should, whatever its exit code."""
 
 
 def free_port() -> int:
@@ -42,14 +45,16 @@ def free_port() -> int:
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
-    """The first true answer of `condition`; fails naming `what` when there is none in time."""
+    """The first true answer of `condition`; fails naming `what`, and what the platforms that run say of
+    themselves, when there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {seconds:g} s")
+            told = "".join(f"\n{platform.tale()}" for platform in _running)
+            raise AssertionError(f"{what}: not within {seconds:g} s{told}")
         time.sleep(0.02)
 
 
@@ -71,6 +76,7 @@ class Platform:
         self.has_history = history
         self.port = free_port()
         self.truth = path.parent / f"{path.name}-truth.jsonl"
+        self.log = path.parent / f"{path.name}-up.log"
         self.words = [
             "up", "--home", str(path), "--port", str(self.port), "--no-browser",
             "--rate", str(rate), "--seed", str(seed), "--truth", str(self.truth), *words,
@@ -83,7 +89,7 @@ class Platform:
             (self.home.path / "sim").mkdir(exist_ok=True)
             for protocol in PROTOCOLS:
                 self.home.generated(protocol).touch()
-        with (self.home.path.parent / f"{self.home.path.name}-up.log").open("ab") as log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, *self.words], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
@@ -93,19 +99,51 @@ class Platform:
     def is_ready(self) -> bool:
         assert self.process
         if self.process.poll() is not None:
-            log = (self.home.path.parent / f"{self.home.path.name}-up.log").read_text()
-            raise AssertionError(f"`tidemill up` ended with {self.process.returncode}:\n{log[-3000:]}")
+            raise AssertionError(f"`tidemill up` ended with {self.process.returncode}\n{self.tale()}")
         with contextlib.suppress(OSError, TidemillError):
             status, answer = self.get("/api/v1/health")
             return status == 200 and answer["ready"]
         return False
 
     def stop(self) -> int:
-        """Ends the platform as Ctrl+C would; returns its exit code."""
+        """Ends the platform as Ctrl+C would; returns its exit code. No part may have crashed."""
         assert self.process
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        try:
+            code = self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"`tidemill up` did not end within {STOP_S:g} s\n{self.tale()}") from None
+        for log in self.logs():
+            crash = next((line for line in lines_of(log) if any(word in line for word in CRASHES)), None)
+            assert crash is None, f"{log.stem} crashed: {crash}"
+        return code
+
+    def end(self) -> None:
+        """kill -9 of whatever still runs."""
+        if self.process and self.process.poll() is None:
+            pids = children(self.process.pid)
+            self.kill()
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def logs(self) -> list[Path]:
+        """Of the supervisor and of every part."""
+        return [self.log, *sorted(self.home.logs.glob("*.jsonl"))]
+
+    def tale(self) -> str:
+        """What it says of itself, for a test that waited in vain: what is not ready, the end of its log, and
+        the last complaint of each part."""
+        told = [f"{self.home.path}:"]
+        with contextlib.suppress(OSError, TidemillError, ValueError):
+            told += [f"  {part} is not ready: {why}" for part, why in self.not_ready().items()]
+        up, *parts = self.logs()
+        told += [f"  up: {line}" for line in lines_of(up)[-10:]]
+        for log in parts:
+            complaints = [line for line in lines_of(log) if not is_info(line)]
+            told += [f"  {log.stem}: {line}" for line in complaints[-1:]]
+        return "\n".join(told)
 
     def kill(self) -> None:
         """kill -9 of the supervisor itself."""
@@ -227,21 +265,57 @@ class Platform:
 
 @contextlib.contextmanager
 def running(path: Path, *words: str, **options: Any) -> Iterator[Platform]:
-    """A started platform that is stopped at the end, whatever happens."""
+    """A started platform that is stopped with the block; nothing of it is left, whatever happens."""
     platform = Platform(path, *words, **options)
+    _running.append(platform)
     try:
         yield platform.start()
+        platform.stop()
     finally:
-        if platform.process and platform.process.poll() is None:
-            platform.stop()
+        _running.remove(platform)
+        platform.end()
+
+
+_running: list[Platform] = []
+"""Those inside `running`."""
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that still run."""
+    every = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return [other for other in every if _parent(other) == pid]
+
+
+def lines_of(log: Path) -> list[str]:
+    """Lines of a log; none where there is no such log."""
+    try:
+        return log.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def is_info(line: str) -> bool:
+    """Whether a line of a log is of the ordinary kind."""
+    with contextlib.suppress(ValueError):
+        return bool(json.loads(line)["level"] in ("debug", "info"))
+    return False
 
 
 def is_alive(pid: int) -> bool:
     """Whether a process runs: one that nobody has waited for does not."""
+    return _stat(pid)[:1] not in ([], ["Z"])
+
+
+def _parent(pid: int) -> int | None:
+    return int(found[1]) if (found := _stat(pid)) else None
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and so on of a process; empty where there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
-        return False
+        return []
 
 
 def journal_records(
