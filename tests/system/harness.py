@@ -242,16 +242,27 @@ class Platform:
 
     def fault(self, venue: str, fault: str, **fields: Any) -> dict[str, Any]:
         """Asks the simulator for a fault; returns what it says it did."""
+        return self._faults("POST", {"venue": venue, "fault": fault, **fields})
+
+    def faults(self, venue: str) -> list[dict[str, Any]]:
+        """Faults that go on at a venue."""
+        found: list[dict[str, Any]] = self._faults("GET")["active"][venue]
+        return found
+
+    def clear_faults(self) -> None:
+        """Ends every fault that goes on."""
+        self._faults("DELETE")
+
+    def _faults(self, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         where = json.loads((self.home.run / "sim.json").read_text())["control"]
-        request = urllib.request.Request(
-            f"{where}/faults", json.dumps({"venue": venue, "fault": fault, **fields}).encode()
-        )
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{where}/faults", data, method=method)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except urllib.error.HTTPError as error:
-            raise AssertionError(f"fault {fault}: {error.code} {error.read()!r}") from error
+            raise AssertionError(f"{method} /faults {body}: {error.code} {error.read()!r}") from error
 
     def wait_trades(self, venue: str, count: int, seconds: float = 30) -> None:
         """Waits until the venue's journal holds `count` more records."""
