@@ -24,7 +24,7 @@ FRAME_MAGIC = b"TDML"
 
 @pytest.fixture(scope="module")
 def platform(module_path: Path) -> Iterator[Platform]:
-    with running(module_path / "home", "--venues", VENUE, rate=200) as found:
+    with running(module_path / "home", "--venues", VENUE, rate=200, history=False) as found:
         found.wait_trades(VENUE, 100)
         yield found
 

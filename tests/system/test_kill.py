@@ -48,7 +48,7 @@ def settle(platform: Platform) -> None:
 @pytest.mark.timeout(600)
 def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     dice = random.Random(3)
-    with running(tmp_path / "home", rate=LOAD_PER_S) as platform:
+    with running(tmp_path / "home", rate=LOAD_PER_S, history=False) as platform:
         settle(platform)
         victims = [part for part in PARTS for _ in range(3)]
         dice.shuffle(victims)
@@ -108,7 +108,7 @@ def test_soak_of_kills(tmp_path: Path) -> None:
     dice = seeded()
     ready: dict[str, list[float]] = {part: [] for part in PARTS}
     kills: Counter[str] = Counter()
-    with running(tmp_path / "home", rate=LOAD_PER_S) as platform:
+    with running(tmp_path / "home", rate=LOAD_PER_S, history=False) as platform:
         settle(platform)
         with Viewer(platform, ["trades", "book"]) as viewer:
             while min(kills[part] for part in PARTS) < SOAK_KILLS:
@@ -179,7 +179,7 @@ def test_kill_of_everything_at_once_and_of_the_supervisor(
     dice = seeded()
     rate = LOAD_PER_S if rounds > 1 else 1000
     ready = []
-    with running(tmp_path / "home", rate=rate) as platform:
+    with running(tmp_path / "home", rate=rate, history=False) as platform:
         for _ in range(rounds):
             for venue in VENUES:
                 platform.wait_trades(venue, 300)
@@ -216,7 +216,7 @@ def test_kill_of_everything_at_once_and_of_the_supervisor(
 
 @pytest.mark.timeout(120)
 def test_a_second_up_says_who_holds_home_and_port(tmp_path: Path) -> None:
-    with running(tmp_path / "home", rate=100) as platform:
+    with running(tmp_path / "home", rate=100, history=False) as platform:
         assert platform.process
         words = [sys.executable, "-m", "tidemill", *platform.words]
         second = subprocess.run(words, capture_output=True, text=True, timeout=30)
