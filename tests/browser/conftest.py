@@ -46,11 +46,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with running(tmp_path_factory.mktemp("browser") / "home", rate=300) as found:
+def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One for all screens; its home goes with it, unless one of the tests failed."""
+    path = tmp_path_factory.mktemp("browser")
+    before = request.session.testsfailed
+    with running(path / "home", rate=300) as found:
         for venue in VENUES:
             found.wait_trades(venue, 100)
         yield found
+    if request.session.testsfailed == before:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 class Screen:
