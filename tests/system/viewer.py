@@ -76,13 +76,17 @@ class Viewer:
             wanted = until(
                 lambda venue=venue: self.platform.collector(venue).get("sequence"), f"{venue} answers"
             )
-            until(
-                lambda venue=venue, wanted=wanted: (
-                    self._healthy() and self.positions.get(venue, (0, 0))[1] >= wanted
-                ),
-                f"the viewer caught up with {venue}",
-                seconds,
-            )
+            try:
+                until(
+                    lambda venue=venue, wanted=wanted: (
+                        self._healthy() and self.positions.get(venue, (0, 0))[1] >= wanted
+                    ),
+                    f"the viewer caught up with {venue}",
+                    seconds,
+                )
+            except AssertionError as error:
+                error.add_note(f"it is at {self.positions} of {wanted}, connected {self.connections} times")
+                raise
 
     def judge(self, journal: Journal) -> Verdict:
         """The trades that the screen saw against those that the journal holds, from where the screen began
