@@ -25,6 +25,8 @@ pub struct Venue {
     reserved: Vec<Reserved>,
     /// When the connections that `half_open` or `end` holds are dropped.
     ends_at: Option<Instant>,
+    /// Connections that were told of their end; those made since then stay.
+    told: Vec<u64>,
     /// REST requests answered.
     pub requests: u64,
 }
@@ -97,6 +99,7 @@ impl World {
                     feed,
                     reserved,
                     ends_at: None,
+                    told: Vec::new(),
                     requests: 0,
                 }
             })
@@ -371,8 +374,9 @@ impl World {
             Kind::End => {
                 feed!(self, v, |feed, context| feed.announce_end(context));
                 let venue = &mut self.venues[v];
+                venue.told = venue.hub.ids();
                 if duration.is_zero() {
-                    venue.close_all();
+                    venue.close_told();
                 } else {
                     venue.hub.faults.start(request, now);
                 }
@@ -483,12 +487,12 @@ impl Venue {
             }
         }
         if self.hub.faults.take_ended() {
-            self.close_all();
+            self.close_told();
         }
     }
 
-    fn close_all(&mut self) {
-        for id in self.hub.ids() {
+    fn close_told(&mut self) {
+        for id in std::mem::take(&mut self.told) {
             self.hub.shut(id, 1001, "connection lifetime is over");
         }
     }
