@@ -9,6 +9,7 @@ import { pipelineNodes } from '@/features/collection/Pipeline';
 import { VenueTable } from '@/features/collection/VenueTable';
 import { ModeBadge } from '@/features/shell/ModeBadge';
 import { matchScore, Palette } from '@/features/shell/Palette';
+import { TradesTape } from '@/features/trades/TradesTape';
 import type { BookView } from '@/shared/book';
 import { staleQueries } from '@/shared/events';
 import { feedWord } from '@/shared/FeedWord';
@@ -30,16 +31,16 @@ const instrument = {
   size_scale: 4,
 } as Instrument;
 
-function market(book: BookView | null): Market {
+function market(book: BookView | null, error: MarketView['error'] = null): Market {
   const view: MarketView = {
     tape: [],
     book,
     invalid_since: book?.state === 'invalid' ? '1763640187000000000' : null,
     quote: null,
     status: undefined,
-    error: null,
+    error,
   };
-  return { watch: () => () => undefined, read: () => view } as unknown as Market;
+  return { rate: () => 0, watch: () => () => undefined, read: () => view } as unknown as Market;
 }
 
 const book = (state: BookView['state']): BookView => ({
@@ -73,6 +74,18 @@ describe('depth', () => {
     expect(screen.queryByRole('alert')).toBeNull();
     expect(screen.getByText('Not collecting')).toBeTruthy();
     expect(screen.getByText(/^sim-kraken is stopped\./)).toBeTruthy();
+  });
+
+  it('a stream that was refused says so instead of waiting in silence', () => {
+    const refused = market(null, {
+      code: 'instrument_unknown',
+      message: 'no instrument named so',
+      hint: null,
+    });
+    render(<DepthLadder market={refused} instrument={instrument} view={LIVE} />);
+    expect(screen.getByText(/does not give it: no instrument named so/)).toBeTruthy();
+    render(<TradesTape market={refused} instrument={instrument} view={LIVE} />);
+    expect(screen.getByText('No instrument named so.')).toBeTruthy();
   });
 
   it('withdraws direction when the feed is stale', () => {

@@ -9,7 +9,7 @@ const BTC = 'BTC-USD.sim-kraken';
 function connected(from: [number, number] = [1, 100]) {
   const core = new StreamCore();
   core.subscribe(1, { instruments: [BTC], channels: ['trades', 'book'], depth: 3 });
-  core.connecting(0);
+  core.connecting(0, 0);
   core.opened(0);
   let prev: number | null = null;
   const say = (message: object, now_ms = 1) => core.message(JSON.stringify(message), now_ms);
@@ -70,7 +70,7 @@ describe('subscription', () => {
     trade(105);
     take();
     core.closed({ attempt: 1, next_try_ms: 500, online: true });
-    core.connecting(1);
+    core.connecting(1, 0);
     const effects = core.message(
       JSON.stringify({ type: 'hello', version: 1, venues: {}, heartbeat_s: 1 }),
       2,
@@ -117,6 +117,61 @@ describe('subscription', () => {
     core.unsubscribe(1);
     expect(trade(101)).toEqual([]);
     expect(core.drain()?.updates).toEqual([]);
+  });
+});
+
+describe('refusal', () => {
+  const refusal = {
+    type: 'error',
+    id: 1,
+    code: 'instrument_unknown',
+    category: 'not_found',
+    message: 'no instrument',
+    hint: 'nearest: none',
+  };
+
+  it('is told, asked again after two seconds, and taken back when the bridge knows better', () => {
+    const { core, say, confirm, trade, take } = connected();
+    take();
+    core.resume(1, { [VENUE]: { epoch: 1, sequence: 100 } }, 1);
+    say(refusal, 1_000);
+    expect(take().error).toMatchObject({ code: 'instrument_unknown', message: 'no instrument' });
+    expect(core.tick(2_900)).toEqual([]);
+    expect(sent(core.tick(3_000))).toEqual([
+      expect.objectContaining({ op: 'subscribe', id: 1, from: { [VENUE]: [1, 100] } }),
+    ]);
+    expect(core.tick(3_500)).toEqual([]); // once
+    say(refusal, 3_600);
+    expect(sent(core.tick(5_600))).toHaveLength(1);
+    confirm([1, 100]);
+    expect(take().error).toBeNull();
+    trade(101);
+    expect(take()).toMatchObject({ error: undefined, trades: [{ sequence: 101 }] });
+  });
+
+  it('a resume of what was refused is answered by what the bridge says of the subscribe', () => {
+    const { core, say, confirm, trade, take } = connected();
+    core.resume(1, { [VENUE]: { epoch: 1, sequence: 100 } }, 1);
+    say(refusal);
+    take();
+    core.resume(1, { [VENUE]: { epoch: 1, sequence: 99 } }, 2);
+    say({ ...refusal, code: 'subscription_unknown' }); // to the unsubscribe
+    expect(core.drain()).toBeNull();
+    confirm([1, 99]);
+    trade(101);
+    expect(take()).toMatchObject({ error: null, generation: 2, trades: [{ sequence: 101 }] });
+  });
+
+  it('of a position of another journal begins anew, without it', () => {
+    const { core, say, confirm, take } = connected();
+    take();
+    core.closed({ attempt: 1, next_try_ms: 0, online: true });
+    say({ type: 'hello', version: 1, venues: {}, heartbeat_s: 1 });
+    const [again] = sent(say({ ...refusal, code: 'position_foreign', category: 'conflict' }));
+    expect(again).toMatchObject({ op: 'subscribe', id: 1 });
+    expect(again).not.toHaveProperty('from');
+    confirm([1, 7]);
+    expect(take()).toMatchObject({ error: undefined, start: { [VENUE]: { epoch: 1, sequence: 7 } } });
   });
 });
 
@@ -175,7 +230,7 @@ describe('chain', () => {
       fc.property(lossy, (losses) => {
         const core = new StreamCore();
         core.subscribe(1, { instruments: [BTC], channels: ['trades'] });
-        core.connecting(0);
+        core.connecting(0, 0);
         const received: number[] = [];
         let from = 0;
         let prev: number | null = null;
@@ -383,6 +438,25 @@ describe('connection', () => {
     expect(core.tick(3_500)).toEqual([]);
     expect(core.drain()?.connection.state).toBe('stale');
     expect(core.tick(9_000)).toEqual([{ kind: 'close' }]);
+  });
+
+  it('a long reading of history is not silence', () => {
+    const { core, say } = connected();
+    for (let now_ms = 1_000; now_ms <= 20_000; now_ms += 1_000) {
+      say({ type: 'catching', id: 1 }, now_ms);
+      expect(core.tick(now_ms + 500)).toEqual([]);
+    }
+    expect(core.drain()?.connection.state).toBe('live');
+  });
+
+  it('a socket that never says hello is left', () => {
+    const core = new StreamCore();
+    core.connecting(0, 1_000);
+    core.opened(1_200);
+    expect(core.tick(10_900)).toEqual([]);
+    expect(core.tick(11_100)).toEqual([{ kind: 'close' }]);
+    core.closed({ attempt: 1, next_try_ms: 12_000, online: true });
+    expect(core.tick(30_000)).toEqual([]); // nothing is open
   });
 
   it('a heartbeat is a sign of life and tells the clocks apart', () => {

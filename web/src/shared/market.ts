@@ -7,7 +7,7 @@ import type { BookView } from './book';
 import { Pace } from './pace';
 import { comparePosition, type Position } from './position';
 import { type Subscription, stream } from './stream';
-import type { StreamGap, StreamTrade, Update } from './stream-core';
+import type { Refusal, StreamGap, StreamTrade, Update } from './stream-core';
 import type { PriceSize } from './stream-message';
 
 /** Trades kept for the tape. */
@@ -30,7 +30,8 @@ export interface MarketView {
   quote: Quote | null;
   /** Newest status code of this instrument's trades, or of all its channels. */
   status: string | undefined;
-  error: Update['error'];
+  /** Why nothing comes: the subscription was refused. */
+  error: Refusal | null;
 }
 
 /** What a chart needs besides the view: every trade in order, and what breaks that promise. */
@@ -147,6 +148,11 @@ export class Market implements TradeSource {
     const current = update.generation === this.generation;
     const started = update.start?.[this.venue];
     if (started && current) {
+      if (this.newest && started.epoch < this.newest.epoch) {
+        // A journal made anew: its trades are no older than those of the one before.
+        this.newest = null;
+        change.tape = [];
+      }
       this.sent = started;
       for (const listener of this.listeners) listener.start(started);
     }
@@ -170,7 +176,7 @@ export class Market implements TradeSource {
       else if (status.channel === 'trades' || status.channel === 'all') change.status = status.code;
     }
     for (const gap of update.gaps) for (const listener of this.listeners) listener.gap(gap);
-    if (update.error || update.start) change.error = update.error;
+    if (update.error !== undefined) change.error = update.error;
     this.set(change);
   }
 
@@ -182,7 +188,7 @@ export class Market implements TradeSource {
     const last = fresh.at(-1);
     if (!last) return;
     this.newest = { epoch: last.epoch, sequence: last.sequence };
-    change.tape = [...fresh.slice(-TAPE).reverse(), ...this.view.tape].slice(0, TAPE);
+    change.tape = [...fresh.slice(-TAPE).reverse(), ...(change.tape ?? this.view.tape)].slice(0, TAPE);
     this.arrivals_ms.push(...fresh.map(() => now_ms));
   }
 
@@ -216,3 +222,7 @@ export const useMarketView = (market: Market): MarketView => useSyncExternalStor
 /** Only the status: renders again when it changes, not with every trade. */
 export const useMarketStatus = (market: Market): string | undefined =>
   useSyncExternalStore(market.watch, () => market.read().status);
+
+/** Only why nothing comes, if so. */
+export const useMarketError = (market: Market): Refusal | null =>
+  useSyncExternalStore(market.watch, () => market.read().error);

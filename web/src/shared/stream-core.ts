@@ -6,6 +6,7 @@ import { comparePosition, type Position } from './position';
 import type {
   Channel,
   DataMessage,
+  ErrorMessage,
   FeedState,
   GapMessage,
   QuotesMessage,
@@ -68,6 +69,13 @@ export interface StreamGap {
   origin: 'venue' | 'stream';
 }
 
+/** Why the bridge did not take a subscription. */
+export interface Refusal {
+  code: string;
+  message: string;
+  hint: string | null;
+}
+
 export interface Update {
   /** Counts the resumes asked for: trades of an update with an older count were sent before the resume and come again. */
   generation: number;
@@ -85,7 +93,8 @@ export interface Update {
   gaps: StreamGap[];
   /** Trades were left out because the screen took none for long: whoever adds them up must read history again. */
   overflow: boolean;
-  error: { code: string; message: string; hint: string | null } | null;
+  /** A subscription that was refused is asked for again by itself. Null: it has been taken after all. Undefined: no news. */
+  error: Refusal | null | undefined;
 }
 
 export interface Batch {
@@ -106,6 +115,10 @@ export const PENDING_TRADES = 20_000;
 /** The bridge sends a heartbeat each second. */
 const STALE_MS = 3_000;
 const DEAD_MS = 8_000;
+/** A socket that has no hello by then leads to nobody, or to somebody else. */
+const HELLO_MS = 10_000;
+/** An instrument or a venue that was wished a moment ago may be known to the bridge a moment later. */
+const RETRY_MS = 2_000;
 const DEFAULT_DEPTH = 20;
 
 interface Subscription {
@@ -122,6 +135,10 @@ interface Subscription {
   confirmed: boolean;
   /** Messages that still belong to the subscription before the newest subscribe are left out until it is answered. */
   awaiting: number;
+  /** The bridge did not take the subscribe before the newest one. */
+  refused: boolean;
+  /** When that is asked for again, ms by this machine's clock; null when nothing is to be. */
+  retry_ms: number | null;
   update: Update;
 }
 
@@ -135,7 +152,7 @@ const emptyUpdate = (generation: number): Update => ({
   statuses: [],
   gaps: [],
   overflow: false,
-  error: null,
+  error: undefined,
 });
 
 const isEmpty = (update: Update): boolean =>
@@ -144,7 +161,7 @@ const isEmpty = (update: Update): boolean =>
   update.statuses.length === 0 &&
   update.gaps.length === 0 &&
   !update.overflow &&
-  update.error === null &&
+  update.error === undefined &&
   Object.keys(update.quotes).length === 0 &&
   Object.keys(update.books).length === 0 &&
   Object.keys(update.closes).length === 0;
@@ -162,6 +179,8 @@ export class StreamCore {
     clock_offset_ms: 0,
   };
   private ready = false;
+  /** Since when a socket is there without a hello, ms by this machine's clock; null when none is waited for. */
+  private waiting_ms: number | null = null;
   private dirty = true;
   private messages = 0;
 
@@ -175,6 +194,8 @@ export class StreamCore {
       healing: new Map(),
       confirmed: false,
       awaiting: 0,
+      refused: false,
+      retry_ms: null,
       update: emptyUpdate(0),
     };
     this.subscriptions.set(id, subscription);
@@ -196,7 +217,8 @@ export class StreamCore {
     return this.ready ? this.restart(id, subscription) : [];
   }
 
-  connecting(attempt: number): void {
+  connecting(attempt: number, now_ms: number): void {
+    this.waiting_ms = now_ms;
     this.set({ state: attempt === 0 ? 'connecting' : 'reconnecting', attempt, next_try_ms: 0 });
   }
 
@@ -207,9 +229,11 @@ export class StreamCore {
   /** The socket is gone. Books held are no longer known to be right. */
   closed(next: { attempt: number; next_try_ms: number; online: boolean }): void {
     this.ready = false;
+    this.waiting_ms = null;
     for (const subscription of this.subscriptions.values()) {
       subscription.confirmed = false;
       subscription.awaiting = 0;
+      subscription.retry_ms = null;
       this.forgetBooks(subscription);
     }
     if (this.connection.state === 'signed_out') return;
@@ -224,13 +248,18 @@ export class StreamCore {
     this.set({ state: 'signed_out', next_try_ms: 0 });
   }
 
-  /** Silence is noticed by the clock: dims the screen first, then closes the socket. */
+  /** Silence is noticed by the clock: dims the screen first, then closes the socket. What was refused is asked for again. */
   tick(now_ms: number): Effect[] {
-    if (!this.ready) return [];
+    if (!this.ready) {
+      const late = this.waiting_ms !== null && now_ms - this.waiting_ms > HELLO_MS;
+      return late ? [{ kind: 'close' }] : [];
+    }
     const silent_ms = now_ms - this.connection.last_message_ms;
     if (silent_ms > DEAD_MS) return [{ kind: 'close' }];
     if (silent_ms > STALE_MS && this.connection.state === 'live') this.set({ state: 'stale' });
-    return [];
+    return [...this.subscriptions]
+      .filter(([, { retry_ms }]) => retry_ms !== null && retry_ms <= now_ms)
+      .map(([id, subscription]) => this.subscribeEffect(id, subscription));
   }
 
   /** Throws a SyntaxError on text that is not JSON. */
@@ -253,7 +282,7 @@ export class StreamCore {
         this.heartbeat(message.ts, message.venues, now_ms);
         return [];
       case 'error':
-        return this.error(message);
+        return this.error(message, now_ms);
       case 'cut':
         return [{ kind: 'close' }];
       case 'trades':
@@ -300,6 +329,7 @@ export class StreamCore {
 
   private hello(venues: Record<string, { epoch: number; sequence: number }>): Effect[] {
     this.ready = true;
+    this.waiting_ms = null;
     for (const [name, { epoch, sequence }] of Object.entries(venues)) {
       const known = this.venues.get(name);
       this.venues.set(name, {
@@ -320,6 +350,7 @@ export class StreamCore {
     subscription.chain.clear();
     subscription.confirmed = false;
     subscription.awaiting += 1;
+    subscription.retry_ms = null;
     return {
       kind: 'send',
       text: JSON.stringify({
@@ -351,6 +382,8 @@ export class StreamCore {
 
   private confirm(subscription: Subscription, from: Record<string, [number, number]>): void {
     subscription.confirmed = true;
+    if (subscription.refused) subscription.update.error = null;
+    subscription.refused = false;
     const start: Record<string, Position> = {};
     for (const [venue, pair] of Object.entries(from)) {
       const position = positionOf(pair);
@@ -380,26 +413,28 @@ export class StreamCore {
     this.set({ clock_offset_ms: Number(BigInt(ts) / 1_000_000n) - now_ms });
   }
 
-  private error(message: {
-    code: string;
-    category: string;
-    message: string;
-    hint?: string | null;
-    id?: number;
-  }): Effect[] {
+  private error(message: ErrorMessage, now_ms: number): Effect[] {
     if (message.category === 'auth') {
       this.signedOut();
       return [{ kind: 'close' }];
     }
     const subscription = message.id === undefined ? undefined : this.subscriptions.get(message.id);
-    if (subscription) {
-      subscription.awaiting = Math.max(0, subscription.awaiting - 1);
-      subscription.update.error = {
-        code: message.code,
-        message: message.message,
-        hint: message.hint ?? null,
-      };
+    // The unsubscribe before a new subscribe has nothing to end where the old one was refused.
+    if (!subscription || message.id === undefined || message.code === 'subscription_unknown') return [];
+    subscription.awaiting = Math.max(0, subscription.awaiting - 1);
+    if (subscription.awaiting > 0) return [];
+    if (message.code === 'position_foreign') {
+      // The home was made anew: what was held is of a past that is gone.
+      subscription.positions.clear();
+      return [this.subscribeEffect(message.id, subscription)];
     }
+    subscription.refused = true;
+    subscription.retry_ms = now_ms + RETRY_MS;
+    subscription.update.error = {
+      code: message.code,
+      message: message.message,
+      hint: message.hint ?? null,
+    };
     return [];
   }
 

@@ -147,4 +147,6 @@ export type ServerMessage =
   | HeartbeatMessage
   | ErrorMessage
   | CutMessage
-  | { type: 'pong'; id: number };
+  | { type: 'pong'; id: number }
+  /** History of a resume is still being read; a sign of life. */
+  | { type: 'catching'; id: number };

@@ -47,7 +47,7 @@ function lost(): void {
 
 function connect(): void {
   clearTimeout(timer);
-  core.connecting(attempt);
+  core.connecting(attempt, Date.now());
   const opened = new WebSocket(url);
   socket = opened;
   opened.onopen = () => core.opened(Date.now());

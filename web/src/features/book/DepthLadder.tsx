@@ -21,7 +21,7 @@ const NO_ROWS: LadderRow[] = [];
 /** Price levels above and below the spread, with size bars. A book that failed its check is shown as such. */
 export function DepthLadder(props: { market: Market; instrument: Instrument; view: FeedView }) {
   const { market, instrument, view } = props;
-  const { book, tape, invalid_since } = useMarketView(market);
+  const { book, tape, invalid_since, error } = useMarketView(market);
   const zone = useSettings((settings) => settings.zone);
   const body = useRef<HTMLDivElement>(null);
   const rows = useRowsThatFit(body);
@@ -71,7 +71,9 @@ export function DepthLadder(props: { market: Market; instrument: Instrument; vie
           <p>
             {view.origin === 'page' && !current
               ? 'The stream to this page is interrupted. The book comes back with it.'
-              : 'The venue’s next whole snapshot brings it.'}
+              : error
+                ? `The stream does not give it: ${error.message}. It is asked again.`
+                : 'The venue’s next whole snapshot brings it.'}
           </p>
         </div>
       ) : (

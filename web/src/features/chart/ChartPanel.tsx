@@ -6,7 +6,7 @@ import { useSecond } from '@/shared/clock';
 import type { FeedView, Freshness } from '@/shared/feed-state';
 import { mantissaText } from '@/shared/format';
 import type { Interval } from '@/shared/interval';
-import type { Market } from '@/shared/market';
+import { type Market, useMarketError } from '@/shared/market';
 import { ErrorState } from '@/shared/Panel';
 import { Pace } from '@/shared/pace';
 import { useSettings } from '@/shared/settings';
@@ -57,6 +57,7 @@ export function ChartPanel(props: {
   const [version, setVersion] = useState(0);
   const look = useLook();
   const phone = usePhone();
+  const refused = useMarketError(market);
   const zone = useSettings((settings) => settings.zone);
   const now_ms = useSecond();
 
@@ -154,7 +155,9 @@ export function ChartPanel(props: {
       ? `loading ${interval} bars`
       : status.error && status.phase === 'ready'
         ? status.error.message
-        : null;
+        : refused
+          ? `no stream: ${refused.message}`
+          : null;
   const empty = status.phase === 'ready' && series?.bars.length === 0;
   return (
     <section className={`chart-panel ${OLD.has(view.freshness) ? 'stale' : ''}`} aria-label="Price chart">

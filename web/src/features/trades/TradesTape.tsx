@@ -2,7 +2,7 @@ import { memo } from 'react';
 import type { Instrument } from '@/api/types';
 import { useSecond } from '@/shared/clock';
 import { type FeedView, isCurrent } from '@/shared/feed-state';
-import { decimal, msOfNs, number, timeOfDay, timeOfDayMs } from '@/shared/format';
+import { decimal, msOfNs, number, sentence, timeOfDay, timeOfDayMs } from '@/shared/format';
 import { type Market, useMarketView } from '@/shared/market';
 import { useSettings } from '@/shared/settings';
 import type { StreamTrade } from '@/shared/stream-core';
@@ -17,12 +17,12 @@ const SHORT_PLACES = 6;
 /** Newest trades first; colour and sign of the side that crossed the spread. */
 export function TradesTape(props: { market: Market; instrument: Instrument; view: FeedView }) {
   const { market, instrument, view } = props;
-  const { tape } = useMarketView(market);
+  const { tape, error } = useMarketView(market);
   const zone = useSettings((settings) => settings.zone);
   const shown = tape.slice(0, SHOWN);
   const unit = useUnit(instrument.instrument, Math.max(0, ...shown.map(({ size }) => Number(size))));
   return (
-    <section className={`tape ${isCurrent(view) ? '' : 'dim'}`} aria-label="Trades">
+    <section className={`tape ${isCurrent(view) && !error ? '' : 'dim'}`} aria-label="Trades">
       <header className="sub-head">
         <h2>Trades</h2>
         <span className="space" />
@@ -50,7 +50,9 @@ export function TradesTape(props: { market: Market; instrument: Instrument; view
             ))}
           </tbody>
         </table>
-        {tape.length === 0 && <p className="small tertiary tape-none">No trade yet.</p>}
+        {tape.length === 0 && (
+          <p className="small tertiary tape-none">{error ? sentence(error.message) : 'No trade yet.'}</p>
+        )}
       </Scroll>
     </section>
   );
