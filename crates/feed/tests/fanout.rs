@@ -432,6 +432,49 @@ fn a_snapshot_in_several_frames_is_shown_after_its_last_record() {
 }
 
 #[test]
+fn a_book_that_was_spoilt_and_made_whole_in_one_look_begins_with_a_snapshot() {
+    let whole = records(&Act::Snapshot(1, vec![(true, 1, 5), (false, 1, 5)]));
+    let spoilers = [Act::Invalid(1), Act::Reconnect];
+    for (spoiler, is_within_a_message) in spoilers.iter().flat_map(|one| [(one, false), (one, true)]) {
+        let mut rig = Rig::new(10, 1 << 20);
+        let mut bytes = Vec::new();
+        rig.look(std::slice::from_ref(&whole));
+        rig.write(&mut bytes, usize::MAX);
+        bytes.clear();
+        // The same levels again: a comparison would find nothing to say.
+        let mut frames = vec![records(spoiler), whole.clone(), records(&Act::Valid(1))];
+        if is_within_a_message {
+            frames.insert(0, vec![level(1, Side::Buy, 998, 7)]);
+        }
+        rig.look(&frames);
+        rig.write(&mut bytes, usize::MAX);
+        let values = messages(&bytes);
+        let books: Vec<&Value> = values.iter().filter(|value| value["type"] == "book").collect();
+        assert_eq!(books.len(), 1, "{spoiler:?}");
+        assert_eq!(
+            (
+                &books[0]["kind"],
+                &books[0]["valid"],
+                &books[0]["bids"],
+                &books[0]["conflated"]
+            ),
+            (
+                &"snapshot".into(),
+                &true.into(),
+                &serde_json::json!([["99.8", "0.05"]]),
+                &1.into()
+            ),
+            "{spoiler:?}"
+        );
+        // What comes after it follows as usual.
+        bytes.clear();
+        rig.look(&[records(&Act::Levels(1, vec![(true, 1, 6)]))]);
+        rig.write(&mut bytes, usize::MAX);
+        assert_eq!(messages(&bytes)[0]["kind"], "delta");
+    }
+}
+
+#[test]
 fn levels_enter_and_leave_the_depth() {
     let mut rig = Rig::new(2, 1 << 20);
     let mut bytes = Vec::new();

@@ -32,6 +32,9 @@ pub(super) struct Instrument {
     pub book_ts: (i64, i64),
     /// Whole book messages since the views were last compared; what was spoilt counts too.
     pub book_changes: u32,
+    /// A gap or a status has spoilt the book since the views were last compared. Clients of the book were told, and show it
+    /// again only from a snapshot on, even if it is whole by now.
+    pub spoilt: bool,
     pub views: Vec<View>,
     pub quote: Quote,
     pub half_quote: Quote,
@@ -106,6 +109,7 @@ impl Instrument {
                 }
             }
             _ => {
+                self.spoilt |= !self.book.valid();
                 if self.book.valid() == was_valid && !self.book_in_message {
                     return false;
                 }
@@ -127,11 +131,12 @@ impl Instrument {
             return;
         }
         let conflated = std::mem::take(&mut self.book_changes) - 1;
+        let spoilt = std::mem::take(&mut self.spoilt);
         let is_valid = self.book.valid();
         let at = (self.book_place, self.book_ts);
         for view in &mut self.views {
             let was_valid = std::mem::replace(&mut view.valid, is_valid);
-            if is_valid && was_valid {
+            if is_valid && was_valid && !spoilt {
                 let changes = view.follow(&self.book);
                 if !changes.is_empty() {
                     let what = (view.depth, BookKind::Delta);
@@ -147,19 +152,34 @@ impl Instrument {
             } else {
                 view.empty();
             }
-            add_view(batch, number, &self.label, view, at);
+            add_view(batch, number, &self.label, view, at, conflated);
         }
     }
 
     /// Adds the whole book as subscriptions of this depth have it.
     pub fn add_snapshot(&self, batch: &mut Batch, number: u32, depth: u16, at: Place) {
         if let Some(view) = self.views.iter().find(|view| view.depth == depth) {
-            add_view(batch, number, &self.label, view, (at, self.book_ts));
+            add_view(batch, number, &self.label, view, (at, self.book_ts), 0);
         }
     }
 }
 
-fn add_view(batch: &mut Batch, number: u32, label: &[u8], view: &View, at: (Place, (i64, i64))) {
+fn add_view(
+    batch: &mut Batch,
+    number: u32,
+    label: &[u8],
+    view: &View,
+    at: (Place, (i64, i64)),
+    conflated: u32,
+) {
     let kind = BookKind::Snapshot { valid: view.valid };
-    message::add_book(batch, number, label, (view.depth, kind), at, view.levels(), 0);
+    message::add_book(
+        batch,
+        number,
+        label,
+        (view.depth, kind),
+        at,
+        view.levels(),
+        conflated,
+    );
 }

@@ -394,6 +394,7 @@ impl Venue {
             instrument.half_quote = Quote::default();
             instrument.book_in_message = false;
             instrument.book.apply(&opening);
+            instrument.spoilt = true;
             instrument.book_changes += 1;
             instrument.book_place = last;
             instrument.touch(number as u32, &mut self.touched);
