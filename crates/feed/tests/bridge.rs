@@ -99,6 +99,26 @@ async fn a_position_of_another_journal_is_told_and_not_waited_for() {
     assert_eq!(bridge.stop(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instrument_that_has_no_record_yet_can_be_subscribed() {
+    let home = Home::new();
+    let mut venue = home.venue("sim-kraken", &["BTC-USD"]);
+    venue.trades(0, 3);
+    let bridge = start_bridge(&home);
+    let mut browser = Browser::open(&home, &bridge).await;
+    let wish = json!({"op": "subscribe", "id": 1, "instruments": ["ETH-USD.sim-kraken"], "channels": ["trades"]});
+    browser.send(wish.clone()).await;
+    assert_eq!(browser.next().await["code"], "instrument_unknown");
+    venue
+        .numbers
+        .extend(support::add_instruments(&mut venue.writer, "sim-kraken", &["ETH-USD"]));
+    let answer = browser.subscribe(wish).await;
+    assert_eq!(answer["instruments"], json!(["ETH-USD.sim-kraken"]));
+    venue.trades(1, 1);
+    assert_eq!(browser.next().await["instrument"], "ETH-USD.sim-kraken");
+    assert_eq!(bridge.stop(), 0);
+}
+
 /// Sequences that a browser resuming from `from` gets, until `last`.
 async fn resumed(browser: &mut Browser, id: u64, from: (u32, u64), last: u64) -> Vec<u64> {
     browser

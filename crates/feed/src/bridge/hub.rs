@@ -12,7 +12,7 @@ use super::batch::{Batch, Place, Target};
 use super::interest::Interest;
 use super::outbox::SnapshotRequest;
 use super::shard::Shards;
-use super::source::{Source, Start, Step, Tail};
+use super::source::{Named, Source, Start, Step, Tail};
 use super::venue::Venue;
 use crate::clock::wall_ns;
 use crate::failure::{Category, Failure};
@@ -59,7 +59,7 @@ impl Hub {
     ) -> Result<Arc<Self>, Failure> {
         let mut tail = source.open(name, Start::Books)?;
         let mut venue = Venue::new(index, name);
-        learn(&mut venue, tail.as_mut());
+        learn(&mut venue, tail.instruments());
         let hub = Arc::new(Self {
             index,
             name: name.into(),
@@ -87,6 +87,18 @@ impl Hub {
     /// The venue's state. Whoever holds this may lock a client's outbox; never the other way round.
     pub fn lock(&self) -> MutexGuard<'_, Venue> {
         self.venue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of an instrument. One that no record has named yet is looked for in the registry.
+    pub fn find(&self, name: &str) -> Option<u32> {
+        let known = self.lock().find(name);
+        known.or_else(|| {
+            // A registry that cannot be read now can be when the client asks again.
+            let instruments = self.source.instruments(&self.name).ok()?;
+            let mut venue = self.lock();
+            learn(&mut venue, instruments);
+            venue.find(name)
+        })
     }
 
     pub fn messages_per_s(&self) -> f64 {
@@ -187,7 +199,7 @@ impl Hub {
                                 venue.take(batch, header.epoch, header.sequence, found.records());
                             } else {
                                 let copy = found.records().to_vec(); // the registry is asked through the tail
-                                learn(venue, tail);
+                                learn(venue, tail.instruments());
                                 venue.take(batch, header.epoch, header.sequence, &copy);
                             }
                             records += u64::from(header.count);
@@ -382,7 +394,7 @@ impl History {
                         self.historian.take(batch, header.epoch, sequence, records);
                     } else {
                         let copy = records.to_vec(); // the registry is asked through the tail
-                        learn(&mut self.historian, self.tail.as_mut());
+                        learn(&mut self.historian, self.tail.instruments());
                         self.historian.take(batch, header.epoch, sequence, &copy);
                     }
                 }
@@ -404,8 +416,8 @@ fn before(header: &wire::Header) -> Place {
 }
 
 /// Adds what the registry has.
-fn learn(venue: &mut Venue, tail: &mut dyn Tail) {
-    for (number, name) in tail.instruments() {
+fn learn(venue: &mut Venue, instruments: Vec<Named>) {
+    for (number, name) in instruments {
         venue.add_instrument(number, &name);
     }
 }
@@ -413,7 +425,6 @@ fn learn(venue: &mut Venue, tail: &mut dyn Tail) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bridge::source::Named;
     use crate::failure::Category;
 
     struct Broken;

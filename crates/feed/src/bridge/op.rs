@@ -254,7 +254,7 @@ fn choose(hubs: &[Arc<Hub>], wish: &Wish) -> Result<Vec<(Arc<Hub>, Instruments)>
     let mut named: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     for name in &wish.instruments {
         let owner = name.rsplit_once('.').and_then(|(_, venue)| find(venue));
-        let number = owner.and_then(|hub| Some((hub.index, hub.lock().find(name)?)));
+        let number = owner.and_then(|hub| Some((hub.index, hub.find(name)?)));
         let Some((index, number)) = number else {
             let names: Vec<String> = hubs
                 .iter()

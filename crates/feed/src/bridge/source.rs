@@ -81,6 +81,20 @@ impl Source {
         }
     }
 
+    /// Instruments of a venue known now.
+    pub fn instruments(&self, venue: &str) -> Result<Vec<Named>, Failure> {
+        match self {
+            Self::Journal { home } => Ok(named(
+                &Registry::open(home, venue).map_err(|error| unreadable(&error))?,
+            )),
+            Self::Relay { address, token } => {
+                let mut client = Client::connect(address, token.as_deref(), RELAY_ANSWERS)?;
+                client.look()?;
+                Ok(named_by_relay(&client, venue))
+            }
+        }
+    }
+
     pub fn open(&self, venue: &str, start: Start) -> Result<Box<dyn Tail>, Failure> {
         match self {
             Self::Journal { home } => {
@@ -147,6 +161,24 @@ fn seek_books(reader: &mut Reader, registry: &Registry) -> Result<(), Failure> {
     Ok(())
 }
 
+fn named(registry: &Registry) -> Vec<Named> {
+    registry
+        .instruments()
+        .map(|one| (one.number, one.name.clone()))
+        .collect()
+}
+
+fn named_by_relay(client: &Client, venue: &str) -> Vec<Named> {
+    client
+        .hello()
+        .venues
+        .iter()
+        .filter(|known| known.name == venue)
+        .flat_map(|known| &known.instruments)
+        .map(|one| (one.number, one.name.clone()))
+        .collect()
+}
+
 struct JournalTail {
     reader: Reader,
     registry: Registry,
@@ -158,10 +190,7 @@ impl Tail for JournalTail {
     fn instruments(&mut self) -> Vec<Named> {
         // What cannot be read now is read at the next unknown instrument.
         let _ = self.registry.refresh();
-        self.registry
-            .instruments()
-            .map(|one| (one.number, one.name.clone()))
-            .collect()
+        named(&self.registry)
     }
 
     fn lapped(&self) -> Option<Position> {
@@ -222,14 +251,7 @@ struct RelayTail {
 
 impl Tail for RelayTail {
     fn instruments(&mut self) -> Vec<Named> {
-        self.client
-            .hello()
-            .venues
-            .iter()
-            .filter(|venue| venue.name == self.venue)
-            .flat_map(|venue| &venue.instruments)
-            .map(|one| (one.number, one.name.clone()))
-            .collect()
+        named_by_relay(&self.client, &self.venue)
     }
 
     fn newest(&self) -> Option<Position> {
