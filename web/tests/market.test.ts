@@ -38,6 +38,7 @@ function opened(): { market: Market; tell: (update: Partial<Update>) => void } {
     statuses: [],
     gaps: [],
     overflow: false,
+    anew: false,
     error: undefined,
   };
   return { market, tell: (update) => listener?.({ ...nothing, ...update }) };
@@ -54,8 +55,8 @@ it('a tape goes on over a resume without doubles, and begins anew with a journal
     [3, 12],
     [3, 11],
   ]);
-  tell({ start: { [VENUE]: { epoch: 1, sequence: 2 } }, trades: [trade(1, 3)] });
-  expect(shown(market)).toEqual([[1, 3]]);
+  tell({ anew: true, start: { [VENUE]: { epoch: 3, sequence: 2 } }, trades: [trade(3, 3)] });
+  expect(shown(market)).toEqual([[3, 3]]);
 });
 
 it('an error stays until the stream takes it back', () => {

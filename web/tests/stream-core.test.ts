@@ -171,7 +171,11 @@ describe('refusal', () => {
     expect(again).toMatchObject({ op: 'subscribe', id: 1 });
     expect(again).not.toHaveProperty('from');
     confirm([1, 7]);
-    expect(take()).toMatchObject({ error: undefined, start: { [VENUE]: { epoch: 1, sequence: 7 } } });
+    expect(take()).toMatchObject({
+      anew: true,
+      error: undefined,
+      start: { [VENUE]: { epoch: 1, sequence: 7 } },
+    });
   });
 });
 

@@ -146,13 +146,13 @@ export class Market implements TradeSource {
     const change: Partial<MarketView> = {};
     // An update from before a resume: its trades come again.
     const current = update.generation === this.generation;
+    if (update.anew) {
+      // Its positions do not compare with those of the journal before.
+      this.newest = null;
+      change.tape = [];
+    }
     const started = update.start?.[this.venue];
     if (started && current) {
-      if (this.newest && started.epoch < this.newest.epoch) {
-        // A journal made anew: its trades are no older than those of the one before.
-        this.newest = null;
-        change.tape = [];
-      }
       this.sent = started;
       for (const listener of this.listeners) listener.start(started);
     }

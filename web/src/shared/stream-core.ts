@@ -93,6 +93,8 @@ export interface Update {
   gaps: StreamGap[];
   /** Trades were left out because the screen took none for long: whoever adds them up must read history again. */
   overflow: boolean;
+  /** The journal is another one, of a home made anew: what was sent before this update is of a past that is gone. */
+  anew: boolean;
   /** A subscription that was refused is asked for again by itself. Null: it has been taken after all. Undefined: no news. */
   error: Refusal | null | undefined;
 }
@@ -152,6 +154,7 @@ const emptyUpdate = (generation: number): Update => ({
   statuses: [],
   gaps: [],
   overflow: false,
+  anew: false,
   error: undefined,
 });
 
@@ -161,6 +164,7 @@ const isEmpty = (update: Update): boolean =>
   update.statuses.length === 0 &&
   update.gaps.length === 0 &&
   !update.overflow &&
+  !update.anew &&
   update.error === undefined &&
   Object.keys(update.quotes).length === 0 &&
   Object.keys(update.books).length === 0 &&
@@ -424,8 +428,8 @@ export class StreamCore {
     subscription.awaiting = Math.max(0, subscription.awaiting - 1);
     if (subscription.awaiting > 0) return [];
     if (message.code === 'position_foreign') {
-      // The home was made anew: what was held is of a past that is gone.
       subscription.positions.clear();
+      subscription.update = { ...subscription.update, anew: true, trades: [] };
       return [this.subscribeEffect(message.id, subscription)];
     }
     subscription.refused = true;
