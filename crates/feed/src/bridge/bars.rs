@@ -3,6 +3,8 @@
 //! Made by the same kernel as the stored ones, so that both end the same; these only let a chart move
 //! between two requests.
 
+use std::collections::BTreeSet;
+
 use kernels::bar::{Bar, BarBuilder, Closed, Pushed};
 use wire::{Decimal, Record};
 
@@ -21,11 +23,9 @@ pub struct Bars {
     builder: BarBuilder,
     /// Seconds that began before we listened are not whole and are not shown.
     whole_from_ns: Option<i64>,
-    /// An open bar changed since it was shown.
-    dirty: bool,
+    /// Starts of the open bars that changed since they were shown. A venue whose clock is ahead of ours keeps many open.
+    changed: BTreeSet<i64>,
     shown_ns: i64,
-    /// Open bars as they were shown last: start and number of trades.
-    shown: Vec<(i64, u64)>,
     closed: Vec<Closed>,
 }
 
@@ -34,9 +34,8 @@ impl Default for Bars {
         Self {
             builder: BarBuilder::new(INTERVAL_NS),
             whole_from_ns: None,
-            dirty: false,
+            changed: BTreeSet::new(),
             shown_ns: 0,
-            shown: Vec::new(),
             closed: Vec::new(),
         }
     }
@@ -51,29 +50,26 @@ impl Bars {
         }
         // A trade that does not fit its bar's digits is in no bar; the store says so, a screen cannot.
         if let Ok(Pushed::Counted) = self.builder.push(trade, sequence) {
-            self.dirty = true;
+            self.changed.insert(start_ns);
         }
     }
 
     /// Hands over what is to be shown at `now_ns`, wall clock: bars that closed at once, open ones at
-    /// their pace.
-    pub fn show(&mut self, now_ns: i64, mut each: impl FnMut(&Bar, Option<u32>)) {
+    /// their pace. Nothing when nobody wants them: a new subscription is shown those that are open.
+    pub fn show(&mut self, now_ns: i64, is_wanted: bool, mut each: impl FnMut(&Bar, Option<u32>)) {
         self.builder.advance(now_ns, &mut self.closed);
-        for closed in self.closed.drain(..) {
+        for closed in self.closed.drain(..).filter(|_| is_wanted) {
             each(&closed.bar, Some(closed.revision));
         }
-        if self.dirty && now_ns - self.shown_ns >= PACE_NS {
-            self.dirty = false;
+        if !self.changed.is_empty() && now_ns - self.shown_ns >= PACE_NS {
             self.shown_ns = now_ns;
-            // Bars stay open for late trades: only one that changed is shown again.
-            for bar in self.builder.open() {
-                if !self.shown.contains(&(bar.start_ns, bar.trades)) {
+            let changed = std::mem::take(&mut self.changed);
+            if is_wanted {
+                // Bars stay open for late trades: only one that changed is shown again.
+                for bar in self.builder.open().filter(|bar| changed.contains(&bar.start_ns)) {
                     each(bar, None);
                 }
             }
-            self.shown.clear();
-            let now_open = self.builder.open().map(|bar| (bar.start_ns, bar.trades));
-            self.shown.extend(now_open);
             self.builder.forget(now_ns - KEPT_NS);
         }
     }
@@ -125,7 +121,7 @@ mod tests {
 
     fn shown(bars: &mut Bars, now_ms: i64) -> Vec<String> {
         let mut texts = Vec::new();
-        bars.show(now_ms * 1_000_000, |bar, revision| {
+        bars.show(now_ms * 1_000_000, true, |bar, revision| {
             let mut out = b"{".to_vec();
             write(&mut out, bar, revision);
             out.push(b'}');
@@ -186,5 +182,20 @@ mod tests {
         assert_eq!(shown(&mut bars, 2_200), ["2s o1 h2 l1 c2 v2 n2 false"]);
         bars.trade(&trade(1_100, "3", "1"), 2_101);
         assert_eq!(shown(&mut bars, 2_300), ["1s o1 h3 l1 c3 v2 n2 false"]);
+    }
+    #[test]
+    fn an_hour_of_bars_that_stay_open_costs_no_more_than_the_one_that_changed() {
+        let mut bars = Bars::default();
+        for second in 0..3_600 {
+            bars.trade(&trade(second * 1_000, "1", "1"), second as u64);
+        }
+        assert_eq!(shown(&mut bars, 200).len(), 3_599);
+        bars.trade(&trade(3_599_500, "2", "1"), 3_600);
+        assert_eq!(bars.changed.len(), 1);
+        assert_eq!(shown(&mut bars, 400), ["3599s o1 h2 l1 c2 v2 n2 false"]);
+        // Nobody looks: nothing is handed over, and nothing piles up.
+        bars.trade(&trade(3_599_600, "3", "1"), 3_601);
+        bars.show(600_000_000, false, |_, _| panic!("nobody wants it"));
+        assert!(bars.changed.is_empty());
     }
 }

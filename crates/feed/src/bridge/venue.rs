@@ -448,10 +448,8 @@ impl Venue {
         now_ns: i64,
     ) {
         let mut bars = std::mem::take(&mut instrument.bars);
-        bars.show(now_ns, |bar, revision| {
-            if is_wanted {
-                message::add_bar(batch, number, &instrument.label, self.place, bar, revision);
-            }
+        bars.show(now_ns, is_wanted, |bar, revision| {
+            message::add_bar(batch, number, &instrument.label, self.place, bar, revision);
         });
         instrument.bars = bars;
     }
