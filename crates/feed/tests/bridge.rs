@@ -106,12 +106,15 @@ async fn an_instrument_that_has_no_record_yet_can_be_subscribed() {
     venue.trades(0, 3);
     let bridge = start_bridge(&home);
     let mut browser = Browser::open(&home, &bridge).await;
-    let wish = json!({"op": "subscribe", "id": 1, "instruments": ["ETH-USD.sim-kraken"], "channels": ["trades"]});
+    let wish =
+        json!({"op": "subscribe", "id": 1, "instruments": ["ETH-USD.sim-kraken"], "channels": ["trades"]});
     browser.send(wish.clone()).await;
     assert_eq!(browser.next().await["code"], "instrument_unknown");
-    venue
-        .numbers
-        .extend(support::add_instruments(&mut venue.writer, "sim-kraken", &["ETH-USD"]));
+    venue.numbers.extend(support::add_instruments(
+        &mut venue.writer,
+        "sim-kraken",
+        &["ETH-USD"],
+    ));
     let answer = browser.subscribe(wish).await;
     assert_eq!(answer["instruments"], json!(["ETH-USD.sim-kraken"]));
     venue.trades(1, 1);
@@ -230,6 +233,35 @@ async fn a_position_that_is_gone_becomes_an_explicit_gap() {
     let mut chain = end["sequence"].as_u64();
     let sequences = browser.trades_until(5_000, &mut chain).await;
     assert!(sequences.iter().copied().eq(oldest.sequence..=5_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_within_what_is_gone_is_told_as_it_is_now() {
+    let home = Home::new();
+    let mut venue = home.venue_with("sim-kraken", &["BTC-USD"], 16 << 10, 64 << 10);
+    let now = support::now_ns();
+    let halted = wire::Record::status(venue.numbers[0], wire::channel::ALL, wire::status::HALTED)
+        .at(now, now)
+        .with(wire::flag::LAST);
+    venue.writer.append(&[halted]).unwrap();
+    let bridge = start_bridge(&home);
+    venue.trades(0, 5_000);
+    drop(venue); // and with it the thread that deletes
+    bridge.wait_for("the bridge to be there", |status| {
+        status["venues"]["sim-kraken"]["sequence"] == 5_001
+    });
+    let mut browser = Browser::open(&home, &bridge).await;
+    browser
+        .subscribe(json!({"id": 1, "venues": ["sim-kraken"], "channels": ["status"], "from": {"sim-kraken": [1, 0]}}))
+        .await;
+    assert_eq!(browser.next().await["cause"], "lapped");
+    assert_eq!(browser.next().await["edge"], "end");
+    let status = browser.next().await;
+    assert_eq!(
+        (&status["type"], &status["code"], &status["instrument"]),
+        (&json!("status"), &json!("halted"), &json!("BTC-USD.sim-kraken"))
+    );
+    assert_eq!(bridge.stop(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

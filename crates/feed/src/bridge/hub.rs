@@ -287,6 +287,7 @@ impl Hub {
             interest: interest.clone(),
             tail,
             historian,
+            has_hole: false,
             next,
         })
     }
@@ -308,6 +309,8 @@ pub struct History {
     interest: Interest,
     tail: Box<dyn Tail>,
     historian: Venue,
+    /// Records were missing on the way, and statuses perhaps among them.
+    has_hole: bool,
     /// The next record to be read.
     next: Place,
 }
@@ -347,7 +350,7 @@ impl History {
         match locked {
             Some(mut venue) if self.next > live => {
                 venue.join(&self.interest);
-                let current = venue.current(&self.interest, true, Instant::now());
+                let current = venue.current(&self.interest, !self.has_hole, Instant::now());
                 arrive(batch, live, current);
                 Ok(None)
             }
@@ -367,6 +370,7 @@ impl History {
                 Step::Lapped(oldest) => {
                     let oldest = (oldest.epoch, oldest.sequence);
                     self.historian.lapse(batch, self.next.1, oldest, wall_ns());
+                    self.has_hole = true;
                     self.next = oldest;
                     read_any = true;
                     continue;
@@ -385,6 +389,7 @@ impl History {
                     }
                     if sequence > self.next.1 {
                         self.historian.lose(batch, (header.epoch, sequence), wall_ns());
+                        self.has_hole = true;
                     }
                     let records = &found.records()[had as usize..];
                     if records

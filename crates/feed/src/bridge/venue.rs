@@ -244,13 +244,13 @@ impl Venue {
         }
     }
 
-    /// What a new subscription is shown first: the state as of the last record taken in. With `resumed`,
-    /// the statuses are left out, because those after its position came exactly.
-    pub fn current(&self, interest: &Interest, resumed: bool, seen: Instant) -> Batch {
+    /// What a new subscription is shown first: the state as of the last record taken in. With `had_statuses`
+    /// they are left out, because those after its position came exactly.
+    pub fn current(&self, interest: &Interest, had_statuses: bool, seen: Instant) -> Batch {
         let mut batch = self.begin(seen);
         batch.through = self.place;
         let has = |bit: u8| interest.channels & bit != 0;
-        if has(channel_bit::STATUS) && !resumed {
+        if has(channel_bit::STATUS) && !had_statuses {
             for record in self.status.values() {
                 message::add_status(&mut batch, 0, &self.whole_label, record, self.place);
             }
@@ -259,7 +259,7 @@ impl Venue {
             if !interest.instruments.has(number) {
                 continue;
             }
-            if has(channel_bit::STATUS) && !resumed {
+            if has(channel_bit::STATUS) && !had_statuses {
                 for record in instrument.status.values() {
                     message::add_status(&mut batch, number, &instrument.label, record, self.place);
                 }
