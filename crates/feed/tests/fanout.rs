@@ -559,6 +559,111 @@ fn what_is_merged_is_counted_and_what_is_exact_cuts() {
     assert!(position > before && position < rig.sequence);
 }
 
+const SECOND: i64 = 1_000_000_000;
+
+/// A trade without an id, so that it is no double of another.
+fn trade_at(ns: i64) -> Record {
+    let mut trade = records(&Act::Trades(1, 1))[0].at(ns, ns);
+    trade.flags &= !flag::HAS_ID;
+    trade
+}
+
+/// A venue with one instrument and a client of these channels, whose first second of trading has gone by.
+fn bars_rig(queue_bytes_max: usize) -> (Venue, Outbox, u64) {
+    let mut venue = Venue::new(0, VENUE);
+    venue.add_instrument(1 << 20 | 1, "BTC-USD.sim-kraken");
+    let mut batch = venue.begin(Instant::now());
+    venue.take(&mut batch, 1, 1, &[trade_at(0), trade_at(SECOND)]);
+    venue.end(&mut batch, SECOND);
+    let wanted = interest(channel_bit::BARS | channel_bit::TRADES, 1);
+    venue.join(&wanted);
+    let mut outbox = Outbox::new(7, queue_bytes_max);
+    outbox.subscribe(Subscription {
+        id: 1,
+        parts: vec![Part::new(0, VENUE.into(), wanted, venue.position())],
+    });
+    (venue, outbox, 2)
+}
+
+#[test]
+fn a_bar_that_closes_without_a_new_record_reaches_a_new_subscription() {
+    let (mut venue, mut outbox, sequence) = bars_rig(1 << 20);
+    let mut batch = venue.begin(Instant::now());
+    venue.tick(&mut batch, 4 * SECOND);
+    outbox.accept(&batch.finish());
+    let values = messages(outbox.pending());
+    assert_eq!(values.len(), 1, "{values:?}");
+    assert_eq!(
+        (&values[0]["type"], &values[0]["closed"], &values[0]["sequence"]),
+        (&"bars".into(), &true.into(), &sequence.into())
+    );
+}
+
+#[test]
+fn bars_that_wait_are_bounded_and_the_newest_come() {
+    let (mut venue, mut outbox, mut sequence) = bars_rig(1 << 20);
+    for second in 1..100 {
+        let at = second * SECOND;
+        let mut batch = venue.begin(Instant::now());
+        // The first look fills the buffer: what follows waits.
+        let trades = vec![trade_at(at); if second == 1 { 1000 } else { 1 }];
+        venue.take(&mut batch, 1, sequence + 1, &trades);
+        sequence += trades.len() as u64;
+        venue.end(&mut batch, at);
+        outbox.accept(&batch.finish());
+    }
+    assert_eq!(outbox.ended(), None);
+    let mut bytes = Vec::new();
+    while !outbox.pending().is_empty() {
+        bytes.extend_from_slice(outbox.pending());
+        outbox.wrote(outbox.pending().len());
+        outbox.refill();
+    }
+    let values = messages(&bytes);
+    check(&values, 1);
+    let mut starts: Vec<i64> = values
+        .iter()
+        .filter(|value| value["type"] == "bars")
+        .map(|value| value["start"].as_str().unwrap().parse::<i64>().unwrap() / SECOND)
+        .collect();
+    starts.sort_unstable(); // they come by the records that changed them
+    assert_eq!(starts, (84..100).collect::<Vec<_>>());
+    assert!(outbox.traffic.conflated > 80, "what was left out is counted");
+}
+
+#[test]
+fn a_client_that_catches_up_gets_a_sign_of_life_instead_of_a_heartbeat() {
+    let mut outbox = Outbox::new(7, 1 << 20);
+    let mut part = Part::new(0, VENUE.into(), interest(channel_bit::ALL, 1), (1, 5));
+    part.catching = true;
+    outbox.subscribe(Subscription {
+        id: 3,
+        parts: vec![part],
+    });
+    outbox.beat(&"{\"type\":\"heartbeat\"}".into());
+    assert_eq!(
+        messages(outbox.pending()),
+        [serde_json::json!({"type": "catching", "id": 3})]
+    );
+}
+
+#[test]
+fn a_cut_names_the_position_of_each_subscription() {
+    let mut outbox = Outbox::new(7, 1 << 20);
+    for (id, from) in [(1, (1, 5)), (2, (1, 9))] {
+        outbox.subscribe(Subscription {
+            id,
+            parts: vec![Part::new(0, VENUE.into(), interest(channel_bit::TRADES, 1), from)],
+        });
+    }
+    outbox.cut("slow", 4008);
+    assert_eq!(
+        messages(outbox.pending())[0],
+        serde_json::json!({"type": "cut", "reason": "slow", "positions": {VENUE: [1, 5]},
+            "subscriptions": {"1": {VENUE: [1, 5]}, "2": {VENUE: [1, 9]}}})
+    );
+}
+
 #[test]
 fn a_sleeper_gets_a_new_snapshot_instead_of_every_level_since() {
     let mut rig = Rig::new(2, 1 << 20);

@@ -2,7 +2,7 @@
 //!
 //! Pure: batches in, bytes out. While a client keeps up, messages go straight into the buffer, many to one
 //! write. When it falls behind, exact messages wait as references to the shared text, up to a bound, and
-//! then the client is cut; quotes, bars and books are merged, each with a count of what it replaces.
+//! then the client is cut; quotes, bars and books are merged, each with a count of what it replaces, up to a bound too.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,6 +20,10 @@ use super::websocket::{self, close};
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes of exact messages (and rendered ones) that may wait before the client is cut.
 pub const QUEUE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of merged messages that may wait: what a client is behind in is bounded by what it asked for, and that by this.
+const MERGED_BYTES_MAX: usize = 16 << 20;
+/// Bars of one instrument that wait for a client, open and closed. One further behind reads the older ones from the store.
+const BARS_MAX: usize = 16;
 
 /// A subscription's share in one venue.
 #[derive(Debug)]
@@ -53,10 +57,11 @@ enum Slot {
 
 #[derive(Debug)]
 enum Merged {
-    /// The newest stands for all.
+    /// The newest stands for all. Its text is its own: it may wait for long, and the batch it came in is large.
     Latest {
-        batch: Arc<Batch>,
-        at: u32,
+        message: Message,
+        text: Box<[u8]>,
+        seen: Instant,
         replaced: u32,
     },
     Book(MergedBook),
@@ -76,9 +81,30 @@ struct MergedBook {
 impl Merged {
     fn place(&self) -> Place {
         match self {
-            Self::Latest { batch, at, .. } => batch.messages[*at as usize].place,
+            Self::Latest { message, .. } => message.place,
             Self::Book(book) => book.place,
         }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Latest { text, .. } => text.len(),
+                Self::Book(book) => {
+                    book.label.len() + book.changes.len() * size_of::<((bool, Decimal), Change)>()
+                }
+            }
+    }
+
+    /// Messages that are left out if a newer one takes its place.
+    fn stands_for(&self) -> u32 {
+        let conflated = match self {
+            Self::Latest {
+                message, replaced, ..
+            } => message.conflated.saturating_add(*replaced),
+            Self::Book(book) => book.conflated,
+        };
+        conflated.saturating_add(1)
     }
 }
 
@@ -154,8 +180,9 @@ pub struct Outbox {
     /// Bytes of `buffer` already written.
     written: usize,
     pub subscriptions: Vec<Subscription>,
-    /// Bytes of exact messages that wait outside the buffer.
+    /// Bytes of exact messages that wait outside the buffer, and of merged ones.
     waiting_bytes: usize,
+    merged_bytes: usize,
     queue_bytes_max: usize,
     /// A heartbeat that waits behind messages.
     heartbeat: Option<Arc<str>>,
@@ -175,6 +202,7 @@ impl Outbox {
             written: 0,
             subscriptions: Vec::new(),
             waiting_bytes: 0,
+            merged_bytes: 0,
             queue_bytes_max,
             heartbeat: None,
             oldest_seen: None,
@@ -259,7 +287,11 @@ impl Outbox {
     fn accept_part(&mut self, id: u64, part: &mut Part, batch: &Arc<Batch>) {
         for (at, message) in (0u32..).zip(&batch.messages) {
             // A targeted snapshot says "as of now": it may repeat the position of what went before.
-            let is_old = message.place <= part.from && batch.target.is_none();
+            // A bar closes by the clock: at a venue that is silent, with the record that a subscription began after.
+            let is_old = match message.class {
+                Class::Bar { .. } => message.place < part.from,
+                _ => message.place <= part.from && batch.target.is_none(),
+            };
             if is_old || !part.wants(message) {
                 continue;
             }
@@ -275,7 +307,7 @@ impl Outbox {
                 part.lost_books.remove(&message.instrument);
             }
             if !part.is_behind() && self.pending().len() < BUFFER_BYTES {
-                self.put(id, part, batch, message, extra);
+                self.put(id, part, message, batch.text(message), batch.seen, extra);
             } else {
                 self.keep(part, batch, at, extra);
             }
@@ -299,20 +331,42 @@ impl Outbox {
                 return;
             }
         };
-        let replaced = match part.merged.get(&slot) {
-            Some(Merged::Latest { batch, at, replaced }) => {
-                replaced.saturating_add(1 + batch.messages[*at as usize].conflated)
-            }
-            _ => 0,
+        let replaced = self
+            .take_merged(part, slot)
+            .map_or(0, |before| before.stands_for());
+        let latest = Merged::Latest {
+            message: message.clone(),
+            text: batch.text(message).into(),
+            seen: batch.seen,
+            replaced,
         };
-        part.merged.insert(
-            slot,
-            Merged::Latest {
-                batch: batch.clone(),
-                at,
-                replaced,
-            },
-        );
+        self.keep_merged(part, slot, latest);
+        if let Class::Bar { .. } = message.class {
+            self.bound_bars(part, message.instrument);
+        }
+    }
+
+    fn keep_merged(&mut self, part: &mut Part, slot: Slot, merged: Merged) {
+        self.merged_bytes += merged.bytes();
+        part.merged.insert(slot, merged);
+    }
+
+    fn take_merged(&mut self, part: &mut Part, slot: Slot) -> Option<Merged> {
+        let merged = part.merged.remove(&slot)?;
+        self.merged_bytes -= merged.bytes();
+        Some(merged)
+    }
+
+    /// Leaves out the oldest bar of an instrument if too many wait: time goes on however little a client takes.
+    fn bound_bars(&mut self, part: &mut Part, instrument: u32) {
+        let bars = Slot::Bar(instrument, i64::MIN)..=Slot::Bar(instrument, i64::MAX);
+        let mut waiting = part.merged.range(bars).map(|(slot, _)| *slot);
+        let oldest = waiting.next();
+        if waiting.count() >= BARS_MAX
+            && let Some(left_out) = oldest.and_then(|slot| self.take_merged(part, slot))
+        {
+            self.traffic.conflated += u64::from(left_out.stands_for());
+        }
     }
 
     fn merge_book(
@@ -326,11 +380,10 @@ impl Outbox {
     ) {
         let slot = Slot::Book(message.instrument);
         let mut conflated = message.conflated.saturating_add(extra);
-        let mut book = match part.merged.remove(&slot) {
-            Some(Merged::Book(book)) => {
-                conflated = conflated.saturating_add(book.conflated).saturating_add(1);
-                book
-            }
+        let before = self.take_merged(part, slot);
+        conflated = conflated.saturating_add(before.as_ref().map_or(0, Merged::stands_for));
+        let mut book = match before {
+            Some(Merged::Book(book)) => book,
             _ => MergedBook {
                 label: batch.label(message).to_vec(),
                 kind,
@@ -361,14 +414,22 @@ impl Outbox {
             part.lost_books
                 .insert(message.instrument, (conflated.saturating_add(1), false));
         } else {
-            part.merged.insert(slot, Merged::Book(book));
+            self.keep_merged(part, slot, Merged::Book(book));
         }
     }
 
     /// Puts a message into the buffer: the client's own beginning, then the shared text.
     #[inline]
-    fn put(&mut self, id: u64, part: &mut Part, batch: &Batch, message: &Message, replaced: u32) {
-        self.oldest_seen.get_or_insert(batch.seen);
+    fn put(
+        &mut self,
+        id: u64,
+        part: &mut Part,
+        message: &Message,
+        text: &[u8],
+        seen: Instant,
+        replaced: u32,
+    ) {
+        self.oldest_seen.get_or_insert(seen);
         if message.class == Class::Exact {
             part.exact_to = message.place;
         }
@@ -376,7 +437,7 @@ impl Outbox {
             Class::Quote | Class::Book { .. } => Some(message.conflated.saturating_add(replaced)),
             _ => None,
         };
-        self.put_text(id, part, message.place.1, conflated, batch.text(message));
+        self.put_text(id, part, message.place.1, conflated, text);
     }
 
     fn put_text(&mut self, id: u64, part: &mut Part, sequence: u64, conflated: Option<u32>, text: &[u8]) {
@@ -414,7 +475,7 @@ impl Outbox {
             {
                 for message in &batch.messages {
                     if part.wants(message) && message.class == Class::Exact {
-                        self.put(id, part, batch, message, 0);
+                        self.put(id, part, message, batch.text(message), batch.seen, 0);
                     }
                 }
                 part.through = part.through.max(batch.through);
@@ -457,7 +518,7 @@ impl Outbox {
                     }
                     // The books of a whole venue may be more than a client takes at once.
                     if !part.is_behind() && self.pending().len() < BUFFER_BYTES {
-                        self.put(id, part, current, message, 0);
+                        self.put(id, part, message, current.text(message), current.seen, 0);
                     } else {
                         self.keep(part, current, at, 0);
                     }
@@ -476,6 +537,7 @@ impl Outbox {
             for (batch, at) in &part.exact {
                 self.waiting_bytes -= batch.text(&batch.messages[*at as usize]).len();
             }
+            self.merged_bytes -= part.merged.values().map(Merged::bytes).sum::<usize>();
         }
         Some(subscription)
     }
@@ -496,9 +558,24 @@ impl Outbox {
     }
 
     /// A heartbeat says "everything up to these positions was sent": it waits behind what waits, and a
-    /// newer one replaces it. While history is being read there is none.
+    /// newer one replaces it. While history is being read there is none, only a sign of life: there may be little in it for
+    /// this client.
     pub fn beat(&mut self, text: &Arc<str>) {
-        if self.ended.is_some() || self.parts().any(|part| part.catching) {
+        if self.ended.is_some() {
+            return;
+        }
+        let is_catching = |one: &&Subscription| one.parts.iter().any(|part| part.catching);
+        let catching: Vec<u64> = (self.subscriptions.iter().filter(is_catching))
+            .map(|one| one.id)
+            .collect();
+        if !catching.is_empty() {
+            if !self.has_room() {
+                return; // what waits for it is sign enough
+            }
+            for id in catching {
+                let text = format!("{{\"type\":\"catching\",\"id\":{id}}}");
+                websocket::text(&mut self.buffer, &text);
+            }
             return;
         }
         if self.is_behind() || self.pending().len() >= BUFFER_BYTES {
@@ -575,13 +652,16 @@ impl Outbox {
                 if let Some((batch, at)) = part.exact.pop_front() {
                     let message = &batch.messages[at as usize];
                     self.waiting_bytes -= batch.text(message).len();
-                    self.put(id, part, &batch, message, 0);
+                    self.put(id, part, message, batch.text(message), batch.seen, 0);
                 }
             } else if let Some((_, slot)) = order.pop_front() {
-                match part.merged.remove(&slot) {
-                    Some(Merged::Latest { batch, at, replaced }) => {
-                        self.put(id, part, &batch, &batch.messages[at as usize], replaced);
-                    }
+                match self.take_merged(part, slot) {
+                    Some(Merged::Latest {
+                        message,
+                        text,
+                        seen,
+                        replaced,
+                    }) => self.put(id, part, &message, &text, seen, replaced),
                     Some(Merged::Book(book)) => self.put_book(id, part, &book),
                     None => {}
                 }
@@ -615,7 +695,9 @@ impl Outbox {
     // --- the end -------------------------------------------------------------------------------------
 
     fn check_bound(&mut self) {
-        if self.ended.is_none() && self.waiting_bytes + self.pending().len() > self.queue_bytes_max {
+        let is_over = self.waiting_bytes + self.pending().len() > self.queue_bytes_max
+            || self.merged_bytes > MERGED_BYTES_MAX;
+        if self.ended.is_none() && is_over {
             self.cut("slow", close::SLOW);
         }
     }
@@ -639,13 +721,24 @@ impl Outbox {
         if self.ended.is_some() {
             return;
         }
-        let text = serde_json::json!({"type": "cut", "reason": reason, "positions": self.positions()});
+        let subscriptions: BTreeMap<u64, BTreeMap<&str, Place>> = (self.subscriptions.iter())
+            .map(|one| {
+                let positions = one.parts.iter().map(|part| (&*part.venue_name, part.position()));
+                (one.id, positions.collect())
+            })
+            .collect();
+        let text = serde_json::json!({
+            "type": "cut",
+            "reason": reason,
+            "positions": self.positions(),
+            "subscriptions": subscriptions,
+        });
         for part in self.subscriptions.iter_mut().flat_map(|one| &mut one.parts) {
             part.through = part.position();
             part.exact.clear();
             part.merged.clear();
         }
-        self.waiting_bytes = 0;
+        (self.waiting_bytes, self.merged_bytes) = (0, 0);
         websocket::text(&mut self.buffer, &text.to_string());
         self.close(code, reason);
     }
