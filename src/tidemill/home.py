@@ -58,6 +58,11 @@ class Home:
         return self.run / "supervisor.lock"
 
     @property
+    def revoked(self) -> Path:
+        """Sessions ended before their time, a line `<expiry, unix s> <subject>` each, for the bridge."""
+        return self.run / "revoked"
+
+    @property
     def lake(self) -> Path:
         return self.path / "lake"
 

@@ -147,6 +147,30 @@ def test_a_ticket_lets_a_stream_in_and_nothing_else(service: Service) -> None:
         assert httpx.get(f"{service.url}/api/v1/config", headers=header, trust_env=False).status_code == 401
 
 
+def test_a_session_that_is_signed_out_is_written_down_for_the_bridge(start: Callable[..., Service]) -> None:
+    service = start()
+    with contextlib.closing(service.browser()) as browser:
+        ticket = browser.post("/api/v1/stream/ticket", headers={"Origin": service.url}).json()["ticket"]
+        version, _, subject, purpose, until, _ = ticket.split(".")
+        assert (version, subject[:6], purpose) == ("v1", "owner-", "ticket")
+        session = browser.get("/api/v1/session").json()
+        assert int(until) == int(session["expires"]) // 1_000_000_000
+        service.home.revoked.write_text("99 owner-old\n99999999999 owner-other\n")
+        assert browser.delete("/api/v1/session", headers={"Origin": service.url}).status_code == 200
+    assert service.home.revoked.read_text() == f"99999999999 owner-other\n{until} {subject}\n"
+    assert service.keeper().ticket(ticket) is None
+
+
+def test_the_end_that_a_ticket_names_is_signed_too(service: Service) -> None:
+    with contextlib.closing(service.browser()) as browser:
+        ticket = browser.post("/api/v1/stream/ticket", headers={"Origin": service.url}).json()["ticket"]
+    keeper = service.keeper()
+    assert keeper.ticket(ticket) is not None
+    *said, until, mac = ticket.split(".")
+    assert keeper.ticket(".".join([*said, str(int(until) + 1), mac])) is None
+    assert keeper.ticket(".".join([*said, mac])) is None
+
+
 @pytest.mark.parametrize(
     "message",
     ['{"op":"auth"}', '{"op":"auth","ticket":1}', '{"op":"auth","ticket":"v1.9999999999.owner.ticket.AAAA"}',

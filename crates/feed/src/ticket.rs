@@ -1,7 +1,8 @@
 //! Who may open a stream: short signed passes that service and bridge check with one key.
 //!
 //! `v1.<expiry, unix s>.<subject>.<purpose>.<signature>`, the signature being HMAC-SHA256 over everything
-//! before its dot, base64url without padding. The key is `DIR/secret`: 32 random bytes as hex, mode 0600,
+//! before its dot, base64url without padding. A ticket that a session asked for has the session's expiry (unix s) behind
+//! the purpose: it opens a stream within 30 s, and the stream ends with the session. The key is `DIR/secret`: 32 random bytes as hex, mode 0600,
 //! made by whichever part starts first. `DIR/token` is the owner's bearer token, for programs.
 
 use std::io::{self, Read, Write};
@@ -44,8 +45,8 @@ impl Purpose {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pass {
     pub subject: String,
-    /// Seconds since the epoch.
-    pub expiry_s: u64,
+    /// Until when whoever came in with it may stay, seconds since the epoch.
+    pub until_s: u64,
 }
 
 /// Why a pass is not one.
@@ -106,7 +107,16 @@ impl Key {
 
     /// A pass for `subject`, which must be free of dots (ids and role names are).
     pub fn sign(&self, subject: &str, purpose: Purpose, expiry_s: u64) -> String {
-        let signed = format!("v1.{expiry_s}.{subject}.{}", purpose.name());
+        self.seal(format!("v1.{expiry_s}.{subject}.{}", purpose.name()))
+    }
+
+    /// A ticket of a session that ends at `until_s`.
+    pub fn session_ticket(&self, subject: &str, expiry_s: u64, until_s: u64) -> String {
+        let purpose = Purpose::Ticket.name();
+        self.seal(format!("v1.{expiry_s}.{subject}.{purpose}.{until_s}"))
+    }
+
+    fn seal(&self, signed: String) -> String {
         let signature = URL_SAFE_NO_PAD.encode(self.mac(&signed).finalize().into_bytes());
         format!("{signed}.{signature}")
     }
@@ -125,19 +135,27 @@ impl Key {
             .verify_slice(&signature)
             .map_err(|_| Refusal::Signature)?;
         let parts: Vec<&str> = signed.split('.').collect();
-        let &["v1", expiry, subject, found] = parts.as_slice() else {
-            return Err(Refusal::Malformed);
+        let (expiry, subject, found, until) = match *parts.as_slice() {
+            ["v1", expiry, subject, found] => (expiry, subject, found, None),
+            ["v1", expiry, subject, found, until] => (expiry, subject, found, Some(until)),
+            _ => return Err(Refusal::Malformed),
         };
         if found != purpose.name() {
             return Err(Refusal::Purpose);
         }
-        let expiry_s: u64 = expiry.parse().map_err(|_| Refusal::Malformed)?;
+        let seconds = |text: &str| text.parse::<u64>().map_err(|_| Refusal::Malformed);
+        let expiry_s = seconds(expiry)?;
         if now_s >= expiry_s {
             return Err(Refusal::Expired);
         }
+        let until_s = match (purpose, until) {
+            (Purpose::Session, _) => expiry_s,
+            (Purpose::Ticket, None) => u64::MAX,
+            (Purpose::Ticket, Some(until)) => seconds(until)?,
+        };
         Ok(Pass {
             subject: subject.to_owned(),
-            expiry_s,
+            until_s,
         })
     }
 }
@@ -280,13 +298,33 @@ mod tests {
             key.verify(&pass, Purpose::Session, 99),
             Ok(Pass {
                 subject: "owner".into(),
-                expiry_s: 100
+                until_s: 100
             })
         );
         assert_eq!(key.verify(&pass, Purpose::Session, 100), Err(Refusal::Expired));
         assert_eq!(key.verify(&pass, Purpose::Ticket, 99), Err(Refusal::Purpose));
         let other = Key::from_hex(&"ff".repeat(32)).unwrap();
         assert_eq!(other.verify(&pass, Purpose::Session, 99), Err(Refusal::Signature));
+    }
+
+    #[test]
+    fn a_ticket_opens_for_seconds_what_lasts_as_long_as_its_session() {
+        let key = fixed();
+        let until = |ticket: &str| key.verify(ticket, Purpose::Ticket, 99).map(|pass| pass.until_s);
+        let ticket = key.session_ticket("owner-1", 100, 5_000);
+        // As another implementation signs it: hmac.digest(bytes.fromhex('0123456789abcdef'*4), b'v1.100.owner-1.ticket.5000', 'sha256')
+        assert_eq!(
+            ticket,
+            "v1.100.owner-1.ticket.5000.2_dhtDpO9SKn1CboTw8vr71SVZOiyPGvfvmJK2RQvaQ"
+        );
+        assert_eq!(until(&ticket), Ok(5_000));
+        assert_eq!(key.verify(&ticket, Purpose::Ticket, 100), Err(Refusal::Expired));
+        assert_eq!(key.verify(&ticket, Purpose::Session, 99), Err(Refusal::Purpose));
+        assert_eq!(until(&key.sign("owner", Purpose::Ticket, 100)), Ok(u64::MAX));
+        assert_eq!(
+            until(&key.seal("v1.100.owner-1.ticket.never".into())),
+            Err(Refusal::Malformed)
+        );
     }
 
     #[test]

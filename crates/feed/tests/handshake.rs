@@ -377,4 +377,46 @@ async fn a_session_that_ends_takes_its_streams_along() {
         .await;
     let (values, code) = again.rest().await;
     assert_eq!((values[0]["code"].as_str(), code), (Some("ticket_refused"), 4001));
+    // A stream that a ticket opened ends with the session that asked for the ticket.
+    let mut guest =
+        support::Browser::with_headers(bridge.status()["port"].as_u64().unwrap() as u16, []).await;
+    let ticket = key.session_ticket("owner-4", now_s + 30, now_ns() as u64 / 1_000_000_000 + 2);
+    guest
+        .send(serde_json::json!({"op": "auth", "ticket": ticket}))
+        .await;
+    assert_eq!(guest.next().await["type"], "hello");
+    assert_eq!(guest.rest().await.1, 4001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ended_while_no_bridge_ran_stays_out() {
+    let home = Home::new();
+    let key = ticket::key(home.path()).unwrap();
+    let now_s = now_ns() as u64 / 1_000_000_000;
+    std::fs::create_dir(home.path().join("run")).unwrap();
+    std::fs::write(
+        home.path().join("run/revoked"),
+        format!("{} owner-1\n", now_s + 600),
+    )
+    .unwrap();
+    let bridge = start_bridge(&home);
+    let port = bridge.status()["port"].as_u64().unwrap() as u16;
+    let cookie = format!(
+        "tidemill_8484={}",
+        key.sign("owner-1", Purpose::Session, now_s + 600)
+    );
+    let origin = ("Origin", format!("http://127.0.0.1:{port}"));
+    let mut browser = support::Browser::with_headers(port, [origin, ("Cookie", cookie)]).await;
+    browser.send(serde_json::json!({"op": "ping", "id": 1})).await;
+    assert_eq!(
+        browser.next_any().await["type"],
+        "pong",
+        "no hello: it may still show a ticket"
+    );
+    // A stranger is not told how the venues stand either: with the time for a ticket over, nothing but that has come.
+    let (values, code) = browser.rest().await;
+    assert_eq!(
+        (values.len(), values[0]["code"].as_str(), code),
+        (1, Some("unauthorized"), 4001)
+    );
 }

@@ -2,7 +2,8 @@
 
 Cookie and ticket are `v1.<expiry unix s>.<subject>.<purpose>.<mac>`, signed with `DIR/secret`; the
 bridge checks the same text with the same key. The subject of a cookie is `<name>-<session id>`, so that a
-logout can end exactly one.
+logout can end exactly one. A ticket that a session asked for has the session's expiry behind `ticket`: it
+opens a stream within seconds, and the stream ends with the session.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Keeper:
     def __init__(self, home: Home, metadata: Metadata, port: int) -> None:
         """Raises `ConfigError` when token or secret can be read by others or are too short."""
         self._metadata = metadata
+        self._revoked = home.revoked
         self._token = home.read_token().encode()
         self._secret = home.read_secret()
         self.cookie = f"tidemill_{port}"
@@ -92,8 +94,10 @@ class Keeper:
     def new_ticket(self, principal: Principal) -> tuple[str, int]:
         """A ticket for one stream connection and its expiry (unix s)."""
         expires = int(time.time()) + TICKET_S
-        subject = f"{principal.subject}-{principal.session}" if principal.session else principal.subject
-        return self._sign(expires, subject, "ticket"), expires
+        if principal.session is None or principal.expires is None:
+            return self._sign(expires, principal.subject, "ticket"), expires
+        until = principal.expires // 1_000_000_000
+        return self._sign(expires, _subject(principal), f"ticket.{until}"), expires
 
     def own_ticket(self) -> str:
         """A ticket with which the service itself subscribes at the bridge."""
@@ -102,6 +106,25 @@ class Keeper:
     def sign(self, data: bytes) -> bytes:
         """A mac for what leaves and must come back unchanged (cursors)."""
         return hmac.digest(self._secret, b"cursor." + data, "sha256")[:12]
+
+    def revoke(self, principal: Principal) -> str:
+        """Writes down that this session ends before its time, and returns its name for the bridge: one that
+        is away, or starts again later, reads it in the file."""
+        subject, now = _subject(principal), int(time.time())
+        expiry = (principal.expires or 0) // 1_000_000_000
+        with self._lock:
+            try:
+                lines = self._revoked.read_text().splitlines()
+            except FileNotFoundError:
+                lines = []
+            # What has expired lets nobody in any more.
+            lines = [
+                line for line in lines if not (said := line.partition(" ")[0]).isdigit() or int(said) > now
+            ]
+            whole = self._revoked.with_suffix(".new")
+            whole.write_text("".join(f"{line}\n" for line in [*lines, f"{expiry} {subject}"]))
+            whole.replace(self._revoked)
+        return subject
 
     def forget(self, session_id: str) -> None:
         """Makes an end of a session count at once in this process."""
@@ -129,16 +152,21 @@ class Keeper:
 
     def _verify(self, text: str, purpose: str) -> str | None:
         parts = text.split(".")
-        if len(parts) != 5 or not text.isascii() or len(text) > 512:
+        if len(parts) not in (5, 6) or not text.isascii() or len(text) > 512:
             return None
-        version, expires, subject, said, _mac = parts
+        version, expires, subject, said, *until, _mac = parts
         if version != "v1" or said != purpose or not expires.isdigit() or len(expires) > 12:
             return None
         if not _SUBJECT.fullmatch(subject):
             return None
-        if not hmac.compare_digest(text, self._sign(int(expires), subject, purpose)):
+        if not hmac.compare_digest(text, self._sign(int(expires), subject, ".".join([purpose, *until]))):
             return None
         return subject if time.time() < int(expires) else None
+
+
+def _subject(principal: Principal) -> str:
+    """What cookie and ticket of a session name."""
+    return f"{principal.subject}-{principal.session}"
 
 
 def refused(hint: str = "") -> AuthError:

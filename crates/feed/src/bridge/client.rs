@@ -250,7 +250,7 @@ impl Client {
             shared.outbox.cut("stalled", close::SLOW);
         }
         let now_s = wall_ns().unsigned_abs() / 1_000_000_000;
-        if shared.pass.as_ref().is_some_and(|pass| pass.expiry_s <= now_s) {
+        if shared.pass.as_ref().is_some_and(|pass| pass.until_s <= now_s) {
             shared.outbox.cut("signed_out", close::UNAUTHORIZED);
             self.flush(&mut shared);
         }
@@ -327,9 +327,18 @@ impl Conversation {
     /// The client is known: from here on it may subscribe.
     pub fn authorize(&mut self, pass: Pass) {
         if !std::mem::replace(&mut self.is_authorized, true) {
+            let subject = pass.subject.clone();
             self.client.lock().pass = Some(pass);
+            if self.client.bridge.is_revoked(&subject) {
+                // It ended while it came in: whoever ended it did not see it here yet.
+                self.client
+                    .with(|outbox| outbox.cut("signed_out", close::UNAUTHORIZED));
+                return;
+            }
             let hello = self.client.bridge.hello();
             self.client.with(|outbox| outbox.say(&hello));
+            // Only now: a stranger is told nothing, heartbeats neither.
+            self.client.bridge.shards.add(self.client.clone());
         }
     }
 

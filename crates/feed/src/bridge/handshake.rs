@@ -402,7 +402,7 @@ fn pass(
         return if bearer {
             Ok(Some(Pass {
                 subject: "owner".into(),
-                expiry_s: u64::MAX,
+                until_s: u64::MAX,
             }))
         } else {
             Err(refuse(

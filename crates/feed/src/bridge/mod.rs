@@ -16,6 +16,7 @@ mod json;
 mod message;
 mod op;
 pub mod outbox;
+mod revoked;
 mod shard;
 mod source;
 mod stats;
@@ -23,7 +24,7 @@ pub mod venue;
 mod view;
 mod websocket;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -36,6 +37,7 @@ use self::client::{Client, Stream};
 use self::handshake::{Keeper, Policy, Refusal};
 use self::hub::{Hub, SILENCE_NS};
 use self::outbox::Subscription;
+use self::revoked::Revoked;
 use self::shard::{Item, Shards};
 use self::source::Source;
 use self::stats::Stats;
@@ -61,8 +63,6 @@ const TICK: Duration = Duration::from_millis(100);
 const HEARTBEAT_TICKS: u32 = 10;
 /// Connections that are still asking; more wait in the listeners' queues.
 const ASKING_MAX: usize = 256;
-/// Ended sessions remembered.
-const REVOKED_MAX: usize = 4096;
 
 /// `tidemill bridge`.
 #[derive(Clone, Debug, clap::Args)]
@@ -107,8 +107,7 @@ pub struct Bridge {
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
     next_client: AtomicU64,
     asking: AtomicUsize,
-    /// Subjects whose session was ended before its time.
-    revoked: Mutex<VecDeque<String>>,
+    revoked: Revoked,
     closing: Arc<AtomicBool>,
     since_ns: i64,
 }
@@ -129,14 +128,7 @@ impl Bridge {
 
     /// Ends every stream of a session, now, and lets it in no more; how many were ended.
     fn revoke(&self, subject: &str) -> usize {
-        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        if !revoked.iter().any(|one| one == subject) {
-            if revoked.len() >= REVOKED_MAX {
-                revoked.pop_front(); // its cookie expired long ago, or will at the door
-            }
-            revoked.push_back(subject.to_owned());
-        }
-        drop(revoked);
+        self.revoked.add(subject);
         let clients = self.clients();
         let ended = clients.iter().filter(|client| client.is(subject));
         ended
@@ -145,8 +137,7 @@ impl Bridge {
     }
 
     pub fn is_revoked(&self, subject: &str) -> bool {
-        let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        revoked.iter().any(|one| one == subject)
+        self.revoked.has(subject)
     }
 
     fn clients(&self) -> Vec<Arc<Client>> {
@@ -328,7 +319,6 @@ impl Bridge {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(client.id, client.clone());
-        self.shards.add(client.clone());
         let pass = upgrade.pass.filter(|pass| !self.is_revoked(&pass.subject));
         client.clone().serve(pass, early).await;
         self.clients
@@ -601,7 +591,7 @@ async fn serve_inside(options: &Options, log: &Log, cores: usize) -> Result<&'st
         clients: Mutex::default(),
         next_client: AtomicU64::new(1),
         asking: AtomicUsize::new(0),
-        revoked: Mutex::default(),
+        revoked: Revoked::read(home)?,
         closing: closing.clone(),
         since_ns: wall_ns(),
     });

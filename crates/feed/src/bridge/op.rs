@@ -147,7 +147,7 @@ fn act(conversation: &mut Conversation, op: Op) -> Result<(), Failure> {
                     "get a new one (POST /api/v1/stream/ticket); it lives 30 s",
                 )
             };
-            let mut pass = bridge
+            let pass = bridge
                 .keeper
                 .key
                 .verify(&ticket, Purpose::Ticket, now_s)
@@ -155,7 +155,6 @@ fn act(conversation: &mut Conversation, op: Op) -> Result<(), Failure> {
             if bridge.is_revoked(&pass.subject) {
                 return Err(refused("its session has ended"));
             }
-            pass.expiry_s = u64::MAX; // a ticket is for coming in; staying is the session's
             conversation.authorize(pass);
             Ok(())
         }
