@@ -169,6 +169,56 @@ def test_a_client_that_does_not_read_stops_the_bridge_and_not_the_memory(service
         assert rss_bytes(service.process.pid) - before < 4 << 20
 
 
+# The service with bounds that a test can wait for.
+HASTY = """
+import sys
+from tidemill.service import main, stream
+stream.STALL_S, stream.LINGER_S = 1.0, 0.5
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_client_that_never_reads_again_is_left_and_the_bridge_is_told(home: Home) -> None:
+    service = Service(home, code=HASTY)
+    gone = threading.Event()
+
+    def flood(connection: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                connection.send(b"z" * 65536)
+        gone.set()
+
+    def words(connection: ServerConnection) -> None:
+        connection.send(b"z" * 200_000)  # what the service takes, and the client does not
+        connection.close(1012)
+        gone.set()
+
+    try:
+        for handler in (flood, words):
+            gone.clear()
+            with bridge(home, handler), dial(service) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.sendall(upgrade(service))
+                assert gone.wait(20)
+                await_no_pipes(service)
+    finally:
+        service.stop()
+
+
+def await_no_pipes(service: Service) -> None:
+    deadline = time.monotonic() + 10
+    while value(service, 'tidemill_stream_pipes{part="service"}') and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert value(service, 'tidemill_stream_pipes{part="service"}') == 0
+
+
+def value(service: Service, name: str) -> float:
+    for line in service.client.get("/metrics").text.splitlines():
+        if line.startswith(name):
+            return float(line.rsplit(" ", 1)[1])
+    raise AssertionError(name)
+
+
 def test_when_the_bridge_goes_the_client_goes(service: Service) -> None:
     leave = threading.Event()
 
@@ -242,23 +292,15 @@ def test_when_the_client_goes_the_bridge_is_told(service: Service) -> None:
 
 
 def test_pipes_are_counted(service: Service) -> None:
-    def value(name: str) -> float:
-        for line in service.client.get("/metrics").text.splitlines():
-            if line.startswith(name):
-                return float(line.rsplit(" ", 1)[1])
-        raise AssertionError(name)
-
     with bridge(service.home, echo):
-        before = value('tidemill_stream_bytes_total{part="service",direction="to_client"}')
+        before = value(service, 'tidemill_stream_bytes_total{part="service",direction="to_client"}')
         with connect(f"ws://{service.address}/stream", proxy=None) as client:
             client.send(os.urandom(1000))
             client.recv(5)
-            assert value('tidemill_stream_pipes{part="service"}') == 1
-        deadline = time.monotonic() + 5
-        while value('tidemill_stream_pipes{part="service"}') and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert value('tidemill_stream_pipes{part="service"}') == 0
-        assert value('tidemill_stream_bytes_total{part="service",direction="to_client"}') - before > 1000
+            assert value(service, 'tidemill_stream_pipes{part="service"}') == 1
+        await_no_pipes(service)
+        after = value(service, 'tidemill_stream_bytes_total{part="service",direction="to_client"}')
+        assert after - before > 1000
 
 
 def settled_rss_bytes(pid: int) -> int:

@@ -30,6 +30,9 @@ HEAD_S = 12.0
 # messages to a bridge that has closed.
 LINGER_S = 2.0
 HEAD_BYTES_MAX = 64 << 10
+# The bridge cuts a client that takes nothing for 30 s, with a last word for 3. While such a client keeps us
+# from reading the bridge we hear nothing of that.
+STALL_S = 35.0
 BUFFER_BYTES = 256 << 10
 # What the kernel holds for a client can be neither merged nor dropped: as little as at the bridge itself.
 SEND_BUFFER_BYTES = 128 << 10
@@ -172,6 +175,7 @@ class _Pipe(asyncio.Protocol):
         self._up = metrics.stream_bytes.labels("to_bridge")
         self._task: asyncio.Task[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
         self.client = client
         self.bridge: asyncio.Transport | None = None
 
@@ -213,10 +217,15 @@ class _Pipe(asyncio.Protocol):
         return self._linger is None
 
     def pause_writing(self) -> None:
+        if self._stall is None:
+            self._stall = self._loop.call_later(STALL_S, self.client.abort)
         if self.bridge is not None:
             self.bridge.pause_reading()
 
     def resume_writing(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
         if self.bridge is not None and not self.bridge.is_closing():
             self.bridge.resume_reading()
 
@@ -225,8 +234,9 @@ class _Pipe(asyncio.Protocol):
         self._metrics.streams.dec()
         if self._task is not None and not self._task.done():
             self._task.cancel()
-        if self._linger is not None:
-            self._linger.cancel()
+        for timer in (self._linger, self._stall):
+            if timer is not None:
+                timer.cancel()
         if self.bridge is not None:
             self.bridge.close()
 
@@ -236,7 +246,7 @@ class _Pipe(asyncio.Protocol):
         self.bridge = None
         if self.client.is_closing():
             return
-        self._linger = self._loop.call_later(LINGER_S, self.client.close)
+        self._leave_soon()
         self.client.write_eof()
         self.client.resume_reading()
 
@@ -245,9 +255,20 @@ class _Pipe(asyncio.Protocol):
         the bridge that says so, in answer to a close from here: bytes of ours could fall into a frame."""
         if self.bridge is None or self.bridge.is_closing():
             self.client.close()
-            return
-        self.bridge.write(RESTART)
-        self._loop.call_later(LINGER_S, self.client.close)
+        else:
+            self.bridge.write(RESTART)
+        self._leave_soon()
+
+    def _leave_soon(self) -> None:
+        if self._linger is None:
+            self._linger = self._loop.call_later(LINGER_S, self._leave)
+
+    def _leave(self) -> None:
+        """A close waits until everything is written: for a client that does not read, for ever."""
+        if self.client.get_write_buffer_size():
+            self.client.abort()
+        else:
+            self.client.close()
 
 
 class _Bridge(asyncio.Protocol):
