@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -701,6 +702,77 @@ fn a_relay_of_a_relay_passes_the_same_bytes_on() {
         end.message.contains("relay_closed") || end.message.contains("closed"),
         "{end}"
     );
+}
+
+/// A relay's options, and the homes it takes venues from: its own with sim-coinbase, another's with sim-kraken.
+fn chained() -> (Home, Home, feed::relay::Options) {
+    let (far, home) = (Home::new(), Home::new());
+    far.venue("sim-coinbase", &["BTC-USD"]).trades(0, 3);
+    home.venue("sim-binance", &["BTC-USD"]); // takes the number that sim-coinbase has
+    home.venue("sim-kraken", &["BTC-USD"]).trades(0, 3);
+    let mut options = support::relay_options(&far);
+    options.from = vec![socket(&home)];
+    (far, home, options)
+}
+
+/// Sequences of records by venue, until there are this many.
+fn sequences(client: &mut Client, count: usize) -> BTreeMap<String, Vec<u64>> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut found: BTreeMap<u16, Vec<u64>> = BTreeMap::new();
+    while found.values().map(Vec::len).sum::<usize>() < count {
+        assert!(Instant::now() < deadline, "only {found:?}");
+        if let Some(Event::Frame(frame)) = client.next(Some(Duration::from_secs(1))).unwrap()
+            && frame.header.kind == kind::RECORDS
+        {
+            let sequences = found.entry(frame.header.venue).or_default();
+            sequences.extend(frame.header.sequence..frame.header.next_sequence());
+        }
+    }
+    let venues = &client.hello().venues;
+    found
+        .into_iter()
+        .map(|(number, sequences)| {
+            let venue = venues.iter().find(|venue| venue.venue == number).unwrap();
+            (venue.name.clone(), sequences)
+        })
+        .collect()
+}
+
+#[test]
+fn a_relay_of_a_relay_resumes_its_own_venues_and_the_others() {
+    let (far, home, options) = chained();
+    let _near = start_relay(&home);
+    let _far = start_relay_with(options);
+    let places = [
+        ("sim-coinbase".to_owned(), (1, 2)),
+        ("sim-kraken".to_owned(), (1, 3)),
+    ];
+    let wish = Subscribe {
+        from: Start::At(places.into_iter().collect()),
+        ..Subscribe::default()
+    };
+    let found = sequences(&mut subscribe(&far, wish), 3);
+    assert_eq!(
+        found,
+        BTreeMap::from([
+            ("sim-coinbase".to_owned(), vec![2, 3]),
+            ("sim-kraken".to_owned(), vec![3])
+        ])
+    );
+}
+
+#[test]
+fn who_wants_everything_gets_the_venues_of_a_relay_that_comes_back() {
+    let (far, home, options) = chained();
+    let _far = start_relay_with(options);
+    let wish = Subscribe {
+        from: Start::Oldest,
+        ..Subscribe::default()
+    };
+    let mut client = subscribe(&far, wish);
+    assert_eq!(sequences(&mut client, 3)["sim-coinbase"], [1, 2, 3]);
+    let _near = start_relay(&home);
+    assert_eq!(sequences(&mut client, 3)["sim-kraken"], [1, 2, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

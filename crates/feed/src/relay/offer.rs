@@ -1,19 +1,27 @@
 //! What a relay has, from its own journals and from other relays, and what a subscription wants of it.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use journal::{Position, Reader, Registry, Venue};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::{Address, Client};
 use super::filter::Filter;
+use super::peer::Peer;
 use super::protocol::{Start, Subscribe, VenueEntry};
 use super::server::Server;
 use crate::failure::{Category, Failure, nearest};
 
 /// An upstream relay that does not answer within this is left out.
 pub(super) const UPSTREAM_ANSWERS: Duration = Duration::from_secs(3);
+
+/// Upstream relays are looked at this often for venues that appear.
+const LOOK_UP: Duration = Duration::from_secs(5);
 
 /// A venue that can be had here.
 #[derive(Debug)]
@@ -51,6 +59,35 @@ impl Server {
 
     /// Venues of this home, then those of the upstream relays whose name and number are free here.
     pub(super) fn offers(&self) -> Vec<Offer> {
+        self.gather(|what, fields| self.log.warn(what, fields))
+    }
+
+    /// What the upstream relays have, looked for again and again while the subscriber stays, on a thread of its own: one that
+    /// does not answer takes seconds.
+    pub(super) fn look_up(self: &Arc<Self>, peer: &Arc<Peer>) -> io::Result<Receiver<Offer>> {
+        let (found, finding) = channel();
+        let (server, peer) = (self.clone(), peer.clone());
+        self.spawn("relay-look", move || {
+            let mut looked = Instant::now();
+            while !peer.is_closed() && !server.closing.load(Relaxed) {
+                std::thread::sleep(Duration::from_millis(100));
+                if looked.elapsed() < LOOK_UP {
+                    continue;
+                }
+                looked = Instant::now();
+                // What is left out was said when the subscriber came.
+                let offers = server.gather(|_, _| ()).into_iter();
+                for offer in offers.filter(|offer| offer.upstream.is_some()) {
+                    if found.send(offer).is_err() {
+                        return; // nobody serves the subscriber any more
+                    }
+                }
+            }
+        })?;
+        Ok(finding)
+    }
+
+    fn gather(&self, mut leave_out: impl FnMut(&str, Value)) -> Vec<Offer> {
         let mut offers: Vec<Offer> = self
             .local_venues()
             .filter_map(|venue| self.local_offer(venue))
@@ -61,7 +98,7 @@ impl Server {
             let entries = match found {
                 Ok(entries) => entries,
                 Err(failure) => {
-                    self.log.warn(
+                    leave_out(
                         "an upstream relay is left out",
                         json!({ "address": address.to_string(), "error": failure.to_json() }),
                     );
@@ -73,7 +110,7 @@ impl Server {
                     .iter()
                     .any(|offer| offer.entry.venue == entry.venue || offer.entry.name == entry.name);
                 if taken {
-                    self.log.warn(
+                    leave_out(
                         "a venue of an upstream relay is left out: its name or number is taken here",
                         json!({ "address": address.to_string(), "venue": entry.name, "number": entry.venue }),
                     );
@@ -140,10 +177,13 @@ impl Subscription {
         })
     }
 
+    /// Venues that appear later included.
+    pub fn wants_everything(&self) -> bool {
+        self.venues.is_empty() && self.instruments.is_empty()
+    }
+
     pub fn wants(&self, venue: &str) -> bool {
-        (self.venues.is_empty() && self.instruments.is_empty())
-            || self.venues.contains(venue)
-            || self.narrowed.contains(venue)
+        self.wants_everything() || self.venues.contains(venue) || self.narrowed.contains(venue)
     }
 
     pub fn filter(&self, entry: &VenueEntry) -> Filter {

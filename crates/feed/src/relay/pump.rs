@@ -2,6 +2,7 @@
 //! It waits for the subscriber's socket and for nobody else.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -49,16 +50,19 @@ impl Server {
                 return Ok(());
             }
         }
+        let name = offer.entry.name.clone();
         let start = match &subscription.from {
-            // It began after the subscription: nothing of it is to be missed.
-            _ if is_new => Start::Oldest,
-            Start::At(places) if !places.contains_key(&offer.entry.name) => Start::Live,
+            // It began after the subscription: nothing of it is to be missed. One of another relay may only have been out of reach.
+            _ if is_new && offer.upstream.is_none() => Start::Oldest,
+            // Of the places only its own: another relay does not know the others.
+            Start::At(places) => places.get(&name).map_or(Start::Live, |place| {
+                Start::At([(name.clone(), *place)].into_iter().collect())
+            }),
             start => start.clone(),
         };
         let filter = subscription.filter(&offer.entry);
         let server = self.clone();
         let pumping = Pumping::of(peer);
-        let name = offer.entry.name.clone();
         self.spawn("relay-venue", move || {
             let result = match &offer.upstream {
                 None => server.pump(&pumping, &offer.entry, filter, &start),
@@ -88,14 +92,7 @@ impl Server {
             }
             pumping.close();
         })
-        .map_err(|error| {
-            Failure::new(
-                Category::Resource,
-                "threads_full",
-                format!("no thread for a venue: {error}"),
-                "",
-            )
-        })
+        .map_err(|error| threads_full(&error))
     }
 
     /// Passes one venue's frames to one subscriber, from the files, for as long as it stays.
@@ -346,6 +343,15 @@ fn begin(
             reader.seek(From::At(first))
         }
     }
+}
+
+pub(super) fn threads_full(error: &io::Error) -> Failure {
+    Failure::new(
+        Category::Resource,
+        "threads_full",
+        format!("no thread for a venue: {error}"),
+        "",
+    )
 }
 
 fn unreadable(error: &journal::Error) -> Failure {

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use journal::Instrument;
@@ -13,6 +14,7 @@ use wire::frame::{Decoder, kind};
 use super::offer::{Offer, Subscription};
 use super::peer::{End, Peer, Received};
 use super::protocol::{self, Subscribe, VERSION, VenueEntry};
+use super::pump::threads_full;
 use super::server::Server;
 use crate::failure::{Category, Failure};
 use crate::ticket::same_secret;
@@ -156,6 +158,10 @@ impl Server {
         mut decoder: Decoder,
         mut served: HashSet<String>,
     ) -> Result<(), Failure> {
+        let later = match subscription.wants_everything() && !self.upstreams.is_empty() {
+            true => Some(self.look_up(peer).map_err(|error| threads_full(&error))?),
+            false => None,
+        };
         let mut looked = Instant::now();
         while !peer.is_closed() {
             // What came behind the subscription is looked at first.
@@ -185,6 +191,9 @@ impl Server {
                     .filter_map(|venue| self.local_offer(venue))
                     .collect::<Vec<_>>()
                 {
+                    self.serve_venue(peer, subscription, offer, &mut served, true)?;
+                }
+                for offer in later.iter().flat_map(Receiver::try_iter) {
                     self.serve_venue(peer, subscription, offer, &mut served, true)?;
                 }
             }
