@@ -73,11 +73,21 @@ fn the_client_reads_what_was_written() {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || lines.next().map(|line| line.unwrap());
-    assert_eq!(next().as_deref(), Some("1 BTC-USD.sim-kraken buy 64231.5 0.01"));
-    assert_eq!(next().as_deref(), Some("2 BTC-USD.sim-kraken buy 64231.5 0.01"));
-    assert_eq!(next().as_deref(), Some("5 ETH-USD.sim-kraken buy 64231.5 0.01"));
+    assert_eq!(next().as_deref(), Some("1 BTC-USD.sim-kraken buy 64231.5 0.0100"));
+    assert_eq!(next().as_deref(), Some("2 BTC-USD.sim-kraken buy 64231.5 0.0100"));
+    assert_eq!(next().as_deref(), Some("5 ETH-USD.sim-kraken buy 64231.5 0.0100"));
     venue.trades(0, 1);
-    assert_eq!(next().as_deref(), Some("6 BTC-USD.sim-kraken buy 64231.5 0.01"));
+    assert_eq!(next().as_deref(), Some("6 BTC-USD.sim-kraken buy 64231.5 0.0100"));
+    // What comes after the hello has a name too.
+    let numbers = support::add_instruments(&mut venue.writer, "sim-kraken", &["SOL-USD"]);
+    venue.numbers.extend(numbers);
+    venue.trades(2, 1);
+    assert_eq!(next().as_deref(), Some("7 SOL-USD.sim-kraken buy 64231.5 0.0100"));
+    home.venue("sim-coinbase", &["BTC-USD"]).trades(0, 1);
+    assert_eq!(
+        next().as_deref(),
+        Some("1 BTC-USD.sim-coinbase buy 64231.5 0.0100")
+    );
     drop(relay); // the client sees the end and ends
     let output = child.wait_with_output().unwrap();
     assert!(
