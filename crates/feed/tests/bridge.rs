@@ -399,7 +399,8 @@ async fn a_late_client_sees_the_book_of_the_newest_snapshot_and_a_drain_names_po
     let cut = values.last().unwrap();
     assert_eq!(
         cut,
-        &json!({"type": "cut", "reason": "drain", "positions": {"sim-kraken": [1, 65]}})
+        &json!({"type": "cut", "reason": "drain", "positions": {"sim-kraken": [1, 65]},
+                "subscriptions": {"3": {"sim-kraken": [1, 65]}}})
     );
 }
 
