@@ -92,6 +92,9 @@ async fn a_position_of_another_journal_is_told_and_not_waited_for() {
             .contains("is at 1:3, and 7:2"),
         "{refused}"
     );
+    // One past the end of the same epoch is of another journal too.
+    browser.send(wish([1, 4])).await;
+    assert_eq!(browser.next().await["code"], "position_foreign");
     // The refused one has left nothing behind.
     let answer = browser.subscribe(wish([1, 2])).await;
     assert_eq!(answer["from"]["sim-kraken"], json!([1, 2]));

@@ -251,8 +251,8 @@ impl Hub {
         }
     }
 
-    /// Reads what a client missed, from the record after `from` on. An epoch that the log has not reached is no
-    /// place in it: whoever waited for it there would wait in silence.
+    /// Reads what a client missed, from the record after `from` on. What the log has not reached is no place in it:
+    /// whoever waited for it there would wait in silence.
     pub fn history(
         self: &Arc<Self>,
         subscription: u64,
@@ -263,7 +263,7 @@ impl Hub {
         let start = Start::At(Position::new(next.0, next.1));
         let tail = self.source.open(&self.name, start)?;
         if let Some(newest) = tail.newest()
-            && from.0 > newest.epoch
+            && next > (newest.epoch, newest.sequence)
         {
             return Err(Failure::new(
                 Category::Conflict,
