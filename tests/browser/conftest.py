@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:
         message = "no Chromium on PATH; install Debian's `chromium` or set CHROMIUM"
-        if os.environ.get("CI"):
+        if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
     with sync_playwright() as playwright:

@@ -319,7 +319,7 @@ impl Shared {
                     path: self.dir.clone(),
                     needed_bytes: self.bounds.segment_bytes,
                     source: io::Error::other(format!(
-                        "journal.max_bytes ({} MiB) is reached and the store has not taken the oldest segment yet",
+                        "--journal-max-bytes ({} MiB) is reached and the store has not taken the oldest segment yet",
                         self.bounds.max_bytes >> 20
                     )),
                 },
