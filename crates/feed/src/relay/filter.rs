@@ -5,21 +5,22 @@
 
 use std::collections::HashMap;
 
+use journal::Position;
 use wire::frame::kind;
 use wire::{Frame, Record};
 
 /// What one subscriber wants of one venue.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// By instrument number: the first sequence wanted of it. `None`: every instrument.
-    pub instruments: Option<HashMap<u32, u64>>,
+    /// By instrument number: the first record wanted of it. `None`: every instrument.
+    pub instruments: Option<HashMap<u32, Position>>,
     /// Bits of the kinds wanted. `None`: every kind.
     pub kinds: Option<[u64; 4]>,
     /// Records of the whole venue (instrument 0) and, without a list, of any instrument that `late` does
     /// not name are wanted from here.
-    pub from: u64,
+    pub from: Position,
     /// Instruments that begin later than `from`, when all are wanted.
-    pub late: HashMap<u32, u64>,
+    pub late: HashMap<u32, Position>,
 }
 
 impl Filter {
@@ -39,7 +40,7 @@ impl Filter {
     }
 
     #[inline]
-    pub fn wants(&self, sequence: u64, record: &Record) -> bool {
+    pub fn wants(&self, at: Position, record: &Record) -> bool {
         if let Some(bits) = self.kinds
             && bits[usize::from(record.kind / 64)] >> (record.kind % 64) & 1 == 0
         {
@@ -55,7 +56,7 @@ impl Filter {
                 .get(&record.instrument)
                 .map_or(self.from, |late| self.from.max(*late)),
         };
-        sequence >= from
+        at >= from
     }
 
     /// Whether the frame passes.
@@ -66,7 +67,7 @@ impl Filter {
         }
         (frame.header.sequence..)
             .zip(frame.records())
-            .any(|(sequence, record)| self.wants(sequence, record))
+            .any(|(sequence, record)| self.wants(Position::new(frame.header.epoch, sequence), record))
     }
 }
 
@@ -150,12 +151,16 @@ mod tests {
         }
     }
 
+    fn place() -> impl Strategy<Value = Position> {
+        (1u32..4, 0u64..60).prop_map(|(epoch, sequence)| Position::new(epoch, sequence))
+    }
+
     fn arbitrary_filter() -> impl Strategy<Value = Filter> {
         (
-            proptest::option::of(proptest::collection::hash_map(1u32..5, 0u64..60, 0..4)),
+            proptest::option::of(proptest::collection::hash_map(1u32..5, place(), 0..4)),
             proptest::collection::vec(1u8..8, 0..3),
-            0u64..60,
-            proptest::collection::hash_map(0u32..5, 0u64..60, 0..3),
+            place(),
+            proptest::collection::hash_map(0u32..5, place(), 0..3),
         )
             .prop_map(|(instruments, kinds, from, late)| Filter {
                 instruments,
@@ -211,7 +216,8 @@ mod tests {
                         .map(|(kind, instrument)| record(*kind, *instrument))
                         .collect();
                     if is_skip {
-                        prop_assert!(!filter.wants(at, &all[at as usize - 1]), "a wanted record was left out");
+                        let place = Position::new(frame.header.epoch, at);
+                        prop_assert!(!filter.wants(place, &all[at as usize - 1]), "a wanted record was left out");
                     } else {
                         prop_assert_eq!(frame.record(i as usize), Some(all[at as usize - 1]));
                     }

@@ -192,7 +192,7 @@ impl Subscription {
                 .instruments
                 .iter()
                 .filter(|one| self.instruments.contains(&one.name))
-                .map(|one| (one.number, 0))
+                .map(|one| (one.number, Position::default()))
                 .collect()
         });
         Filter {

@@ -328,17 +328,12 @@ fn begin(
                     _ => newest,
                 };
                 first = first.min(position);
-                begins.insert(instrument.number, position.sequence);
+                begins.insert(instrument.number, position);
             }
-            filter.from = first.sequence;
+            filter.from = first;
             match &mut filter.instruments {
                 Some(chosen) => *chosen = begins,
-                None => {
-                    filter.late = begins
-                        .into_iter()
-                        .filter(|(_, from)| *from > first.sequence)
-                        .collect()
-                }
+                None => filter.late = begins.into_iter().filter(|(_, from)| *from > first).collect(),
             }
             reader.seek(From::At(first))
         }
