@@ -22,8 +22,10 @@ use crate::part::private_folder;
 
 const QUEUE_MESSAGES: usize = 65_536;
 const QUEUE_BYTES: usize = 64 << 20;
-/// A raw file is closed at this size, compressed.
+/// A raw file is closed at this size, compressed, or at a quarter of the bound of them all, but not below the
+/// second.
 const FILE_BYTES: u64 = 64 << 20;
+const FILE_MIN_BYTES: u64 = 64 << 10;
 /// What was written can be read after so long, whatever happens to the process.
 const FLUSH: Duration = Duration::from_secs(1);
 /// The quarantine file is turned at this size; one older file is kept.
@@ -72,6 +74,7 @@ impl Keeper {
         let mut files = Files {
             raw: None,
             max_bytes: raw_max_bytes.unwrap_or(0),
+            file_bytes: (raw_max_bytes.unwrap_or(0) / 4).clamp(FILE_MIN_BYTES, FILE_BYTES),
             quarantine: None,
             folder,
             log,
@@ -173,6 +176,8 @@ impl Drop for Keeper {
 struct Files {
     folder: PathBuf,
     max_bytes: u64,
+    /// A raw file is closed at this size.
+    file_bytes: u64,
     raw: Option<RawFile>,
     quarantine: Option<(BufWriter<File>, u64)>,
     log: Log,
@@ -274,7 +279,7 @@ impl Files {
                 }
                 writeln!(raw.encoder, "{line}")?;
                 raw.dirty = true;
-                if raw.encoder.get_ref().bytes >= FILE_BYTES
+                if raw.encoder.get_ref().bytes >= self.file_bytes
                     && let Some(raw) = self.raw.take()
                 {
                     raw.encoder.finish()?;
@@ -349,7 +354,7 @@ impl Files {
         files.sort_by_key(|(name, _)| name.split('.').next().and_then(|start| start.parse::<i64>().ok()));
         let mut bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
         for (name, size) in files {
-            if bytes + FILE_BYTES <= self.max_bytes {
+            if bytes + self.file_bytes <= self.max_bytes {
                 break;
             }
             std::fs::remove_file(self.folder.join(&name))?;
@@ -441,7 +446,7 @@ mod tests {
         let mut keeper = Keeper::start(
             home.path(),
             "kraken",
-            Some(FILE_BYTES + (1 << 20)),
+            Some(2 << 20), // half a MiB of it for the file that is begun
             Log::new("test"),
         )
         .unwrap();
@@ -453,6 +458,28 @@ mod tests {
             .collect();
         left.sort();
         assert_eq!(left, ["11.jsonl.zst", "12.jsonl.zst"]);
+    }
+
+    #[test]
+    fn a_small_bound_is_kept_too() {
+        let home = tempfile::tempdir().unwrap();
+        let bound = 1 << 20;
+        let mut keeper = Keeper::start(home.path(), "kraken", Some(bound), Log::new("test")).unwrap();
+        let mut noise = 1u64;
+        for ts in 0..300 {
+            // what does not compress, 16 KiB a message
+            let text: Vec<u8> = (0..16 << 10)
+                .map(|_| {
+                    noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    b' ' + (noise >> 58) as u8
+                })
+                .collect();
+            keeper.raw(ts, 1, &Bytes::from(text));
+        }
+        drop(keeper);
+        let kept = std::fs::read_dir(home.path().join("raw/kraken")).unwrap();
+        let bytes: u64 = kept.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+        assert!((bound / 2..=bound + bound / 8).contains(&bytes), "{bytes}");
     }
 
     #[test]
