@@ -1,7 +1,11 @@
 //! The WebSocket client of the collector: tokio-tungstenite over the connector of [`crate::http`].
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
@@ -11,7 +15,51 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::http::{Kind, NetError, Network, Stream, USER_AGENT, Url, retry_after};
 
-pub type Socket = WebSocketStream<Box<dyn Stream>>;
+pub type Socket = WebSocketStream<Counted>;
+
+/// A stream that knows how much came: bytes of a message that is not whole yet are a sign of life too.
+pub struct Counted {
+    stream: Box<dyn Stream>,
+    received: u64,
+}
+
+impl Counted {
+    /// Bytes that came so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.received += (buffer.filled().len() - before) as u64;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
 
 /// Why there is no WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +100,10 @@ pub async fn open(
 }
 
 async fn open_unbounded(network: &Network, url: &Url, max_message_bytes: usize) -> Result<Socket, Refused> {
-    let stream = network.connect(url, true).await?;
+    let stream = Counted {
+        stream: network.connect(url, true).await?,
+        received: 0,
+    };
     let address = format!(
         "{}://{}{}",
         if url.secure { "wss" } else { "ws" },

@@ -41,15 +41,23 @@ pub struct Limits {
     /// Largest message worth accepting, bytes.
     pub max_message_bytes: usize,
     pub symbols_per_connection: usize,
-    /// Messages the client may send in a second. Sessions keep to it by themselves: what they put into
-    /// [`Output::actions`] may be sent at once.
-    pub messages_per_s: u32,
+    /// Messages to the venue, over all connections.
+    pub messages: Pace,
+    /// Requests to its REST interface, by weight, over all connections.
+    pub requests: Pace,
     /// Connection attempts allowed in a window: how many, in how many seconds.
     pub connects_per_window: (u32, u32),
     /// Without any message for so long the transport is dead, nanoseconds.
     pub silence_ns: i64,
     /// The venue ends a connection after so long; replace it before, nanoseconds. 0 is never.
     pub life_ns: i64,
+}
+
+/// How much may go out: so much at once after a rest, and so much is regained in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    pub burst: u32,
+    pub per_s: u32,
 }
 
 /// One row of the venue's instrument table.
@@ -71,6 +79,13 @@ pub struct Listing {
     pub size_scale: u8,
     /// The venue's own word: "online", "TRADING", …
     pub status: String,
+}
+
+impl Listing {
+    /// Can it be traded, even if not by every kind of order?
+    pub fn trading(&self) -> bool {
+        matches!(self.status.as_str(), "online" | "limit_only" | "TRADING")
+    }
 }
 
 /// An instrument to collect: our number for it and how the venue calls it.
@@ -120,7 +135,8 @@ pub trait Session: Send {
     /// leaves it out.
     fn response(&mut self, _request: u64, _status: u16, _body: &[u8], _now_ns: i64, _out: &mut Output) {}
 
-    /// Called about every 100 ms: queued sends, pings, deadlines, silence.
+    /// Called about every 100 ms: pings, deadlines, silence. Not while a message is on its way that has not
+    /// come whole: all that seems to be missing may be waiting behind it.
     fn tick(&mut self, now_ns: i64, out: &mut Output);
 }
 
@@ -142,13 +158,19 @@ impl Output {
     }
 }
 
-/// What a session wants done.
+/// What a session wants done. The process paces it: it alone knows what its other connections send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// A text message to the venue.
     Send(String),
-    /// GET `path` on the REST base; the answer goes to [`Session::response`] with `request`.
-    Get { request: u64, path: String },
+    /// GET `path` on the REST base; the answer goes to [`Session::response`] with `request`. What is `urgent`
+    /// goes before what only looks into a silence.
+    Get {
+        request: u64,
+        weight: u32,
+        urgent: bool,
+        path: String,
+    },
     /// This connection is of no more use; `cause` as in [`wire::cause`].
     Reconnect { cause: u8, reason: String },
     /// For the log: something an operator wants to know. `instrument` 0 is the whole connection.

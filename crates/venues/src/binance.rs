@@ -12,25 +12,28 @@ use serde_json::value::RawValue;
 use wire::{Decimal, Record, Side, cause, flag};
 
 use crate::api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Session, Subscription, VenueError,
+    Action, Channels, Endpoints, Limits, Listing, Output, Pace, Protocol, Session, Subscription, VenueError,
 };
-use crate::desk::{Desk, Evidence, Lost, Need, Phase};
+use crate::desk::{Desk, Evidence, Lost, Need, Phase, crossed};
 use crate::field::{id, number, price, quote, read_side, salvage, timed, traded};
 use crate::json::{Bad, Json, epoch_ns, whole};
 use crate::print::Print;
 
 const NAME: &str = "binance";
 const S: i64 = 1_000_000_000;
-/// The venue's ping comes every 20 s; two of them and some.
-const SILENCE_NS: i64 = 45 * S;
+/// The venue's ping comes every 20 s, and after [`IDLE_NS`] it is asked.
+const SILENCE_NS: i64 = 40 * S;
 /// Asked after so long without a message.
 const IDLE_NS: i64 = 20 * S;
 /// The venue ends a connection after 24 h.
 const LIFE_NS: i64 = 23 * 3600 * S;
-/// Client messages: 5 a second, pongs counted.
-const SENDS: (u32, u32) = (3, 3);
-/// REST weight: 6000 a minute from an address, of which 80 % are used.
-const GETS: (u32, u32) = (2500, 80);
+/// The venue takes 5 messages a second on a connection, pongs counted.
+const MESSAGES: Pace = Pace { burst: 2, per_s: 3 };
+/// The venue bears a weight of 6000 a minute from an address; in no minute are more than 80 % used.
+const REQUESTS: Pace = Pace {
+    burst: 1200,
+    per_s: 60,
+};
 /// Streams that fit the address; the others are subscribed by message.
 const PATH_BYTES: usize = 1900;
 /// Streams in one subscribe message.
@@ -64,7 +67,8 @@ impl Protocol for Binance {
             max_message_bytes: 16 << 20,
             // 1024 streams, three for each symbol
             symbols_per_connection: 300,
-            messages_per_s: SENDS.1,
+            messages: MESSAGES,
+            requests: REQUESTS,
             connects_per_window: (300, 300),
             silence_ns: SILENCE_NS,
             life_ns: LIFE_NS,
@@ -81,7 +85,8 @@ impl Protocol for Binance {
 
     fn session(&self, instruments: &[Subscription], channels: Channels) -> Box<dyn Session> {
         let (limit, weight) = match channels.depth {
-            0 if instruments.len() <= 10 => (5000, 250),
+            // what may be asked for at once
+            0 if instruments.len() <= 4 => (5000, 250),
             0 => (1000, 50),
             1..=100 => (100, 5),
             101..=500 => (500, 25),
@@ -89,7 +94,7 @@ impl Protocol for Binance {
             _ => (5000, 250),
         };
         let mut connection = Connection {
-            desk: Desk::new(instruments, channels, SENDS, GETS, SILENCE_NS),
+            desk: Desk::new(instruments, channels, SILENCE_NS),
             streams: Vec::new(),
             in_path: 0,
             limit,
@@ -196,9 +201,49 @@ struct Hold {
     quote: u64,
     /// The REST interface showed another book at this update, at this time, while ours was mute.
     suspect: Option<(u64, i64)>,
+    /// How far down each side the snapshot told all levels; `None`: to its end.
+    reach: [Option<Reach>; 2],
+}
+
+/// A snapshot holds at most so many levels of a side as were asked for. Those below are not known until they
+/// change, so the book is right only while its best level is above the last of them.
+#[derive(Clone, Copy)]
+struct Reach {
+    /// The last level of the snapshot.
+    edge: Decimal,
+    /// When the best level comes to this one, a fifth above the last, it is time for a new snapshot.
+    near: Decimal,
+}
+
+impl Reach {
+    /// Of one side, best level first.
+    fn of(limit: usize, levels: impl Iterator<Item = (Decimal, Decimal, i64)>) -> Option<Self> {
+        let prices: Vec<Decimal> = levels.map(|level| level.0).collect();
+        let edge = *prices.get(limit - 1)?;
+        let near = prices[limit - 1 - limit / 5];
+        Some(Self { edge, near })
+    }
+
+    /// Is a best bid or ask (`None`: there is none) worse than this price?
+    fn passed(side: Side, best: Option<(Decimal, Decimal, i64)>, price: Decimal) -> bool {
+        best.is_none_or(|(best, _, _)| match side {
+            Side::Buy => best.value_cmp(price).is_lt(),
+            _ => best.value_cmp(price).is_gt(),
+        })
+    }
 }
 
 impl Hold {
+    /// Has the best level of a side gone past what `mark` picks of its reach?
+    fn beyond(&self, book: &Book, mark: fn(&Reach) -> Decimal) -> bool {
+        let sides = [(Side::Buy, book.best_bid()), (Side::Sell, book.best_ask())];
+        sides.into_iter().zip(&self.reach).any(|((side, best), reach)| {
+            reach
+                .as_ref()
+                .is_some_and(|reach| Reach::passed(side, best, mark(reach)))
+        })
+    }
+
     fn clear(&mut self) {
         self.events.clear();
         self.levels.clear();
@@ -364,7 +409,7 @@ impl Session for Connection {
         if self.desk.ping_due(IDLE_NS, now_ns) {
             self.serial += 1;
             let ping = format!("{{\"method\":\"LIST_SUBSCRIPTIONS\",\"id\":{}}}", self.serial);
-            self.desk.sends.push(1, ping);
+            self.desk.sends.push(ping);
         }
         self.confirm(now_ns, out);
         let needs = self.desk.needs(Evidence::Book, now_ns, out);
@@ -375,7 +420,8 @@ impl Session for Connection {
                 Need::Book if self.requests.iter().any(|entry| entry.1 == index) => {}
                 Need::Book => {
                     let path = format!("/api/v3/depth?symbol={symbol}&limit={}", self.limit);
-                    let request = self.desk.get(self.weight, path);
+                    let urgent = !self.desk.markets[index].ladder.probing();
+                    let request = self.desk.get(self.weight, urgent, path);
                     self.requests.push((request, index));
                 }
                 Need::LastTrade => {
@@ -415,7 +461,7 @@ impl Connection {
     fn ask(&mut self, method: &str, streams: &[String]) {
         self.serial += 1;
         let message = serde_json::json!({"method": method, "params": streams, "id": self.serial});
-        self.desk.sends.push(1, message.to_string());
+        self.desk.sends.push(message.to_string());
     }
 
     /// Leaves and joins one stream of one instrument.
@@ -588,7 +634,18 @@ impl Connection {
             Phase::Valid if last <= hold.id => {}
             Phase::Valid if first <= hold.id.saturating_add(1) => {
                 hold.id = last;
-                self.desk.uncrossed(index, false, &self.levels, time, now_ns, out);
+                if self.requests.iter().any(|entry| entry.1 == index) {
+                    hold.keep(first, last, time, &self.levels); // the snapshot under way may be older
+                } else {
+                    hold.clear();
+                }
+                let wrong = |book: &Book, _: &Listing| {
+                    crossed(book).or_else(|| hold.beyond(book, |reach| reach.edge).then_some(cause::LIMIT))
+                };
+                self.desk
+                    .levels(index, &self.levels, usize::MAX, now_ns, out, wrong);
+                let ladder = &mut self.desk.markets[index].ladder;
+                ladder.short = ladder.valid() && hold.beyond(&ladder.book, |reach| reach.near);
             }
             Phase::Valid => {
                 market
@@ -628,9 +685,9 @@ impl Connection {
         }
         let hold = &mut self.holds[index];
         let ladder = &mut self.desk.markets[index].ladder;
-        match ladder.phase {
+        let older = match ladder.phase {
             Phase::Off => return,
-            Phase::Valid => {
+            Phase::Valid if !ladder.short => {
                 // asked only because the stream was mute
                 if ladder.probing() && id > hold.id && !same_top(&book, &ladder.book) {
                     hold.suspect = Some((id, now_ns));
@@ -638,13 +695,17 @@ impl Connection {
                 ladder.quiet(now_ns);
                 return;
             }
-            Phase::Waiting | Phase::Invalid => {}
-        }
-        if hold.events.first().is_some_and(|event| id < event.first) {
-            // older than the first event held: a newer one is needed
-            ladder.refused(now_ns);
+            // what came since it was asked for is held; without that it must not be behind the book
+            Phase::Valid if hold.events.is_empty() => id < hold.id,
+            // older than the first event held
+            _ => hold.events.first().is_some_and(|event| id < event.first),
+        };
+        if older {
+            ladder.refused(now_ns); // a newer one is needed
             return;
         }
+        let limit = self.limit as usize;
+        hold.reach = [Reach::of(limit, book.bids()), Reach::of(limit, book.asks())];
         let mut time = None;
         hold.id = id;
         for event in &hold.events {
@@ -669,7 +730,11 @@ impl Connection {
         self.levels.clear();
         self.levels.extend(book.bids().map(level(Side::Buy)));
         self.levels.extend(book.asks().map(level(Side::Sell)));
-        ladder.snapshot_unless_crossed(instrument, &self.levels, time, now_ns, out);
+        if hold.beyond(&book, |reach| reach.edge) {
+            ladder.reject(instrument, cause::LIMIT, now_ns, out); // the events went past it already
+        } else {
+            ladder.snapshot_unless_crossed(instrument, &self.levels, time, now_ns, out);
+        }
     }
 
     fn no_snapshot(&mut self, index: usize, status: u16, body: &[u8], now_ns: i64, out: &mut Output) {
@@ -681,7 +746,7 @@ impl Connection {
             return;
         }
         let ladder = &mut self.desk.markets[index].ladder;
-        if ladder.valid() {
+        if ladder.probing() {
             ladder.quiet(now_ns); // nothing was learned; ask again after the next silence
         } else {
             ladder.refused(now_ns);
@@ -724,7 +789,7 @@ impl Connection {
         if self.in_path < self.streams.len() && self.repeats < REPEATS {
             // which one its id would tell; subscribing twice does no harm
             self.repeats += 1;
-            self.desk.sends.hold_until(now_ns + 2 * S);
+            self.desk.too_many(now_ns);
             let rest = self.streams[self.in_path..].to_vec();
             for batch in rest.chunks(BATCH) {
                 self.ask("SUBSCRIBE", batch);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use wire::{Decimal, Record, Side, flag};
 
 use crate::api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Session, Subscription, VenueError,
+    Action, Channels, Endpoints, Limits, Listing, Output, Pace, Protocol, Session, Subscription, VenueError,
 };
 use crate::desk::{Desk, Evidence, Lost, Need, needing};
 use crate::field::{id, number, price, quote, read_side, salvage, size, timed, traded};
@@ -21,10 +21,10 @@ const NAME: &str = "coinbase";
 const S: i64 = 1_000_000_000;
 /// Products in one subscribe message.
 const BATCH: usize = 100;
-/// Client messages: the venue takes 100 a second from an address.
-const SENDS: (u32, u32) = (20, 20);
-/// The REST interface is not used on a connection.
-const GETS: (u32, u32) = (1, 1);
+/// The venue takes 100 messages a second from an address.
+const MESSAGES: Pace = Pace { burst: 2, per_s: 20 };
+/// Half of what the venue takes from an address.
+const REQUESTS: Pace = Pace { burst: 5, per_s: 5 };
 /// Each product has a heartbeat a second.
 const SILENCE_NS: i64 = 5 * S;
 /// Without a heartbeat for so long, a quiet product is subscribed again.
@@ -49,7 +49,8 @@ impl Protocol for Coinbase {
         Limits {
             max_message_bytes: 64 << 20,
             symbols_per_connection: 100,
-            messages_per_s: SENDS.1,
+            messages: MESSAGES,
+            requests: REQUESTS,
             connects_per_window: (8, 1),
             silence_ns: SILENCE_NS,
             life_ns: 0,
@@ -66,7 +67,7 @@ impl Protocol for Coinbase {
 
     fn session(&self, instruments: &[Subscription], channels: Channels) -> Box<dyn Session> {
         Box::new(Connection {
-            desk: Desk::new(instruments, channels, SENDS, GETS, SILENCE_NS),
+            desk: Desk::new(instruments, channels, SILENCE_NS),
             facts: vec![Facts::default(); instruments.len()],
             levels: Vec::new(),
         })
@@ -199,9 +200,10 @@ impl Session for Connection {
     fn open(&mut self, now_ns: i64, out: &mut Output) {
         self.desk.open(now_ns, out);
         self.subscribe_all();
-        for index in 0..self.desk.markets.len() {
-            self.desk.markets[index].ladder.asked(now_ns);
-            self.facts[index].heartbeat_ns = now_ns;
+        let live: Vec<usize> = self.desk.live().collect();
+        self.desk.asked(&live, now_ns);
+        for facts in &mut self.facts {
+            facts.heartbeat_ns = now_ns;
         }
         self.desk.flush(now_ns, out);
     }
@@ -221,7 +223,9 @@ impl Session for Connection {
             return;
         }
         let needs = self.desk.needs(Evidence::Trades, now_ns, out);
-        self.again("level2_batch", &needing(&needs, Need::Book));
+        let books = needing(&needs, Need::Book);
+        self.again("level2_batch", &books);
+        self.desk.asked(&books, now_ns);
         self.again("matches", &needing(&needs, Need::Trades));
         self.again("ticker", &needing(&needs, Need::Quotes));
         for index in needing(&needs, Need::LastTrade) {
@@ -242,7 +246,7 @@ impl Connection {
         for batch in indices.chunks(BATCH) {
             let products = self.desk.symbols(batch);
             let message = serde_json::json!({"type": kind, "product_ids": products, "channels": channels});
-            self.desk.sends.push(1, message.to_string());
+            self.desk.sends.push(message.to_string());
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use wire::{Decimal, Record, Side, cause, flag};
 
 use crate::api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Session, Subscription, VenueError,
+    Action, Channels, Endpoints, Limits, Listing, Output, Pace, Protocol, Session, Subscription, VenueError,
 };
 use crate::coinbase::aggressor;
 use crate::desk::{Desk, Evidence, Lost, Need, Parsed, needing};
@@ -22,10 +22,10 @@ const NAME: &str = "coinbase-advanced";
 const S: i64 = 1_000_000_000;
 /// Products in one subscribe message.
 const BATCH: usize = 100;
-/// Client messages: half of what the venue takes from an address.
-const SENDS: (u32, u32) = (4, 4);
-/// REST requests: half of what the venue takes from an address.
-const GETS: (u32, u32) = (5, 5);
+/// The venue takes 8 messages a second from an address.
+const MESSAGES: Pace = Pace { burst: 2, per_s: 4 };
+/// Half of what the venue takes from an address.
+const REQUESTS: Pace = Pace { burst: 5, per_s: 5 };
 /// A heartbeat comes every second.
 const SILENCE_NS: i64 = 5 * S;
 /// Messages in a row with old numbers before the connection is given up.
@@ -50,7 +50,8 @@ impl Protocol for CoinbaseAdvanced {
         Limits {
             max_message_bytes: 64 << 20,
             symbols_per_connection: 30,
-            messages_per_s: SENDS.1,
+            messages: MESSAGES,
+            requests: REQUESTS,
             connects_per_window: (8, 1),
             silence_ns: SILENCE_NS,
             life_ns: 0,
@@ -67,7 +68,7 @@ impl Protocol for CoinbaseAdvanced {
 
     fn session(&self, instruments: &[Subscription], channels: Channels) -> Box<dyn Session> {
         Box::new(Connection {
-            desk: Desk::new(instruments, channels, SENDS, GETS, SILENCE_NS),
+            desk: Desk::new(instruments, channels, SILENCE_NS),
             next: None,
             behind: 0,
             malformed: false,
@@ -160,9 +161,8 @@ impl Session for Connection {
     fn open(&mut self, now_ns: i64, out: &mut Output) {
         self.desk.open(now_ns, out);
         self.subscribe_all();
-        for market in &mut self.desk.markets {
-            market.ladder.asked(now_ns);
-        }
+        let live: Vec<usize> = self.desk.live().collect();
+        self.desk.asked(&live, now_ns);
         self.desk.flush(now_ns, out);
     }
 
@@ -182,7 +182,9 @@ impl Session for Connection {
             return;
         }
         let needs = self.desk.needs(Evidence::Trades, now_ns, out);
-        self.again("level2", &needing(&needs, Need::Book));
+        let books = needing(&needs, Need::Book);
+        self.again("level2", &books);
+        self.desk.asked(&books, now_ns);
         self.again("market_trades", &needing(&needs, Need::Trades));
         self.again("ticker", &needing(&needs, Need::Quotes));
         for index in needing(&needs, Need::LastTrade) {
@@ -200,7 +202,7 @@ impl Connection {
         for batch in indices.chunks(BATCH) {
             let products = self.desk.symbols(batch);
             let message = serde_json::json!({"type": kind, "product_ids": products, "channel": channel});
-            self.desk.sends.push(1, message.to_string());
+            self.desk.sends.push(message.to_string());
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod ladder;
 mod quotes;
+mod retry;
 mod symbols;
 mod trades;
 
@@ -17,14 +18,10 @@ use self::symbols::Symbols;
 use self::trades::{LATE_NS, Trades};
 use crate::api::{Action, Channels, Listing, Output, Quarantine, Subscription};
 use crate::json::Bad;
-use crate::pace::Paced;
 
 const S: i64 = 1_000_000_000;
 /// After a message that was one too many nothing goes out for so long.
 const TOO_MANY_NS: i64 = 2 * S;
-/// A request that was refused is not asked again within this time; how long the venue wants peace is kept by
-/// the process, which sees Retry-After.
-const REFUSED_NS: i64 = S;
 
 /// Marks the newest record as the last of the venue's message.
 #[inline]
@@ -83,8 +80,9 @@ pub(crate) struct Desk {
     pub markets: Vec<Market>,
     symbols: Symbols,
     pub channels: Channels,
-    pub sends: Paced<String>,
-    pub gets: Paced<(u64, String)>,
+    /// What is to be sent, and to be asked of the REST interface, at the next [`Desk::flush`].
+    pub sends: Vec<String>,
+    gets: Vec<Action>,
     requests: u64,
     /// Last message of the venue, of any kind.
     pub heard_ns: i64,
@@ -101,15 +99,9 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// `sends` and `gets` as (burst, per second). A second subscription to one symbol is closed at
-    /// [`Desk::open`]: the venue's messages could not tell the two apart.
-    pub fn new(
-        subscriptions: &[Subscription],
-        channels: Channels,
-        sends: (u32, u32),
-        gets: (u32, u32),
-        silence_ns: i64,
-    ) -> Self {
+    /// A second subscription to one symbol is closed at [`Desk::open`]: the venue's messages could not tell the
+    /// two apart.
+    pub fn new(subscriptions: &[Subscription], channels: Channels, silence_ns: i64) -> Self {
         let mut symbols = Symbols::new(subscriptions.len());
         let markets = subscriptions
             .iter()
@@ -130,8 +122,8 @@ impl Desk {
             markets,
             symbols,
             channels,
-            sends: Paced::new(sends.0, sends.1),
-            gets: Paced::new(gets.0, gets.1),
+            sends: Vec::new(),
+            gets: Vec::new(),
             requests: 0,
             heard_ns: 0,
             pinged_ns: 0,
@@ -155,6 +147,8 @@ impl Desk {
         self.heard_ns = now_ns;
         self.pinged_ns = now_ns;
         for index in 0..self.markets.len() {
+            self.markets[index].trades.rhythm.expect(now_ns);
+            self.markets[index].quotes.expected_ns = now_ns + LATE_NS;
             if self.markets[index].closed {
                 let symbol = &self.markets[index].listing.symbol;
                 let text = format!("'{symbol}' is already collected under another name on this connection");
@@ -176,7 +170,14 @@ impl Desk {
             .collect()
     }
 
-    /// The venue will not give this instrument: said once, by status and note.
+    /// The books of these instruments were asked for just now, on a channel that may leave it unanswered.
+    pub fn asked(&mut self, indices: &[usize], now_ns: i64) {
+        for &index in indices {
+            self.markets[index].ladder.asked(now_ns);
+        }
+    }
+
+    /// The venue will never give this instrument: said once, by status and note.
     pub fn close(&mut self, index: usize, text: String, now_ns: i64, out: &mut Output) {
         let market = &mut self.markets[index];
         if market.closed && market.ladder.phase == Phase::Off && !market.trades.on && !market.quotes.on {
@@ -192,6 +193,26 @@ impl Desk {
             instrument: market.instrument,
             text,
         });
+    }
+
+    /// The venue does not give a channel of an instrument now: a gap, and it is asked for again.
+    #[cold]
+    pub fn refused(&mut self, index: usize, on: u8, now_ns: i64, out: &mut Output) {
+        let market = &mut self.markets[index];
+        let instrument = market.instrument;
+        match on {
+            channel::TRADES => {
+                let trades = &mut market.trades;
+                trades.open_gap(instrument, cause::LIMIT, -1, now_ns, out);
+                trades.retry.failed(now_ns);
+            }
+            channel::QUOTES => {
+                let quotes = &mut market.quotes;
+                quotes.open_gap(instrument, cause::LIMIT, now_ns, out);
+                quotes.retry.failed(now_ns);
+            }
+            _ => market.ladder.reject(instrument, cause::LIMIT, now_ns, out),
+        }
     }
 
     /// Data for a symbol nobody asked for: noted once.
@@ -252,7 +273,7 @@ impl Desk {
 
     /// Puts the levels of a message into the book and emits them, with the removal of what fell below
     /// `depth`. The venue never says that it forgets those levels, so the removals are ours: they carry
-    /// [`flag::NO_VENUE_TIME`]. Nothing is emitted when `whole` finds the book wrong: then it is spoilt.
+    /// [`flag::NO_VENUE_TIME`]. Nothing is emitted when `wrong` names a cause: then the book is spoilt.
     #[inline]
     pub fn levels(
         &mut self,
@@ -261,7 +282,7 @@ impl Desk {
         depth: usize,
         now_ns: i64,
         out: &mut Output,
-        whole: impl FnOnce(&Book, &Listing) -> bool,
+        wrong: impl FnOnce(&Book, &Listing) -> Option<u8>,
     ) {
         let market = &mut self.markets[index];
         let ladder = &mut market.ladder;
@@ -282,13 +303,11 @@ impl Desk {
             out.records
                 .push(gone.at(now_ns, now_ns).with(flag::NO_VENUE_TIME));
         });
-        if whole(&ladder.book, &market.listing) {
-            if out.records.len() > mark {
-                last(out);
-            }
-        } else {
+        if let Some(why) = wrong(&ladder.book, &market.listing) {
             out.records.truncate(mark);
-            ladder.invalidate(instrument, cause::CHECKSUM, -1, now_ns, out);
+            ladder.invalidate(instrument, why, -1, now_ns, out);
+        } else if out.records.len() > mark {
+            last(out);
         }
     }
 
@@ -309,7 +328,7 @@ impl Desk {
                 .ladder
                 .snapshot_unless_crossed(market.instrument, levels, ts_event, now_ns, out);
         } else {
-            self.levels(index, levels, usize::MAX, now_ns, out, |book, _| !book.crossed());
+            self.levels(index, levels, usize::MAX, now_ns, out, |book, _| crossed(book));
         }
     }
 
@@ -343,7 +362,7 @@ impl Desk {
 
     /// Asks the REST interface for an instrument's newest trade.
     pub fn check(&mut self, index: usize, weight: u32, path: String) {
-        let request = self.get(weight, path);
+        let request = self.get(weight, false, path);
         self.checks.push((request, index));
     }
 
@@ -357,7 +376,6 @@ impl Desk {
         now_ns: i64,
         newest: impl FnOnce(&[u8]) -> Option<u64>,
     ) -> bool {
-        self.pause(status, now_ns);
         let Some(at) = self.checks.iter().position(|check| check.0 == request) else {
             return false;
         };
@@ -372,40 +390,32 @@ impl Desk {
         true
     }
 
-    /// The REST interface asks for a pause with this status, or does not.
-    fn pause(&mut self, status: u16, now_ns: i64) {
-        if matches!(status, 418 | 429) {
-            self.gets.hold_until(now_ns + REFUSED_NS);
-        }
-    }
-
     /// The venue refused a message as one too many: nothing goes out for a while. True for the first refusal
     /// within it, when whatever may have been refused is to be asked for again: once, not once for each.
     pub fn too_many(&mut self, now_ns: i64) -> bool {
         let first = now_ns >= self.limited_until_ns;
         self.limited_until_ns = now_ns + TOO_MANY_NS;
-        self.sends.hold_until(self.limited_until_ns);
         first
     }
 
     /// A request to the REST interface.
-    pub fn get(&mut self, weight: u32, path: String) -> u64 {
+    pub fn get(&mut self, weight: u32, urgent: bool, path: String) -> u64 {
         self.requests += 1;
-        self.gets.push(weight, (self.requests, path));
+        self.gets.push(Action::Get {
+            request: self.requests,
+            weight,
+            urgent,
+            path,
+        });
         self.requests
     }
 
     /// Hands out what may be sent now.
     #[inline]
     pub fn flush(&mut self, now_ns: i64, out: &mut Output) {
-        if self.sends.is_empty() && self.gets.is_empty() {
-            return;
-        }
-        while let Some(text) = self.sends.take(now_ns) {
-            out.actions.push(Action::Send(text));
-        }
-        while let Some((request, path)) = self.gets.take(now_ns) {
-            out.actions.push(Action::Get { request, path });
+        out.actions.append(&mut self.gets);
+        if now_ns >= self.limited_until_ns {
+            out.actions.extend(self.sends.drain(..).map(Action::Send));
         }
     }
 
@@ -441,33 +451,33 @@ impl Desk {
             }
             let instrument = market.instrument;
             if market.ladder.due(instrument, now_ns, out) {
-                market.ladder.asked(now_ns);
                 needs.push((index, Need::Book));
             }
             let (trades, quotes) = (&mut market.trades, &mut market.quotes);
             if trades.on {
-                if trades.confirm(instrument, now_ns, out) {
+                if trades.confirm(instrument, now_ns, out) || trades.retry.due(now_ns) {
                     trades.rhythm.excuse(now_ns);
                     needs.push((index, Need::Trades));
-                } else if trades.last.is_some() && !trades.checking && trades.rhythm.mute(now_ns, LATE_NS) {
+                } else if !trades.checking && trades.rhythm.mute(now_ns, LATE_NS) {
                     trades.rhythm.excuse(now_ns);
                     trades.checking = true;
                     needs.push((index, Need::LastTrade));
                 }
             }
-            if let (true, Some((bid, ask))) = (quotes.on, quotes.last) {
+            if quotes.on {
                 let odd = match evidence {
-                    Evidence::Book => {
-                        let book = &market.ladder.book;
-                        market.ladder.phase == Phase::Valid
-                            && (differs(book.best_bid(), bid) || differs(book.best_ask(), ask))
+                    Evidence::Book => market.ladder.valid() && quotes.contradicted(&market.ladder.book),
+                    Evidence::Trades => {
+                        let since_ns = quotes.rhythm.last_ns().max(quotes.expected_ns);
+                        trades.on && trades.rhythm.last_ns() > since_ns + S
                     }
-                    Evidence::Trades => trades.on && trades.rhythm.last_ns() > quotes.rhythm.last_ns() + S,
                 };
                 if quotes.stalled(odd, now_ns) {
                     quotes.odd_since_ns = None;
                     quotes.rhythm.excuse(now_ns);
-                    quotes.lose(instrument, cause::STALL, now_ns, out);
+                    quotes.open_gap(instrument, cause::STALL, now_ns, out);
+                    needs.push((index, Need::Quotes));
+                } else if quotes.retry.due(now_ns) {
                     needs.push((index, Need::Quotes));
                 }
             }
@@ -482,6 +492,7 @@ impl Desk {
     }
 }
 
-fn differs(best: Option<(Decimal, Decimal, i64)>, quoted: Decimal) -> bool {
-    best.is_some_and(|(price, _, _)| price.value_cmp(quoted).is_ne())
+/// What a crossed book is wrong for.
+pub(crate) fn crossed(book: &Book) -> Option<u8> {
+    book.crossed().then_some(cause::CHECKSUM)
 }

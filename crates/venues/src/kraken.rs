@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use wire::{Decimal, Record, Side, cause, channel, status};
 
 use crate::api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Session, Subscription, VenueError,
+    Action, Channels, Endpoints, Limits, Listing, Output, Pace, Protocol, Session, Subscription, VenueError,
 };
 use crate::desk::{Desk, Evidence, Lost, Need, Parsed, Phase, needing};
 use crate::field::{price, quote, salvage, size, timed, traded};
@@ -27,16 +27,18 @@ const DEPTHS: [u16; 5] = [10, 25, 100, 500, 1000];
 const DEPTH: u16 = 100;
 /// Levels of each side under the checksum.
 const CHECKED: usize = 10;
+/// What the venue says of a pair it does not have. Any other refusal may pass.
+const UNKNOWN: [&str; 3] = ["not supported", "unknown asset pair", "invalid asset pair"];
 /// Symbols in one subscribe message.
 const BATCH: usize = 100;
-/// Client messages: the venue's limit is dynamic and unpublished.
-const SENDS: (u32, u32) = (10, 10);
-/// REST: about one request a second is safe.
-const GETS: (u32, u32) = (2, 1);
+/// The venue's limit is dynamic and unpublished.
+const MESSAGES: Pace = Pace { burst: 2, per_s: 10 };
+/// About one request a second is safe.
+const REQUESTS: Pace = Pace { burst: 2, per_s: 1 };
 /// With a subscription there is a heartbeat every second.
 const SILENCE_NS: i64 = 5 * S;
-/// Requests whose answers may still come.
-const REQUESTS: usize = 512;
+/// Subscriptions whose answers may still come.
+const ASKED: usize = 512;
 
 /// Kraken spot.
 pub struct Kraken;
@@ -57,7 +59,8 @@ impl Protocol for Kraken {
         Limits {
             max_message_bytes: 16 << 20,
             symbols_per_connection: 250,
-            messages_per_s: SENDS.1,
+            messages: MESSAGES,
+            requests: REQUESTS,
             connects_per_window: (120, 600),
             silence_ns: SILENCE_NS,
             life_ns: 0,
@@ -83,11 +86,11 @@ impl Protocol for Kraken {
             .find(|depth| *depth >= wanted)
             .unwrap_or(DEPTHS[4]);
         Box::new(Connection {
-            desk: Desk::new(instruments, channels, SENDS, GETS, SILENCE_NS),
+            desk: Desk::new(instruments, channels, SILENCE_NS),
             depth,
             serial: 0,
-            requests: VecDeque::new(),
-            online: true,
+            asked: VecDeque::new(),
+            online: None,
             trades: Vec::new(),
             levels: Vec::new(),
             changes: Vec::new(),
@@ -163,6 +166,14 @@ enum Topic {
 }
 
 impl Topic {
+    fn channel(self) -> u8 {
+        match self {
+            Self::Trade => channel::TRADES,
+            Self::Book => channel::BOOK,
+            Self::Ticker => channel::QUOTES,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Trade => "trade",
@@ -173,7 +184,7 @@ impl Topic {
 }
 
 /// A subscribe or unsubscribe whose answers are expected.
-struct Request {
+struct Asked {
     id: u64,
     topic: Topic,
     indices: Vec<usize>,
@@ -192,8 +203,9 @@ struct Connection {
     desk: Desk,
     depth: u16,
     serial: u64,
-    requests: VecDeque<Request>,
-    online: bool,
+    asked: VecDeque<Asked>,
+    /// Whether the venue trades, once it has said so.
+    online: Option<bool>,
     trades: Vec<Parsed>,
     levels: Vec<Record>,
     changes: Vec<Change>,
@@ -234,9 +246,7 @@ impl Session for Connection {
                 self.ask(true, Topic::Book, batch.to_vec());
             }
         }
-        for index in live {
-            self.desk.markets[index].ladder.asked(now_ns);
-        }
+        self.desk.asked(&live, now_ns);
         self.desk.flush(now_ns, out);
     }
 
@@ -263,18 +273,20 @@ impl Session for Connection {
             self.serial += 1;
             self.desk
                 .sends
-                .push(1, format!("{{\"method\":\"ping\",\"req_id\":{}}}", self.serial));
+                .push(format!("{{\"method\":\"ping\",\"req_id\":{}}}", self.serial));
         }
         let needs = self.desk.needs(Evidence::Book, now_ns, out);
-        self.again(Topic::Book, &needs, Need::Book);
-        self.again(Topic::Trade, &needs, Need::Trades);
-        self.again(Topic::Ticker, &needs, Need::Quotes);
+        let books = needing(&needs, Need::Book);
+        self.again(Topic::Book, &books);
+        self.desk.asked(&books, now_ns);
+        self.again(Topic::Trade, &needing(&needs, Need::Trades));
+        self.again(Topic::Ticker, &needing(&needs, Need::Quotes));
         for index in needing(&needs, Need::LastTrade) {
             let market = &self.desk.markets[index];
-            let path = format!(
-                "/0/public/Trades?pair={}&since={}",
-                market.listing.rest_symbol, market.trades.last_ts
-            );
+            let mut path = format!("/0/public/Trades?pair={}", market.listing.rest_symbol);
+            if market.trades.last.is_some() {
+                path += &format!("&since={}", market.trades.last_ts);
+            }
             self.desk.check(index, 1, path);
         }
         self.desk.done(needs);
@@ -298,11 +310,11 @@ impl Connection {
         }
         let method = if subscribe { "subscribe" } else { "unsubscribe" };
         let message = serde_json::json!({"method": method, "params": params, "req_id": self.serial});
-        self.desk.sends.push(1, message.to_string());
-        if self.requests.len() == REQUESTS {
-            self.requests.pop_front();
+        self.desk.sends.push(message.to_string());
+        if self.asked.len() == ASKED {
+            self.asked.pop_front();
         }
-        self.requests.push_back(Request {
+        self.asked.push_back(Asked {
             id: self.serial,
             topic,
             indices,
@@ -310,8 +322,8 @@ impl Connection {
     }
 
     /// Leaves and joins a channel for those that need it: the venue answers with snapshots.
-    fn again(&mut self, topic: Topic, needs: &[(usize, Need)], wanted: Need) {
-        for batch in needing(needs, wanted).chunks(BATCH) {
+    fn again(&mut self, topic: Topic, indices: &[usize]) {
+        for batch in indices.chunks(BATCH) {
             self.ask(false, topic, batch.to_vec());
             self.ask(true, topic, batch.to_vec());
         }
@@ -635,8 +647,8 @@ impl Connection {
                 subscribe,
             } => self.take_ack(id, symbol, error, subscribe, now_ns, out),
             Message::Status { online, system } => {
-                if online != self.online {
-                    self.online = online;
+                if self.online != Some(online) {
+                    self.online = Some(online);
                     let code = if online { status::RESUMED } else { status::HALTED };
                     out.records
                         .push(Record::status(0, channel::ALL, code).at(now_ns, now_ns));
@@ -653,10 +665,12 @@ impl Connection {
     fn take_book(&mut self, snapshot: bool, change: &Change, now_ns: i64, out: &mut Output) {
         let levels = &self.levels[change.levels.clone()];
         if !snapshot {
-            let right =
-                |book: &Book, listing: &Listing| u64::from(checksum(book, listing)) == change.checksum;
+            let wrong = |book: &Book, listing: &Listing| {
+                let scales = (listing.price_scale, listing.size_scale);
+                (checksum(book, scales) != change.checksum).then_some(cause::CHECKSUM)
+            };
             self.desk
-                .levels(change.index, levels, usize::from(self.depth), now_ns, out, right);
+                .levels(change.index, levels, usize::from(self.depth), now_ns, out, wrong);
             return;
         }
         let market = &mut self.desk.markets[change.index];
@@ -667,7 +681,24 @@ impl Connection {
         for level in levels {
             book.set(level.side(), level.price(), level.size(), level.ts_event);
         }
-        if u64::from(checksum(&book, &market.listing)) == change.checksum {
+        let listing = &mut market.listing;
+        let scales = (listing.price_scale, listing.size_scale);
+        // the table may be older than a change of the venue's precision: what is printed shows the new one
+        let printed = (
+            levels.iter().map(|level| level.price_scale).max().unwrap_or(0),
+            levels.iter().map(|level| level.size_scale).max().unwrap_or(0),
+        );
+        if checksum(&book, scales) != change.checksum && checksum(&book, printed) == change.checksum {
+            (listing.price_scale, listing.size_scale) = printed;
+            out.actions.push(Action::Note {
+                instrument: market.instrument,
+                text: format!(
+                    "'{}' has {} and {} decimal places of price and size now, not {} and {}",
+                    listing.symbol, printed.0, printed.1, scales.0, scales.1
+                ),
+            });
+        }
+        if checksum(&book, (listing.price_scale, listing.size_scale)) == change.checksum {
             market
                 .ladder
                 .snapshot(market.instrument, levels, change.ts_event, now_ns, out);
@@ -688,32 +719,35 @@ impl Connection {
         out: &mut Output,
     ) {
         let Some(error) = error else { return };
-        let request = id.and_then(|id| self.requests.iter().find(|request| request.id == id));
-        let topic = request.map(|request| request.topic);
-        let indices = match (symbol, request) {
+        let asked = id.and_then(|id| self.asked.iter().find(|asked| asked.id == id));
+        let topic = asked.map(|asked| asked.topic);
+        let indices = match (symbol, asked) {
             (Some(index), _) => vec![index],
-            (None, Some(request)) => request.indices.clone(),
+            (None, Some(asked)) => asked.indices.clone(),
             (None, None) => Vec::new(),
         };
-        if error.to_ascii_lowercase().contains("rate") {
-            // too many messages: the same request again, later
-            self.desk.sends.hold_until(now_ns + 2 * S);
-            if let (Some(topic), true) = (topic, subscribe) {
-                self.ask(true, topic, indices);
-            }
-        } else if subscribe && error.contains("Already subscribed") {
-            for index in indices {
-                if topic == Some(Topic::Book) && !self.desk.markets[index].ladder.valid() {
-                    self.desk.markets[index].ladder.refused(now_ns);
-                }
-            }
-        } else if subscribe {
+        let lower = error.to_ascii_lowercase();
+        if lower.contains("rate") {
+            self.desk.too_many(now_ns);
+        }
+        if subscribe && UNKNOWN.iter().any(|word| lower.contains(word)) {
             for index in indices {
                 let symbol = &self.desk.markets[index].listing.symbol;
                 let text = format!("the venue refused to subscribe '{symbol}': {error}");
                 self.desk.close(index, text, now_ns, out);
             }
             return;
+        }
+        if let (Some(topic), true) = (topic, subscribe) {
+            let joined = lower.contains("already subscribed");
+            for index in indices {
+                match topic {
+                    Topic::Trade | Topic::Ticker if joined => {}
+                    Topic::Book if joined && self.desk.markets[index].ladder.valid() => {}
+                    Topic::Book if joined => self.desk.markets[index].ladder.refused(now_ns),
+                    _ => self.desk.refused(index, topic.channel(), now_ns, out),
+                }
+            }
         }
         out.actions.push(Action::Note {
             instrument: 0,
@@ -803,17 +837,17 @@ fn newest_trade(body: &[u8]) -> Option<u64> {
     newest
 }
 
-/// CRC-32 over the best ten asks, then bids: price and size with the instrument's places, without point and
-/// leading zeros, which is exactly the mantissa at the instrument's scale.
-fn checksum(book: &Book, listing: &Listing) -> u32 {
+/// CRC-32 over the best ten asks, then bids: price and size with these decimal places, without point and
+/// leading zeros, which is exactly the mantissa at that scale.
+fn checksum(book: &Book, (price_scale, size_scale): (u8, u8)) -> u64 {
     let mut text = Digits::new();
     let mut add = |(at, amount, _): (Decimal, Decimal, i64)| {
-        text.push(at.rescale(listing.price_scale).unwrap_or(at).mantissa);
-        text.push(amount.rescale(listing.size_scale).unwrap_or(amount).mantissa);
+        text.push(at.rescale(price_scale).unwrap_or(at).mantissa);
+        text.push(amount.rescale(size_scale).unwrap_or(amount).mantissa);
     };
     book.asks().take(CHECKED).for_each(&mut add);
     book.bids().take(CHECKED).for_each(&mut add);
-    crc32fast::hash(text.as_bytes())
+    u64::from(crc32fast::hash(text.as_bytes()))
 }
 
 /// "00" to "99".

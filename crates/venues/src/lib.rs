@@ -11,12 +11,11 @@ mod desk;
 mod field;
 mod json;
 pub mod kraken;
-mod pace;
 mod print;
 mod silence;
 
 pub use api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Protocol, Quarantine, Session, Subscription,
+    Action, Channels, Endpoints, Limits, Listing, Output, Pace, Protocol, Quarantine, Session, Subscription,
     VenueError,
 };
 

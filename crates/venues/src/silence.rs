@@ -4,6 +4,8 @@
 const MUTE_MIN_NS: i64 = 5_000_000_000;
 /// Longest silence that is not, nanoseconds.
 const MUTE_MAX_NS: i64 = 60_000_000_000;
+/// Without a first word after so long a channel is questioned.
+const FIRST_NS: i64 = 20_000_000_000;
 /// Below so many arrivals the rhythm is not known, and only [`MUTE_MAX_NS`] speaks.
 const KNOWN: u32 = 32;
 
@@ -77,8 +79,13 @@ impl Rhythm {
         MUTE_MIN_NS
     }
 
-    /// Has it been silent for so long, less `early_ns`, since the last arrival or [`Rhythm::excuse`]? Before
-    /// the first of either it is not expected to speak.
+    /// The channel was asked for: a first word is waited for only so long.
+    pub fn expect(&mut self, now_ns: i64) {
+        self.excused_ns = now_ns - MUTE_MAX_NS + FIRST_NS;
+    }
+
+    /// Has it been silent for so long, less `early_ns`, since the last arrival, [`Rhythm::excuse`] or
+    /// [`Rhythm::expect`]? Before the first of these it is not expected to speak.
     #[inline]
     pub fn mute(&self, now_ns: i64, early_ns: i64) -> bool {
         let since_ns = self.last_ns.max(self.excused_ns);

@@ -238,6 +238,24 @@ fn a_quiet_market_raises_no_alarm() {
 }
 
 #[test]
+fn a_ticker_mute_from_the_first_moment_shows_by_the_trades() {
+    let mut driver = btc();
+    for id in 5..100 {
+        driver
+            .message(a_match("match", id))
+            .message(heartbeat(id))
+            .wait(S);
+    }
+    assert_eq!(gaps(&driver.out.records, channel::QUOTES), [(cause::STALL, -1)]);
+    assert!(
+        driver
+            .sends()
+            .iter()
+            .any(|send| send.contains("\"subscribe\"") && send.contains("ticker"))
+    );
+}
+
+#[test]
 fn a_bad_product_is_closed_and_the_others_ask_again() {
     let mut driver = Driver::new(
         "coinbase",

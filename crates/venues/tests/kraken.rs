@@ -250,7 +250,7 @@ fn a_book_that_stays_wrong_is_asked_for_ever_less_often() {
 }
 
 #[test]
-fn subscriptions_are_batched_and_paced() {
+fn subscriptions_are_batched() {
     let many: Vec<_> = (0..250)
         .map(|n| subscription(n, &format!("A{n}/USD"), 1, 8))
         .collect();
@@ -313,6 +313,94 @@ fn a_refused_pair_is_closed_once_and_the_others_go_on() {
     assert_eq!(notes.count(), 1);
     driver.message(snapshot());
     assert_eq!(book_statuses(&driver.out.records), [status::BOOK_VALID]);
+}
+
+fn refusal(request: u64, error: &str) -> String {
+    format!(
+        "{{\"error\":\"{error}\",\"method\":\"subscribe\",\"req_id\":{request},\"success\":false,\"symbol\":\"{BTC}\"}}"
+    )
+}
+
+/// The numbers of the subscriptions to a channel.
+fn subscribed(driver: &Driver, name: &str) -> Vec<u64> {
+    driver
+        .sends()
+        .iter()
+        .map(|send| serde_json::from_str::<Value>(send).unwrap())
+        .filter(|send| send["method"] == "subscribe" && send["params"]["channel"] == name)
+        .map(|send| send["req_id"].as_u64().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_channel_refused_for_now_is_a_gap_and_asked_for_again() {
+    for (name, on) in [
+        ("trade", channel::TRADES),
+        ("ticker", channel::QUOTES),
+        ("book", channel::BOOK),
+    ] {
+        let mut driver = btc(10);
+        let request = subscribed(&driver, name)[0];
+        driver.take();
+        driver.message(refusal(request, "EService:Unavailable"));
+        assert_eq!(gaps(&driver.out.records, on), [(cause::LIMIT, -1)], "{name}");
+        let mut asked = Vec::new();
+        for _ in 0..8 {
+            let from = driver.now;
+            while subscribed(&driver, name).is_empty() {
+                driver.message("{\"channel\":\"heartbeat\"}").wait(S / 10);
+            }
+            asked.push((driver.now - from + S / 2) / S);
+            let request = subscribed(&driver, name)[0];
+            driver.out.actions.clear();
+            driver.message(refusal(request, "EService:Busy"));
+        }
+        assert_eq!(asked, [0, 1, 2, 4, 8, 16, 30, 30], "{name}");
+        assert!(
+            !driver
+                .out
+                .records
+                .iter()
+                .any(|record| record.id == status::CLOSED)
+        );
+        assert_eq!(gaps(&driver.out.records, on).len(), 1, "{name}");
+        // the others were not touched, and this one goes on as if nothing had been
+        driver.message(trade("snapshot", &[1, 2])).message(snapshot());
+        assert_eq!(ids(&driver.out), [1, 2], "{name}");
+        assert!(rebuild(&driver.out.records, 1).valid(), "{name}");
+    }
+}
+
+#[test]
+fn a_storm_of_refusals_is_answered_once() {
+    let mut driver = btc(10);
+    let request = subscribed(&driver, "trade")[0];
+    driver.take();
+    for _ in 0..1000 {
+        driver.message(refusal(request, "Exceeded msg rate"));
+    }
+    driver.out.actions.clear();
+    for _ in 0..60 {
+        driver.message("{\"channel\":\"heartbeat\"}").wait(S);
+    }
+    assert_eq!(subscribed(&driver, "trade").len(), 1);
+}
+
+#[test]
+fn a_changed_precision_is_taken_from_what_the_venue_prints() {
+    let mut driver = Driver::new(
+        "kraken",
+        &[subscription(1, BTC, 3, 5)], // as an old table has it
+        only(true, true, true, 10),
+    );
+    driver.take();
+    driver.message(snapshot());
+    assert_eq!(book_statuses(&driver.out.records), [status::BOOK_VALID]);
+    assert!(
+        matches!(&driver.out.actions[0], Action::Note { instrument: 1, text } if text.contains("1 and 8"))
+    );
+    driver.message(book("update", &[], &[("29430.3", "8.25215653")], 2_785_033_588));
+    assert_eq!(gaps(&driver.out.records, channel::BOOK), []);
 }
 
 fn trade(kind: &str, ids: &[u64]) -> String {
@@ -663,5 +751,9 @@ fn the_system_going_down_is_a_status_of_the_venue() {
         .iter()
         .map(|record| (record.instrument, record.id))
         .collect();
-    assert_eq!(codes, [(0, status::HALTED), (0, status::RESUMED)]);
+    // the first word of a connection too: the one before may have ended in maintenance
+    assert_eq!(
+        codes,
+        [(0, status::RESUMED), (0, status::HALTED), (0, status::RESUMED)]
+    );
 }

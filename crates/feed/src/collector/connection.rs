@@ -2,6 +2,7 @@
 //! another one is not its affair.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use venues::{Action, Output, Session, Subscription};
 use wire::cause;
 
+use super::arrival::{Arrival, WHOLE_NS};
 use super::pulse::Pulse;
 use super::shared::Shared;
 use super::slot::Set;
@@ -128,6 +130,7 @@ async fn deliver(shared: &Rc<Shared>, number: u64, subscriptions: &[Subscription
         pulse,
         socket,
         answers,
+        sends: VecDeque::new(),
         out: Output::default(),
         view,
     };
@@ -139,10 +142,16 @@ type Answer = (u64, u16, Bytes);
 
 /// Answers a session's request to the REST interface. A request whose connection has ended before its turn
 /// came is not made: a venue that refuses both would otherwise get those of all connections since.
-async fn fetch(shared: Rc<Shared>, request: u64, path: String, answers: mpsc::Sender<Answer>) {
+async fn fetch(
+    shared: Rc<Shared>,
+    request: u64,
+    (weight, urgent): (u32, bool),
+    path: String,
+    answers: mpsc::Sender<Answer>,
+) {
     let _turn = tokio::select! {
         () = answers.closed() => return,
-        turn = shared.turn() => turn,
+        turn = shared.turn(weight, urgent) => turn,
     };
     let (status, body) = shared.ask(&path).await.unwrap_or_else(|failure| {
         shared.log.warn(
@@ -163,6 +172,8 @@ struct Talk<'a> {
     pulse: Pulse,
     socket: ws::Socket,
     answers: mpsc::Sender<Answer>,
+    /// Messages to the venue that wait for their turn.
+    sends: VecDeque<String>,
     out: Output,
     view: &'a View,
 }
@@ -171,7 +182,8 @@ impl Talk<'_> {
     async fn run(&mut self, mut answered: mpsc::Receiver<Answer>) -> Ended {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = self.aside(&Bytes::new(), |session, now, out| session.open(now, out));
+        let opened = self.aside(&Bytes::new(), |session, now, out| session.open(now, out));
+        let mut arrival = Arrival::new(self.socket.get_ref().received(), opened);
         if let Some(ended) = self.act().await {
             return ended;
         }
@@ -179,11 +191,22 @@ impl Talk<'_> {
             tokio::select! {
                 biased;
                 _ = ticks.tick() => {
-                    let silent = self.pulse.turn(self.shared.mono()) - heard;
+                    let now = self.pulse.turn(self.shared.mono());
+                    let coming = arrival.coming(self.socket.get_ref().received(), now);
+                    let silent = arrival.silent(now);
                     if self.shared.limits.silence_ns > 0 && silent > self.shared.limits.silence_ns {
-                        return Ended::lost(cause::STALL, format!("no frame for {} s", silent / S));
+                        return Ended::lost(cause::STALL, format!("nothing came for {} s", silent / S));
                     }
-                    self.aside(&Bytes::new(), |session, now, out| session.tick(now, out));
+                    match coming {
+                        None => {
+                            self.aside(&Bytes::new(), |session, now, out| session.tick(now, out));
+                        }
+                        Some(since) if since > WHOLE_NS => {
+                            let reason = format!("a message is not whole after {} s", since / S);
+                            return Ended::lost(cause::STALL, reason);
+                        }
+                        Some(_) => {}
+                    }
                 }
                 Some((request, status, body)) = answered.recv() => {
                     self.aside(&body, |session, now, out| {
@@ -191,7 +214,8 @@ impl Talk<'_> {
                     });
                 }
                 message = self.socket.next() => {
-                    heard = self.pulse.turn(self.shared.mono());
+                    let now = self.pulse.turn(self.shared.mono());
+                    arrival.whole(self.socket.get_ref().received(), now);
                     match message {
                         Some(Ok(Message::Text(text))) => self.message(text.into()),
                         Some(Ok(Message::Binary(data))) => self.message(data),
@@ -244,6 +268,18 @@ impl Talk<'_> {
     }
 
     fn broken(&self, error: &WsError) -> Ended {
+        if matches!(error, WsError::Utf8(_)) {
+            // the protocol ends the connection over it, and the message itself is not handed out
+            self.shared.with(|engine, now| {
+                engine.quarantine(
+                    self.number,
+                    format!("not UTF-8: {error}"),
+                    None,
+                    now,
+                    &Bytes::new(),
+                );
+            });
+        }
         match ws::oversize(error) {
             Some(bytes) => {
                 let limit = self.shared.limits.max_message_bytes;
@@ -269,7 +305,7 @@ impl Talk<'_> {
 
     /// Does what the session asked for.
     async fn act(&mut self) -> Option<Ended> {
-        if self.out.actions.is_empty() {
+        if self.out.actions.is_empty() && self.sends.is_empty() {
             self.out.clear();
             return None;
         }
@@ -277,13 +313,15 @@ impl Talk<'_> {
         self.out.clear();
         for action in actions {
             match action {
-                Action::Send(text) => match timeout(SEND, self.socket.send(Message::text(text))).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Some(self.broken(&error)),
-                    Err(_) => return Some(Ended::lost(cause::STALL, "the venue takes no messages")),
-                },
-                Action::Get { request, path } => {
-                    let fetching = fetch(self.shared.clone(), request, path, self.answers.clone());
+                Action::Send(text) => self.sends.push_back(text),
+                Action::Get {
+                    request,
+                    weight,
+                    urgent,
+                    path,
+                } => {
+                    let answers = self.answers.clone();
+                    let fetching = fetch(self.shared.clone(), request, (weight, urgent), path, answers);
                     tokio::task::spawn_local(fetching);
                 }
                 // An announced end leaves time to make the next connection first.
@@ -304,6 +342,26 @@ impl Talk<'_> {
                 }
             }
         }
+        self.send().await
+    }
+
+    /// Sends what may be sent now; the rest waits for the next turn of the loop.
+    async fn send(&mut self) -> Option<Ended> {
+        while !self.sends.is_empty()
+            && self
+                .shared
+                .messages
+                .borrow_mut()
+                .take(1, self.shared.mono())
+                .is_ok()
+            && let Some(text) = self.sends.pop_front()
+        {
+            match timeout(SEND, self.socket.send(Message::text(text))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Some(self.broken(&error)),
+                Err(_) => return Some(Ended::lost(cause::STALL, "the venue takes no messages")),
+            }
+        }
         None
     }
 }
@@ -318,6 +376,7 @@ impl Drop for Talk<'_> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use journal::{Options, Writer};
 
     use super::super::core::{Core, Wanted};
@@ -327,8 +386,8 @@ mod tests {
     use crate::http::{Network, Proxies, Url};
     use crate::log::Log;
 
-    /// A venue that cannot be reached, whose REST interface has asked for a pause of an hour.
-    fn refused(home: &std::path::Path) -> Rc<Shared> {
+    /// A venue that cannot be reached.
+    fn venue(home: &std::path::Path) -> Rc<Shared> {
         let wanted = Wanted {
             trades: true,
             quotes: true,
@@ -338,7 +397,7 @@ mod tests {
         let writer = Writer::open(home, "binance", &Options::default()).unwrap();
         let core = Core::new(writer.next_sequence(), wanted);
         let keeper = Keeper::start(home, "binance", None, log.clone()).unwrap();
-        let shared = Shared::new(
+        Rc::new(Shared::new(
             Engine::start(writer, core, keeper, log.clone()).unwrap(),
             &venues::binance::Binance,
             venues::Channels::default(),
@@ -348,18 +407,44 @@ mod tests {
             log,
             0,
             1,
-        );
-        shared.answered(429, Some(Duration::from_secs(3_600)));
-        Rc::new(shared)
+        ))
+    }
+
+    /// However often it connects anew, and whoever asks: one bucket for all, and what is urgent comes first.
+    #[tokio::test]
+    async fn requests_of_all_connections_share_what_the_venue_bears() {
+        let home = tempfile::tempdir().unwrap();
+        let shared = venue(home.path());
+        for _ in 0..4 {
+            assert!(shared.turn(300, true).now_or_never().is_some());
+        }
+        assert!(shared.turn(25, false).now_or_never().is_none(), "1200 are spent");
+        assert!(shared.turn(25, true).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_urgent_is_asked_before_what_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let shared = venue(home.path());
+        shared.answered(429, Some(Duration::from_millis(300)));
+        let order = std::cell::RefCell::new(Vec::new());
+        let ask = async |urgent| {
+            let turn = shared.turn(1, urgent).await;
+            order.borrow_mut().push(urgent);
+            drop(turn);
+        };
+        tokio::join!(ask(false), ask(true), ask(false), ask(true));
+        assert_eq!(*order.borrow(), [true, true, false, false]);
     }
 
     #[tokio::test]
     async fn a_request_ends_with_the_connection_that_wanted_it() {
         let home = tempfile::tempdir().unwrap();
-        let shared = refused(home.path());
+        let shared = venue(home.path());
+        shared.answered(429, Some(Duration::from_secs(3_600)));
         let (answers, answered) = mpsc::channel(1);
         let path = "/api/v3/depth?symbol=BTCUSDT&limit=5000".to_owned();
-        let fetching = fetch(shared.clone(), 1, path, answers);
+        let fetching = fetch(shared.clone(), 1, (250, true), path, answers);
         tokio::pin!(fetching);
         assert!(
             timeout(Duration::from_millis(50), &mut fetching).await.is_err(),

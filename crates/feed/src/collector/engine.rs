@@ -131,14 +131,14 @@ impl Engine {
         if let Some(record) = timed {
             self.figures.lag.add(ts_recv - record.ts_event);
         }
-        self.quarantine(connection, out, ts_recv, data);
+        self.put_aside(connection, out, ts_recv, data);
         self.core.records(connection, &out.records, ts_recv);
         self.commit(ts_recv);
     }
 
     /// What a session said at a tick, or to an answer of the REST interface (`data`).
     pub fn aside(&mut self, connection: u64, out: &mut Output, now: i64, data: &Bytes) {
-        self.quarantine(connection, out, now, data);
+        self.put_aside(connection, out, now, data);
         if !out.records.is_empty() {
             self.core.records(connection, &out.records, now);
             self.commit(now);
@@ -146,17 +146,30 @@ impl Engine {
     }
 
     #[inline]
-    fn quarantine(&mut self, connection: u64, out: &mut Output, now: i64, data: &Bytes) {
+    fn put_aside(&mut self, connection: u64, out: &mut Output, now: i64, data: &Bytes) {
         for Quarantine { reason, instrument } in out.quarantined.drain(..) {
-            self.figures.quarantined += 1;
-            if self.figures.quarantined.is_power_of_two() {
-                self.log.warn(
-                    "message not understood; kept in quarantine",
-                    json!({"reason": reason, "connection": connection, "quarantined": self.figures.quarantined}),
-                );
-            }
-            self.keeper.quarantine(now, connection, reason, instrument, data);
+            self.quarantine(connection, reason, instrument, now, data);
         }
+    }
+
+    /// A message could not be understood.
+    #[cold]
+    pub fn quarantine(
+        &mut self,
+        connection: u64,
+        reason: String,
+        instrument: Option<u32>,
+        now: i64,
+        data: &Bytes,
+    ) {
+        self.figures.quarantined += 1;
+        if self.figures.quarantined.is_power_of_two() {
+            self.log.warn(
+                "message not understood; kept in quarantine",
+                json!({"reason": reason, "connection": connection, "quarantined": self.figures.quarantined}),
+            );
+        }
+        self.keeper.quarantine(now, connection, reason, instrument, data);
     }
 
     /// Appends what the core has put out.

@@ -6,6 +6,7 @@
 //! raw messages ([`keep`]), read the instrument table, answer the control socket and sync the journal, so none
 //! of these delays a record.
 
+mod arrival;
 mod backoff;
 mod catalogue;
 mod connection;
@@ -14,6 +15,7 @@ mod engine;
 mod gate;
 mod keep;
 mod metric;
+mod pace;
 mod process;
 mod pulse;
 mod shared;

@@ -13,6 +13,7 @@ use venues::{Channels, Limits, Protocol};
 use super::backoff::{Budget, Random};
 use super::engine::Engine;
 use super::gate::Gate;
+use super::pace::Bucket;
 use crate::failure::{Category, Failure};
 use crate::http::{Bounds, Network, Url};
 use crate::log::Log;
@@ -21,6 +22,8 @@ const GET: Bounds = Bounds {
     bytes: 64 << 20,
     time: Duration::from_secs(20),
 };
+/// While an urgent request waits for its turn, others look again after so long.
+const BEHIND: Duration = Duration::from_millis(100);
 /// REST requests under way at once.
 pub(super) const GETS: usize = 2;
 
@@ -38,6 +41,12 @@ pub struct Shared {
     pub(super) rotate_ns: i64,
     gate: RefCell<Gate>,
     gets: Semaphore,
+    /// What the REST interface bears.
+    requests: RefCell<Bucket>,
+    /// Urgent requests that wait for their turn.
+    urgent: Cell<usize>,
+    /// What the venue bears of messages.
+    pub(super) messages: RefCell<Bucket>,
     pub(super) budget: RefCell<Budget>,
     random: RefCell<Random>,
     /// No connect before this, monotonic: a venue that refused said so.
@@ -77,6 +86,9 @@ impl Shared {
             rotate_ns,
             gate: RefCell::default(),
             gets: Semaphore::new(GETS),
+            requests: RefCell::new(Bucket::new(limits.requests)),
+            urgent: Cell::new(0),
+            messages: RefCell::new(Bucket::new(limits.messages)),
             budget: RefCell::new(Budget::new(connects, window_s)),
             random: RefCell::new(Random::new(seed)),
             not_before: Cell::new(0),
@@ -107,20 +119,37 @@ impl Shared {
     }
 
     /// GETs a path of the venue's REST interface, never before the venue allows it.
-    pub async fn get(&self, path: &str) -> Result<(u16, Bytes), Failure> {
-        let _turn = self.turn().await;
+    pub async fn get(&self, weight: u32, path: &str) -> Result<(u16, Bytes), Failure> {
+        let _turn = self.turn(weight, true).await;
         self.ask(path).await
     }
 
-    /// Waits until the venue's REST interface may be asked; what this gives is kept until the answer is there.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        let permit = self.gets.acquire().await.ok(); // never closed, so there always is one
-        loop {
-            let wait = self.gate.borrow().wait(self.mono());
-            if wait == 0 {
-                return permit;
+    /// Waits until the venue's REST interface may be asked for something of this weight; what this gives is kept
+    /// until the answer is there. Nobody keeps it while waiting, so what is urgent comes first.
+    pub(super) async fn turn(&self, weight: u32, urgent: bool) -> Option<SemaphorePermit<'_>> {
+        struct Waiting<'a>(&'a Cell<usize>);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() - 1);
             }
-            sleep(Duration::from_nanos(wait as u64)).await;
+        }
+        let _waiting = urgent.then(|| {
+            self.urgent.set(self.urgent.get() + 1);
+            Waiting(&self.urgent)
+        });
+        loop {
+            let permit = self.gets.acquire().await.ok(); // never closed, so there always is one
+            let now = self.mono();
+            let wait = match self.gate.borrow().wait(now) {
+                0 if !urgent && self.urgent.get() > 0 => BEHIND,
+                0 => match self.requests.borrow_mut().take(weight, now) {
+                    Ok(()) => return permit,
+                    Err(wait) => Duration::from_nanos(wait as u64),
+                },
+                wait => Duration::from_nanos(wait as u64),
+            };
+            drop(permit);
+            sleep(wait).await;
         }
     }
 

@@ -17,6 +17,8 @@ use crate::failure::{Category, Failure};
 
 /// The shortest pause after a failure.
 const PAUSE_MIN_NS: i64 = 100_000_000;
+/// Weight of the request: at no venue is it more.
+const WEIGHT: u32 = 20;
 /// The table is fetched again so often.
 const REFRESH: Duration = Duration::from_secs(6 * 3_600);
 
@@ -37,7 +39,7 @@ pub async fn fetch(
     let mut backoff = Backoff::default();
     loop {
         let path = shared.protocol.listing_request();
-        let failure = match shared.get(&path).await {
+        let failure = match shared.get(WEIGHT, &path).await {
             Ok((200, body)) => match read_table(&shared, &kept, body).await {
                 Ok(catalogue) => {
                     rest.trouble.replace(None);

@@ -5,6 +5,7 @@ use kernels::book::Book;
 use wire::{Record, Side, cause, channel, flag, status};
 
 use super::last;
+use super::retry::Retry;
 use crate::api::Output;
 use crate::silence::Rhythm;
 
@@ -13,8 +14,6 @@ const S: i64 = 1_000_000_000;
 const SNAPSHOT_NS: i64 = 20 * S;
 /// A book that stood so long has recovered: the next failure is its first again.
 const RECOVERED_NS: i64 = 60 * S;
-/// Longest pause between two attempts to get a book.
-const RETRY_MAX_NS: i64 = 30 * S;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -33,12 +32,12 @@ pub(crate) struct Ladder {
     pub phase: Phase,
     /// A snapshot was asked for only to see whether a mute channel lost something.
     probing: bool,
+    /// The book is right, but a new snapshot is wanted: what this one covers runs out.
+    pub short: bool,
     gap_open: bool,
-    /// When the snapshot awaited was asked for, 0 when none is.
+    /// When the snapshot awaited was asked for, 0 when none is, or its answer is certain to come.
     asked_ns: i64,
-    /// When to ask next.
-    retry_ns: i64,
-    attempts: u32,
+    retry: Retry,
     valid_since_ns: i64,
     pub rhythm: Rhythm,
 }
@@ -49,10 +48,10 @@ impl Ladder {
             book: Book::new(),
             phase: if on { Phase::Waiting } else { Phase::Off },
             probing: false,
+            short: false,
             gap_open: false,
             asked_ns: 0,
-            retry_ns: 0,
-            attempts: 0,
+            retry: Retry::default(),
             valid_since_ns: 0,
             rhythm: Rhythm::new(),
         }
@@ -62,7 +61,7 @@ impl Ladder {
         self.phase == Phase::Valid
     }
 
-    /// A snapshot was asked for just now.
+    /// A snapshot was asked for just now, on a channel that may leave the question without an answer.
     pub fn asked(&mut self, now_ns: i64) {
         self.asked_ns = now_ns.max(1);
     }
@@ -70,15 +69,7 @@ impl Ladder {
     /// The question came back without a snapshot: ask again after a pause.
     pub fn refused(&mut self, now_ns: i64) {
         self.asked_ns = 0;
-        self.attempts += 1;
-        self.retry_ns = now_ns + self.pause_ns();
-    }
-
-    fn pause_ns(&self) -> i64 {
-        match self.attempts {
-            0 | 1 => 0,
-            attempts => (S << (attempts - 2).min(6)).min(RETRY_MAX_NS),
-        }
+        self.retry.failed(now_ns);
     }
 
     /// The book is spoilt: says so once, empties it, and plans the next snapshot.
@@ -87,7 +78,7 @@ impl Ladder {
             Phase::Off => return,
             Phase::Valid => {
                 if now_ns - self.valid_since_ns > RECOVERED_NS {
-                    self.attempts = 0;
+                    self.retry.attempts = 0;
                 }
                 if !self.gap_open {
                     let gap = Record::gap_open(instrument, channel::BOOK, why, missing);
@@ -102,6 +93,7 @@ impl Ladder {
         }
         self.book = Book::new();
         self.probing = false;
+        self.short = false;
         self.refused(now_ns);
     }
 
@@ -136,7 +128,7 @@ impl Ladder {
 
     /// Asks for the snapshot no sooner than `ns`.
     pub fn ask_at(&mut self, ns: i64) {
-        self.retry_ns = ns;
+        self.retry.at_ns = ns;
     }
 
     /// Is this a valid book whose silence is being looked into?
@@ -165,7 +157,8 @@ impl Ladder {
             return false;
         }
         match self.phase {
-            Phase::Invalid | Phase::Waiting => now_ns >= self.retry_ns,
+            Phase::Invalid | Phase::Waiting => now_ns >= self.retry.at_ns,
+            Phase::Valid if self.short => now_ns >= self.retry.at_ns,
             Phase::Valid if self.rhythm.mute(now_ns, 0) => {
                 self.rhythm.excuse(now_ns);
                 self.probing = true;
@@ -223,8 +216,8 @@ impl Ladder {
         }
         self.asked_ns = 0;
         self.rhythm.excuse(now_ns);
-        if self.phase == Phase::Valid && self.probing {
-            self.probing = false;
+        let probing = std::mem::take(&mut self.probing);
+        if self.phase == Phase::Valid && probing && !std::mem::take(&mut self.short) {
             if book.same_levels(&self.book) {
                 return; // the market was quiet; nothing was lost and nothing is new
             }
@@ -246,6 +239,7 @@ impl Ladder {
             self.phase = Phase::Valid;
             self.valid_since_ns = now_ns;
         }
+        self.short = false;
         self.gap_open = false;
     }
 }

@@ -3,6 +3,7 @@
 
 use wire::{Record, cause, channel, flag};
 
+use super::retry::Retry;
 use crate::api::{Action, Output};
 use crate::silence::Rhythm;
 
@@ -14,8 +15,10 @@ const BEHIND_MAX: u32 = 100;
 /// Trades of one instrument.
 pub(crate) struct Trades {
     pub on: bool,
-    /// Newest id emitted (or known to the venue when numbering began).
+    /// Newest id emitted.
     pub last: Option<u64>,
+    /// Before the first trade: the newest id when the venue was first asked for it.
+    before: Option<u64>,
     /// Venue time of that trade.
     pub last_ts: i64,
     /// A gap was opened and no trade came since.
@@ -26,6 +29,8 @@ pub(crate) struct Trades {
     suspect: Option<(u64, i64)>,
     /// Trades in a row whose ids are not newer.
     behind: u32,
+    /// The way back after the venue refused the channel.
+    pub(super) retry: Retry,
     pub rhythm: Rhythm,
     /// A cross-check is under way.
     pub checking: bool,
@@ -36,11 +41,13 @@ impl Trades {
         Self {
             on,
             last: None,
+            before: None,
             last_ts: 0,
             gap_open: false,
             malformed: false,
             suspect: None,
             behind: 0,
+            retry: Retry::default(),
             rhythm: Rhythm::new(),
             checking: false,
         }
@@ -78,12 +85,15 @@ impl Trades {
         self.gap_open = false;
         self.malformed = false;
         self.behind = 0;
+        self.retry.attempts = 0;
         out.records.push(record);
     }
 
-    /// The venue says, beside the channel itself, that its newest trade is `id`.
+    /// The venue says, beside the channel itself, that its newest trade is `id`. Where the channel has not
+    /// spoken yet, the first word is what later ones are compared with: a quiet market names the same id.
     pub fn named(&mut self, id: u64, now_ns: i64) {
-        if self.on && self.last.is_some_and(|last| id > last) && self.suspect.is_none() {
+        let known = self.last.unwrap_or_else(|| *self.before.get_or_insert(id));
+        if self.on && id > known && self.suspect.is_none() {
             self.suspect = Some((id, now_ns));
         }
     }
@@ -94,7 +104,7 @@ impl Trades {
         let Some((id, since_ns)) = self.suspect else {
             return false;
         };
-        let last = self.last.unwrap_or(id);
+        let last = self.last.or(self.before).unwrap_or(id);
         if last >= id {
             self.suspect = None;
             return false;
@@ -104,17 +114,22 @@ impl Trades {
         }
         self.suspect = None;
         let mute = self.rhythm.last_ns() < since_ns;
-        if !self.gap_open {
-            self.gap_open = true;
-            let gap = if mute {
-                // still growing, so how many are missing only the next trade can tell
-                Record::gap_open(instrument, channel::TRADES, cause::STALL, -1)
-            } else {
-                let missing = i64::try_from(id - last).unwrap_or(i64::MAX);
-                Record::gap_open(instrument, channel::TRADES, cause::SEQUENCE_HOLE, missing)
-            };
-            out.records.push(gap.at(0, now_ns));
+        if mute {
+            // still growing, so how many are missing only the next trade can tell
+            self.open_gap(instrument, cause::STALL, -1, now_ns, out);
+        } else {
+            let missing = i64::try_from(id - last).unwrap_or(i64::MAX);
+            self.open_gap(instrument, cause::SEQUENCE_HOLE, missing, now_ns, out);
         }
         mute
+    }
+
+    /// Opens a gap unless one is open.
+    pub(super) fn open_gap(&mut self, instrument: u32, why: u8, missing: i64, now_ns: i64, out: &mut Output) {
+        if self.on && !self.gap_open {
+            self.gap_open = true;
+            let gap = Record::gap_open(instrument, channel::TRADES, why, missing);
+            out.records.push(gap.at(0, now_ns));
+        }
     }
 }

@@ -103,7 +103,7 @@ impl Driver {
             .actions
             .iter()
             .filter_map(|action| match action {
-                Action::Get { request, path } => Some((*request, path.as_str())),
+                Action::Get { request, path, .. } => Some((*request, path.as_str())),
                 _ => None,
             })
             .collect()
