@@ -670,6 +670,12 @@ enum Act {
     Refuse(&'static str),
     /// Accepts and sends a message of so many bytes.
     Huge(usize),
+    /// Accepts and sends one message of so many bytes, a tenth of it a second, and then as `Serve`.
+    Slow(usize),
+    /// Accepts and sends a text that is not UTF-8.
+    Garbled,
+    /// Accepts and sends this, and then as `Serve`.
+    Say(&'static str),
     /// Accepts, says hello and heartbeats, for ever.
     Serve,
 }
@@ -739,8 +745,26 @@ impl Script {
                         return;
                     }
                     let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
-                    if let Act::Huge(bytes) = act {
-                        let _ = socket.send(Message::text("x".repeat(bytes))).await;
+                    match act {
+                        Act::Huge(bytes) => {
+                            let _ = socket.send(Message::text("x".repeat(bytes))).await;
+                        }
+                        Act::Slow(bytes) => {
+                            let raw = socket.get_mut();
+                            raw.write_all(&[0x81, 127]).await.unwrap();
+                            raw.write_all(&(bytes as u64).to_be_bytes()).await.unwrap();
+                            for _ in 0..10 {
+                                let _ = raw.write_all(&vec![b' '; bytes / 10]).await;
+                                tokio::time::sleep(Duration::from_secs(1)).await;
+                            }
+                        }
+                        Act::Garbled => {
+                            let _ = socket.get_mut().write_all(&[0x81, 2, b'{', 0xff]).await;
+                        }
+                        Act::Say(text) => {
+                            let _ = socket.send(Message::text(text)).await;
+                        }
+                        Act::Refuse(_) | Act::Serve => {}
                     }
                     while socket
                         .send(Message::text(r#"{"channel":"heartbeat"}"#))
@@ -825,6 +849,71 @@ fn an_oversized_message_does_not_loop() {
     let wait_ns = status["next_try_ns"].as_i64().unwrap() - feed::clock::wall_ns();
     assert!(wait_ns > 50_000_000_000, "{wait_ns}");
     assert_eq!(script.times("ws").len(), 1);
+    collector.drain();
+}
+
+/// A large snapshot over a slow line takes longer than a venue may be silent; it is no silence.
+#[test]
+fn a_message_that_takes_its_time_arrives() {
+    let script = Script::start(&[], &[Act::Slow(1_000_000)]);
+    let home = tempfile::tempdir().unwrap();
+    let collector = Collector::start(
+        home.path(),
+        "kraken",
+        &script.venue,
+        &["--instruments", "BTC-USD"],
+    );
+    let status = collector.until("delivering", |s| s["messages"].as_u64() > Some(1));
+    assert_eq!(
+        (&status["reconnects"], &status["attempt"]),
+        (&json!(0), &json!(0)),
+        "{status}"
+    );
+    assert_eq!(script.times("ws").len(), 1);
+    collector.drain();
+}
+
+#[test]
+fn a_text_that_is_none_is_counted() {
+    let script = Script::start(&[], &[Act::Garbled, Act::Serve]);
+    let home = tempfile::tempdir().unwrap();
+    let collector = Collector::start(
+        home.path(),
+        "kraken",
+        &script.venue,
+        &["--instruments", "BTC-USD"],
+    );
+    let status = collector.live();
+    assert_eq!(status["quarantined"], 1, "{status}");
+    collector.drain();
+}
+
+/// What the venue refuses for good shows: a part that is live would say that all is well.
+#[test]
+fn an_instrument_that_the_venue_refuses_is_named() {
+    let script = Script::start(
+        &[],
+        &[Act::Say(
+            r#"{"method":"subscribe","success":false,"error":"Currency pair not supported BTC/USD","symbol":"BTC/USD","req_id":1}"#,
+        )],
+    );
+    let home = tempfile::tempdir().unwrap();
+    let collector = Collector::start(
+        home.path(),
+        "kraken",
+        &script.venue,
+        &["--instruments", "BTC-USD"],
+    );
+    let status = collector.until("refused", |s| s["state"] == "failed");
+    assert_eq!(status["error"]["code"], "instrument_refused");
+    assert!(status["gaps_open"].as_u64() >= Some(1), "{status}");
+    assert!(
+        status["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("BTC-USD.sim-kraken"),
+        "{status}"
+    );
     collector.drain();
 }
 

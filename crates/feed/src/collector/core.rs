@@ -52,6 +52,8 @@ pub struct Core {
     out: Out,
     /// The highest connection number ever given.
     connection: u64,
+    /// Trading at the venue has stopped, as readers were last told.
+    halted: bool,
     /// Instruments whose book the message at hand touched.
     touched: Vec<u32>,
     /// A channel is watched from now on of which the journal has no record yet.
@@ -80,6 +82,7 @@ impl Core {
                 counts: Counts::default(),
             },
             connection: 0,
+            halted: false,
             touched: Vec::new(),
             unsaved: false,
         }
@@ -121,6 +124,11 @@ impl Core {
             .filter(|i| i.wanted)
             .map(|i| i.streams().iter().filter(|s| s.1.gap.is_some()).count())
             .sum()
+    }
+
+    /// Wanted instruments of which the venue gives nothing.
+    pub fn refused(&self) -> impl Iterator<Item = u32> {
+        self.known().filter(|i| i.wanted && i.refused).map(|i| i.number)
     }
 
     fn known(&self) -> impl Iterator<Item = &Instrument> {
@@ -186,9 +194,10 @@ impl Core {
             .filter_map(|i| i.shadow.as_deref())
             .filter(|s| s.connection == connection)
             .all(|s| {
-                (s.whole || !self.wanted.book)
-                    && (s.trades || !self.wanted.trades || aged)
-                    && s.pending.is_empty()
+                s.refused
+                    || (s.whole || !self.wanted.book)
+                        && (s.trades || !self.wanted.trades || aged)
+                        && s.pending.is_empty()
             })
     }
 
@@ -444,8 +453,13 @@ impl Core {
             ..*record
         };
         if record.instrument == 0 {
-            out.push(stamped);
-            return true;
+            return match record.id {
+                status::HALTED | status::RESUMED => self.trading(0, record.id == status::RESUMED, now),
+                _ => {
+                    out.push(stamped);
+                    true
+                }
+            };
         }
         let Some(instrument) = pick(&mut self.instruments, record.instrument) else {
             return false;
@@ -465,6 +479,10 @@ impl Core {
                     instrument.made_whole(now, out);
                     !told
                 }
+                status::CLOSED => {
+                    instrument.refuse(now, out);
+                    true
+                }
                 _ => {
                     out.push(stamped);
                     true
@@ -475,11 +493,30 @@ impl Core {
                 match record.id {
                     status::BOOK_INVALID => shadow.whole = false,
                     status::BOOK_VALID => shadow.whole = true,
+                    status::CLOSED => shadow.refused = true,
                     _ => {}
                 }
             }
             false
         }
+    }
+
+    /// Whether an instrument (0: the whole venue) is traded. Told where it is news, whoever says it: a
+    /// connection knows nothing of what the one before it said. Returns whether it was written.
+    pub fn trading(&mut self, number: u32, on: bool, now: i64) -> bool {
+        let halted = match number {
+            0 => &mut self.halted,
+            _ => &mut self.entry(number).halted,
+        };
+        if std::mem::replace(halted, !on) != on {
+            return false;
+        }
+        let code = if on { status::RESUMED } else { status::HALTED };
+        self.out.push(Record {
+            instrument: number,
+            ..venue_status(code, 0, now)
+        });
+        true
     }
 
     /// The message is through: snapshots in it are whole, and books that drifted far from their last

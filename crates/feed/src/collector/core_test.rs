@@ -500,6 +500,132 @@ fn a_second_connection_with_a_spoilt_book_is_not_ready() {
     }
 }
 
+fn quote(instrument: u32, ts: i64) -> [Record; 2] {
+    let side = |side, price| Record::quote(instrument, side, dec(price), dec("1")).at(ts, 0);
+    [
+        side(Side::Buy, "99.5"),
+        side(Side::Sell, "100.5").with(flag::LAST),
+    ]
+}
+
+fn quoted(records: &[Record]) -> Vec<i64> {
+    let bids = records
+        .iter()
+        .filter(|r| r.kind == kind::QUOTE && r.side() == Side::Buy);
+    bids.map(|r| r.ts_event).collect()
+}
+
+#[test]
+fn quotes_that_only_the_second_connection_had_are_not_lost() {
+    let mut bench = Bench::new(ALL);
+    let first = bench.open(&[BTC]);
+    bench.feed(first, &quote(BTC, 10));
+    let second = bench.open(&[BTC]);
+    for ts in [10, 20, 30] {
+        assert_eq!(bench.feed(second, &quote(BTC, ts)), [], "the first one speaks");
+    }
+    bench.feed(first, &quote(BTC, 20));
+    let out = bench.end(first, cause::STALL);
+    assert_eq!(quoted(&out), [30]);
+    assert!(
+        !out.iter()
+            .any(|r| r.kind == kind::GAP && r.price_scale == channel::QUOTES)
+    );
+}
+
+#[test]
+fn quotes_between_two_connections_that_do_not_meet_are_a_gap() {
+    let mut bench = Bench::new(ALL);
+    let first = bench.open(&[BTC]);
+    bench.feed(first, &quote(BTC, 10));
+    let second = bench.open(&[BTC]);
+    bench.feed(second, &quote(BTC, 30));
+    let out = bench.end(first, cause::STALL);
+    let story: Vec<u8> = out
+        .iter()
+        .filter(|r| r.kind == kind::QUOTE || r.price_scale == channel::QUOTES)
+        .map(|r| r.kind)
+        .collect();
+    assert_eq!(story, [kind::GAP, kind::GAP, kind::QUOTE, kind::QUOTE]);
+    assert_eq!(quoted(&out), [30]);
+}
+
+#[test]
+fn a_planned_rotation_takes_the_newest_quotes_along() {
+    let mut bench = Bench::new(ALL);
+    let first = bench.open(&[BTC]);
+    bench.feed(first, &quote(BTC, 10));
+    let second = bench.open(&[BTC]);
+    bench.feed(second, &quote(BTC, 20));
+    bench.core.switch(second, bench.now);
+    let out = bench.take();
+    assert_eq!(quoted(&out), [20]);
+    assert!(
+        !out.iter()
+            .any(|r| r.kind == kind::GAP && r.price_scale == channel::QUOTES)
+    );
+}
+
+#[test]
+fn what_the_venue_refuses_is_a_gap_and_its_book_is_not_written_again() {
+    let mut bench = Bench::new(ALL);
+    let first = bench.open(&[BTC, ETH]);
+    bench.feed(first, &[trade(BTC, 1)]);
+    bench.feed(first, &snapshot(BTC));
+    let refusal = Record::status(BTC, channel::ALL, status::CLOSED);
+    let out = bench.feed(first, &[refusal]);
+    let gaps: Vec<(u8, u8)> = out
+        .iter()
+        .filter(|r| r.kind == kind::GAP)
+        .map(|r| (r.price_scale, r.size_scale))
+        .collect();
+    assert_eq!(
+        gaps,
+        [(channel::TRADES, cause::LIMIT), (channel::BOOK, cause::LIMIT)]
+    );
+    assert_eq!(
+        out.last().map(|r| (r.instrument, r.id)),
+        Some((BTC, status::CLOSED))
+    );
+    bench.core.segment(bench.now);
+    assert_eq!(bench.take(), []);
+    assert_eq!(bench.core.refused().collect::<Vec<_>>(), [BTC]);
+    // another connection may have it
+    bench.end(first, cause::DISCONNECT);
+    bench.open(&[BTC, ETH]);
+    assert_eq!(bench.core.refused().count(), 0);
+}
+
+#[test]
+fn trading_is_told_when_it_stops_and_goes_on_over_connections_and_restarts() {
+    let halted = |number| Record::status(number, channel::ALL, status::HALTED);
+    let resumed = |number| Record::status(number, channel::ALL, status::RESUMED);
+    let told = |records: Vec<Record>| -> Vec<(u32, u64)> {
+        let about = records
+            .iter()
+            .filter(|r| matches!(r.id, status::HALTED | status::RESUMED) && r.kind == kind::STATUS);
+        about.map(|r| (r.instrument, r.id)).collect()
+    };
+    for saved in [false, true] {
+        let mut bench = Bench::new(ALL);
+        let first = bench.open(&[BTC]);
+        assert_eq!(told(bench.feed(first, &[resumed(0)])), [], "nothing had stopped");
+        assert_eq!(told(bench.feed(first, &[halted(0)])), [(0, status::HALTED)]);
+        bench.core.trading(ETH, false, bench.now);
+        assert_eq!(told(bench.take()), [(ETH, status::HALTED)]);
+        if saved {
+            bench.save();
+        }
+        bench.end(first, cause::DISCONNECT);
+        bench.crash();
+        let second = bench.open(&[BTC]);
+        assert_eq!(told(bench.feed(second, &[halted(0)])), [], "no news");
+        assert_eq!(told(bench.feed(second, &[resumed(0)])), [(0, status::RESUMED)]);
+        bench.core.trading(ETH, true, bench.now);
+        assert_eq!(told(bench.take()), [(ETH, status::RESUMED)]);
+    }
+}
+
 #[test]
 fn a_first_connection_that_dies_early_hands_over_what_the_second_has() {
     let mut bench = Bench::new(ALL);

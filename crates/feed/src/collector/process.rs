@@ -390,6 +390,12 @@ impl Process {
             .copied()
             .zip(versions.iter().map(|v| v.name.clone()))
             .collect();
+        self.shared.with(|engine, now| {
+            for (&number, (_, listing)) in numbers.iter().zip(&found) {
+                engine.core.trading(number, listing.trading(), now);
+            }
+            engine.commit(now);
+        });
         let subscriptions: Vec<Subscription> = numbers
             .iter()
             .zip(found)

@@ -14,6 +14,9 @@ pub struct State {
     kind: String,
     /// The highest connection number ever given.
     pub connection: u64,
+    /// Trading at the venue has stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub halted: bool,
     pub instruments: Vec<Instrument>,
 }
 
@@ -21,6 +24,9 @@ pub struct State {
 pub struct Instrument {
     pub instrument: u32,
     pub book_valid: bool,
+    /// Trading in it has stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub halted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trades: Option<Stream>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,10 +57,11 @@ pub struct Gap {
 
 impl State {
     /// As many frames as are needed; at least one.
-    pub fn parts(connection: u64, instruments: &[Instrument]) -> Vec<State> {
+    pub fn parts(connection: u64, halted: bool, instruments: &[Instrument]) -> Vec<State> {
         let part = |instruments: &[Instrument]| State {
             kind: "state".into(),
             connection,
+            halted,
             instruments: instruments.to_vec(),
         };
         if instruments.is_empty() {
@@ -85,6 +92,7 @@ mod tests {
         let instrument = |n| Instrument {
             instrument: n,
             book_valid: n % 2 == 0,
+            halted: n % 3 == 0,
             trades: Some(Stream {
                 ts_event: 1_763_600_000_000_000_001,
                 own_time: false,
@@ -103,7 +111,7 @@ mod tests {
             }),
         };
         let all: Vec<Instrument> = (0..5_000).map(instrument).collect();
-        let parts = State::parts(7, &all);
+        let parts = State::parts(7, true, &all);
         assert_eq!(parts.len(), 3);
         let read: Vec<Instrument> = parts
             .iter()
@@ -115,6 +123,6 @@ mod tests {
             .collect();
         assert_eq!(read, all);
         assert_eq!(State::parse(r#"{"type":"instruments"}"#), None);
-        assert_eq!(State::parts(0, &[]).len(), 1);
+        assert_eq!(State::parts(0, false, &[]).len(), 1);
     }
 }

@@ -27,16 +27,45 @@ pub fn state(process: &Process) -> &'static str {
         };
     }
     let slots = || process.slots().filter(|slot| slot.instruments.get() > 0);
-    if slots().any(|slot| slot.live.get() == 0) {
+    if slots().next().is_none() || slots().any(|slot| slot.live.get() == 0) {
         return if slots().any(|slot| slot.was_live.get() || slot.attempt.get() > 0) {
             "reconnecting"
         } else {
             "starting"
         };
     }
+    match refused(process).len() {
+        0 => {}
+        all if all == process.instruments.len() => return "failed",
+        _ => return "stale",
+    }
     let silent = shared.mono() - shared.engine.borrow().figures.heard;
     let patience = (shared.limits.silence_ns / 2).max(2_000_000_000);
     if silent > patience { "stale" } else { "live" }
+}
+
+/// Names of the instruments of which the venue gives nothing.
+fn refused(process: &Process) -> Vec<&str> {
+    let engine = process.shared.engine.borrow();
+    let named = |number| process.instruments.iter().find(move |known| known.0 == number);
+    engine
+        .core
+        .refused()
+        .filter_map(|number| named(number).map(|known| known.1.as_str()))
+        .collect()
+}
+
+/// The instruments that the venue refused, as an error.
+fn refusal(process: &Process) -> Option<Failure> {
+    let names = refused(process);
+    (!names.is_empty()).then(|| {
+        Failure::new(
+            Category::Upstream,
+            "instrument_refused",
+            format!("the venue gives nothing of {}", names.join(", ")),
+            "see whether it is still listed; the log has the venue's own words",
+        )
+    })
 }
 
 /// Figures by name: counters end in `_total`.
@@ -99,6 +128,7 @@ pub fn status(process: &Process) -> Value {
                 .clone()
                 .filter(|_| process.without_table())
         })
+        .or_else(|| refusal(process))
         .or_else(|| process.unknown.first().cloned());
     let trouble = shared.engine.borrow().trouble();
     let error = error.or_else(|| {

@@ -18,6 +18,10 @@ pub(super) struct Instrument {
     pub wanted: bool,
     /// The connection that speaks for it.
     pub owner: Option<u64>,
+    /// The venue gives nothing of it to that connection.
+    pub refused: bool,
+    /// Trading in it has stopped, as readers were last told.
+    pub halted: bool,
     pub trades: Stream,
     pub quotes: Stream,
     pub book_stream: Stream,
@@ -38,6 +42,8 @@ impl Instrument {
             number,
             wanted: false,
             owner: None,
+            refused: false,
+            halted: false,
             trades: Stream::default(),
             quotes: Stream::default(),
             book_stream: Stream::default(),
@@ -69,6 +75,7 @@ impl Instrument {
 
     pub fn own(&mut self, connection: u64) {
         self.owner = Some(connection);
+        self.refused = false;
         self.filling = false;
         self.deltas = 0;
     }
@@ -102,6 +109,18 @@ impl Instrument {
             };
             out.push(record.at(now, now).with(flag::NO_VENUE_TIME));
         }
+    }
+
+    /// The venue gives nothing of it: what it delivered has a hole from here on.
+    pub fn refuse(&mut self, now: i64, out: &mut Out) {
+        self.refused = true;
+        self.open_all(cause::LIMIT, now, out);
+        let connection = self.owner.unwrap_or(0) as i64;
+        let record = Record {
+            price: connection,
+            ..Record::status(self.number, channel::ALL, status::CLOSED)
+        };
+        out.push(record.at(now, now).with(flag::NO_VENUE_TIME));
     }
 
     /// Opens a gap in every channel that delivered.
@@ -155,6 +174,7 @@ impl Instrument {
         self.trades.good(record);
         out.push(Record {
             flags: record.flags & !flag::SNAPSHOT,
+            ts_recv: now, // one that was held back is older than what was written meanwhile
             ..*record
         });
         true
@@ -202,7 +222,10 @@ impl Instrument {
     pub fn quote(&mut self, record: &Record, now: i64, out: &mut Out) {
         self.end_gap(channel::QUOTES, record, -1, now, out);
         self.quotes.good(record);
-        out.push(*record);
+        out.push(Record {
+            ts_recv: now,
+            ..*record
+        });
     }
 
     pub fn level(&mut self, record: &Record, out: &mut Out) {

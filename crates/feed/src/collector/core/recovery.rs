@@ -13,6 +13,13 @@ impl Core {
             match record.kind {
                 kind::STATUS => {
                     self.connection = self.connection.max(record.price.max(0) as u64);
+                    if matches!(record.id, status::HALTED | status::RESUMED) {
+                        let halted = record.id == status::HALTED;
+                        match record.instrument {
+                            0 => self.halted = halted,
+                            number => self.entry(number).halted = halted,
+                        }
+                    }
                     if record.instrument != 0
                         && matches!(record.id, status::BOOK_INVALID | status::BOOK_VALID)
                     {
@@ -57,9 +64,11 @@ impl Core {
     /// Takes in a state control frame of the journal.
     pub fn recover_state(&mut self, state: &State) {
         self.connection = self.connection.max(state.connection);
+        self.halted = state.halted;
         for known in &state.instruments {
             let instrument = self.entry(known.instrument);
             instrument.book_valid = known.book_valid;
+            instrument.halted = known.halted;
             for (stream, saved) in [
                 (&mut instrument.trades, &known.trades),
                 (&mut instrument.quotes, &known.quotes),
@@ -94,16 +103,17 @@ impl Core {
         };
         let instruments: Vec<state::Instrument> = self
             .known()
-            .filter(|i| i.streams().iter().any(|s| s.1.active))
+            .filter(|i| i.halted || i.streams().iter().any(|s| s.1.active))
             .map(|i| state::Instrument {
                 instrument: i.number,
                 book_valid: i.book_valid,
+                halted: i.halted,
                 trades: save(&i.trades),
                 quotes: save(&i.quotes),
                 book: save(&i.book_stream),
             })
             .collect();
-        State::parts(self.connection, &instruments)
+        State::parts(self.connection, self.halted, &instruments)
     }
 
     /// After recovery: whatever ran before ended without a word where no gap is open yet.

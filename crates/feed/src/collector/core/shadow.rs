@@ -1,6 +1,8 @@
 //! A second connection that delivers an instrument before it speaks for it: what it has is kept aside until the
 //! first one ends, so that replacing a connection makes no hole.
 
+use std::collections::VecDeque;
+
 use kernels::book::Book;
 use wire::{Record, cause, channel, flag, kind};
 
@@ -9,8 +11,8 @@ use super::instrument::Instrument;
 use super::out::Out;
 use super::stream::{timeless, venue_id};
 
-/// Trades held back per instrument while a second connection is ahead of the first.
-const PENDING_TRADES: usize = 10_000;
+/// Trades, and quotes, held back per instrument while a second connection is ahead of the first.
+const PENDING: usize = 10_000;
 
 /// What a second connection delivered for an instrument while the first still speaks for it.
 #[derive(Debug)]
@@ -23,7 +25,12 @@ pub(super) struct Shadow {
     pub book_own_time: bool,
     pub book_id: Option<u64>,
     pub trades: bool,
-    pub quotes: bool,
+    /// Quotes newer than those of the first connection.
+    pub quotes: VecDeque<Record>,
+    /// The first connection delivered what this one had before: nothing lies between the two.
+    pub quotes_meet: bool,
+    /// The venue gives nothing of the instrument to it.
+    pub refused: bool,
     /// Trades ahead of the journal, by id: the first connection is expected to deliver those between.
     pub pending: Vec<Record>,
 }
@@ -39,7 +46,9 @@ impl Shadow {
             book_own_time: false,
             book_id: None,
             trades: false,
-            quotes: false,
+            quotes: VecDeque::new(),
+            quotes_meet: false,
+            refused: false,
             pending: Vec::new(),
         }
     }
@@ -64,9 +73,7 @@ impl Instrument {
                     return written;
                 }
                 let at = shadow.pending.partition_point(|held| held.id < id);
-                if shadow.pending.len() < PENDING_TRADES
-                    && shadow.pending.get(at).is_none_or(|held| held.id != id)
-                {
+                if shadow.pending.len() < PENDING && shadow.pending.get(at).is_none_or(|held| held.id != id) {
                     shadow.pending.insert(at, *record);
                 }
                 false
@@ -85,7 +92,19 @@ impl Instrument {
                 false
             }
             kind::QUOTE => {
-                shadow.quotes = true;
+                shadow.quotes.push_back(*record);
+                while shadow
+                    .quotes
+                    .front()
+                    .is_some_and(|held| !self.quotes.behind(held))
+                {
+                    shadow.quotes.pop_front();
+                    shadow.quotes_meet = true;
+                }
+                if shadow.quotes.len() > PENDING {
+                    shadow.quotes.pop_front();
+                    shadow.quotes_meet = false;
+                }
                 false
             }
             _ => false,
@@ -102,13 +121,21 @@ impl Instrument {
         for held in std::mem::take(&mut shadow.pending) {
             self.accept(&held, now, out);
         }
-        if let Some(cause) = lost {
-            if !shadow.trades && self.trades.active {
-                self.open_gap(channel::TRADES, cause, -1, now, out);
-            }
-            if !shadow.quotes && self.quotes.active {
-                self.open_gap(channel::QUOTES, cause, -1, now, out);
-            }
+        if let Some(cause) = lost.filter(|_| !shadow.trades && self.trades.active) {
+            self.open_gap(channel::TRADES, cause, -1, now, out);
+        }
+        let known = shadow.quotes.len();
+        shadow.quotes.retain(|quote| self.quotes.behind(quote));
+        let meet = shadow.quotes_meet || shadow.quotes.len() < known;
+        if let Some(cause) = lost.filter(|_| !meet && self.quotes.active) {
+            self.open_gap(channel::QUOTES, cause, -1, now, out);
+        }
+        for quote in &shadow.quotes {
+            self.quote(quote, now, out);
+        }
+        if shadow.refused {
+            self.refuse(now, out);
+            return;
         }
         if !wanted.book {
             return;

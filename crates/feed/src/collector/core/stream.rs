@@ -36,6 +36,14 @@ impl Stream {
         self.ts_event = record.ts_event;
         self.own_time = record.has(flag::NO_VENUE_TIME);
     }
+
+    /// Is this record newer than the last good one?
+    pub fn behind(&self, record: &Record) -> bool {
+        match (self.id, venue_id(record)) {
+            (Some(last), Some(id)) => id > last,
+            _ => record.ts_event > self.ts_event,
+        }
+    }
 }
 
 /// A removal that the session added, of a level that left the depth the venue sends.
