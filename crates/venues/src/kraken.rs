@@ -28,7 +28,12 @@ const DEPTH: u16 = 100;
 /// Levels of each side under the checksum.
 const CHECKED: usize = 10;
 /// What the venue says of a pair it does not have. Any other refusal may pass.
-const UNKNOWN: [&str; 3] = ["not supported", "unknown asset pair", "invalid asset pair"];
+const UNKNOWN: [&str; 4] = [
+    "not supported",
+    "not in iso 4217",
+    "unknown asset pair",
+    "invalid asset pair",
+];
 /// Symbols in one subscribe message.
 const BATCH: usize = 100;
 /// The venue's limit is dynamic and unpublished.

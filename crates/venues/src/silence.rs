@@ -161,6 +161,10 @@ mod tests {
         rhythm.beat(S);
         assert!(!rhythm.mute(30 * S, 0));
         assert!(rhythm.mute(62 * S, 0));
+        let mut asked = Rhythm::new();
+        asked.expect(1_000 * S);
+        assert!(!asked.mute(1_019 * S, 0));
+        assert!(asked.mute(1_021 * S, 0));
         rhythm.excuse(62 * S);
         assert!(!rhythm.mute(100 * S, 0));
     }

@@ -698,6 +698,23 @@ fn the_instrument_table() {
 }
 
 #[test]
+fn a_listing_says_whether_it_is_traded() {
+    let mut listing = subscription(1, BTC, 1, 8).listing;
+    for (status, trading) in [
+        ("online", true),
+        ("limit_only", true),
+        ("TRADING", true),
+        ("post_only", false),
+        ("cancel_only", false),
+        ("delisted", false),
+        ("BREAK", false),
+    ] {
+        listing.status = status.into();
+        assert_eq!(listing.trading(), trading, "{status}");
+    }
+}
+
+#[test]
 fn recorded_single_messages() {
     for (file, expect) in [
         ("ws_trade_update", "trades"),
