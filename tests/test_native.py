@@ -243,7 +243,7 @@ def test_a_writer_syncs_and_says_what_presses_it(tmp_path: Path) -> None:
         while writer.pressure is None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert writer.pressure == "bound"
-        assert "max_bytes" in str(writer.trouble)
+        assert "the bound of the journal" in str(writer.trouble)
 
 
 def test_the_collector_of_the_guide_collects(tmp_path: Path) -> None:

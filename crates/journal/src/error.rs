@@ -119,7 +119,7 @@ impl fmt::Display for Error {
                 source,
             } => write!(
                 f,
-                "{source}: cannot reserve {} MiB in {}; free disk space, or lower --segment-bytes of its collector",
+                "{source}: cannot reserve {} MiB in {}; free disk space, or use smaller segments",
                 needed_bytes.div_ceil(1 << 20),
                 path.display()
             ),

@@ -319,8 +319,8 @@ impl Shared {
                     path: self.dir.clone(),
                     needed_bytes: self.bounds.segment_bytes,
                     source: io::Error::other(format!(
-                        "--journal-max-bytes ({} MiB) is reached and the store has not taken the oldest segment yet",
-                        self.bounds.max_bytes >> 20
+                        "the bound of the journal ({} MiB) is reached and the store has not taken the oldest segment yet",
+                        self.bounds.max_bytes.div_ceil(1 << 20)
                     )),
                 },
             ),

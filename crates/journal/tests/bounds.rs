@@ -150,7 +150,7 @@ fn at_the_bound_live_delivery_goes_on_and_heals() {
         assert!(next < 100_000);
     }
     assert_eq!(writer.pressure(), Some(Pressure::Bound));
-    assert!(writer.trouble().unwrap().contains("max_bytes"));
+    assert!(writer.trouble().unwrap().contains("the bound of the journal"));
     assert!(disk_bytes(&home.journal()) <= 8 * SEGMENT);
     assert!(live.take_lost().is_empty());
     // What the store has not taken is still there; the hole lies behind it, and is told exactly.
