@@ -25,7 +25,7 @@ from tidemill.home import Home
 from tidemill.metadata import Metadata
 from tidemill.service.auth import Keeper
 
-START_S = 30
+START_S = 60
 GENEROUS = {f"TIDEMILL_LIMIT_{kind}": "1000000/minute" for kind in ("READ", "WRITE", "SESSION")}
 
 
@@ -52,6 +52,8 @@ class Service:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         if not self._ready.wait(START_S) or self.port == 0:
+            self.process.kill()
+            self.process.wait()
             raise AssertionError(f"the service did not start: {self.lines}")
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
