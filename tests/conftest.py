@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.servers import kafka as kafka_server
+from tests.servers import postgres as postgres_server
+from tests.servers import redis as redis_server
+from tests.servers import s3 as s3_server
+
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("tidemill", deadline=None)
 settings.load_profile("tidemill")
@@ -39,6 +44,55 @@ def module_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     yield path
     if request.session.testsfailed == before:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_server.Postgres]:
+    """A plain PostgreSQL that tests share: each makes a database of its own, and none stops it."""
+    programs = postgres_server.plain()
+    if programs is None:
+        pytest.skip("no PostgreSQL here: install Debian's postgresql")
+    with postgres_server.Postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def timescale() -> Iterator[postgres_server.Postgres]:
+    """A PostgreSQL with TimescaleDB that tests share."""
+    programs = postgres_server.with_timescale()
+    if programs is None:
+        pytest.skip("TimescaleDB could not be unpacked: see .cache/timescaledb.log")
+    with postgres_server.Postgres(programs, timescale=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[redis_server.Redis]:
+    """A Redis that tests share: each uses keys of its own, and none flushes or stops it."""
+    program = redis_server.program()
+    if program is None:
+        pytest.skip("no Redis here: install Debian's redis-server")
+    with redis_server.Redis(program) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[kafka_server.Kafka]:
+    """A Kafka broker that tests share: each uses topics of its own."""
+    libraries = kafka_server.libraries()
+    if libraries is None:
+        pytest.skip(
+            "Kafka could not be fetched: it needs java 17, mvn and a repository; see .cache/kafka.log"
+        )
+    with kafka_server.Kafka(libraries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[s3_server.S3]:
+    """An S3 server that tests share: each makes a bucket of its own."""
+    with s3_server.S3() as server:
+        yield server
 
 
 @pytest.hookimpl(trylast=True)

@@ -11,7 +11,7 @@ import pytest
 from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, name, number, trades
 from tidemill import wire
 from tidemill.model.bar import BAR, set_volumes, volumes
-from tidemill.stores.api import OffsetError, Query, Store, journal_application
+from tidemill.stores.api import FencedError, Held, OffsetError, Query, Store, journal_application
 from tidemill.stores.lake import Lake
 from tidemill.stores.memory import Memory
 from tidemill.stores.table import (
@@ -102,6 +102,42 @@ def test_offsets_never_go_back_in_part(store: Store) -> None:
         store.append(TRADES, rows(TRADES, trades(10)), {APP: 10, other: 20})
     assert store.offset(TRADES, other) is None
     assert len(store.read(TRADES)) == 10
+
+
+def test_a_writer_that_was_overtaken_is_refused(store: Store) -> None:
+    assert store.append(TRADES, rows(TRADES, trades(10)), {APP: 10}, {APP: None})
+    assert store.append(TRADES, rows(TRADES, trades(5), first=11), {APP: 15}, {APP: 10})
+    with pytest.raises(FencedError):
+        store.append(TRADES, rows(TRADES, trades(10), first=11), {APP: 20}, {APP: 10})
+    with pytest.raises(FencedError):
+        store.append(TRADES, rows(TRADES, trades(10), first=30), {APP: 40}, {APP: 29})
+    assert not store.append(TRADES, rows(TRADES, trades(5), first=11), {APP: 15}, {APP: 10})
+    assert store.offset(TRADES, APP) == 15
+    assert sorted(sequences(store.read(TRADES))) == list(range(1, 16))
+
+
+def test_the_position_is_that_of_the_newest_epoch_not_beyond_one(store: Store) -> None:
+    assert store.position(TRADES, VENUE, 7) is None
+    for epoch in (1, 2, 5):
+        app = journal_application(VENUE, epoch)
+        store.append(TRADES, rows(TRADES, trades(10 * epoch), epoch=epoch), {app: 10 * epoch})
+    store.append(TRADES, rows(TRADES, trades(3), epoch=9), {journal_application("sim-kraken-two", 9): 3})
+    assert store.position(TRADES, VENUE, 7) == (5, 50)
+    assert store.position(TRADES, VENUE, 4) == (2, 20)
+    assert store.position(QUOTES, VENUE, 7) is None
+
+
+def test_what_is_held_of_each_instrument(store: Store) -> None:
+    assert store.held(TRADES) == []
+    records = trades(2_000, step=60 * SECOND)
+    store.append(TRADES, rows(TRADES, records[:700]), {APP: 700})
+    store.append(TRADES, rows(TRADES, records[700:], first=701), {APP: 2_000})
+    found = store.held(TRADES)
+    assert [one.instrument for one in found] == sorted(NAMES)
+    for one in found:
+        times = records["ts_event"][records["instrument"] == number(one.instrument)]
+        assert one == Held(one.instrument, len(times), times.min(), times.max(), one.bytes)
+        assert one.bytes > 0
 
 
 def test_an_empty_batch_moves_the_offset(store: Store) -> None:

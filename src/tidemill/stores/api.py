@@ -1,7 +1,7 @@
 """What a store is: rows appended together with the offset they bring, read back by time and name.
 
-Implementations: `lake.Lake` (Delta tables on disk) and `memory.Memory` (its twin for tests). One contract
-suite, `tests/stores/test_contract.py`, runs over both.
+Implementations: `lake.Lake` (Delta tables on disk or S3), `postgres.Postgres`, `arctic.Arctic` and
+`memory.Memory` (their twin for tests). One contract suite, `tests/stores/test_contract.py`, runs over all.
 """
 
 from __future__ import annotations
@@ -62,22 +62,57 @@ class OffsetError(RuntimeError):
     """An offset would go backwards: two writers, or a writer that did not read it back."""
 
 
+class FencedError(OffsetError):
+    """Somebody else has moved an offset since the caller read it: the caller is the writer no longer."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a table has of one instrument."""
+
+    instrument: str
+    rows: int
+    start: int
+    """First and last `ts_event`, ns."""
+    end: int
+    bytes: int
+    """About what its rows take up."""
+
+
 class Store(Protocol):
     """Appends are exactly once: rows and offsets become visible together or not at all."""
 
-    def append(self, table: Table, rows: pa.Table, offsets: Mapping[str, int]) -> bool:
+    def append(
+        self,
+        table: Table,
+        rows: pa.Table,
+        offsets: Mapping[str, int],
+        after: Mapping[str, int | None] | None = None,
+    ) -> bool:
         """Keeps `rows` and, in the same step, the offset of each application id.
 
-        Returns False, and keeps nothing, when every offset is covered already: a repeated batch. Raises
-        `OffsetError` when only some are.
+        `after` says behind which stored offset of each id the rows begin, None for the first ever: compare
+        and set. Returns False, and keeps nothing, when every offset is covered already: a repeated batch.
+        Raises `OffsetError` when only some are, `FencedError` when a stored offset is not that in `after`.
         """
 
     def offset(self, table: Table, application: str) -> int | None:
         """The offset kept last for this application id; None before the first."""
 
+    def position(self, table: Table, venue: str, epoch: int) -> Position | None:
+        """The last record of a venue's journals, up to and including this epoch, that brought rows to this
+        table. Every row of the venue up to it is here: reading `through` it is exact, whatever comes in
+        meanwhile."""
+
     def read(self, table: Table, query: Query = ...) -> pa.Table:
         """Rows that answer the query, with the table's schema, ascending by its order. A store that has
         never had such a table gives an empty one."""
+
+    def held(self, table: Table) -> list[Held]:
+        """What there is of each instrument, by its name. May lag behind the last appends by seconds."""
+
+    def close(self) -> None:
+        """Lets go of connections and files."""
 
 
 def retention_application(venue: str, epoch: int | None = None) -> str:

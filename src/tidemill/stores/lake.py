@@ -19,13 +19,14 @@ from tidemill.model.bar import BAR, Bars, set_volumes
 from tidemill.model.instrument import venue_of
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores import delta, select
-from tidemill.stores.api import Query
+from tidemill.stores.api import Held, Position, Query, journal_application
 from tidemill.stores.memory import covered
 from tidemill.stores.table import BARS, Table, bar_rows
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
+_EPOCHS_LOOKED_BACK = 100_000
 MAINTENANCE = "maintenance"
 """Application id of compaction and retention."""
 
@@ -81,6 +82,7 @@ class Lake:
         """`path` is the lake's folder, `DIR/lake`. Nothing is touched until something is read or kept."""
         self.path = Path(path)
         self._tables: dict[str, _Held] = {}
+        self._counts: dict[str, dict[str, tuple[int, int, int]]] = {}
         self._lock = threading.Lock()
 
     def _held(self, table: Table) -> _Held:
@@ -96,13 +98,19 @@ class Lake:
         """Takes torn log ends aside before anything is opened. For the one writer of these tables."""
         return [line for table in tables for line in delta.mend(self.path / table.name)]
 
-    def append(self, table: Table, rows: pa.Table, offsets: Mapping[str, int]) -> bool:
+    def append(
+        self,
+        table: Table,
+        rows: pa.Table,
+        offsets: Mapping[str, int],
+        after: Mapping[str, int | None] | None = None,
+    ) -> bool:
         held = self._held(table)
         with held.lock:
             handle = held.refreshed()
             if handle is None:
                 handle = held.handle = delta.create(held.root, table)
-            if covered(table, {name: handle.transaction_version(name) for name in offsets}, offsets):
+            if covered(table, {name: handle.transaction_version(name) for name in offsets}, offsets, after):
                 return False
             actions = [
                 delta.write_file(held.root, table, partition, part)
@@ -210,6 +218,61 @@ class Lake:
         with held.lock:
             handle = held.refreshed()
             return None if handle is None else handle.transaction_version(application)
+
+    def position(self, table: Table, venue: str, epoch: int) -> Position | None:
+        held = self._held(table)
+        with held.lock:
+            handle = held.refreshed()
+            if handle is None:
+                return None
+            for one in range(epoch, max(0, epoch - _EPOCHS_LOOKED_BACK), -1):
+                sequence = handle.transaction_version(journal_application(venue, one))
+                if sequence is not None:
+                    return one, sequence
+            return None
+
+    def held(self, table: Table) -> list[Held]:
+        snapshot = self.snapshot(table)
+        found: dict[str, Held] = {}
+        for file in snapshot.files if snapshot else ():
+            counts = self._counted(table, file.path)
+            total = sum(rows for rows, _, _ in counts.values()) or 1
+            for instrument, (rows, start, end) in counts.items():
+                before = found.get(instrument, Held(instrument, 0, start, end, 0))
+                found[instrument] = Held(
+                    instrument,
+                    before.rows + rows,
+                    min(before.start, start),
+                    max(before.end, end),
+                    before.bytes + file.bytes * rows // total,
+                )
+        return [found[name] for name in sorted(found)]
+
+    def _counted(self, table: Table, path: str) -> dict[str, tuple[int, int, int]]:
+        """Rows, first and last `ts_event` per instrument of a file. Files never change."""
+        key = f"{table.name}/{path}"
+        counts = self._counts.get(key)
+        if counts is None:
+            file = self.path / table.name / path
+            try:
+                with delta.open_file(file) as opened:
+                    rows = opened.read(columns=["instrument", "ts_event"])
+            except FileNotFoundError:
+                return {}  # compacted and vacuumed between the two looks
+            except (OSError, pa.ArrowException) as error:
+                raise delta.unreadable(file, error) from error
+            grouped = rows.group_by("instrument").aggregate(
+                [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]
+            )
+            counts = {
+                line["instrument"]: (line["ts_event_count"], line["ts_event_min"], line["ts_event_max"])
+                for line in grouped.to_pylist()
+            }
+            self._counts[key] = counts
+        return counts
+
+    def close(self) -> None:
+        pass
 
     def snapshot(self, table: Table, applications: Sequence[str] = ()) -> Snapshot | None:
         """The newest version with its offsets, all from one handle; None where there is no table."""

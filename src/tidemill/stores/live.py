@@ -31,7 +31,7 @@ from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores import join, restore, series
 from tidemill.stores.api import Position, Query
-from tidemill.stores.delta import DataFile, open_file, unreadable
+from tidemill.stores.delta import DataFile
 from tidemill.stores.gap import Gaps
 from tidemill.stores.lake import Lake
 from tidemill.stores.source import Names, venues
@@ -140,7 +140,6 @@ class LiveView:
         self.lake = Lake(self.home / "lake")
         self._tails: dict[str, Tail] = {}
         self._lock = threading.Lock()
-        self._counts: dict[str, dict[str, tuple[int, int, int]]] = {}
         self._revisions: dict[str, list[dict[str, Any]]] = {}
         """Changed bars of each file of the bars table that was looked at."""
         self._failed: dict[str, tuple[DataQualityError, float]] = {}
@@ -292,58 +291,25 @@ class LiveView:
         (ns), bytes, complete, status."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for table in (TRADES, QUOTES, LEVELS, BARS):
-            snapshot = self.lake.snapshot(table)
-            for file in snapshot.files if snapshot else ():
-                counts = self._counted(table, file.path)
-                total = sum(rows for rows, _, _ in counts.values()) or 1
-                for instrument, (rows, start, end) in counts.items():
-                    line = found.setdefault(
-                        (instrument, table.name),
-                        {
-                            "id": f"{instrument}:{table.name}",
-                            "instrument": instrument,
-                            "venue": instrument.rpartition(".")[2],
-                            "kind": table.name,
-                            "rows": 0,
-                            "start": start,
-                            "end": end,
-                            "bytes": 0,
-                            "complete": True,
-                            "status": "stored",
-                        },
-                    )
-                    line["rows"] += rows
-                    line["start"], line["end"] = min(line["start"], start), max(line["end"], end)
-                    line["bytes"] += file.bytes * rows // total
+            for held in self.lake.held(table):
+                found[held.instrument, table.name] = {
+                    "id": f"{held.instrument}:{table.name}",
+                    "instrument": held.instrument,
+                    "venue": venue_of(held.instrument),
+                    "kind": table.name,
+                    "rows": held.rows,
+                    "start": held.start,
+                    "end": held.end,
+                    "bytes": held.bytes,
+                    "complete": True,
+                    "status": "stored",
+                }
         for line in found.values():
             channels = {"trades": ("trades",), "bars": ("trades",), "quotes": ("quotes",)}
             line["complete"] = not self._touching(
                 line["instrument"], channels.get(line["kind"], ("book",)), line["start"], line["end"] + 1
             )
         return [found[key] for key in sorted(found)]
-
-    def _counted(self, table: Table, path: str) -> dict[str, tuple[int, int, int]]:
-        """Rows, first and last `ts_event` per instrument of a file. Files never change."""
-        key = f"{table.name}/{path}"
-        counts = self._counts.get(key)
-        if counts is None:
-            file = self.lake.path / table.name / path
-            try:
-                with open_file(file) as opened:
-                    rows = opened.read(columns=["instrument", "ts_event"])
-            except FileNotFoundError:
-                return {}  # compacted and vacuumed between the two looks
-            except (OSError, pa.ArrowException) as error:
-                raise unreadable(file, error) from error
-            grouped = rows.group_by("instrument").aggregate(
-                [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]
-            )
-            counts = {
-                line["instrument"]: (line["ts_event_count"], line["ts_event_min"], line["ts_event_max"])
-                for line in grouped.to_pylist()
-            }
-            self._counts[key] = counts
-        return counts
 
     # ── bars ──────────────────────────────────────────────────────────────────────────────────────
 
