@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tidemill.errors import ConfigError
 from tidemill.address import named, shown
+from tidemill.errors import ConfigError
 
 
 def test_the_command_line_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,11 @@ class FencedError(OffsetError):
     """Somebody else has moved an offset since the caller read it: the caller is the writer no longer."""
 
 
+class UnavailableError(RuntimeError):
+    """The store cannot be reached, is full of work or is going down: nothing was kept, and trying again later
+    is right."""
+
+
 @dataclass(frozen=True)
 class Held:
     """What a table has of one instrument."""
