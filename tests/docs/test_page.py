@@ -38,6 +38,7 @@ def test_commands_exist() -> None:
         "sim",
         "recorder",
         "serve",
+        "worker",
     }
     assert shown <= known, f"shown in the docs and unknown: {sorted(shown - known)}"
 

@@ -68,7 +68,9 @@ class Child:
             "state": self.state,
             "restarts": self.restarts,
             "last_exit": self.last_exit,
-            "retry_in_s": round(max(0.0, self.retry_at - time.monotonic()), 1) if not self.pid else None,
+            "retry_in_s": round(max(0.0, self.retry_at - time.monotonic()), 1)
+            if self.failures and not self.pid
+            else None,
             "since": time.time() - (time.monotonic() - self.started_at) if self.pid else None,
             "log": str(self.log),
         }

@@ -122,6 +122,7 @@ class Supervisor:
                     )
                 for name, child in self._children.items():
                     child.wanted_argv = planned.get(name)
+                self._hold_worker()
                 # Each child on its own: one that drains slowly must not hold up the others.
                 for child in sorted(self._children.values(), key=lambda c: plan.order(c.name)):
                     task = asyncio.create_task(child.reconcile(DRAIN_S))
@@ -145,10 +146,13 @@ class Supervisor:
         """What should run now. While `wanted` is not known yet: the service alone, which people wait for."""
         self._simulated |= plan.simulated_protocols(wanted or [])
         planned = plan.parts(self._settings, wanted or [], self._sim(), self._simulated)
-        if "worker" not in self._children and not self._serves():
-            # Nobody waits for jobs yet: at a start every process less is a page that comes sooner.
-            planned.pop("worker")
         return planned if wanted is not None else {"service": planned["service"]}
+
+    def _hold_worker(self) -> None:
+        """Nobody waits for jobs before the page is there: at a start every process less brings it sooner."""
+        worker = self._children.get("worker")
+        if worker is not None and worker.argv is None:
+            worker.retry_at = 0.0 if self._serves() else time.monotonic() + RECONCILE_S
 
     def _serves(self) -> bool:
         """Whether the service has begun to answer; a socket of an earlier start does not count."""
