@@ -145,14 +145,14 @@ def kill_loop(office: Office, tmp_path: Path, rounds: int) -> None:
         for file in files
     ]
     for _ in range(rounds):
-        worker = office.start()
+        worker = office.start(lease_s=LEASE_S)
         before = sum(len(lines(file)) for file in files)
         until(lambda: sum(len(lines(file)) for file in files) > before + 5, "the work goes on")  # noqa: B023
         time.sleep(chosen.random() * 0.5)
         kill_worker(worker)
         # Nothing outlives a dead worker.
         until(lambda: not any(tree.members(name) for name in names), "the job's processes are gone", 10)
-    office.start()
+    office.start(lease_s=LEASE_S)
     for name, file in zip(names, files, strict=True):
         done = office.ended(name, 60)
         assert done.state == "done"
@@ -191,13 +191,13 @@ def test_a_job_whose_process_is_killed_goes_on(office: Office, tmp_path: Path) -
 
 def test_a_worker_that_stands_still_loses_its_job_and_its_late_result(local: Office, tmp_path: Path) -> None:
     """F07: longer than the lease, with the first worker stopped in the middle and awake again afterwards."""
-    first = local.start("--name", "first")
+    first = local.start("--name", "first", lease_s=LEASE_S)
     file = tmp_path / "f"
     name = local.submit("t-steps", detail={"file": str(file), "steps": 100, "step_s": 0.05})
     until(lambda: len(lines(file)) >= 10, "it works")
     stopped = time.monotonic()
     os.kill(first.pid, signal.SIGSTOP)
-    local.start("--name", "second")
+    local.start("--name", "second", lease_s=LEASE_S)
     until(lambda: local.job(name).token == 2, "the other takes it", LEASE_S + 10)
     took_s = time.monotonic() - stopped
     assert LEASE_S * 0.5 < took_s < LEASE_S + 6

@@ -14,14 +14,18 @@ GROUP = "tidemill.jobs"
 
 def names() -> list[str]:
     """Every kind that can be submitted here."""
-    own = {file.stem for file in Path(__file__).parent.glob("*.py")} - {"__init__", "api"}
-    return sorted(own | {point.name for point in metadata.entry_points(group=GROUP)})
+    return sorted(_own() | {point.name for point in metadata.entry_points(group=GROUP)})
+
+
+@cache
+def _own() -> frozenset[str]:
+    return frozenset(file.stem for file in Path(__file__).parent.glob("*.py")) - {"__init__", "api"}
 
 
 @cache
 def load(name: str) -> Kind:
     """The kind of that name. Raises `NotFoundError` naming the nearest."""
-    if name.isidentifier() and (Path(__file__).parent / f"{name}.py").is_file() and name != "api":
+    if name in _own():
         made: type[Kind] = import_module(f"{__name__}.{name}").plugin
         return made()
     for point in metadata.entry_points(group=GROUP, name=name):
