@@ -236,8 +236,8 @@ def test_a_flood_of_one_does_not_hold_up_another(office: Office) -> None:
     until(lambda: depth(office, "running") >= 2, "the flood runs")
     flooded = waits()
     print(f"idle {idle} flooded {flooded}")
-    # The bound of the soak is 2 x; here machine and sample are small.
-    assert flooded[-1] <= max(2 * idle[-1], idle[-1] + 1.0)
+    # Twice, and what a small sample on a busy machine needs: one round of the sweep, or of Celery's.
+    assert flooded[-1] <= 2 * idle[-1] + (3.0 if office.celery else 1.0)
 
 
 def depth(office: Office, state: str) -> int:
