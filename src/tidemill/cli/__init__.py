@@ -17,24 +17,32 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:
         lean.without_pandas()
     words = sys.argv[1:] if argv is None else argv
-    match words[:1]:
-        case ["--version" | "-V" | "version"]:
+    match words:
+        case ["--version" | "-V" | "version", *_]:
             from tidemill import __version__
 
             print(f"tidemill {__version__}")
             return 0
-        case [name] if name in NATIVE:
+        case [name, *_] if name in NATIVE:
             from tidemill import _native
 
             return _native.run(words)
-        case ["recorder"]:
+        case ["recorder", *rest]:
             from tidemill.recorder import main as recorder
 
-            return recorder(words[1:])
-        case ["serve"]:
+            return recorder(rest)
+        case ["serve", *rest]:
             from tidemill.service import main as serve
 
-            return serve(words[1:])
+            return serve(rest)
+        case ["worker", *rest]:
+            from tidemill.jobs.worker import main as worker
+
+            return worker(rest)
+        case ["job"]:
+            from tidemill.jobs.child import main as child
+
+            return child()
         case _:
             from tidemill.cli.app import run
 

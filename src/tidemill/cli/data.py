@@ -15,7 +15,6 @@ from rich.table import Table as Grid
 from tidemill.errors import NotFoundError, UsageError
 from tidemill.home import Home
 from tidemill.model import time as times
-from tidemill.model.instrument import resolve, venue_of
 
 if TYPE_CHECKING:
     from tidemill.stores.live import LiveView
@@ -69,13 +68,9 @@ def _view(home: str | None) -> LiveView:
 
 def _meant(view: LiveView, asked: str) -> tuple[str, str | None]:
     """Venue and instrument that a word means; a venue's own name means all of its instruments."""
-    if asked in view.venues():
-        return asked, None
-    known = view.names()
-    if asked not in known:
-        known |= {line["instrument"] for line in view.datasets()}
-    name = resolve(asked, known)
-    return venue_of(name), name
+    from tidemill.stores import export
+
+    return export.meant(view, asked)
 
 
 @app.command()
@@ -99,16 +94,7 @@ def export(
     low, high = times.span(start, end)
     view = _view(home)
     venue, name = _meant(view, instrument)
-    if kind is Kind.bars:
-        if name is None:
-            raise UsageError(
-                "export_bars_of_venue", f"bars of all of {venue} were asked for", hint="name one instrument"
-            )
-        pieces = exports.bars(view, name, interval, low, high)
-    elif kind is Kind.gaps:
-        pieces = exports.gaps(view, venue, name, low, high)
-    else:
-        pieces = exports.ticks(view, kind.value, venue, name, low, high)
+    pieces = exports.pieces(view, kind.value, venue, name, interval, low, high)
     target = None if output == "-" else Path(output)
     with talk.status(f"exporting {kind.value} of {instrument} …"):
         rows = exports.write(pieces, kind.value, file_format.value, target)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tidemill import errors
-from tidemill.cli.app import LOGGED_AS, HomeOption, LogLinesOption, talk, told
+from tidemill.cli.app import LOGGED_AS, HomeOption, LogLinesOption, talk
 from tidemill.home import Home
 from tidemill.log import Log
 from tidemill.model.collector import PROTOCOLS, SIM_PREFIX
 
 KIND = "history"
-KILLED = errors.CancelledError(
-    "killed", "its process ended before its work", hint="it is done again by itself"
-)
+CANCELLED = errors.CancelledError("job_cancelled", "the job was cancelled", hint="submit it anew")
 
 
 def generate(
@@ -36,44 +32,30 @@ def generate(
             raise errors.unknown("venue", protocol, PROTOCOLS)
     place = Home.at(home)
     place.create()
-    kept = _work(place, protocols, seed, days)
+    log = Log(LOGGED_AS["data"])
+    kept = _work(place, protocols, seed, days, log)
     said = f"{kept} instruments got {days} days of generated bars"
     if log_lines:
-        Log(LOGGED_AS["data"]).info(said)
+        log.info(said)
     else:
         talk.print(f"{said} · `tidemill data ls` shows what is stored")
     return 0
 
 
-def _work(home: Home, protocols: list[str], seed: int, days: int) -> int:
-    """Makes the history as a job, so that whoever waits sees how far it is; returns how many instruments
-    got some."""
-    from tidemill.metadata import Metadata, job
-    from tidemill.recorder import generated
+def _work(home: Home, protocols: list[str], seed: int, days: int, log: Log) -> int:
+    """Makes the history as a job, here or by a worker that was faster, so that whoever waits sees how far it
+    is; returns how many instruments got some."""
+    from tidemill.jobs import here, submit
+    from tidemill.metadata import Metadata
 
     metadata = Metadata.open(home.database)
     detail = {"venues": [SIM_PREFIX + protocol for protocol in protocols], "days": days, "seed": seed}
-    now = time.time_ns()
-    mine = job.Job(secrets.token_hex(8), KIND, "running", 0.0, "owner", now, now, detail=detail)
-
-    def advance(state: str, progress: float, error: dict[str, Any] | None = None) -> None:
-        with metadata.write() as connection:
-            job.advance(connection, mine.id, state=state, progress=progress, error=error)
-
-    with metadata.write() as connection:
-        job.end_running(connection, KIND, KILLED.as_dict())
-        job.add(connection, mine)
-    kept = done = 0
     try:
-        for done, protocol in enumerate(protocols):
-            if done:
-                advance("running", done / len(protocols))
-            kept += generated.keep(home, [protocol], seed, days)
-        advance("done", 1.0)
-    except Exception as error:
-        known = told(error) or errors.InternalError("internal", f"{type(error).__name__}: {error}")
-        advance("failed", done / len(protocols), known.as_dict())
-        raise
+        with metadata.write() as connection:
+            entered, _ = submit.enter(connection, KIND, owner="owner", detail=detail)
+        done = here.finish(home, metadata, entered.id, log)
     finally:
         metadata.close()
-    return kept
+    if done.state != "done":
+        raise errors.from_dict(done.error or CANCELLED.as_dict())
+    return int((done.result or {})["instruments"])

@@ -36,8 +36,6 @@ def issue_key(connection: Connection, *, actor: str, subject: str = "owner", pur
     """A new one-use key, good for ten minutes. Its text is nowhere else: print it or lose it."""
     key = secrets.token_urlsafe(24)
     now = now_ns()
-    # Keys that can no longer be used go when a new one comes, so the table stays small.
-    connection.execute(delete(keys).where(keys.c.expires < now - 24 * 3600 * _S))
     connection.execute(
         insert(keys).values(
             hash=_hash(key), purpose=purpose, subject=subject, created=now, expires=now + KEY_S * _S
@@ -68,7 +66,6 @@ def open_session(connection: Connection, subject: str, *, cause: str | None = No
     """A new session for a subject who has proved who they are."""
     now = now_ns()
     session = Session(secrets.token_hex(8), subject, now, now + SESSION_S * _S, None)
-    connection.execute(delete(sessions).where(sessions.c.expires < now))
     connection.execute(insert(sessions).values(**session.__dict__))
     event.append(connection, "session_opened", session.id, actor=subject, cause=cause)
     return session
@@ -90,6 +87,16 @@ def end_session(connection: Connection, session_id: str, *, actor: str, cause: s
     if ended:
         event.append(connection, "session_closed", session_id, actor=actor, cause=cause)
     return bool(ended)
+
+
+def trim_keys(connection: Connection) -> int:
+    """Deletes keys that have been of no use for a day; returns how many."""
+    return connection.execute(delete(keys).where(keys.c.expires < now_ns() - 24 * 3600 * _S)).rowcount
+
+
+def trim_sessions(connection: Connection) -> int:
+    """Deletes sessions that are over; returns how many."""
+    return connection.execute(delete(sessions).where(sessions.c.expires < now_ns())).rowcount
 
 
 def _hash(key: str) -> str:

@@ -14,6 +14,8 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
+    text,
 )
 
 tables = MetaData(
@@ -100,21 +102,61 @@ gaps = Table(
     sqlite_autoincrement=True,
 )
 
-# Work longer than a request.
+# Work longer than a request: a queue and its history. Who works on a job holds a lease and a token.
 jobs = Table(
     "jobs",
     tables,
     Column("id", String, primary_key=True),
     Column("kind", String, nullable=False),
-    Column("state", String, nullable=False),  # queued, running, done, failed, cancelled
+    Column("state", String, nullable=False),  # queued, running, done, failed, cancelled, poisoned
     Column("progress", Float, nullable=False),  # 0 to 1
     Column("owner", String, nullable=False),
     Column("created", BigInteger, nullable=False),
-    Column("started", BigInteger),
+    Column("started", BigInteger),  # of the newest attempt
     Column("ended", BigInteger),
     Column("detail", JSON, nullable=False),  # what was asked
     Column("error", JSON),  # the one error shape
+    Column("priority", Integer, nullable=False, server_default="0"),  # higher goes first
+    Column("attempts", Integer, nullable=False, server_default="0"),  # counted before each start
+    Column("attempts_max", Integer, nullable=False, server_default="3"),
+    Column("token", BigInteger, nullable=False, server_default="0"),  # one more with every claim
+    Column("holder", String),  # the worker that has it: host:pid:slot
+    Column("lease_until", BigInteger),
+    Column("run_after", BigInteger, nullable=False, server_default="0"),
+    Column("cancel_asked", Boolean, nullable=False, server_default=false()),
+    Column("done", BigInteger),  # in `unit`s, of `total`
+    Column("total", BigInteger),
+    Column("unit", String),
+    Column("rate", Float),  # units per second
+    Column("eta_s", Float),
+    Column("note", String),  # what it does now
+    Column("result", JSON),
+    Column("checkpoint", JSON),  # from where the next attempt goes on
+    Column("key", String),  # the asker's own name for it, unique while it has not ended
     Index("ix_jobs_created", "created", "id"),
+    Index("ix_jobs_queue", "state", "owner", "priority", "created"),
+    Index("ix_jobs_owner_started", "owner", "started"),
+    Index(
+        "uq_jobs_owner_key",
+        "owner",
+        "key",
+        unique=True,
+        sqlite_where=text("ended IS NULL"),
+        postgresql_where=text("ended IS NULL"),
+    ),
+)
+
+# What jobs said while they ran.
+job_logs = Table(
+    "job_logs",
+    tables,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("job_id", String, nullable=False),
+    Column("ts", BigInteger, nullable=False),
+    Column("level", String, nullable=False),
+    Column("text", String, nullable=False),
+    Index("ix_job_logs_job", "job_id", "id"),
+    sqlite_autoincrement=True,
 )
 
 settings = Table(

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from starlette.requests import HTTPConnection
 
 from tidemill.home import Home
-from tidemill.metadata import Metadata, event
+from tidemill.metadata import Metadata
 from tidemill.service import ledger, revision
 from tidemill.service.auth import Keeper
 from tidemill.service.config import Config
@@ -25,7 +25,6 @@ from tidemill.service.round import Round
 from tidemill.service.view import View
 
 T = TypeVar("T")
-TRIM_S = 600.0
 
 
 class Platform:
@@ -47,7 +46,6 @@ class Platform:
         self.rounds = (
             Round(gaps.read, ledger.READ_S, "gap records cannot be read"),
             Round(bars.read, revision.READ_S, "revised bars cannot be told"),
-            Round(self._trim, TRIM_S, "old events cannot be deleted"),
         )
         self.own = Cost()
         self.started = time.time_ns()
@@ -87,10 +85,6 @@ class Platform:
                 await part.close()
             await self.run(self.view.close)
             self.metadata.close()
-
-    def _trim(self) -> None:
-        with self.metadata.write() as connection:
-            event.trim(connection)
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         with self.metadata.read() as connection:

@@ -342,7 +342,7 @@ class Logs(Answer):
 class Job(Answer):
     id: str
     kind: str
-    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    state: Literal["queued", "running", "done", "failed", "cancelled", "poisoned"]
     progress: float
     owner: str
     created: Time
@@ -350,11 +350,42 @@ class Job(Answer):
     ended: Time | None
     detail: dict[str, Any]
     error: Error | None
+    priority: int
+    attempts: int
+    attempts_max: int
+    note: Annotated[str | None, Field(description="what it does now")]
+    done: Annotated[int | None, Field(description="in units")]
+    total: Annotated[int | None, Field(description="in units; null where it is not known")]
+    unit: str | None
+    rate: Annotated[float | None, Field(description="units per second")]
+    eta_s: Annotated[float | None, Field(description="seconds to go")]
+    cancel_asked: bool
+    result: dict[str, Any] | None
 
 
 class Jobs(Answer):
     items: list[Job]
     next: str | None
+
+
+class JobSubmit(Answer):
+    """What is asked for. `detail` is the kind's own; `key` names it to the caller while it has not ended."""
+
+    kind: Annotated[str, Field(min_length=1, max_length=64)]
+    detail: dict[str, Any] = Field(default_factory=dict)
+    priority: Annotated[int, Field(ge=-10, le=10, description="higher goes first")] = 0
+    key: Annotated[str | None, Field(min_length=1, max_length=100)] = None
+
+
+class JobLogLine(Answer):
+    ts: Time
+    level: str
+    text: str
+
+
+class JobLogs(Answer):
+    items: list[JobLogLine]
+    next: int = Field(description="pass as `after` to get what comes later")
 
 
 class SessionKey(Answer):

@@ -22,8 +22,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tidemill import wire
-from tidemill.errors import ConfigError, ResourceError
+from tidemill.errors import ConfigError, ResourceError, UsageError
 from tidemill.model.bar import volumes
+from tidemill.model.instrument import resolve, venue_of
 from tidemill.model.interval import DAY, HOUR
 from tidemill.stores import join, select
 from tidemill.stores.api import Query
@@ -37,6 +38,41 @@ KINDS = ("trades", "quotes", "levels", "bars", "gaps")
 
 _CHUNK_ROWS = 1_000_000
 _BARS_PAGE = 50_000
+
+
+def meant(view: LiveView, asked: str) -> tuple[str, str | None]:
+    """Venue and instrument that a word means; a venue's own name means all of its instruments.
+
+    Raises `NotFoundError` with the nearest, `ConflictError` where several venues have it.
+    """
+    if asked in view.venues():
+        return asked, None
+    known = view.names()
+    if asked not in known:
+        known |= {line["instrument"] for line in view.datasets()}
+    name = resolve(asked, known)
+    return venue_of(name), name
+
+
+def pieces(
+    view: LiveView,
+    kind: str,
+    venue: str,
+    instrument: str | None,
+    interval: str,
+    start: int | None,
+    end: int | None,
+) -> Iterator[pa.Table]:
+    """Rows of one of `KINDS`, in pieces. Raises `UsageError` for bars of a whole venue."""
+    if kind == "bars":
+        if instrument is None:
+            raise UsageError(
+                "export_bars_of_venue", f"bars of all of {venue} were asked for", hint="name one instrument"
+            )
+        return bars(view, instrument, interval, start, end)
+    if kind == "gaps":
+        return gaps(view, venue, instrument, start, end)
+    return ticks(view, kind, venue, instrument, start, end)
 
 
 def ticks(

@@ -417,7 +417,11 @@ export interface paths {
          */
         get: operations["jobs"];
         put?: never;
-        post?: never;
+        /**
+         * Submit a job. With a key that a job of the caller has which has not ended, that one is the answer.
+         * @description Submit a job. With a key that a job of the caller has which has not ended, that one is the answer.
+         */
+        post: operations["jobs.submit"];
         delete?: never;
         options?: never;
         head?: never;
@@ -436,6 +440,46 @@ export interface paths {
          * @description One job.
          */
         get: operations["jobs.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask a job to end; one that has ended stays as it is, and is the answer.
+         * @description Ask a job to end; one that has ended stays as it is, and is the answer.
+         */
+        post: operations["jobs.cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a job said, oldest first; `next` is to come back with.
+         * @description What a job said, oldest first; `next` is to come back with.
+         */
+        get: operations["jobs.logs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -967,6 +1011,12 @@ export interface components {
         };
         /** Job */
         Job: {
+            /** Attempts */
+            attempts: number;
+            /** Attempts Max */
+            attempts_max: number;
+            /** Cancel Asked */
+            cancel_asked: boolean;
             /**
              * Created
              * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
@@ -976,24 +1026,99 @@ export interface components {
             detail: {
                 [key: string]: unknown;
             };
+            /**
+             * Done
+             * @description in units
+             */
+            done: number | null;
             /** Ended */
             ended: string | null;
             error: components["schemas"]["Error"] | null;
+            /**
+             * Eta S
+             * @description seconds to go
+             */
+            eta_s: number | null;
             /** Id */
             id: string;
             /** Kind */
             kind: string;
+            /**
+             * Note
+             * @description what it does now
+             */
+            note: string | null;
             /** Owner */
             owner: string;
+            /** Priority */
+            priority: number;
             /** Progress */
             progress: number;
+            /**
+             * Rate
+             * @description units per second
+             */
+            rate: number | null;
+            /** Result */
+            result: {
+                [key: string]: unknown;
+            } | null;
             /** Started */
             started: string | null;
             /**
              * State
              * @enum {string}
              */
-            state: "queued" | "running" | "done" | "failed" | "cancelled";
+            state: "queued" | "running" | "done" | "failed" | "cancelled" | "poisoned";
+            /**
+             * Total
+             * @description in units; null where it is not known
+             */
+            total: number | null;
+            /** Unit */
+            unit: string | null;
+        };
+        /** JobLogLine */
+        JobLogLine: {
+            /** Level */
+            level: string;
+            /** Text */
+            text: string;
+            /**
+             * Ts
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            ts: string;
+        };
+        /** JobLogs */
+        JobLogs: {
+            /** Items */
+            items: components["schemas"]["JobLogLine"][];
+            /**
+             * Next
+             * @description pass as `after` to get what comes later
+             */
+            next: number;
+        };
+        /**
+         * JobSubmit
+         * @description What is asked for. `detail` is the kind's own; `key` names it to the caller while it has not ended.
+         */
+        JobSubmit: {
+            /** Detail */
+            detail?: {
+                [key: string]: unknown;
+            };
+            /** Key */
+            key?: string | null;
+            /** Kind */
+            kind: string;
+            /**
+             * Priority
+             * @description higher goes first
+             * @default 0
+             */
+            priority: number;
         };
         /** Jobs */
         Jobs: {
@@ -1965,7 +2090,9 @@ export interface operations {
     jobs: {
         parameters: {
             query?: {
-                state?: ("queued" | "running" | "done" | "failed" | "cancelled") | null;
+                state?: ("queued" | "running" | "done" | "failed" | "cancelled" | "poisoned") | null;
+                kind?: string | null;
+                owner?: string | null;
                 /** @description rows at most; default 100 */
                 limit?: number;
                 /** @description `next` of the page before */
@@ -1986,6 +2113,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Jobs"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "jobs.submit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobSubmit"];
+            };
+        };
+        responses: {
+            /** @description Submit a job. With a key that a job of the caller has which has not ended, that one is the answer. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -2020,6 +2180,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "jobs.cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ask a job to end; one that has ended stays as it is, and is the answer. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "jobs.logs": {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: number;
+                /** @description rows at most; default 200 */
+                limit?: number;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a job said, oldest first; `next` is to come back with. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobLogs"];
                 };
             };
             /** @description what went wrong, in the one error shape */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Iterable
 
@@ -10,6 +11,7 @@ from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tidemill import control
+from tidemill.jobs import metric
 from tidemill.service import platform
 from tidemill.service.command import command
 from tidemill.service.health import expected, supervised
@@ -24,6 +26,8 @@ async def metrics(request: Request) -> Response:
     """Metrics of all parts in Prometheus' text format."""
     service = platform.of(request)
     texts = {"service": generate_latest(service.metrics.registry).decode()}
+    with contextlib.suppress(Exception):  # a database that is down is told by health, not by no metrics
+        texts["service"] += await service.read(metric.of_queue)
     names = service.watch.names()
     for name, text in zip(
         names, await asyncio.gather(*(_ask(service.watch, name) for name in names)), strict=True

@@ -1,0 +1,54 @@
+"""Reading what was asked of a job: known fields of the right kind, or one error that names the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidemill import errors
+
+
+class Detail:
+    """Takes fields out of what was asked; `done` refuses what is left."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._left = dict(given)
+
+    def text(self, name: str, default: str | None = None, *, choices: tuple[str, ...] = ()) -> str | None:
+        """A word, at most 200 characters."""
+        value = self._left.pop(name, default)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not 0 < len(value) <= 200:
+            raise unfit(name, f"{value!r:.60} is no word of 1 to 200 characters")
+        if choices and value not in choices:
+            raise unfit(name, f"{value!r} is none of {', '.join(choices)}")
+        return value
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        """A whole number from `low` to `high`."""
+        value = self._left.pop(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise unfit(name, f"{value!r:.60} is no whole number from {low} to {high}")
+        return value
+
+    def words(self, name: str, default: list[str]) -> list[str]:
+        """A list of at most 1000 words."""
+        value = self._left.pop(name, default)
+        good = isinstance(value, list) and len(value) <= 1000
+        if not good or not all(isinstance(word, str) and 0 < len(word) <= 200 for word in value):
+            raise unfit(name, f"{value!r:.60} is no list of words")
+        return list(value)
+
+    def done(self) -> None:
+        """Raises for a field that the kind does not know."""
+        for name in self._left:
+            raise unfit(name, "it is not known here")
+
+
+def unfit(name: str, why: str) -> errors.UsageError:
+    """The error for a field that does not fit."""
+    return errors.UsageError(
+        "detail_unfit",
+        f"the job's detail {name[:60]!r}: {why}",
+        hint="docs/jobs.md lists what each kind takes",
+    )
