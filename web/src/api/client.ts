@@ -127,10 +127,9 @@ export const api = {
 
   jobs: (query: { state?: JobState; limit?: number }, signal?: AbortSignal) =>
     request<Jobs>('/jobs', { query, ...(signal ? { signal } : {}) }),
-  job: (id: string, signal?: AbortSignal) => request<Job>(jobPath(id), signal ? { signal } : {}),
   submitJob: (kind: string, detail: Job['detail']) =>
-    request<unknown>('/jobs', { method: 'POST', body: { kind, detail } }),
-  cancelJob: (id: string) => request<unknown>(`${jobPath(id)}/cancel`, { method: 'POST' }),
+    request<Job>('/jobs', { method: 'POST', body: { kind, detail } }),
+  cancelJob: (id: string) => request<Job>(`${jobPath(id)}/cancel`, { method: 'POST' }),
   jobLogs: (id: string, query: { after: number; limit: number }, signal?: AbortSignal) =>
     request<JobLogs>(`${jobPath(id)}/logs`, { query, ...(signal ? { signal } : {}) }),
 };

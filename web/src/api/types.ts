@@ -76,36 +76,9 @@ export interface CollectionStatus {
   pipeline: Record<string, unknown>;
 }
 
-export type JobState = Schemas['Job']['state'] | 'poisoned';
 /** A piece of work longer than a request. Times are ns since the epoch as text. */
-export interface Job extends Omit<Schemas['Job'], 'state'> {
-  state: JobState;
-  priority: number;
-  /** Starts so far, and how many are allowed. */
-  attempts: number;
-  attempts_max: number;
-  /** What it does just now, in its own words. */
-  note: string | null;
-  done: number | null;
-  total: number | null;
-  /** Of `done`, `total` and, per second, of `rate`. */
-  unit: string | null;
-  rate: number | null;
-  eta_s: number | null;
-  cancel_asked: boolean;
-  result: unknown;
-}
-export interface Jobs {
-  items: Job[];
-  next: string | null;
-}
-export interface JobLogLine {
-  ts: string;
-  level: string;
-  text: string;
-}
-export interface JobLogs {
-  items: JobLogLine[];
-  /** Send as `after` to get what comes later. */
-  next: number | null;
-}
+export type Job = Schemas['Job'];
+export type JobState = Job['state'];
+export type Jobs = Schemas['Jobs'];
+export type JobLogLine = Schemas['JobLogLine'];
+export type JobLogs = Schemas['JobLogs'];

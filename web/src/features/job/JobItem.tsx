@@ -25,8 +25,10 @@ import {
   hasFailed,
   kindWords,
   momentText,
+  ownerWords,
   percentOf,
   rateText,
+  resultText,
   shortMoment,
   tookText,
 } from './job';
@@ -75,7 +77,7 @@ export const JobItem = memo(function JobItem({ job, me, live, open, toggle }: It
         </button>
         {me !== undefined && job.owner !== me && (
           <span className="chip" title="Who asked for it">
-            {job.owner}
+            {ownerWords(job.owner)}
           </span>
         )}
         <span className="space" />
@@ -112,10 +114,11 @@ function Outcome(props: { job: Job; word: string; tone: string; cancelling: bool
   const took = tookText(job.started, job.ended);
   const when = shortMoment(job.ended ?? job.started, Date.now(), zone);
   if (job.state === 'running' && !cancelling) {
+    const percent = percentOf(job);
     return (
       <span className="small job-outcome">
         <span className="tertiary">since {when}</span>
-        <span className="job-percent">{number(percentOf(job))}&nbsp;%</span>
+        {percent !== null && <span className="job-percent">{number(percent)}&nbsp;%</span>}
       </span>
     );
   }
@@ -134,15 +137,18 @@ function Progress({ job, cancelling }: { job: Job; cancelling: boolean }) {
   const percent = percentOf(job);
   return (
     <div
-      className={`job-bar ${cancelling ? 'cancelling' : ''}`}
+      className={`job-bar ${cancelling ? 'cancelling' : ''} ${percent === null ? 'unknown' : ''}`}
       role="progressbar"
       aria-label={`${kindWords(job.kind)} ${askedText(job.detail)}`.trim()}
       aria-valuemin={0}
       aria-valuemax={100}
-      aria-valuenow={percent}
-      aria-valuetext={[`${percent} %`, doneText(job), etaText(job)].filter(Boolean).join(', ')}
+      aria-valuenow={percent ?? undefined}
+      aria-valuetext={
+        [percent !== null && `${percent} %`, doneText(job), etaText(job)].filter(Boolean).join(', ') ||
+        undefined
+      }
     >
-      <i style={{ width: `${percent}%` }} />
+      <i style={{ width: `${percent ?? 100}%` }} />
     </div>
   );
 }
@@ -206,13 +212,14 @@ function Details({ id, job }: { id: string; job: Job }) {
   const zone = useSettings((settings) => settings.zone);
   const now_ms = useSecond();
   const moment = (ns: string | null) => momentText(ns, now_ms, zone) || NONE;
+  const result = resultText(job.result);
   const again = hasFailed(job.state) || job.state === 'cancelled';
   return (
     <div id={id} className="job-details">
       {job.error && <JobError error={job.error} />}
       <dl className="facts">
         <dt>Asked for by</dt>
-        <dd>{job.owner}</dd>
+        <dd>{ownerWords(job.owner)}</dd>
         <dt>Submitted</dt>
         <dd>{moment(job.created)}</dd>
         <dt>Started</dt>
@@ -237,10 +244,10 @@ function Details({ id, job }: { id: string; job: Job }) {
             <dd>{doneText(job)}</dd>
           </>
         )}
-        {hasResult(job.result) && (
+        {result && (
           <>
             <dt>Result</dt>
-            <dd className="job-result mono">{resultText(job.result)}</dd>
+            <dd className="job-result">{result}</dd>
           </>
         )}
         <dt>Id</dt>
@@ -263,17 +270,3 @@ function Details({ id, job }: { id: string; job: Job }) {
     </div>
   );
 }
-
-const hasResult = (result: unknown): boolean =>
-  result !== null &&
-  result !== undefined &&
-  (typeof result !== 'object' || Object.keys(result as object).length > 0);
-
-const resultText = (result: unknown): string =>
-  typeof result === 'object' && result !== null && !Array.isArray(result)
-    ? Object.entries(result)
-        .map(
-          ([name, value]) => `${name} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
-        )
-        .join('\n')
-    : JSON.stringify(result);

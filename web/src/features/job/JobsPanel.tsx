@@ -8,7 +8,7 @@ import { Scroll } from '@/shared/Scroll';
 import { copyText } from '@/shared/toast';
 import { JobItem } from './JobItem';
 import { FILTERS, type Filter, groups, type hasFailed } from './job';
-import { PAGE, PAGE_MOST, useFailedJobs, useJobs, useMe } from './queries';
+import { PAGE, PAGE_MOST, useFailedJobs, useJobs, useMe, useSpoken } from './queries';
 
 const EMPTY: Record<Exclude<Filter, 'all'>, string> = {
   running: 'Nothing runs or waits.',
@@ -38,8 +38,12 @@ export function JobsPanel() {
       }),
     [],
   );
+  const spoken = useSpoken(({ text }) => text);
   return (
     <>
+      <span className="hidden" role="status">
+        {spoken}
+      </span>
       <div className="jobs-tools">
         {/* biome-ignore lint/a11y/useSemanticElements: a row of toggle buttons, not a form */}
         <div className="segments s" role="group" aria-label="Jobs shown">
@@ -132,7 +136,7 @@ function Old(props: { read_ms: number; failed: boolean }) {
   );
 }
 
-const EXAMPLE = 'tidemill jobs ls';
+const EXAMPLE = 'tidemill jobs submit verify';
 
 function NoJobs() {
   return (
@@ -140,11 +144,11 @@ function NoJobs() {
       <ListChecks size={18} className="tertiary" aria-hidden />
       <div className="strong">No jobs yet</div>
       <p>
-        Work longer than a moment, such as a fetch, an export or a backtest, runs as a job. It goes on when
-        this page is closed, and is listed here with its progress, its log and how it ended.
+        Work longer than a moment, such as an export, runs as a job. It goes on when this page is closed, and
+        is listed here with its progress, its log and how it ended.
       </p>
       <p>
-        <code className="mono">{EXAMPLE}</code> lists the same.
+        Start one that proves what is stored: <code className="mono">{EXAMPLE}</code>
       </p>
       <button type="button" className="button" onClick={() => void copyText(EXAMPLE, 'Command')}>
         Copy command

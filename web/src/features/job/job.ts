@@ -105,7 +105,11 @@ export const lastFailure = (jobs: Job[]): bigint =>
     return ended > last ? ended : last;
   }, 0n);
 
-const KINDS: Record<string, string> = { history: 'Generated history' };
+const KINDS: Record<string, string> = {
+  history: 'Generated history',
+  tidy: 'Housekeeping',
+  verify: 'Verification',
+};
 
 /** `history` is `Generated history`; a kind without words of its own is its name as words. */
 export function kindWords(kind: string): string {
@@ -115,15 +119,17 @@ export function kindWords(kind: string): string {
 
 /** What is asked of most jobs; its value alone says what it is. */
 const PLAIN =
-  /^(instruments?|venues?|symbols?|interval|table|tables|path|dataset|provider|strategy|format|file|store|between)$/;
+  /^(kind|what|instruments?|venues?|symbols?|interval|table|tables|path|dataset|provider|strategy|format|file|store|between)$/;
 const SHOWN = 4;
 
 function valueText(value: unknown): string {
   if (Array.isArray(value)) {
+    if (value.some((one) => typeof one === 'object')) return number(value.length);
     const rest = value.length - SHOWN;
     const texts = value.slice(0, SHOWN).map(valueText);
     return rest > 0 ? `${texts.join(', ')} and ${rest} more` : texts.join(', ');
   }
+  if (typeof value === 'number') return Number.isInteger(value) ? number(value) : String(value);
   if (typeof value === 'string') return value.replace(/T00:00(:00(\.0+)?)?(Z|\+00:00)?$/, '');
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
@@ -143,6 +149,22 @@ export function askedText(detail: Job['detail']): string {
     );
   return [...plain, ...named].join(' \u00b7 ');
 }
+
+/** What came of it, a line for each thing. */
+export function resultText(result: Job['result']): string {
+  const said = Object.entries(result ?? {}).filter(([, value]) => value !== null);
+  return said
+    .map(([name, value]) => {
+      const text = name === 'bytes' && typeof value === 'number' ? bytes(value) : valueText(value);
+      return name === 'bytes' ? text : `${name.replaceAll('_', ' ')} ${text}`;
+    })
+    .join('\n');
+}
+
+const OWNERS: Record<string, string> = { beat: 'by the clock' };
+
+/** Who asked for it; what the platform does by itself has nobody. */
+export const ownerWords = (owner: string): string => OWNERS[owner] ?? owner;
 
 /** A measured speed: below ten the tenth matters. */
 const rateNumber = (rate: number): string => (Math.abs(rate) < 10 ? number(rate, 1) : count(rate));
@@ -167,10 +189,11 @@ export function rateText({ rate, unit }: Job): string {
 /** `0:41`, `1:02:03` */
 const span = (seconds: number): string => clock(seconds).replace(/^0(?=\d:)/, '');
 
-export const etaText = ({ eta_s }: Job): string => (eta_s === null ? '' : `ETA ${span(eta_s)}`);
+export const etaText = ({ eta_s }: Job): string => (eta_s === null ? '' : `ETA\u00a0${span(eta_s)}`);
 
-/** Whole per cent: a job that goes on is never at 100. */
-export function percentOf({ progress, state }: Job): number {
+/** Whole per cent; a job that goes on is never at 100. Null where it does not know how much there is. */
+export function percentOf({ progress, state, total }: Job): number | null {
+  if (state === 'running' && progress === 0 && total === null) return null;
   const whole = Math.floor(Math.min(1, Math.max(0, progress)) * 100);
   return state === 'done' ? 100 : Math.min(whole, hasEnded(state) ? 100 : 99);
 }

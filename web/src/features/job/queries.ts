@@ -2,7 +2,7 @@ import { type QueryClient, useMutation, useQuery, useQueryClient } from '@tansta
 import { useEffect } from 'react';
 import { create } from 'zustand';
 import { ApiError, api } from '@/api/client';
-import type { Job, JobLogLine, JobLogs } from '@/api/types';
+import type { Job, JobLogLine, JobLogs, Session } from '@/api/types';
 import { onEvent, useEventStream } from '@/shared/events';
 import { toast } from '@/shared/toast';
 import { useDock } from './dock';
@@ -20,6 +20,8 @@ const FLUSH_MS = 100;
 const AGAIN_MS = 300;
 /** An answer that was asked for before news came may not know them. */
 const NEWS_KEPT_MS = 60_000;
+
+const ME = ['session', 'me'];
 
 export interface JobList {
   jobs: Job[];
@@ -126,7 +128,8 @@ export function useJobNews(): void {
         const before = find(client, id);
         // Times, result and error of a new state are in the answer alone.
         again ||= before === undefined || (news.state !== undefined && news.state !== before.state);
-        if (before && news.state) announce({ ...before, ...news }, before);
+        if (before && news.state)
+          announce({ ...before, ...news }, before, client.getQueryData<Session>(ME)?.subject);
       }
       change(client, (job) => {
         const news = fresh.get(job.id);
@@ -159,11 +162,17 @@ export function useJobNews(): void {
   }, [starts, client]);
 }
 
-/** An end that is not on screen is told once; the dock itself shows the others. */
-function announce(job: Job, before: Job): void {
-  if (useDock.getState().open || hasEnded(before.state)) return;
-  if (job.state === 'done') toast(`${kindWords(job.kind)} is done`);
-  if (hasFailed(job.state)) toast(`${kindWords(job.kind)} failed: the jobs list says why`, 'bad');
+/** The latest end, for those who do not see the list change. */
+export const useSpoken = create<{ text: string }>(() => ({ text: '' }));
+
+/** An end is told once: on screen to whoever asked for the job and does not look, else in words that are only heard. */
+function announce(job: Job, before: Job, me: string | undefined): void {
+  if (hasEnded(before.state) || !hasEnded(job.state)) return;
+  const name = kindWords(job.kind);
+  const failed = hasFailed(job.state);
+  if (useDock.getState().open) useSpoken.setState({ text: `${name}: ${failed ? 'failed' : job.state}` });
+  else if (job.owner === me && failed) toast(`${name} failed: the jobs list says why`, 'bad');
+  else if (job.owner === me && job.state === 'done') toast(`${name} is done`);
 }
 
 /** Jobs whose cancel was asked for on this page: shown so until they end, or the platform refuses. */
@@ -211,14 +220,14 @@ export function useRetry() {
 /** Who is signed in here; undefined until it is known. */
 export const useMe = () =>
   useQuery({
-    queryKey: ['session', 'me'],
+    queryKey: ME,
     queryFn: () => api.session(),
     staleTime: Number.POSITIVE_INFINITY,
   }).data?.subject;
 
 /** Lines kept of a log; older ones are counted. */
 export const LINES_MOST = 500;
-const LOG_PAGE = 500;
+const LOG_PAGE = 1000;
 /** A long log is read in several goes, so that its newest lines are not waited for in one. */
 const PAGES_MOST = 20;
 const LOG_POLL_MS = 1_000;
@@ -243,7 +252,7 @@ export async function readOn(
       dropped += Math.max(0, all.length - LINES_MOST);
       lines = all.slice(-LINES_MOST);
     }
-    after = next ?? after;
+    after = next;
     if (items.length < LOG_PAGE) break;
   }
   return { lines, dropped, after };
