@@ -60,6 +60,7 @@ export const JobItem = memo(function JobItem({ job, me, live, open, toggle }: It
   const [Icon, tone, word] = MARKS[cancelling ? 'cancelling' : job.state] ?? MARKS.queued;
   const asked = askedText(job.detail);
   const running = job.state === 'running';
+  const foreign = me !== undefined && job.owner !== me;
   const body = `job-${job.id}`;
   return (
     <li className={`job ${open ? 'open' : ''}`}>
@@ -75,18 +76,20 @@ export const JobItem = memo(function JobItem({ job, me, live, open, toggle }: It
         >
           {kindWords(job.kind)}
         </button>
-        {me !== undefined && job.owner !== me && (
-          <span className="chip" title="Who asked for it">
-            {ownerWords(job.owner)}
-          </span>
-        )}
         <span className="space" />
         <Outcome job={job} word={word} tone={tone} cancelling={cancelling} />
         <ChevronRight size={14} strokeWidth={1.75} className="job-fold tertiary" aria-hidden />
       </div>
-      {asked && (
-        <div className="small secondary cut job-asked" title={asked}>
-          {asked}
+      {(asked || foreign) && (
+        <div className="row small secondary job-asked">
+          {foreign && (
+            <span className="chip" title="Who asked for it">
+              {ownerWords(job.owner)}
+            </span>
+          )}
+          <span className="cut" title={asked}>
+            {asked}
+          </span>
         </div>
       )}
       {running && <Progress job={job} cancelling={cancelling} />}
