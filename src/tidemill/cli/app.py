@@ -50,12 +50,12 @@ def run(words: list[str]) -> int:
 @functools.cache
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
-    from tidemill.cli import data, generate, platform
+    from tidemill.cli import data, generate, job, platform
 
     app = typer.Typer(
         name="tidemill",
         help="Self-hosted platform for quantitative trading.",
-        epilog="Parts, one process each, which `up` runs: collector, relay, bridge, recorder, serve, sim.",
+        epilog="Parts, one process each: collector, relay, bridge, recorder, serve, worker, sim.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -64,6 +64,7 @@ def _command() -> Callable[..., Any]:
     )
     data.app.command("generate")(generate.generate)
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
+    app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
     platform.register(app)
     return typer.main.get_command(app)
 

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ CONNECT_S = 2.0
 STOP_S = 9.0
 DRAINING = "TIDEMILL_WORKER_DRAINING"
 SLOTS = "TIDEMILL_WORKER_SLOTS"
+WORKER = "TIDEMILL_WORKER_PID"
 
 
 def url() -> str | None:
@@ -110,7 +110,8 @@ class Child:
         self._environment = {
             "TIDEMILL_HOME": str(home.path),
             DRAINING: str(self._draining),
-            SLOTS: str(slots - 1),
+            SLOTS: str(slots),
+            WORKER: str(os.getpid()),
         }
         app()
 
@@ -118,7 +119,7 @@ class Child:
         """Starts Celery's worker. Its stdin ends with us, however we end, and it ends with its stdin."""
         self._draining.unlink(missing_ok=True)
         words = [sys.executable, "-m", "celery", "-A", f"{__name__}:served", "worker"]
-        words += ["--pool", "prefork", "--concurrency", str(self._slots), "--loglevel", "WARNING"]
+        words += ["--pool", "prefork", "--concurrency", str(self._slots + 1), "--loglevel", "WARNING"]
         words += ["--hostname", f"{self._name}.{os.getpid()}@%h", "--queues", QUEUE]
         words += ["--without-gossip", "--without-mingle"]
         self._process = subprocess.Popen(
@@ -180,30 +181,21 @@ def _end_with_stdin(**_: Any) -> None:
 
 def _work(_job_id: str) -> None:
     """Does the next job, whoever's word came: fairness is the table's, not the order of messages."""
-    from billiard import current_process
-
-    from tidemill.jobs.run import Bounds, Run
-    from tidemill.jobs.submit import number
+    from tidemill.jobs.pool import take
+    from tidemill.jobs.run import Bounds, Run, holder
     from tidemill.metadata import Metadata, job
 
     draining = _Draining()
     if draining.is_set():
         return
     home, bounds = Home.at(None), Bounds.of_environment()
-    slot = int(getattr(current_process(), "index", 0))
-    running_max = 1 if slot == int(os.environ[SLOTS]) else number("TIDEMILL_JOBS_RUNNING_MAX", 0) or None
+    mine = holder(int(os.environ[WORKER]))
     metadata = Metadata.open(home.database)
     try:
         with metadata.read() as connection:
             if not job.ready(connection):
                 return
-        with metadata.write() as connection:
-            claimed = job.claim(
-                connection,
-                f"{socket.gethostname()}:{os.getpid()}:{slot}",
-                lease_s=bounds.lease_s,
-                running_max=running_max,
-            )
+        claimed = take(metadata, mine, int(os.environ[SLOTS]), bounds)
         if claimed is None:
             return
         Run(home, metadata, claimed, bounds, draining, Log("worker")).run()

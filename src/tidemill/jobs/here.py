@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 
 from tidemill.home import Home
-from tidemill.jobs.run import Bounds, Run
-from tidemill.jobs.worker import holder
+from tidemill.jobs.run import Bounds, Run, holder
 from tidemill.log import Log
 from tidemill.metadata import Metadata, job
 
@@ -25,7 +24,7 @@ def finish(
         while True:
             with metadata.write() as connection:
                 job.reap(connection)
-                claimed = job.claim(connection, holder(0), lease_s=bounds.lease_s, job_id=job_id)
+                claimed = job.claim(connection, holder(), lease_s=bounds.lease_s, job_id=job_id)
             if claimed is not None:
                 Run(home, metadata, claimed, bounds, threading.Event(), log).run()
             with metadata.read() as connection:
@@ -39,6 +38,6 @@ def finish(
     except KeyboardInterrupt:
         with metadata.write() as connection:
             found = job.ask_cancel(connection, job_id, actor="owner")
-            if found is not None and found.holder == holder(0):
+            if found is not None and found.holder == holder():
                 job.died(connection, job_id, found.token, "interrupted")
         raise

@@ -11,6 +11,7 @@ import json
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -48,13 +49,21 @@ class Bounds:
     lease_s: float = LEASE_S
     memory_bytes: int = MEMORY_MB << 20
     drain_s: float = 7.0
+    running_max: int | None = None
+    """Jobs of one owner that may run at once, on all workers together."""
 
     @classmethod
     def of_environment(cls) -> Bounds:
         return cls(
             lease_s=max(1, number("TIDEMILL_JOB_LEASE_S", LEASE_S)),
             memory_bytes=number("TIDEMILL_JOB_MEMORY_MB", MEMORY_MB) << 20,
+            running_max=number("TIDEMILL_JOBS_RUNNING_MAX", 0) or None,
         )
+
+
+def holder(worker_pid: int | None = None) -> str:
+    """Who holds a job: host:pid of the worker, and the process below it that runs the slot."""
+    return f"{socket.gethostname()}:{worker_pid or os.getpid()}:"
 
 
 class Run:
@@ -94,10 +103,9 @@ class Run:
         tree.end(claimed.id, before=claimed.token)
         try:
             self._start()
-        except OSError:
-            return self._write_end(
-                "died", lambda c: job.died(c, claimed.id, claimed.token, f"it cannot be started: {error}")
-            )
+        except OSError as error:
+            why = f"it cannot be started: {error}"
+            return self._write_end("died", lambda c: job.died(c, claimed.id, claimed.token, why))
         try:
             self._attend()
         finally:
@@ -293,7 +301,6 @@ class Run:
 
     def _keep(self, said: dict[str, Any]) -> None:
         """A checkpoint is acknowledged once it is kept, and not at all when the job is another's."""
-        self._tell()
         claimed = self._job
         until = time.monotonic() + self._bounds.lease_s
         while not self._lost and time.monotonic() < until:

@@ -45,7 +45,7 @@ def members(job_id: str, *, token: int | None = None, before: int | None = None)
 
 
 def end(job_id: str, *, token: int | None = None, before: int | None = None, spare: int | None = None) -> int:
-    """Kills them all, and those they start meanwhile, but for the pid `spare`; returns how many there were."""
+    """Kills them all and those they start meanwhile, but for the pid `spare`; returns how many there were."""
     ended: set[int] = set()
     for _ in range(_ROUNDS):
         alive = [pid for pid in members(job_id, token=token, before=before) if pid != spare]

@@ -201,18 +201,20 @@ def claim(
     lease_s: float,
     job_id: str | None = None,
     running_max: int | None = None,
+    share: tuple[str, int] | None = None,
 ) -> Job | None:
     """Takes the next job, or that of `job_id`, for `lease_s`; None when none may be taken now.
 
     Highest priority first; then the owner with the fewest running jobs, of those the one who was served
-    longest ago, of this one's jobs the oldest. Owners with `running_max` running jobs wait. The attempt is
-    counted here, before anything starts, so that a worker that dies of a job cannot forget that it tried.
+    longest ago, of this one's jobs the oldest. Owners with `running_max` running jobs wait, and those who
+    have as many with holders that begin with `share[0]` as `share[1]` says. The attempt is counted here,
+    before anything starts, so that a worker that dies of a job cannot forget that it tried.
     """
     if connection.dialect.name == "postgresql":
         # One claim at a time, as SQLite's write lock has it: shares and bounds are exact.
         connection.execute(select(func.pg_advisory_xact_lock(_CLAIM_LOCK)))
     now = now_ns()
-    found = job_id or _next(connection, now, running_max)
+    found = job_id or _next(connection, now, running_max, share)
     if found is None:
         return None
     taken = connection.execute(
@@ -226,7 +228,9 @@ def claim(
     return _told(connection, found) if taken else None
 
 
-def _next(connection: Connection, now: int, running_max: int | None) -> str | None:
+def _next(
+    connection: Connection, now: int, running_max: int | None, share: tuple[str, int] | None
+) -> str | None:
     ready = and_(jobs.c.state == "queued", jobs.c.run_after <= now)
     waiting = connection.execute(
         select(jobs.c.owner, func.max(jobs.c.priority)).where(ready).group_by(jobs.c.owner)
@@ -235,10 +239,14 @@ def _next(connection: Connection, now: int, running_max: int | None) -> str | No
         return None
     busy = select(jobs.c.owner, func.count()).where(jobs.c.state == "running").group_by(jobs.c.owner)
     running = {row[0]: int(row[1]) for row in connection.execute(busy)}
+    full: set[str] = set()
+    if share is not None:
+        here = busy.where(jobs.c.holder.startswith(share[0], autoescape=True))
+        full = {row[0] for row in connection.execute(here) if row[1] >= share[1]}
     turns = []
     for owner, priority in waiting:
         has = running.get(owner, 0)
-        if running_max is None or has < running_max:
+        if owner not in full and (running_max is None or has < running_max):
             served = connection.execute(select(func.max(jobs.c.started)).where(jobs.c.owner == owner))
             turns.append((-priority, has, served.scalar() or 0, owner))
     if not turns:

@@ -33,8 +33,6 @@ class Child:
     name: str
     log: Path
     wanted_argv: list[str] | None = None
-    # A part that does its work and ends: exit code 0 is its success, not its death.
-    once: bool = False
     env: dict[str, str] = field(default_factory=dict)
     control: Path | None = None
     # What the process was started with, and has acknowledged since: other instruments.
@@ -56,15 +54,9 @@ class Child:
         return self.process.pid if self.process and self.process.returncode is None else None
 
     @property
-    def done(self) -> bool:
-        return self.once and self.process is None and self.last_exit == 0
-
-    @property
     def state(self) -> str:
         if self.pid:
             return "running" if self.wanted_argv else "draining"
-        if self.done:
-            return "done"
         if self.wanted_argv is None:
             return "stopped"
         return "failed" if self.failures else "starting"
@@ -91,7 +83,7 @@ class Child:
                 await self._stop(drain_s)
             if self.pid and self.argv != self.wanted_argv:
                 await self._configure()
-            if not self.pid and not self.done and self.wanted_argv and time.monotonic() >= self.retry_at:
+            if not self.pid and self.wanted_argv and time.monotonic() >= self.retry_at:
                 try:
                     await self._start()
                 except OSError as error:
@@ -127,7 +119,7 @@ class Child:
             return
         self.last_exit = self.process.returncode
         self.process = None
-        if self.wanted_argv is None or self.done:
+        if self.wanted_argv is None:
             return
         if time.monotonic() - self.started_at > STABLE_S:
             self.failures = 0

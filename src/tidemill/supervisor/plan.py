@@ -10,9 +10,7 @@ from typing import Any
 from tidemill.model.collector import Collector
 
 # What others wait for comes first.
-START_ORDER = ("sim", "collector", "service", "history", "recorder", "relay", "bridge")
-# Parts that do their work and end.
-ONCE = ("history",)
+START_ORDER = ("sim", "collector", "service", "recorder", "relay", "bridge", "worker")
 # Invented records are kept so long, and the journals of the three venues of a default platform within 2 GiB.
 SIM_KEEP_HOURS = 48
 SIM_JOURNAL_BYTES = (2 << 30) // 3
@@ -65,11 +63,6 @@ def parts(
             "--port-base", str(settings.sim_port_base),
             *(["--truth", settings.sim_truth] if settings.sim_truth else []),
         )  # fmt: skip
-        planned["history"] = command(
-            "data", "generate", "--home", settings.home, "--log-lines",
-            "--venues", ",".join(protocols),
-            "--seed", str(settings.seed),
-        )  # fmt: skip
     for collector in collectors:
         url, rest_url, bounds = collector.url, collector.rest_url, []
         if collector.simulated:
@@ -93,6 +86,7 @@ def parts(
     planned["recorder"] = command("recorder", *home)
     planned["relay"] = command("relay", *home)
     planned["bridge"] = command("bridge", *home, "--port", str(settings.bridge_port))
+    planned["worker"] = command("worker", *home, "--seed", str(settings.seed))
     planned["service"] = command("serve", *home, "--host", settings.host, "--port", str(settings.port))
     for name, words in settings.extra.items():
         if name in planned:

@@ -15,7 +15,7 @@ from typing import Any
 from tidemill import control
 from tidemill.home import Home, Lock
 from tidemill.log import Log
-from tidemill.model.collector import PROTOCOLS, Collector
+from tidemill.model.collector import Collector
 from tidemill.supervisor import plan
 from tidemill.supervisor.child import Child, trim_log
 
@@ -67,7 +67,6 @@ class Supervisor:
         self._open_wanted = open_wanted
         self._children: dict[str, Child] = {}
         self._simulated: set[str] = set()
-        self._with_history = {p for p in PROTOCOLS if home.generated(p).exists()}
         self._sim_said: dict[str, Any] | None = None
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -119,7 +118,6 @@ class Supervisor:
                     self._children[name] = Child(
                         name,
                         self._home.log(name),
-                        once=name in plan.ONCE,
                         control=self._home.control(name),
                     )
                 for name, child in self._children.items():
@@ -133,10 +131,7 @@ class Supervisor:
                     next_log_check = time.monotonic() + LOG_CHECK_S
                     for child in self._children.values():
                         trim_log(child.log)
-                fast = any(
-                    child.wanted_argv and not child.pid and not child.done
-                    for child in self._children.values()
-                )
+                fast = any(child.wanted_argv and not child.pid for child in self._children.values())
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.05 if fast else RECONCILE_S):
                         await self._wake.wait()
@@ -150,10 +145,16 @@ class Supervisor:
         """What should run now. While `wanted` is not known yet: the service alone, which people wait for."""
         self._simulated |= plan.simulated_protocols(wanted or [])
         planned = plan.parts(self._settings, wanted or [], self._sim(), self._simulated)
-        if self._simulated <= self._with_history:
-            # Nothing to generate: at a start every process less is a page that comes sooner.
-            planned.pop("history", None)
+        if "worker" not in self._children and not self._serves():
+            # Nobody waits for jobs yet: at a start every process less is a page that comes sooner.
+            planned.pop("worker")
         return planned if wanted is not None else {"service": planned["service"]}
+
+    def _serves(self) -> bool:
+        """Whether the service has begun to answer; a socket of an earlier start does not count."""
+        with contextlib.suppress(OSError):
+            return self._home.control("service").stat().st_mtime >= self._started_at
+        return False
 
     async def _watch(self) -> None:
         """Asks every part for its state, and has those killed that hang."""
@@ -176,8 +177,8 @@ class Supervisor:
         """Collectors first, then what reads their journals, so that everything collected is stored; returns
         who of these did not end in order."""
         groups: tuple[tuple[str, ...], ...] = (
-            ("service",),
-            ("collector", "sim", "history"),
+            ("service", "worker"),
+            ("collector", "sim"),
             ("bridge", "relay"),
             ("recorder",),
         )
@@ -234,7 +235,7 @@ class Supervisor:
             *(
                 f'tidemill_supervisor_running{{child="{name}"}} {int(c.pid is not None)}'
                 for name, c in rows
-                if c.wanted_argv is not None and not c.done
+                if c.wanted_argv is not None
             ),
         ]
         return {"text": "\n".join(lines) + "\n"}

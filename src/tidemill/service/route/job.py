@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Body, Path, Query, Request, Response
 
 from tidemill import errors
+from tidemill.jobs.shape import shape
 from tidemill.metadata import job
 from tidemill.service import answer, cursor, instant, param, platform, schema
 from tidemill.service.command import command
@@ -114,26 +115,5 @@ def _known(found: job.Job | None, job_id: str) -> job.Job:
 
 def show(row: job.Job, time: instant.TimeFormat) -> dict[str, Any]:
     """A job as it leaves."""
-    return {
-        "id": row.id,
-        "kind": row.kind,
-        "state": row.state,
-        "progress": row.progress,
-        "owner": row.owner,
-        "created": instant.show(row.created, time),
-        "started": instant.show(row.started, time),
-        "ended": instant.show(row.ended, time),
-        "detail": row.detail,
-        "error": row.error,
-        "priority": row.priority,
-        "attempts": row.attempts,
-        "attempts_max": row.attempts_max,
-        "note": row.note,
-        "done": row.done,
-        "total": row.total,
-        "unit": row.unit,
-        "rate": row.rate,
-        "eta_s": row.eta_s,
-        "cancel_asked": row.cancel_asked,
-        "result": row.result,
-    }
+    found = shape(row)
+    return found | {name: instant.show(found[name], time) for name in ("created", "started", "ended")}
