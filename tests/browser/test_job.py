@@ -119,8 +119,10 @@ def test_a_job_is_cancelled(screen: Screen) -> None:
 def test_a_failed_job_says_why_and_is_tried_anew(screen: Screen) -> None:
     screen.page.add_init_script("localStorage.removeItem('tidemill.jobs')")
     screen.open("/data/collect")
-    submit(screen.platform, steps=2, step_s=0.1, name="doomed", fails=True)
     button = screen.page.locator("#jobs-button")
+    expect(button).to_be_visible(timeout=WAIT_MS)
+    submit(screen.platform, steps=3, step_s=1, name="doomed", fails=True)
+    expect(button).to_have_accessible_name(re.compile("1 running"), timeout=WAIT_MS)
     expect(button).to_have_accessible_name(re.compile("failed since you last looked"), timeout=WAIT_MS)
     expect(screen.page.get_by_text("Paced failed: the jobs list says why")).to_be_visible()
     screen.page.keyboard.press("Alt+j")

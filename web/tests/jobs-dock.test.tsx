@@ -260,10 +260,23 @@ describe('a failed job', () => {
     jobs = [job({ id: 'h' })];
     show();
     await screen.findByRole('button', { name: 'Jobs, 1 running' });
-    await waitFor(() => expect(asked('GET', '/api/v1/session')).toHaveLength(1));
     act(() => tellEvent('job_progress', 'h', { state: 'failed' }));
     await waitFor(() => expect(useToast.getState().toast?.text).toMatch(/^Export failed/));
   });
+});
+
+it.each([
+  ['mine is told', 'owner', 'Verification is done'],
+  ['another’s is not', 'ada', undefined],
+])('the end of a job that was over before this page knew it: %s', async (_name, owner, told) => {
+  useDock.setState({ open: false });
+  show();
+  await waitFor(() => expect(asked('GET', '/api/v1/jobs')).toHaveLength(1));
+  jobs = [job({ id: 'i', kind: 'verify', state: 'done', ended: '5', owner })];
+  act(() => tellEvent('job_progress', 'i', { kind: 'verify', state: 'done' }));
+  await waitFor(() => expect(asked('GET', '/api/v1/session')).toHaveLength(1));
+  await act(() => new Promise((resolve) => setTimeout(resolve, 50)));
+  expect(useToast.getState().toast?.text).toBe(told);
 });
 
 describe('the dock', () => {

@@ -13,12 +13,14 @@ import { memo, type ReactNode } from 'react';
 import type { Job, JobState } from '@/api/types';
 import { useSecond } from '@/shared/clock';
 import { NONE, number } from '@/shared/format';
+import { useConfig } from '@/shared/queries';
 import { useSettings } from '@/shared/settings';
 import { copyText } from '@/shared/toast';
 import { JobError } from './JobError';
 import { JobLog } from './JobLog';
 import {
   askedText,
+  curlSnippet,
   doneText,
   etaText,
   hasEnded,
@@ -215,6 +217,7 @@ function Details({ id, job }: { id: string; job: Job }) {
   const zone = useSettings((settings) => settings.zone);
   const now_ms = useSecond();
   const moment = (ns: string | null) => momentText(ns, now_ms, zone) || NONE;
+  const home = useConfig().data?.home ?? '~/.local/share/tidemill';
   const result = resultText(job.result);
   const again = hasFailed(job.state) || job.state === 'cancelled';
   return (
@@ -260,6 +263,13 @@ function Details({ id, job }: { id: string; job: Job }) {
         {again && <RetryButton job={job} />}
         <button type="button" className="button xs quiet" onClick={() => void copyText(job.id, 'Id')}>
           Copy id
+        </button>
+        <button
+          type="button"
+          className="button xs quiet"
+          onClick={() => void copyText(curlSnippet(location.origin, home, job.id), 'Command')}
+        >
+          Copy as curl
         </button>
         <button
           type="button"

@@ -5,12 +5,11 @@ import { number } from '@/shared/format';
 import { DOCK_BUTTON, useDock } from './dock';
 import { hasFailed, lastFailure } from './job';
 import './job-button.css';
-import { useJobNews, useJobs, useMe } from './queries';
+import { useJobNews, useJobs } from './queries';
 
 /** Opens and closes the dock; says how many jobs run, and that one failed since it was last looked at. */
 export function JobsButton(props: { phone: boolean; preload(): void }) {
   const { phone, preload } = props;
-  useMe();
   useJobNews();
   const jobs = useJobs().data?.jobs ?? [];
   const { open, seen_ns } = useDock();

@@ -166,6 +166,10 @@ const OWNERS: Record<string, string> = { beat: 'by the clock' };
 /** Who asked for it; what the platform does by itself has nobody. */
 export const ownerWords = (owner: string): string => OWNERS[owner] ?? owner;
 
+/** Asks the platform for the job, from a shell on its machine. */
+export const curlSnippet = (origin: string, home: string, id: string): string =>
+  `curl -s -H "Authorization: Bearer $(cat ${home}/token)" '${origin}/api/v1/jobs/${encodeURIComponent(id)}'`;
+
 /** A measured speed: below ten the tenth matters. */
 const rateNumber = (rate: number): string => (Math.abs(rate) < 10 ? number(rate, 1) : count(rate));
 

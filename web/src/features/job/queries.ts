@@ -1,4 +1,4 @@
-import { type QueryClient, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { type QueryClient, queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect } from 'react';
 import { create } from 'zustand';
 import { ApiError, api } from '@/api/client';
@@ -21,7 +21,11 @@ const AGAIN_MS = 300;
 /** An answer that was asked for before news came may not know them. */
 const NEWS_KEPT_MS = 60_000;
 
-const ME = ['session', 'me'];
+const ME = queryOptions({
+  queryKey: ['session', 'me'],
+  queryFn: () => api.session(),
+  staleTime: Number.POSITIVE_INFINITY,
+});
 
 export interface JobList {
   jobs: Job[];
@@ -116,10 +120,21 @@ export function useJobNews(): void {
     const fresh = new Map<string, News>();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let asking: ReturnType<typeof setTimeout> | undefined;
-    const ask = () => {
+    /** Ended before this page knew them: whose they were is in the answer. */
+    const short = new Set<string>();
+    const ask = async () => {
       asking = undefined;
-      if (client.isFetching({ queryKey: ['jobs'] }) > 0) asking = setTimeout(ask, AGAIN_MS);
-      else void client.invalidateQueries({ queryKey: ['jobs'] });
+      if (client.isFetching({ queryKey: ['jobs'] }) > 0) {
+        asking = setTimeout(ask, AGAIN_MS);
+        return;
+      }
+      const ids = [...short];
+      short.clear();
+      await client.invalidateQueries({ queryKey: ['jobs'] });
+      for (const id of ids) {
+        const job = find(client, id);
+        if (job) announce(client, job);
+      }
     };
     const flush = () => {
       timer = undefined;
@@ -128,8 +143,9 @@ export function useJobNews(): void {
         const before = find(client, id);
         // Times, result and error of a new state are in the answer alone.
         again ||= before === undefined || (news.state !== undefined && news.state !== before.state);
-        if (before && news.state)
-          announce({ ...before, ...news }, before, client.getQueryData<Session>(ME)?.subject);
+        if (news.state === undefined || !hasEnded(news.state)) continue;
+        if (before === undefined) short.add(id);
+        else if (!hasEnded(before.state)) announce(client, { ...before, ...news });
       }
       change(client, (job) => {
         const news = fresh.get(job.id);
@@ -166,13 +182,20 @@ export function useJobNews(): void {
 export const useSpoken = create<{ text: string }>(() => ({ text: '' }));
 
 /** An end is told once: on screen to whoever asked for the job and does not look, else in words that are only heard. */
-function announce(job: Job, before: Job, me: string | undefined): void {
-  if (hasEnded(before.state) || !hasEnded(job.state)) return;
+function announce(client: QueryClient, job: Job): void {
   const name = kindWords(job.kind);
   const failed = hasFailed(job.state);
-  if (useDock.getState().open) useSpoken.setState({ text: `${name}: ${failed ? 'failed' : job.state}` });
-  else if (job.owner === me && failed) toast(`${name} failed: the jobs list says why`, 'bad');
-  else if (job.owner === me && job.state === 'done') toast(`${name} is done`);
+  if (useDock.getState().open) {
+    useSpoken.setState({ text: `${name}: ${failed ? 'failed' : job.state}` });
+    return;
+  }
+  if (job.state === 'cancelled') return;
+  const tell = ({ subject }: Session) => {
+    if (job.owner !== subject) return;
+    if (failed) toast(`${name} failed: the jobs list says why`, 'bad');
+    else toast(`${name} is done`);
+  };
+  client.fetchQuery(ME).then(tell, () => undefined); // Nobody to tell it to.
 }
 
 /** Jobs whose cancel was asked for on this page: shown so until they end, or the platform refuses. */
@@ -218,12 +241,7 @@ export function useRetry() {
 }
 
 /** Who is signed in here; undefined until it is known. */
-export const useMe = () =>
-  useQuery({
-    queryKey: ME,
-    queryFn: () => api.session(),
-    staleTime: Number.POSITIVE_INFINITY,
-  }).data?.subject;
+export const useMe = () => useQuery(ME).data?.subject;
 
 /** Lines kept of a log; older ones are counted. */
 export const LINES_MOST = 500;
