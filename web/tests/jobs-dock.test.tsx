@@ -188,9 +188,11 @@ describe('cancel', () => {
     const button = screen.getByRole('button', { name: 'Cancelling Export' });
     fireEvent.click(button);
     await waitFor(() => expect(asked('POST', '/api/v1/jobs/c/cancel')).toHaveLength(1));
+    button.focus();
     jobs = [job({ id: 'c', state: 'cancelled', ended: '5000000000' })];
     act(() => tellEvent('job_progress', 'c', { state: 'cancelled' }));
     expect(await screen.findByRole('button', { name: 'Export, cancelled' })).toBeTruthy();
+    expect(document.activeElement).toBe(screen.getByRole('region', { name: 'List of jobs' }));
   });
 
   it('that is refused is taken back, and says why', async () => {

@@ -9,7 +9,7 @@ import {
   type LucideIcon,
   OctagonX,
 } from 'lucide-react';
-import { memo, type ReactNode } from 'react';
+import { memo, type ReactNode, useLayoutEffect, useRef } from 'react';
 import type { Job, JobState } from '@/api/types';
 import { useSecond } from '@/shared/clock';
 import { NONE, number } from '@/shared/format';
@@ -182,11 +182,19 @@ function Figures({ job, live, action }: { job: Job; live: boolean; action: React
   );
 }
 
-/** Stays where it is once pressed, so that the focus does too. */
+/** Stays where it is once pressed, so that the focus does too; once the job has ended the list takes it. */
 function CancelButton({ job, cancelling }: { job: Job; cancelling: boolean }) {
   const cancel = useCancel();
+  const element = useRef<HTMLButtonElement>(null);
+  useLayoutEffect(() => {
+    const button = element.current;
+    return () => {
+      if (button && document.activeElement === button) button.closest<HTMLElement>('.jobs-list')?.focus();
+    };
+  }, []);
   return (
     <button
+      ref={element}
       type="button"
       className="button xs"
       aria-label={`${cancelling ? 'Cancelling' : 'Cancel'} ${kindWords(job.kind)}`}
@@ -205,8 +213,8 @@ function RetryButton({ job }: { job: Job }) {
       type="button"
       className="button xs"
       title="Submits the same work as a new job"
-      disabled={retry.isPending}
-      onClick={() => retry.mutate(job)}
+      aria-disabled={retry.isPending}
+      onClick={() => retry.isPending || retry.mutate(job)}
     >
       Retry
     </button>

@@ -91,7 +91,6 @@ export function JobsPanel() {
                   <button
                     type="button"
                     className="button s"
-                    disabled={answer.isFetching}
                     onClick={() => setLimit((before) => Math.min(PAGE_MOST, before + PAGE))}
                   >
                     Show older
