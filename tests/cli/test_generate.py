@@ -9,7 +9,6 @@ import pytest
 from tidemill.cli import main
 from tidemill.home import Home
 from tidemill.metadata import Metadata, event, job
-from tidemill.recorder import generated
 
 
 def jobs(home: Home) -> list[job.Job]:
@@ -25,49 +24,33 @@ def home(tmp_path: Path) -> Home:
     return Home.at(tmp_path / "home")
 
 
-def test_the_history_is_a_job_with_progress(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[float] = []
-
-    def keep(home: Home, protocols: list[str], _seed: int, _days: int) -> int:
-        seen.append(jobs(home)[0].progress)
-        return len(protocols)
-
-    monkeypatch.setattr(generated, "keep", keep)
-    words = ["data", "generate", "--venues", "kraken,binance", "--days", "3", "--home", str(home.path)]
+def test_the_history_is_a_job_with_progress(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data", "generate", "--venues", "kraken,binance", "--days", "1", "--home", str(home.path)]
     assert main(words) == 0
     [done] = jobs(home)
-    assert (done.kind, done.state, done.progress) == ("history", "done", 1.0)
-    assert done.created == done.started < (done.ended or 0)
-    assert done.detail == {"venues": ["sim-kraken", "sim-binance"], "days": 3, "seed": 42}
-    assert seen == [0.0, 0.5]
+    assert (done.kind, done.state, done.progress, done.owner) == ("history", "done", 1.0, "owner")
+    assert done.detail == {"venues": ["sim-kraken", "sim-binance"], "days": 1, "seed": 42}
+    assert (done.done, done.total, done.unit, done.attempts) == (2, 2, "venues", 1)
+    kept = (done.result or {})["instruments"]
+    assert kept > 4
+    assert f"{kept} instruments got 1 days" in capsys.readouterr().err.replace("\n", " ")
+    assert home.generated("kraken").exists()
     metadata = Metadata.open(home.database)
     with metadata.read() as connection:
-        told = [row.data["state"] for row in event.after(connection, 0, 10) if row.subject == done.id]
+        told = [row.data["state"] for row in event.after(connection, 0, 100) if row.subject == done.id]
     metadata.close()
-    assert told == ["running", "running", "done"]
+    assert told[0] == "queued"
+    assert set(told[1:-1]) == {"running"}
+    assert told[-1] == "done"
+    # Again, it keeps nothing: what an instrument has stays.
+    assert main(words) == 0
+    assert jobs(home)[0].result == {"instruments": 0}
 
 
-def test_one_that_fails_or_is_killed_says_so(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_arguments: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    def killed(*_arguments: object) -> int:
-        raise SystemExit(9)
-
-    words = ["data", "generate", "--venues", "kraken", "--home", str(home.path)]
-    monkeypatch.setattr(generated, "keep", fail)
-    with pytest.raises(OSError, match="No space left"):
-        main(words)
+def test_one_that_fails_says_so_with_the_exit_code_of_its_cause(home: Home) -> None:
+    home.create()
+    (home.lake / "bars").write_text("no folder")
+    assert main(["data", "generate", "--venues", "kraken", "--home", str(home.path)]) != 0
     [failed] = jobs(home)
     assert failed.state == "failed"
     assert failed.error is not None
-    assert "No space left on device" in failed.error["message"]
-    monkeypatch.setattr(generated, "keep", killed)
-    with pytest.raises(SystemExit):
-        main(words)
-    monkeypatch.setattr(generated, "keep", lambda *_: 0)
-    assert main(words) == 0
-    assert [(one.state, (one.error or {}).get("code")) for one in jobs(home)][:2] == [
-        ("done", None),
-        ("failed", "killed"),
-    ]

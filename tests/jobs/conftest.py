@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 LEASE_S = 2
 
 
-def until(what: Callable[[], Any], told: str, seconds: float = 30.0) -> Any:
+def until(what: Callable[[], Any], told: str, seconds: float = 90.0) -> Any:
     """What `what` gives once that is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -86,7 +86,7 @@ class Office:
         with self.metadata.write() as connection:
             job.ask_cancel(connection, job_id, actor="owner")
 
-    def ended(self, job_id: str, seconds: float = 60.0) -> job.Job:
+    def ended(self, job_id: str, seconds: float = 120.0) -> job.Job:
         """The job once it has ended."""
 
         def look() -> job.Job | None:

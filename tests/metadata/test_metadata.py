@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DatabaseError
 
 from tidemill.errors import ConfigError
-from tidemill.metadata import Metadata, access, collector, database, event, gap, job, setting
+from tidemill.metadata import Metadata, access, collector, database, event, gap, setting
 from tidemill.metadata.table import tables
 from tidemill.model.collector import Collector
 from tidemill.model.gap import Gap
@@ -291,24 +291,6 @@ def test_pages_over_a_growing_ledger_skip_and_repeat_nothing(
 def _template(factory: pytest.TempPathFactory) -> Metadata:
     path = factory.mktemp("ledger") / "tidemill.db"
     return Metadata.open(path)
-
-
-def test_a_job_moves_on_and_ends_once(metadata: Metadata) -> None:
-    with metadata.write() as connection:
-        job.add(connection, job.Job("j1", "import", "queued", 0.0, "owner", 5, detail={"file": "x.csv"}))
-        running = job.advance(connection, "j1", state="running", progress=0.5)
-        assert running is not None
-        assert running.started is not None
-        assert running.ended is None
-        failed = job.advance(connection, "j1", state="failed", progress=0.5, error={"code": "disk_full"})
-        assert failed is not None
-        assert failed.error == {"code": "disk_full"}
-        assert failed.ended is not None
-        assert job.advance(connection, "j1", state="done", progress=1.0) is None
-        assert job.advance(connection, "j2", state="done", progress=1.0) is None
-        assert [row.id for row in job.page(connection, limit=5, state="failed")] == ["j1"]
-        states = [row.data["state"] for row in event.after(connection, 0, 10)]
-    assert states == ["queued", "running", "failed"]
 
 
 def test_a_setting_changes_without_its_value_in_the_events(metadata: Metadata) -> None:

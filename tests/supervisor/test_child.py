@@ -183,28 +183,6 @@ asyncio.run(main())
     pytest.fail(f"process {pid} outlived its supervisor")
 
 
-def test_one_that_works_once_is_not_started_again(child: Child) -> None:
-    async def test() -> None:
-        child.once = True
-        child.wanted_argv = python("raise SystemExit(0)")
-        await until(lambda: child.done, child)
-        await child.reconcile(1)
-        assert child.pid is None
-        assert (child.state, child.restarts) == ("done", 0)
-
-    run(test)
-
-
-def test_one_that_works_once_and_fails_is_tried_again(child: Child) -> None:
-    async def test() -> None:
-        child.once = True
-        child.wanted_argv = python("raise SystemExit(1)")
-        await until(lambda: child.restarts == 2, child)
-        await child.stop(1)
-
-    run(test)
-
-
 def test_what_cannot_be_started_is_tried_again_and_not_in_a_loop(child: Child) -> None:
     async def test() -> None:
         child.wanted_argv = ["/nonexistent/program"]

@@ -21,7 +21,7 @@ def words(parts: dict[str, list[str]], name: str) -> list[str]:
 
 def test_a_real_venue_needs_no_simulator() -> None:
     parts = plan.parts(SETTINGS, [Collector("kraken", "kraken", ("BTC-USD", "ETH-USD"))], None)
-    assert set(parts) == {"collector-kraken", "recorder", "relay", "bridge", "service"}
+    assert set(parts) == {"collector-kraken", "recorder", "relay", "bridge", "service", "worker"}
     assert words(parts, "collector-kraken") == [
         "collector", "kraken", "--home", "/h", "--supervised", "--name", "kraken",
         "--instruments", "BTC-USD,ETH-USD",
@@ -68,11 +68,18 @@ def test_two_venues_may_speak_one_protocol() -> None:
 
 
 def test_no_venue_at_all_is_a_platform_too() -> None:
-    assert set(plan.parts(SETTINGS, [], None)) == {"recorder", "relay", "bridge", "service"}
+    assert set(plan.parts(SETTINGS, [], None)) == {"recorder", "relay", "bridge", "service", "worker"}
 
 
 def test_every_part_has_a_place_in_the_order() -> None:
     wanted = [Collector("sim-kraken", "kraken"), Collector("kraken", "kraken")]
     names = plan.parts(SETTINGS, wanted, SIM)
     assert sorted(names, key=plan.order)[0] == "sim"
+    assert sorted(names, key=plan.order)[-1] == "worker"
     assert {plan.order(name) for name in names} == set(range(len(plan.START_ORDER)))
+
+
+def test_the_worker_makes_the_history_of_this_seed() -> None:
+    assert words(plan.parts(SETTINGS, [], None), "worker") == [
+        "worker", "--home", "/h", "--supervised", "--seed", "7",
+    ]  # fmt: skip

@@ -47,8 +47,8 @@ HOSTS = {
     "binance": "data-stream.binance.vision",
 }
 
-# A part that is not wanted has stopped, and one that did its work is done.
-AS_WANTED = ("live", "running", "idle", "ready", "done", "stopped")
+# A part that is not wanted has stopped.
+AS_WANTED = ("live", "running", "idle", "ready", "stopped")
 JOURNAL_READ_S = 10.0
 LAKE_READ_S = 10.0
 JOURNAL_RECORDS = 1 << 20

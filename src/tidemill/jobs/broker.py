@@ -118,7 +118,7 @@ class Child:
     def start(self) -> None:
         """Starts Celery's worker. Its stdin ends with us, however we end, and it ends with its stdin."""
         self._draining.unlink(missing_ok=True)
-        words = [sys.executable, "-m", "celery", "-A", f"{__name__}:served", "worker"]
+        words = [sys.executable, "-m", "celery", "-q", "-A", f"{__name__}:served", "worker"]
         words += ["--pool", "prefork", "--concurrency", str(self._slots + 1), "--loglevel", "WARNING"]
         words += ["--hostname", f"{self._name}.{os.getpid()}@%h", "--queues", QUEUE]
         words += ["--without-gossip", "--without-mingle"]
@@ -200,7 +200,7 @@ def _work(_job_id: str) -> None:
             return
         Run(home, metadata, claimed, bounds, draining, Log("worker")).run()
         with metadata.read() as connection:
-            more = job.ready(connection)
+            more = job.ready(connection, int(os.environ[SLOTS]) + 1)
     finally:
         metadata.close()
     # One word that found nothing to claim, because another's turn was first, is made good here.

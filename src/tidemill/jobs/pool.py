@@ -82,10 +82,10 @@ class Pool:
                 if not self.stopping.is_set():
                     self._work.wait(LOOK_S)
 
-    def ready(self) -> int:
-        """How many jobs could start now."""
+    def ready(self, most: int = 1) -> int:
+        """How many jobs could start now, counted up to `most`."""
         with self.metadata.read() as connection:
-            return job.ready(connection)
+            return job.ready(connection, most)
 
     def _next(self) -> job.Job | None:
         try:
@@ -234,7 +234,7 @@ class Celery:
         """Sends again what the broker has lost, and starts Celery again where it died."""
         if self._child.ended():
             self._child.start()
-        wanted = min(self._pool.ready(), self._pool.slots + 1)
+        wanted = self._pool.ready(self._pool.slots + 1)
         if wanted and (waiting := broker.waiting()) is not None and waiting < wanted:
             broker.send("sweep", wanted - waiting)
 

@@ -260,10 +260,10 @@ def _next(
     ).scalar()
 
 
-def ready(connection: Connection) -> int:
-    """How many jobs could be claimed now."""
-    query = select(func.count()).where(jobs.c.state == "queued", jobs.c.run_after <= now_ns())
-    return int(connection.execute(query).scalar() or 0)
+def ready(connection: Connection, most: int = 1) -> int:
+    """How many jobs could be claimed now, counted up to `most`."""
+    some = select(jobs.c.id).where(jobs.c.state == "queued", jobs.c.run_after <= now_ns()).limit(most)
+    return int(connection.execute(select(func.count()).select_from(some.subquery())).scalar() or 0)
 
 
 def renew(connection: Connection, job_id: str, token: int, *, lease_s: float) -> int | None:

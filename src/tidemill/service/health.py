@@ -11,8 +11,8 @@ from tidemill.metadata import collector
 from tidemill.service.part import Part
 from tidemill.service.platform import Platform
 
-# A collector without wanted instruments is idle, and work done once is done: both as they should be.
-READY = ("live", "idle", "done")
+# A collector without wanted instruments is idle, as it should be.
+READY = ("live", "idle")
 DISK_BYTES_MIN = 256 << 20
 ALWAYS = ("recorder", "bridge")
 
@@ -66,9 +66,8 @@ def _part(name: str, part: Part | None, process: dict[str, Any] | None) -> dict[
         state = "live"
     elif process is not None:
         found = str(process.get("state"))
-        state = {"running": "starting"}.get(found, found if found in ("draining", "done") else "failed")
-        if state != "done":
-            detail = f"its process is {found}; last exit {process.get('last_exit')}"
+        state = {"running": "starting"}.get(found, found if found == "draining" else "failed")
+        detail = f"its process is {found}; last exit {process.get('last_exit')}"
     else:
         state, detail = "stopped", (part.why if part else "") or "it is wanted and does not run"
     ready = state in READY

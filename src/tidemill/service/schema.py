@@ -16,9 +16,7 @@ Text64 = Annotated[str, Field(pattern=r"^-?\d+$", description="64-bit integer as
 DecimalText = Annotated[str, Field(description="exact decimal as text")]
 Time = Annotated[str, Field(description="ns since the epoch (UTC) as text, or ISO 8601 with time=iso")]
 GapState = Literal["open", "filled", "unfillable"]
-PartState = Literal[
-    "starting", "live", "stale", "reconnecting", "idle", "draining", "failed", "stopped", "done"
-]
+PartState = Literal["starting", "live", "stale", "reconnecting", "idle", "draining", "failed", "stopped"]
 
 
 class Answer(BaseModel):

@@ -743,7 +743,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "starting" | "live" | "stale" | "reconnecting" | "idle" | "draining" | "failed" | "stopped" | "done";
+            state: "starting" | "live" | "stale" | "reconnecting" | "idle" | "draining" | "failed" | "stopped";
             /** Venue */
             venue: string;
             /** Wanted */
@@ -1179,7 +1179,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "starting" | "live" | "stale" | "reconnecting" | "idle" | "draining" | "failed" | "stopped" | "done";
+            state: "starting" | "live" | "stale" | "reconnecting" | "idle" | "draining" | "failed" | "stopped";
         };
         /** PartStatus */
         PartStatus: {
@@ -1195,7 +1195,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "starting" | "live" | "stale" | "reconnecting" | "idle" | "draining" | "failed" | "stopped" | "done";
+            state: "starting" | "live" | "stale" | "reconnecting" | "idle" | "draining" | "failed" | "stopped";
         } & {
             [key: string]: unknown;
         };

@@ -14,7 +14,7 @@ from tidemill import control
 from tidemill.jobs import metric
 from tidemill.service import platform
 from tidemill.service.command import command
-from tidemill.service.health import expected, supervised
+from tidemill.service.health import expected
 from tidemill.service.part import Watch
 
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{.*\})?\s+(\S+)(\s+-?\d+)?")
@@ -35,11 +35,8 @@ async def metrics(request: Request) -> Response:
         if text:
             texts[name] = text
     seen = await service.watch.parts()
-    processes = supervised(seen)
     wanted, _ = await expected(service, seen)
-    # Work done once is done: it is not down.
-    down = {name for name in wanted - texts.keys() if processes.get(name, {}).get("state") != "done"}
-    return Response(merge(texts, down), media_type=CONTENT_TYPE_LATEST)
+    return Response(merge(texts, wanted - texts.keys()), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _ask(watch: Watch, name: str) -> str:
