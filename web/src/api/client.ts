@@ -7,6 +7,10 @@ import type {
   ErrorBody,
   Gaps,
   Instruments,
+  Job,
+  JobLogs,
+  JobState,
+  Jobs,
   Logs,
   Session,
   Ticks,
@@ -87,6 +91,8 @@ const isErrorBody = (body: unknown): body is ErrorBody =>
 
 const instrumentPath = (instrument: string): string => `/data/${encodeURIComponent(instrument)}`;
 
+const jobPath = (id: string): string => `/jobs/${encodeURIComponent(id)}`;
+
 export const api = {
   config: () => request<Config>('/config'),
   session: () => request<Session>('/session'),
@@ -118,4 +124,12 @@ export const api = {
     request<unknown>('/collection/stop', { method: 'DELETE', query: { venue } }),
   logs: (venue: string, limit: number) =>
     request<Logs>(`/collection/${encodeURIComponent(venue)}/logs`, { query: { limit } }),
+
+  jobs: (query: { state?: JobState; limit?: number }, signal?: AbortSignal) =>
+    request<Jobs>('/jobs', { query, ...(signal ? { signal } : {}) }),
+  submitJob: (kind: string, detail: Job['detail']) =>
+    request<Job>('/jobs', { method: 'POST', body: { kind, detail } }),
+  cancelJob: (id: string) => request<Job>(`${jobPath(id)}/cancel`, { method: 'POST' }),
+  jobLogs: (id: string, query: { after: number; limit: number }, signal?: AbortSignal) =>
+    request<JobLogs>(`${jobPath(id)}/logs`, { query, ...(signal ? { signal } : {}) }),
 };

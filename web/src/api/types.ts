@@ -75,3 +75,10 @@ export interface CollectionStatus {
   parts: PartStatus[];
   pipeline: Record<string, unknown>;
 }
+
+/** A piece of work longer than a request. Times are ns since the epoch as text. */
+export type Job = Schemas['Job'];
+export type JobState = Job['state'];
+export type Jobs = Schemas['Jobs'];
+export type JobLogLine = Schemas['JobLogLine'];
+export type JobLogs = Schemas['JobLogs'];

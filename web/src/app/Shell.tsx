@@ -1,8 +1,11 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { Search } from 'lucide-react';
-import { type ReactNode, useEffect, useMemo, useState } from 'react';
+import { lazy, type ReactNode, Suspense, useEffect, useMemo, useState } from 'react';
 import { api } from '@/api/client';
+import { toggleDock, useDock } from '@/features/job/dock';
+import { JobsButton } from '@/features/job/JobsButton';
+import { useJobs } from '@/features/job/queries';
 import { Logo } from '@/features/shell/Logo';
 import { ModeBadge } from '@/features/shell/ModeBadge';
 import { MoreSheet } from '@/features/shell/MoreSheet';
@@ -13,11 +16,12 @@ import { StatusStrip } from '@/features/shell/StatusStrip';
 import { ToastLine } from '@/features/shell/ToastLine';
 import { TopBar } from '@/features/shell/TopBar';
 import { type Command, openPalette, showSheet, useRegister } from '@/shared/command';
+import { Boundary } from '@/shared/Panel';
 import { usePhoneTitle } from '@/shared/phone-title';
 import { useMode } from '@/shared/queries';
 import { setSettings, useSettings } from '@/shared/settings';
 import { stream, useFeed } from '@/shared/stream';
-import { usePhone } from '@/theme/ThemeProvider';
+import { useNarrow, usePhone } from '@/theme/ThemeProvider';
 import { PALETTES } from '@/theme/themes';
 import { AppPalette } from './AppPalette';
 import { useKeys } from './keys';
@@ -25,6 +29,11 @@ import { useKeys } from './keys';
 const PATHS = { charts: '/charts', collection: '/data/collect' } as const;
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
+
+const loadDock = () => import('@/features/job/JobsDock').then(({ JobsDock }) => ({ default: JobsDock }));
+const JobsDock = lazy(loadDock);
+/** Fetches the dock's code before it is asked for. */
+const preloadDock = (): void => void loadDock().catch(() => undefined); // Opening it shows what went wrong.
 
 /** Letters find an instrument, digits an interval: only where a chart is on screen. */
 const typed = (text: string): void =>
@@ -47,6 +56,7 @@ export function Shell() {
       {content}
     </Link>
   );
+  const jobs = <JobsButton phone={phone} preload={preloadDock} />;
   const title = PAGES.find((page) => pathOf(page) === path)?.title ?? 'Tidemill';
   return (
     <>
@@ -54,18 +64,35 @@ export function Shell() {
         To the page
       </a>
       <div className={`shell ${phone ? 'phone' : ''} ${(mode ?? '').toLowerCase()}`}>
-        {phone ? <PhoneTop title={title} /> : <TopBar />}
+        {phone ? <PhoneTop title={title} /> : <TopBar tools={jobs} />}
         {!phone && <Rail link={link} />}
         <main id="page" tabIndex={-1}>
           <Outlet />
         </main>
-        {phone ? <BottomBar link={link} more={() => setMore(true)} /> : <Strip />}
+        <Dock />
+        {phone ? <BottomBar link={link} tools={jobs} more={() => setMore(true)} /> : <Strip />}
       </div>
       <MoreSheet open={more} close={() => setMore(false)} />
       <AppPalette />
       <ShortcutSheet />
       <ToastLine />
     </>
+  );
+}
+
+/** Its room is there from the first moment, so that the page beside it does not move. */
+function Dock() {
+  const { open, width_px } = useDock();
+  const narrow = useNarrow();
+  if (!open) return null;
+  return (
+    <Suspense
+      fallback={narrow ? null : <aside className="dock-room" style={{ width: width_px }} aria-busy />}
+    >
+      <Boundary what="Jobs">
+        <JobsDock />
+      </Boundary>
+    </Suspense>
   );
 }
 
@@ -96,7 +123,8 @@ function Strip() {
     refetchInterval: 5_000,
     select: ({ collectors }) => collectors.reduce((sum, collector) => sum + (collector.gaps_open ?? 0), 0),
   });
-  return <StatusStrip openGaps={gaps.data ?? null} />;
+  const running = useJobs().data?.jobs.filter(({ state }) => state === 'running').length;
+  return <StatusStrip openGaps={gaps.data ?? null} jobs={running ?? null} />;
 }
 
 function useShellCommands(): void {
@@ -150,6 +178,14 @@ function useShellCommands(): void {
         title: 'Hollow or filled rising candles',
         group: 'View',
         run: () => setSettings({ hollow: !settings().hollow }),
+      },
+      {
+        id: 'jobs.toggle',
+        title: 'Show or hide jobs',
+        group: 'View',
+        keys: 'Alt+J',
+        words: 'dock queue progress',
+        run: toggleDock,
       },
       {
         id: 'stream.reconnect',

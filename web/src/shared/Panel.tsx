@@ -6,7 +6,7 @@ import { copyText } from './toast';
 import { Words } from './Words';
 
 /** A panel that fails says so inside its own frame; the page goes on. */
-class Boundary extends Component<{ what: string; children: ReactNode }, { error: Error | null }> {
+export class Boundary extends Component<{ what: string; children: ReactNode }, { error: Error | null }> {
   override state: { error: Error | null } = { error: null };
 
   static getDerivedStateFromError(error: Error) {

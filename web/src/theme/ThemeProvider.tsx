@@ -24,9 +24,13 @@ const media = (query: string) => ({
 
 const light = media('(prefers-color-scheme: light)');
 const phone = media('(max-width: 719px)');
+const narrow = media('(max-width: 1099px)');
 
 /** True on screens that get the phone's layout. */
 export const usePhone = (): boolean => useSyncExternalStore(phone.subscribe, phone.read);
+
+/** True where a page has no room beside it for a dock. */
+export const useNarrow = (): boolean => useSyncExternalStore(narrow.subscribe, narrow.read);
 
 export function ThemeProvider(props: {
   theme: Mode | 'system';

@@ -37,6 +37,7 @@ export function Rail(props: { link: (page: PageLink, content: ReactNode) => Reac
 export function BottomBar(props: {
   link: (page: PageLink, content: ReactNode) => ReactNode;
   more: () => void;
+  tools?: ReactNode;
 }) {
   return (
     <nav className="bottom-bar" aria-label="Pages">
@@ -51,6 +52,7 @@ export function BottomBar(props: {
           )}
         </span>
       ))}
+      {props.tools && <span>{props.tools}</span>}
       <span>
         <button type="button" onClick={props.more}>
           <Menu size={20} strokeWidth={1.6} aria-hidden />

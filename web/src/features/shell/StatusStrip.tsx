@@ -10,7 +10,7 @@ import { ModeBadge } from './ModeBadge';
 /** A clock that is off by more than this makes ages and count-downs wrong enough to say so. */
 const CLOCK_OFF_MS = 2_000;
 
-export function StatusStrip(props: { openGaps: number | null }) {
+export function StatusStrip(props: { openGaps: number | null; jobs: number | null }) {
   const config = useConfig().data;
   const feeds = useFeeds();
   const now_ms = useSecond();
@@ -43,6 +43,12 @@ export function StatusStrip(props: { openGaps: number | null }) {
         <span className={openGaps ? undefined : 'tertiary'}>gaps</span>
         {openGaps === null ? number(seen) : openGaps > 0 ? `${number(openGaps)} open` : '0 open'}
       </span>
+      {props.jobs !== null && props.jobs > 0 && (
+        <span>
+          <span className="tertiary">jobs</span>
+          {number(props.jobs)} running
+        </span>
+      )}
       <span className="space end" />
       {Math.abs(offset_ms) > CLOCK_OFF_MS && (
         <span className="end state-stale">

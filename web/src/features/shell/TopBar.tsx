@@ -12,7 +12,8 @@ import { Logo } from './Logo';
 
 const THEME_ICON = { dark: Moon, light: Sun, system: Monitor } as const;
 
-export function TopBar() {
+/** `tools` stand between the feeds and the looks: what other features put there. */
+export function TopBar({ tools }: { tools?: ReactNode }) {
   return (
     <header className="top">
       <div className="brand">
@@ -27,7 +28,10 @@ export function TopBar() {
       <span className="space" />
       <FeedSummary />
       <span className="rule" />
-      <ViewMenu />
+      <span className="row" style={{ gap: 4 }}>
+        {tools}
+        <ViewMenu />
+      </span>
       <ZoneClock />
     </header>
   );
