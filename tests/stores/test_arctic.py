@@ -57,6 +57,7 @@ def whole(store: Arctic) -> int:
     return last
 
 
+@pytest.mark.timeout(300)  # five starts of ArcticDB
 def test_kill_9_at_any_moment_leaves_every_row_once(tmp_path: Path) -> None:
     url, dice, told = f"arctic://lmdb{tmp_path}/arctic", random.Random(5), 0
     for round_ in range(5):

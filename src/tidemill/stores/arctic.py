@@ -83,8 +83,8 @@ class Arctic:
 
     def __init__(self, url: str) -> None:
         """`url` is `arctic://lmdb/<folder>`, from the root, or `arctic://s3/<host[:port]>/<bucket>`, s3s
-        for TLS. Nothing is touched until something is read or kept. Raises `ConfigError`: `extra_missing` without
-        ArcticDB, `address_invalid` for another address."""
+        for TLS. Nothing is touched until something is read or kept. Raises `ConfigError`: `extra_missing`
+        without ArcticDB, `address_invalid` for another address."""
         self._uri, self._folder = _uri(url)
         self._shown = address.shown(url)
         self._arctic = _module()
