@@ -41,6 +41,7 @@ impl Recent {
     /// where there is none. Raises RuntimeError while there is no journal.
     fn read_on(&self, py: Python<'_>) -> PyResult<Option<(u32, u64)>> {
         let mut follower = self.lock(py)?;
+        let follower = &mut *follower;
         let first = py.detach(|| follower.read_ticks()).map_err(error::journal)?;
         Ok(first.map(pair))
     }
@@ -57,6 +58,7 @@ impl Recent {
         before: Option<i64>,
     ) -> PyResult<Option<Vec<Trade>>> {
         let follower = self.lock(py)?;
+        let follower = &*follower;
         Ok(py.detach(|| {
             let found = follower.select(kind::TRADE, (start, end), limit, before)?;
             Some(found.iter().map(trade).collect())
@@ -73,6 +75,7 @@ impl Recent {
         before: Option<i64>,
     ) -> PyResult<Option<Vec<Quote>>> {
         let follower = self.lock(py)?;
+        let follower = &*follower;
         Ok(py.detach(|| {
             let found = follower.select(kind::QUOTE, (start, end), limit, before)?;
             Some(found.iter().map(quote).collect())
@@ -83,6 +86,7 @@ impl Recent {
     /// decimal text, best first. None where the journal holds no start of it.
     fn book(&self, py: Python<'_>, depth: usize) -> PyResult<Option<Shown>> {
         let mut follower = self.lock(py)?;
+        let follower = &mut *follower;
         py.detach(|| Ok(follower.book()?.map(|(held, at)| shown(held, at, depth))))
             .map_err(error::journal)
     }
