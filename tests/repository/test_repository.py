@@ -202,6 +202,20 @@ def test_more_than_is_kept_comes_from_further_back(world: World, monkeypatch: py
     assert ask(world, lambda m: m.get_trades(NAMES[1], limit=1), "native") == []
 
 
+def test_what_came_before_the_records_that_are_followed_is_not_forgotten(world: World) -> None:
+    """Rust begins 131,072 records back: older ones may still be the newest by the venue's clock."""
+    records = trades(180_000, step=1_000_000)  # several frames: they are read whole
+    records["instrument"] = FIRST
+    records["instrument"][:20] = FIRST + 1
+    records["ts_event"][30] += 10**15
+    world.journal.append(records)
+    for symbol, limit in ((NAMES[0], 1), (NAMES[0], 10), (NAMES[1], 1), (NAMES[1], 50), (NAMES[2], 1)):
+        found = ask(world, lambda m, s=symbol, n=limit: m.get_trades(s, limit=n), "native")
+        assert found == ask(world, lambda m, s=symbol, n=limit: m.get_trades(s, limit=n), "python")
+        assert len(found) == {NAMES[0]: limit, NAMES[1]: min(limit, 20), NAMES[2]: 0}[symbol]
+    assert ask(world, lambda m: m.get_trades(NAMES[0], limit=1), "native")[0].sequence == 31
+
+
 def test_what_is_newest_never_leaves_rust(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     records = trades(9_000)
     records["instrument"] = FIRST
