@@ -72,7 +72,9 @@ class JournalReader:
 class RelayReader:
     """A subscription to one venue of a relay, here or on another machine."""
 
-    def __init__(self, address: str, venue: str, token: str | None = None) -> None: ...
+    def __init__(
+        self, address: str, venue: str, token: str | None = None, ca: str | PathLike[str] | None = None
+    ) -> None: ...
     def subscribe(self, position: tuple[int, int] | None) -> None: ...
     def read(self, max_records: int, timeout_ms: int) -> Records | None: ...
     def newest(self) -> tuple[int, int]: ...
@@ -84,8 +86,25 @@ class RelayVenue(TypedDict):
     newest: tuple[int, int]
     instruments: list[Instrument]
 
-def relay_venues(address: str, token: str | None = None) -> list[RelayVenue]:
+def relay_venues(
+    address: str, token: str | None = None, ca: str | PathLike[str] | None = None
+) -> list[RelayVenue]:
     """What a relay has."""
+
+class Recent:
+    """The newest trades and quotes of one instrument and its book, from the journal of its venue."""
+
+    def __init__(self, home: str, venue: str, number: int) -> None: ...
+    def read_on(self) -> tuple[int, int] | None: ...
+    def trades(
+        self, start: int | None, end: int | None, limit: int, before: int | None
+    ) -> list[tuple[int, int, str, str, str, int | None, int, int]] | None: ...
+    def quotes(
+        self, start: int | None, end: int | None, limit: int, before: int | None
+    ) -> list[tuple[int, int, str, str, str, int, int]] | None: ...
+    def book(
+        self, depth: int
+    ) -> tuple[tuple[int, int], int, int, bool, list[tuple[str, str]], list[tuple[str, str]]] | None: ...
 
 class JournalWriter:
     """The one writer of a venue's journal, for collectors in Python: same files, same lock, same promises as

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, name, number, 
 from tidemill import wire
 from tidemill.model.bar import BAR, set_volumes, volumes
 from tidemill.stores.api import FencedError, Held, OffsetError, Query, Store, journal_application
+from tidemill.stores.arctic import Arctic
 from tidemill.stores.lake import Lake
 from tidemill.stores.memory import Memory
 from tidemill.stores.table import (
@@ -33,9 +35,19 @@ from tidemill.stores.table import (
 APP = journal_application(VENUE, 1)
 
 
-@pytest.fixture(params=["lake", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Lake(tmp_path / "lake") if request.param == "lake" else Memory()
+STORES: dict[str, Callable[[Path, pytest.FixtureRequest], Store]] = {
+    "lake": lambda path, _: Lake(path / "lake"),
+    "memory": lambda _path, _: Memory(),
+    "arctic": lambda path, _: Arctic(f"arctic://lmdb{path}/arctic"),
+}
+"""By name, what makes an empty store."""
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    made = STORES[request.param](tmp_path, request)
+    yield made
+    made.close()
 
 
 def rows(table: Table, records: wire.Records, first: int = 1, epoch: int = 1) -> pa.Table:

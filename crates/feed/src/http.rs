@@ -462,7 +462,7 @@ impl Network {
 }
 
 /// What is wrong with a server, in words that say what to do; `None` where the error itself is as clear.
-fn distrust(error: &std::io::Error) -> Option<String> {
+pub(crate) fn distrust(error: &std::io::Error) -> Option<String> {
     use rustls::{CertificateError, Error};
     let of_certificate = match error.get_ref()?.downcast_ref::<Error>()? {
         Error::InvalidMessage(_) => return Some("it does not speak TLS on this port".into()),

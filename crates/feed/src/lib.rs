@@ -9,6 +9,7 @@ pub mod failure;
 mod http;
 mod log;
 pub mod part;
+pub mod recent;
 pub mod relay;
 pub mod ticket;
 mod ws;

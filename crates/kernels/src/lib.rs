@@ -3,3 +3,4 @@
 pub mod bar;
 pub mod book;
 pub mod matching;
+pub mod recent;

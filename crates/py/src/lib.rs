@@ -11,6 +11,7 @@ mod error;
 mod live;
 mod lock;
 mod reader;
+mod recent;
 mod records;
 mod registry;
 mod relay;
@@ -47,6 +48,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(simulated::sim_history, module)?)?;
     module.add_class::<records::Records>()?;
     module.add_class::<reader::JournalReader>()?;
+    module.add_class::<recent::Recent>()?;
     module.add_class::<relay::RelayReader>()?;
     module.add_function(wrap_pyfunction!(relay::relay_venues, module)?)?;
     module.add_class::<writer::JournalWriter>()?;

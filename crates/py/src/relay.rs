@@ -1,6 +1,7 @@
 //! Follows one venue through a relay or a collector's own socket, here or on another machine.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -48,12 +49,19 @@ fn failed(failure: Failure) -> PyErr {
 
 #[pymethods]
 impl RelayReader {
-    /// Connects to `address` (a socket's path, or host:port with the `token` of that home). Raises
-    /// ConnectionError when nobody answers there.
+    /// Connects to `address` (a socket's path, or tls:host:port or host:port with the `token` of that home). `ca`
+    /// names a PEM file of certificates to trust besides the system's. Raises ConnectionError when nobody
+    /// answers there, or none who can be trusted.
     #[new]
-    #[pyo3(signature = (address, venue, token = None))]
-    fn new(py: Python<'_>, address: &str, venue: &str, token: Option<&str>) -> PyResult<Self> {
-        let client = connect(py, address, token)?;
+    #[pyo3(signature = (address, venue, token = None, ca = None))]
+    fn new(
+        py: Python<'_>,
+        address: &str,
+        venue: &str,
+        token: Option<&str>,
+        ca: Option<PathBuf>,
+    ) -> PyResult<Self> {
+        let client = connect(py, address, token, ca)?;
         Ok(Self {
             state: Mutex::new(State {
                 client,
@@ -171,21 +179,23 @@ impl State {
     }
 }
 
-fn connect(py: Python<'_>, address: &str, token: Option<&str>) -> PyResult<Client> {
+fn connect(py: Python<'_>, address: &str, token: Option<&str>, ca: Option<PathBuf>) -> PyResult<Client> {
     let address: Address = address.parse().map_err(PyValueError::new_err)?;
+    let address = address.trusting(ca.as_deref());
     py.detach(|| Client::connect(&address, token, CONNECT))
         .map_err(failed)
 }
 
 /// What a relay has: per venue its name, oldest and newest position, and instruments.
 #[pyfunction]
-#[pyo3(signature = (address, token = None))]
+#[pyo3(signature = (address, token = None, ca = None))]
 pub fn relay_venues<'py>(
     py: Python<'py>,
     address: &str,
     token: Option<&str>,
+    ca: Option<PathBuf>,
 ) -> PyResult<Vec<Bound<'py, PyDict>>> {
-    let mut client = connect(py, address, token)?;
+    let mut client = connect(py, address, token, ca)?;
     let hello = py.detach(|| client.look().cloned()).map_err(failed)?;
     hello
         .venues

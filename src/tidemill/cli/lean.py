@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 
 
@@ -12,9 +14,12 @@ class _NoPandas(MetaPathFinder):
             raise ModuleNotFoundError("pandas is kept out of Tidemill's own processes", name="pandas")
 
 
-def without_pandas() -> None:
+def without_pandas(words: Sequence[str] = ()) -> None:
     """pyarrow imports pandas wherever it is installed: a second and 60 MB at the start of every part.
 
-    For a process that is ours alone; where someone else's code runs, pandas may be theirs.
+    For a process that is ours alone; where someone else's code runs, pandas may be theirs. A store on
+    ArcticDB, named by the command's `words` or the environment, cannot do without it.
     """
-    sys.meta_path.insert(0, _NoPandas())
+    named = [*words, f"={os.environ.get('TIDEMILL_STORE_URL', '')}"]
+    if not any(word.rpartition("=")[2].startswith("arctic:") for word in named):
+        sys.meta_path.insert(0, _NoPandas())

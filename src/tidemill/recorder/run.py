@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--source",
         default="journal",
-        help="journal (in place, default) or relay:ADDRESS (socket or host:port)",
+        help="journal (in place, default) or relay:ADDRESS (socket, tls:host:port or host:port)",
     )
     parser.add_argument("--commit-s", type=float, default=10.0, help="seconds between commits (default 10)")
     parser.add_argument(
@@ -219,7 +219,7 @@ class Process:
             raise UsageError(
                 "source_invalid",
                 f"--source {self._arguments.source!r} is neither journal nor relay:ADDRESS",
-                hint="write relay:/path/to/relay.sock or relay:host:port",
+                hint="write relay:/path/to/relay.sock, relay:tls:host:port or relay:host:port",
             )
         # On another machine the token is that of the relay's home; here it is this home's own.
         token = os.environ.get("TIDEMILL_RELAY_TOKEN") or self.home.read_token()

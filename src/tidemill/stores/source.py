@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -132,9 +133,11 @@ class Journal:
 class Relay:
     """A venue as a relay serves it: the same records under the same numbers."""
 
-    def __init__(self, address: str, venue: str, token: str | None) -> None:
-        """Raises OSError (ConnectionError) when nobody answers at the address."""
-        self._reader = _native.RelayReader(address, venue, token)
+    def __init__(self, address: str, venue: str, token: str | None, ca: str | None = None) -> None:
+        """`address` is a socket's path, `tls:host:port` or `host:port`; `ca` a PEM file of certificates to
+        trust besides the system's. Raises OSError (ConnectionError) when nobody answers at the address, or
+        nobody who can be trusted."""
+        self._reader = _native.RelayReader(address, venue, token, ca)
 
     def seek(self, after: Position | None) -> Hole | None:
         # What is gone shows as a jump of the first sequence: `holes` tells of it.
@@ -167,13 +170,13 @@ class Names:
         self.refresh()
 
     @classmethod
-    def of_relay(cls, address: str, venue: str, token: str | None) -> Names:
+    def of_relay(cls, address: str, venue: str, token: str | None, ca: str | None = None) -> Names:
         """From what a relay says that it has."""
         names = cls.__new__(cls)
         names.venue = venue
 
         def lines() -> Iterable[Mapping[str, Any]]:
-            for found in _native.relay_venues(address, token):
+            for found in _native.relay_venues(address, token, ca):
                 if found["name"] == venue:
                     return found["instruments"]
             return []
@@ -216,30 +219,32 @@ class Origin:
     home: Path
     address: str | None = None
     token: str | None = None
+    ca: str | None = field(default_factory=lambda: os.environ.get("TIDEMILL_RELAY_CA") or None)
+    """A PEM file of certificates to trust besides the system's, where the address is under TLS."""
 
     def venues(self) -> list[str]:
         """Names of the venues there are."""
         if self.address is None:
             return venues(self.home)
-        return [found["name"] for found in _native.relay_venues(self.address, self.token)]
+        return [found["name"] for found in _native.relay_venues(self.address, self.token, self.ca)]
 
     def open(self, venue: str) -> Journal | Relay:
         """A source of one venue. Raises RuntimeError or OSError while there is none."""
         if self.address is None:
             return Journal(self.home, venue)
-        return Relay(self.address, venue, self.token)
+        return Relay(self.address, venue, self.token, self.ca)
 
     def names(self, venue: str) -> Names:
         """Its instruments."""
         if self.address is None:
             return Names(self.home, venue)
-        return Names.of_relay(self.address, venue, self.token)
+        return Names.of_relay(self.address, venue, self.token, self.ca)
 
     def newest(self, venue: str) -> Position:
         """The next position to be written."""
         if self.address is None:
             return _native.JournalReader(str(self.home), venue).newest()
-        for found in _native.relay_venues(self.address, self.token):
+        for found in _native.relay_venues(self.address, self.token, self.ca):
             if found["name"] == venue:
                 return found["newest"]
         raise RuntimeError(f"the relay at {self.address} has no venue {venue!r}")

@@ -70,13 +70,16 @@ pub struct Options {
     /// Folder of the platform.
     #[arg(long, env = "TIDEMILL_HOME")]
     pub home: PathBuf,
-    /// Where the records come from: `journal` (this home, in place) or `relay:ADDRESS` (a relay's socket or
-    /// host:port).
+    /// Where the records come from: `journal` (this home, in place) or `relay:ADDRESS` (a relay's socket,
+    /// tls:host:port or host:port).
     #[arg(long, default_value = "journal")]
     pub source: SourceOption,
     /// File (mode 0600) with the token of a relay over TCP.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// PEM file of certificates to trust, besides the system's, where a relay is read over TLS.
+    #[arg(long, value_name = "FILE", env = "TIDEMILL_RELAY_CA")]
+    pub tls_ca: Option<PathBuf>,
     /// Loopback port; 0 takes a free one, which the status names.
     #[arg(long, default_value_t = 0)]
     pub port: u16,
@@ -566,7 +569,7 @@ async fn serve_inside(options: &Options, log: &Log, cores: usize) -> Result<&'st
     let source = match &options.source {
         SourceOption::Journal => Source::Journal { home: home.clone() },
         SourceOption::Relay(address) => Source::Relay {
-            address: address.clone(),
+            address: address.clone().trusting(options.tls_ca.as_deref()),
             token: match &options.token_file {
                 Some(path) => Some(ticket::token_file(path, false)?),
                 None => None,

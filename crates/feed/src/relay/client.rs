@@ -2,19 +2,21 @@
 //!
 //! Blocking, on one socket, with a poll for waiting: whoever wants to sleep on it gives it a thread.
 
-use std::io::{self, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustls::ClientConnection;
 use serde_json::Value;
 use wire::frame::{self, kind};
 use wire::{Frame, FrameError};
 
 use super::protocol::{self, Hello, VERSION, VenueEntry};
 pub use super::protocol::{Lapped, Start, Subscribe};
+use super::tls::{self, Now};
 use crate::failure::{Category, Failure};
 
 const READ_BYTES: usize = 256 * 1024;
@@ -24,15 +26,47 @@ const READ_BYTES: usize = 256 * 1024;
 pub enum Address {
     /// Path of a unix socket.
     Unix(PathBuf),
-    /// `host:port`.
+    /// `host:port`, in clear.
     Tcp(String),
+    /// `tls:host:port`.
+    Tls {
+        host: String,
+        port: u16,
+        /// A PEM file of certificates to trust besides the system's.
+        ca: Option<PathBuf>,
+    },
+}
+
+impl Address {
+    /// The same, trusting the certificates in this file too. Only TLS has any.
+    pub fn trusting(self, file: Option<&Path>) -> Self {
+        match self {
+            Self::Tls { host, port, ca } => Self::Tls {
+                host,
+                port,
+                ca: file.map(Path::to_path_buf).or(ca),
+            },
+            other => other,
+        }
+    }
 }
 
 impl std::str::FromStr for Address {
     type Err = String;
 
-    /// A text with a slash is a path; `host:port` is TCP.
+    /// `tls:host:port` is TCP under TLS, a text with a slash a path, `host:port` TCP.
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(rest) = text.strip_prefix("tls:") {
+            let place = rest.trim_start_matches("//");
+            return match place.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+                Some((host, Ok(port))) if !host.is_empty() && !host.contains('/') => Ok(Self::Tls {
+                    host: host.to_owned(),
+                    port,
+                    ca: None,
+                }),
+                _ => Err(format!("'{text}' is not tls:host:port")),
+            };
+        }
         let path = text.strip_prefix("unix:").unwrap_or(text);
         if path.contains('/') {
             return Ok(Self::Unix(path.into()));
@@ -42,7 +76,7 @@ impl std::str::FromStr for Address {
                 Ok(Self::Tcp(text.to_owned()))
             }
             _ => Err(format!(
-                "'{text}' is neither the path of a socket (/run/relay.sock) nor host:port"
+                "'{text}' is neither the path of a socket (/run/relay.sock) nor tls:host:port nor host:port"
             )),
         }
     }
@@ -53,6 +87,7 @@ impl std::fmt::Display for Address {
         match self {
             Self::Unix(path) => write!(f, "{}", path.display()),
             Self::Tcp(address) => f.write_str(address),
+            Self::Tls { host, port, .. } => write!(f, "tls:{host}:{port}"),
         }
     }
 }
@@ -80,13 +115,14 @@ impl std::str::FromStr for SourceOption {
 enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(TcpStream, Box<ClientConnection>),
 }
 
 impl Stream {
     fn fd(&self) -> RawFd {
         match self {
             Self::Unix(stream) => stream.as_raw_fd(),
-            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Tcp(stream) | Self::Tls(stream, _) => stream.as_raw_fd(),
         }
     }
 
@@ -94,7 +130,40 @@ impl Stream {
         match self {
             Self::Unix(stream) => stream.write_all(bytes),
             Self::Tcp(stream) => stream.write_all(bytes),
+            Self::Tls(stream, connection) => {
+                connection.writer().write_all(bytes)?;
+                while connection.wants_write() {
+                    connection.write_tls(stream)?;
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// Reads what is there, without waiting.
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if let Self::Tls(stream, connection) = self {
+            loop {
+                match connection.reader().read(room) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return done,
+                }
+                if connection.read_tls(&mut Now(stream))? == 0 {
+                    return Ok(0);
+                }
+                connection.process_new_packets().map_err(io::Error::other)?;
+            }
+        }
+        // SAFETY: the pointer and length are those of a slice that lives through the call.
+        let read = unsafe {
+            libc::recv(
+                self.fd(),
+                room.as_mut_ptr().cast(),
+                room.len(),
+                libc::MSG_DONTWAIT,
+            )
+        };
+        usize::try_from(read).map_err(|_| io::Error::last_os_error())
     }
 }
 
@@ -165,27 +234,47 @@ fn upstream(address: &Address, code: &'static str, found: impl std::fmt::Display
     )
 }
 
+/// A relay under TLS waits for its client to speak first, and says so to those who wait long enough.
+fn silent(address: &Address) -> Failure {
+    let hint = match address {
+        Address::Tcp(place) => format!("a relay with --tls-cert is read as tls:{place}"),
+        _ => "is `tidemill relay` running there?".into(),
+    };
+    Failure::new(
+        Category::Upstream,
+        "relay_silent",
+        format!("{address}: no hello came"),
+        hint,
+    )
+}
+
+/// Connects to the first of these places that answers.
+fn dial(places: io::Result<impl Iterator<Item = SocketAddr>>, limit: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for place in places? {
+        match TcpStream::connect_timeout(&place, limit) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 impl Client {
     /// Connects and reads the hello. `token` is for TCP; it is sent with the subscription.
     pub fn connect(address: &Address, token: Option<&str>, limit: Duration) -> Result<Self, Failure> {
         let unreachable = |error: io::Error| upstream(address, "relay_unreachable", error);
         let stream = match address {
             Address::Unix(path) => Stream::Unix(UnixStream::connect(path).map_err(unreachable)?),
-            Address::Tcp(text) => {
-                let mut last = io::Error::from(io::ErrorKind::NotFound);
-                let mut connected = None;
-                for place in text.to_socket_addrs().map_err(unreachable)? {
-                    match TcpStream::connect_timeout(&place, limit) {
-                        Ok(stream) => {
-                            connected = Some(stream);
-                            break;
-                        }
-                        Err(error) => last = error,
-                    }
-                }
-                let stream = connected.ok_or(last).map_err(unreachable)?;
-                stream.set_nodelay(true).map_err(unreachable)?;
-                Stream::Tcp(stream)
+            Address::Tcp(text) => Stream::Tcp(dial(text.to_socket_addrs(), limit).map_err(unreachable)?),
+            Address::Tls { host, port, ca } => {
+                let place = (host.trim_matches(['[', ']']), *port);
+                let stream = dial(place.to_socket_addrs(), limit).map_err(unreachable)?;
+                let connection = tls::connect(&stream, host, ca.as_deref(), limit)?;
+                Stream::Tls(stream, Box::new(connection))
             }
         };
         let mut client = Self {
@@ -205,7 +294,7 @@ impl Client {
         while self.hello.version == 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(upstream(&self.address, "relay_silent", "no hello came"));
+                return Err(silent(&self.address));
             }
             if self.next(Some(left))?.is_some() {
                 return Err(upstream(
@@ -307,27 +396,19 @@ impl Client {
 
     /// Reads what is there; false when nothing is.
     fn read(&mut self, needed: usize) -> Result<bool, Failure> {
-        let fd = self.stream.fd();
         let room = self.buffer.room(needed);
-        // SAFETY: the pointer and length are those of a slice that lives through the call.
-        let read = unsafe { libc::recv(fd, room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT) };
-        match read {
-            0 => Err(upstream(
+        match self.stream.read(room) {
+            Ok(0) => Err(upstream(
                 &self.address,
                 "relay_closed",
                 "the connection was closed",
             )),
-            read if read > 0 => {
-                self.buffer.end += read as usize;
+            Ok(read) => {
+                self.buffer.end += read;
                 Ok(true)
             }
-            _ => {
-                let error = io::Error::last_os_error();
-                match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(false),
-                    _ => Err(upstream(&self.address, "relay_closed", error)),
-                }
-            }
+            Err(error) if tls::is_later(&error) => Ok(false),
+            Err(error) => Err(upstream(&self.address, "relay_closed", error)),
         }
     }
 

@@ -13,10 +13,11 @@ pub mod protocol;
 mod pump;
 mod server;
 mod talk;
+mod tls;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, ToSocketAddrs};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,10 +39,21 @@ pub struct Options {
     /// Folder of the platform.
     #[arg(long, env = "TIDEMILL_HOME")]
     pub home: PathBuf,
-    /// Serve TCP too, at this host:port. Needs --token-file. The line is not encrypted: use a tunnel
-    /// between machines.
+    /// Serve TCP too, at this host:port. Needs --token-file, and --tls-cert where other machines can reach it.
     #[arg(long, value_name = "HOST:PORT", requires = "token_file")]
     pub listen: Option<String>,
+    /// Serve TCP under TLS: a PEM file with the certificate and its chain.
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "listen"])]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file (mode 0600) with the certificate's private key.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// PEM file of certificates to trust, besides the system's, where another relay is read over TLS.
+    #[arg(long, value_name = "FILE", env = "TIDEMILL_RELAY_CA")]
+    pub tls_ca: Option<PathBuf>,
+    /// Serve other machines in clear: whoever listens on the line has the token and the data.
+    #[arg(long, requires = "listen", conflicts_with = "tls_cert")]
+    pub insecure: bool,
     /// File (mode 0600) with the token that TCP subscribers must send.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -49,8 +61,8 @@ pub struct Options {
     /// relay's venues as well, as --from does.
     #[arg(long, default_value = "journal")]
     pub source: SourceOption,
-    /// Pass on another relay's venues as well: the path of its socket or host:port (with the token in
-    /// --token-file).
+    /// Pass on another relay's venues as well: the path of its socket, tls:host:port or host:port (with the
+    /// token in --token-file).
     #[arg(long, value_name = "ADDR")]
     pub from: Vec<Address>,
     /// Subscribers at once.
@@ -71,7 +83,8 @@ impl Options {
             SourceOption::Relay(address) => Some(address.clone()),
             SourceOption::Journal => None,
         };
-        self.from.iter().cloned().chain(source).collect()
+        let trusting = |address: Address| address.trusting(self.tls_ca.as_deref());
+        self.from.iter().cloned().chain(source).map(trusting).collect()
     }
 }
 
@@ -111,9 +124,7 @@ fn serve(options: Options, log: &Log) -> Result<&'static str, Failure> {
     let _ = std::fs::remove_file(&path);
     let local = control::listen(&path).map_err(|error| unstartable(&error))?;
     let remote = match (&options.listen, &token) {
-        (Some(address), Some(_)) => {
-            Some(TcpListener::bind(address.as_str()).map_err(|error| unbound(address, &error))?)
-        }
+        (Some(address), Some(_)) => Some(open_remote(address, &options)?),
         (Some(address), None) => {
             return Err(Failure::new(
                 Category::Config,
@@ -126,7 +137,10 @@ fn serve(options: Options, log: &Log) -> Result<&'static str, Failure> {
     };
     let listening = remote
         .as_ref()
-        .and_then(|listener| listener.local_addr().ok())
+        .and_then(|door| match door {
+            Door::Remote(listener) | Door::Safe(listener, _) => listener.local_addr().ok(),
+            Door::Local(_) => None,
+        })
         .map(|address| address.to_string());
 
     let server = Arc::new(Server::new(&options, token, log.clone()));
@@ -146,11 +160,8 @@ fn serve(options: Options, log: &Log) -> Result<&'static str, Failure> {
         .clone()
         .listen(Door::Local(local))
         .map_err(|error| unstartable(&error))?;
-    if let Some(listener) = remote {
-        server
-            .clone()
-            .listen(Door::Remote(listener))
-            .map_err(|error| unstartable(&error))?;
+    if let Some(door) = remote {
+        server.clone().listen(door).map_err(|error| unstartable(&error))?;
     }
     log.info(
         "started",
@@ -177,6 +188,10 @@ impl VenueSocket {
             home: home.to_path_buf(),
             listen: None,
             token_file: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_ca: None,
+            insecure: false,
             source: SourceOption::Journal,
             from: Vec::new(),
             subscribers_max: 64,
@@ -205,6 +220,29 @@ impl Drop for VenueSocket {
         self.server.close(Duration::from_millis(500));
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// The TCP door: under TLS, or in clear where nobody else can listen in.
+fn open_remote(address: &str, options: &Options) -> Result<Door, Failure> {
+    let config = match (&options.tls_cert, &options.tls_key) {
+        (Some(certificate), Some(key)) => Some(tls::server_config(certificate, key)?),
+        _ => None,
+    };
+    let unbound = |error: io::Error| unbound(address, &error);
+    let places: Vec<_> = address.to_socket_addrs().map_err(unbound)?.collect();
+    if config.is_none() && !options.insecure && !places.iter().all(|place| place.ip().is_loopback()) {
+        return Err(Failure::new(
+            Category::Config,
+            "listen_insecure",
+            format!("--listen {address} without TLS would send the token and the data in clear"),
+            "add --tls-cert and --tls-key; or --insecure, where a tunnel or a network of your own protects it",
+        ));
+    }
+    let listener = TcpListener::bind(&places[..]).map_err(unbound)?;
+    Ok(match config {
+        Some(config) => Door::Safe(listener, config),
+        None => Door::Remote(listener),
+    })
 }
 
 fn unstartable(error: &io::Error) -> Failure {

@@ -1,7 +1,7 @@
 //! One subscriber: its socket and what was sent through it. It knows bytes and whole frames, never venues.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustls::ServerConnection;
 use wire::frame::Decoder;
 
 use super::protocol;
+use super::tls::{Now, is_later};
 use crate::failure::Failure;
 
 /// A subscriber's socket.
@@ -20,13 +22,15 @@ use crate::failure::Failure;
 pub(super) enum Stream {
     Local(UnixStream),
     Remote(TcpStream),
+    /// TCP under TLS. What it seals is drawn out by whoever holds the turn to write, and by nobody else.
+    Safe(TcpStream, Box<Mutex<ServerConnection>>),
 }
 
 impl Stream {
     fn fd(&self) -> RawFd {
         match self {
             Self::Local(stream) => stream.as_raw_fd(),
-            Self::Remote(stream) => stream.as_raw_fd(),
+            Self::Remote(stream) | Self::Safe(stream, _) => stream.as_raw_fd(),
         }
     }
 
@@ -34,7 +38,7 @@ impl Stream {
         // A peer that has gone already needs no goodbye.
         let _ = match self {
             Self::Local(stream) => stream.shutdown(Shutdown::Both),
-            Self::Remote(stream) => stream.shutdown(Shutdown::Both),
+            Self::Remote(stream) | Self::Safe(stream, _) => stream.shutdown(Shutdown::Both),
         };
     }
 }
@@ -91,12 +95,19 @@ impl Peer {
     }
 
     pub fn is_remote(&self) -> bool {
-        matches!(self.stream, Stream::Remote(_))
+        matches!(self.stream, Stream::Remote(_) | Stream::Safe(..))
     }
 
     /// Writes whole frames. Blocks while the socket is full, up to the stall bound without progress.
     pub fn write(&self, bytes: &[u8]) -> Result<(), End> {
         let _turn = lock(&self.writing);
+        match &self.stream {
+            Stream::Safe(_, connection) => self.send(&sealed(connection, bytes).ok_or(End::Gone)?),
+            Stream::Local(_) | Stream::Remote(_) => self.send(bytes),
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), End> {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.closed.load(Relaxed) {
@@ -159,6 +170,9 @@ impl Peer {
 
     /// Reads what it sent, waiting at most `limit`.
     pub fn receive(&self, decoder: &mut Decoder, limit: Duration) -> Received {
+        if let Stream::Safe(stream, connection) = &self.stream {
+            return receive_safe(stream, connection, decoder, limit);
+        }
         if !poll(self.stream.fd(), libc::POLLIN, limit) {
             return Received::Nothing;
         }
@@ -193,8 +207,53 @@ pub(super) enum Received {
     End,
 }
 
+/// Bytes as TLS sends them; `None` once the connection is broken.
+fn sealed(connection: &Mutex<ServerConnection>, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut connection = lock(connection);
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 256 + 256);
+    connection.writer().write_all(bytes).ok()?;
+    while connection.wants_write() {
+        connection.write_tls(&mut out).ok()?;
+    }
+    Some(out)
+}
+
+/// As [`Peer::receive`]. The connection is locked for no longer than it takes to look.
+fn receive_safe(
+    stream: &TcpStream,
+    connection: &Mutex<ServerConnection>,
+    decoder: &mut Decoder,
+    limit: Duration,
+) -> Received {
+    let deadline = Instant::now() + limit;
+    let mut buffer = [0u8; 16 * 1024];
+    loop {
+        // What came with the bytes before is there already, and no poll would tell of it.
+        match lock(connection).reader().read(&mut buffer) {
+            Ok(0) => return Received::End,
+            Ok(read) => {
+                decoder.push(&buffer[..read]);
+                return Received::Bytes(read);
+            }
+            Err(error) if is_later(&error) => {}
+            Err(_) => return Received::End,
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !poll(stream.as_raw_fd(), libc::POLLIN, left) {
+            return Received::Nothing;
+        }
+        let mut connection = lock(connection);
+        match connection.read_tls(&mut Now(stream)) {
+            Ok(0) => return Received::End,
+            Ok(_) if connection.process_new_packets().is_ok() => {}
+            Err(error) if is_later(&error) => {}
+            _ => return Received::End,
+        }
+    }
+}
+
 /// True when the descriptor is ready (or broken) within `limit`.
-fn poll(fd: RawFd, events: libc::c_short, limit: Duration) -> bool {
+pub(super) fn poll(fd: RawFd, events: libc::c_short, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -11,22 +11,28 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 use super::Options;
 use super::client::Address;
 use super::peer::{Peer, Stream, lock};
+use super::tls::{self, Unshaken};
 use crate::clock::wall_ns;
 use crate::control::same_user;
 use crate::failure::{Category, Failure};
 use crate::log::Log;
 use crate::part::Counted;
 
+/// TLS handshakes at once; who comes beyond them is dropped. They are no subscribers yet.
+const HANDSHAKES_MAX: usize = 64;
+
 /// A listening socket.
 #[derive(Debug)]
 pub enum Door {
     Local(UnixListener),
     Remote(TcpListener),
+    Safe(TcpListener, Arc<ServerConfig>),
 }
 
 /// The relay's state: who is served, and what was done.
@@ -45,6 +51,8 @@ pub struct Server {
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
     pub(super) closing: AtomicBool,
     threads: Arc<AtomicUsize>,
+    handshakes: Arc<AtomicUsize>,
+    handshakes_failed: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) cut: AtomicU64,
     /// Of peers that have gone.
@@ -68,6 +76,8 @@ impl Server {
             peers: Mutex::default(),
             closing: AtomicBool::new(false),
             threads: Arc::default(),
+            handshakes: Arc::default(),
+            handshakes_failed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             past_bytes: AtomicU64::new(0),
@@ -94,15 +104,21 @@ impl Server {
 
     fn accept(self: &Arc<Self>, door: &Door) {
         while !self.closing.load(Relaxed) {
-            let stream = match door {
-                Door::Local(listener) => listener.accept().map(|(stream, _)| Stream::Local(stream)),
+            let came = match door {
+                Door::Local(listener) => listener
+                    .accept()
+                    .map(|(stream, _)| self.admit(Stream::Local(stream))),
                 Door::Remote(listener) => listener.accept().map(|(stream, _)| {
                     let _ = stream.set_nodelay(true); // slower without, not wrong
-                    Stream::Remote(stream)
+                    self.admit(Stream::Remote(stream));
+                }),
+                Door::Safe(listener, config) => listener.accept().map(|(stream, _)| {
+                    let _ = stream.set_nodelay(true);
+                    self.shake(stream, config.clone());
                 }),
             };
-            match stream {
-                Ok(stream) => self.admit(stream),
+            match came {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.log
@@ -113,7 +129,66 @@ impl Server {
         }
     }
 
+    /// Lets a peer in once its handshake is done, on a thread of its own: one that hangs holds up nobody.
+    fn shake(self: &Arc<Self>, stream: TcpStream, config: Arc<ServerConfig>) {
+        let shaking = Counted::one_of(&self.handshakes);
+        if self.handshakes.load(Relaxed) > HANDSHAKES_MAX {
+            return self.unshaken(&format!("over {HANDSHAKES_MAX} at once"));
+        }
+        let server = self.clone();
+        let spawned = self.spawn("relay-shake", move || {
+            let found = tls::accept(&stream, config);
+            drop(shaking);
+            match found {
+                Ok(connection) => {
+                    let stream = Stream::Safe(stream, Box::new(Mutex::new(connection)));
+                    if let Some(serving) = server.enter(stream) {
+                        serving.talk();
+                    }
+                }
+                Err(Unshaken::Silent) => {
+                    server.unshaken("nothing came");
+                    // It reads clear text, if anything.
+                    Peer::new(0, Stream::Remote(stream), Duration::ZERO).refuse(&Failure::new(
+                        Category::Usage,
+                        "tls_required",
+                        "this port speaks TLS",
+                        "connect to tls:host:port",
+                    ));
+                }
+                Err(Unshaken::Failed(error)) => server.unshaken(&error.to_string()),
+            }
+        });
+        if let Err(error) = spawned {
+            self.unshaken(&error.to_string());
+        }
+    }
+
+    /// Counts, and tells now and then: whoever can connect must not fill the log.
+    fn unshaken(&self, why: &str) {
+        let failed = self.handshakes_failed.fetch_add(1, Relaxed) + 1;
+        if failed.is_power_of_two() {
+            self.log.warn(
+                "a TLS handshake failed",
+                json!({ "error": why, "failed_so_far": failed }),
+            );
+        }
+    }
+
     fn admit(self: &Arc<Self>, stream: Stream) {
+        let Some(serving) = self.enter(stream) else {
+            return;
+        };
+        if let Err(error) = self.spawn("relay-peer", move || serving.talk()) {
+            self.log.error(
+                "no thread for a subscriber",
+                json!({ "error": error.to_string() }),
+            );
+        }
+    }
+
+    /// Takes a peer among the subscribers; `None` where it is refused.
+    fn enter(self: &Arc<Self>, stream: Stream) -> Option<Serving> {
         let id = self.next_id.fetch_add(1, Relaxed);
         let is_stranger = matches!(&stream, Stream::Local(local) if !same_user(local));
         let peer = Arc::new(Peer::new(id, stream, self.stall));
@@ -122,7 +197,7 @@ impl Server {
             self.log
                 .warn("refused a peer of another user", json!({ "peer": peer.id }));
             peer.close();
-            return;
+            return None;
         }
         {
             let mut peers = lock(&self.peers);
@@ -138,31 +213,14 @@ impl Server {
                     ),
                     "close others, or start it with a larger --subscribers-max",
                 ));
-                return;
+                return None;
             }
             peers.insert(peer.id, peer.clone());
         }
-        let serving = Serving {
+        Some(Serving {
             server: self.clone(),
             peer,
-        };
-        let spawned = self.spawn("relay-peer", move || {
-            let Serving { server, peer } = &serving;
-            if let Err(failure) = server.talk(peer) {
-                server.refused.fetch_add(1, Relaxed);
-                server.log.warn(
-                    "refused a subscriber",
-                    json!({ "peer": peer.id, "error": failure.to_json() }),
-                );
-                peer.refuse(&failure);
-            }
-        });
-        if let Err(error) = spawned {
-            self.log.error(
-                "no thread for a subscriber",
-                json!({ "error": error.to_string() }),
-            );
-        }
+        })
     }
 
     pub(super) fn spawn(
@@ -232,6 +290,7 @@ impl Server {
             ("bytes", sum(&self.past_bytes, |peer| &peer.bytes)),
             ("cut", self.cut.load(Relaxed)),
             ("refused", self.refused.load(Relaxed)),
+            ("handshakes_failed", self.handshakes_failed.load(Relaxed)),
         ])
     }
 
@@ -274,6 +333,21 @@ impl Server {
 struct Serving {
     server: Arc<Server>,
     peer: Arc<Peer>,
+}
+
+impl Serving {
+    /// Serves it until it goes.
+    fn talk(&self) {
+        let Self { server, peer } = self;
+        if let Err(failure) = server.talk(peer) {
+            server.refused.fetch_add(1, Relaxed);
+            server.log.warn(
+                "refused a subscriber",
+                json!({ "peer": peer.id, "error": failure.to_json() }),
+            );
+            peer.refuse(&failure);
+        }
+    }
 }
 
 impl Drop for Serving {
