@@ -51,7 +51,7 @@ def _work(home: Home, protocols: list[str], seed: int, days: int) -> int:
     from tidemill.metadata import Metadata, job
     from tidemill.recorder import generated
 
-    metadata = Metadata.open(home.database)
+    metadata = Metadata.of(home)
     detail = {"venues": [SIM_PREFIX + protocol for protocol in protocols], "days": days, "seed": seed}
     now = time.time_ns()
     mine = job.Job(secrets.token_hex(8), KIND, "running", 0.0, "owner", now, now, detail=detail)

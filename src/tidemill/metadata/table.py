@@ -16,6 +16,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+# A number that SQLite gives out itself must be its INTEGER, which has 64 bits there.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
 tables = MetaData(
     naming_convention={
         "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -27,7 +30,7 @@ tables = MetaData(
 events = Table(
     "events",
     tables,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Number, primary_key=True, autoincrement=True),
     Column("ts", BigInteger, nullable=False),
     Column("actor", String, nullable=False),  # who: "owner", "cli", "service"
     Column("kind", String, nullable=False),  # what: "collector_started", "session_opened", …
@@ -55,7 +58,7 @@ collectors = Table(
 keys = Table(
     "keys",
     tables,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Number, primary_key=True, autoincrement=True),
     Column("hash", String, nullable=False, unique=True),
     Column("purpose", String, nullable=False),  # what it is exchanged for: "session"
     Column("subject", String, nullable=False),
@@ -79,7 +82,7 @@ sessions = Table(
 gaps = Table(
     "gaps",
     tables,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Number, primary_key=True, autoincrement=True),
     Column("venue", String, nullable=False),
     Column("instrument", String, nullable=False),  # "" = the whole venue (NULLs would not be unique)
     Column("channel", String, nullable=False),  # all, trades, quotes, book

@@ -36,7 +36,7 @@ class Platform:
         config.home.create()
         self.config = config
         self.home: Home = config.home
-        self.metadata = Metadata.open(config.home.database)
+        self.metadata = Metadata.of(config.home)
         self.keeper = Keeper(config.home, self.metadata, config.port)
         self.metrics = Metrics()
         self.view = View(config.home)
