@@ -59,6 +59,8 @@ _NO_SPACE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 # SQLSTATEs and their classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BUSY = ("40001", "40P01", "55P03", "57014", "25P03", "25P04", "53300")
 _REFUSED = ("28", "3D", "42501")
+# A failed connection has no state, only words.
+_REFUSALS = ("authentication failed", "no password supplied", "pg_hba.conf", "does not exist")
 _UNWRITABLE = ("53100", "53200", "25006")
 _UNFIT = ("22", "21")
 
@@ -314,7 +316,7 @@ def _of_postgres(cause: Exception, state: str, what: str) -> TidemillError:
             hint="free some space on its server, or name the server that takes writes",
             http_status=507,
         )
-    if state.startswith(_REFUSED) or "authentication failed" in what:
+    if state.startswith(_REFUSED) or (not state and any(text in str(cause) for text in _REFUSALS)):
         return ConfigError(
             "database_refused",
             what,
