@@ -95,7 +95,7 @@ def _in_redis(redis: Redis) -> SlidingWindowCounterRateLimiter:
 
     return SlidingWindowCounterRateLimiter(
         RedisStorage(
-            "async+redis://in-the-pool",
+            "async+redis://localhost:6379",  # the pool knows better
             implementation="redispy",
             key_prefix=f"tidemill:{redis.name}:limit",
             connection_pool=redis.pool(),  # type: ignore[arg-type]
