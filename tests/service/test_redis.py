@@ -23,7 +23,7 @@ MINUTE = 60 * 10**9
 START = 1_700_000_040 * 10**9
 NAME = "BTC-USD.acme"
 ASKED = {"interval": "1m", "start": str(START), "end": str(START + 600 * MINUTE)}
-READS = 300
+READS = 1000
 
 
 def keep(home: Home, first: int, count: int, chunk: str) -> None:
@@ -155,12 +155,13 @@ def test_an_event_of_one_reaches_followers_of_the_other_at_once(pair: tuple[Serv
 
 
 def test_a_limit_counts_over_both(pair: tuple[Service, Service]) -> None:
-    """One of the four writes of this minute may be spent already; the next ones are, whoever takes them."""
+    """Four writes a minute, of which those before have spent some: with a count of its own, each would let
+    more through than are left."""
     said = [
         service.client.delete("/api/v1/collection/stop", params={"venue": "sim-kraken"}).status_code
         for service in (*pair, *pair, *pair)
     ]
-    assert said.count(202) in (3, 4)
+    assert said.count(202) <= 3
     assert said[-1] == 429
 
 

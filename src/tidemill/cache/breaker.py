@@ -40,13 +40,13 @@ class Breaker:
                 return "closed"
             return "open" if time.monotonic() < self._until else "half-open"
 
-    def admit(self) -> bool:
-        """Whether a call may go through now."""
+    def admit(self, *, probe: bool = True) -> bool:
+        """Whether a call may go through now; with `probe` it may be the one that goes to see."""
         with self._lock:
             if self._until is None:
                 return True
             now = time.monotonic()
-            if now < self._until:
+            if now < self._until or not probe:
                 return False
             self._until = now + PROBE_S  # this one; the others wait for what it says
             return True

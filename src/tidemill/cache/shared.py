@@ -115,13 +115,17 @@ class Shared:
         """Where nobody asks, health still knows how Redis is."""
         assert self.redis is not None  # noqa: S101 - `start` has looked
         while not self._stopping.is_set():
-            self._call(self.redis.ping, None)
+            self._call(self.redis.ping, None, probe=True)
             self._stopping.wait(AGAIN_S if self.breaker.why else PROBE_S)
 
-    def _call(self, work: Callable[[], T], otherwise: T) -> T:
+    def admit(self) -> bool:
+        """Whether Redis may be asked now. Once started, a thread of ours goes to see: no request waits."""
+        return self.breaker.admit(probe=self._thread is None)
+
+    def _call(self, work: Callable[[], T], otherwise: T, *, probe: bool = False) -> T:
         """What Redis answers, or `otherwise` while it is not well."""
         assert self.redis is not None  # noqa: S101 - callers have looked
-        if not self.breaker.admit():
+        if not (self.breaker.admit() if probe else self.admit()):
             return otherwise
         started = time.monotonic()
         try:

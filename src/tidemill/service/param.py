@@ -65,7 +65,7 @@ class Limiter:
     async def _count_shared(self, item: RateLimitItem, kind: str, caller: str) -> float | None:
         """As `_count` by what Redis has counted; None where it has not: then this process counts alone."""
         cache = self._cache
-        if cache is None or cache.redis is None or not cache.breaker.admit():
+        if cache is None or cache.redis is None or not cache.admit():
             return None
         started = time.monotonic()
         try:
