@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import json
 import re
 import shutil
@@ -16,7 +19,10 @@ from websockets.sync.client import connect
 
 from tests.servers import redis as server
 from tests.service.conftest import Service, short_home
+from tidemill.cache import Shared
+from tidemill.errors import RateLimitError
 from tidemill.home import Home
+from tidemill.service.param import Limiter
 from tidemill.stores.lake import Lake
 
 MINUTE = 60 * 10**9
@@ -52,7 +58,7 @@ def pair(own: server.Redis) -> Iterator[tuple[Service, Service]]:
     """Two services of one home."""
     home = short_home()
     keep(home, 0, 300, "first")
-    env = {"TIDEMILL_REDIS_URL": own.url(), "TIDEMILL_LIMIT_WRITE": "4/minute"}
+    env = {"TIDEMILL_REDIS_URL": own.url()}
     both = Service(home, env), Service(home, env)
     yield both
     for one in both:
@@ -71,6 +77,28 @@ def number(service: Service, name: str, label: str = "") -> float:
     return float(found[1])
 
 
+def left_out(pair: tuple[Service, Service]) -> float:
+    """How often the services have left Redis out; waits until none does."""
+    deadline = time.monotonic() + 30
+    while any(service.client.get("/api/v1/config").json()["redis"] != "live" for service in pair):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return sum(number(service, "tidemill_redis_failures_total") for service in pair)
+
+
+def undisturbed(count: Callable[[], float], body: Callable[[], None]) -> None:
+    """Runs `body` again where Redis was left out meanwhile: on a busy machine 100 ms pass without fault."""
+    for last in (False, False, True):
+        before = count()
+        try:
+            body()
+        except AssertionError:
+            if last or count() == before:
+                raise
+        else:
+            return
+
+
 def timed(ask: Callable[[], httpx.Response], count: int = READS) -> tuple[int, float, float]:
     """Failures, p50 and p99 (s) of so many reads, four at a time."""
 
@@ -87,19 +115,26 @@ def timed(ask: Callable[[], httpx.Response], count: int = READS) -> tuple[int, f
 
 def test_the_second_service_finds_what_the_first_has_made(pair: tuple[Service, Service]) -> None:
     first, second = pair
-    made = bars(first)
-    assert made.status_code == 200, made.text
-    assert len(made.json()["ts"]) == 300
-    before = number(second, "tidemill_cache_hits_total", ',layer="redis"')
-    assert bars(second).content == made.content
-    assert number(second, "tidemill_cache_hits_total", ',layer="redis"') > before
-    hits = number(second, "tidemill_cache_hits_total", ',layer="memory"')
-    assert bars(second).content == made.content
-    assert number(second, "tidemill_cache_hits_total", ',layer="memory"') > hits
+    limit = itertools.count(5000)
+
+    def body() -> None:
+        asked = {**ASKED, "limit": str(next(limit))}  # another question at each try
+        made, again, third = (
+            service.client.get(f"/api/v1/data/{NAME}/bars", params=asked)
+            for service in (first, second, second)
+        )
+        assert made.status_code == 200, made.text
+        assert len(made.json()["ts"]) == 300
+        assert made.content == again.content == third.content
+        hits = [number(second, "tidemill_cache_hits_total", f',layer="{at}"') for at in ("redis", "memory")]
+        assert min(hits) > 0
+
+    undisturbed(lambda: left_out(pair), body)
 
 
 def test_two_hundred_misses_are_one_computation(pair: tuple[Service, Service]) -> None:
     service = pair[0]
+    left_out(pair)
     before = number(service, "tidemill_cache_misses_total", ',layer="redis"')
     asked = {**ASKED, "limit": "123"}
 
@@ -130,18 +165,22 @@ def test_after_the_data_has_changed_nothing_old_is_answered(pair: tuple[Service,
 
 def test_a_session_of_one_is_known_at_the_other_and_ends_at_once(pair: tuple[Service, Service]) -> None:
     first, second = pair
-    browser = first.browser()
-    cookie = browser.cookies[first.cookie]
-    with httpx.Client(base_url=second.url, timeout=20, trust_env=False) as other:
-        header = {"Cookie": f"{first.cookie}={cookie}", "Origin": second.url}
-        assert other.get("/api/v1/session", headers=header).status_code == 200
-        answer = browser.delete("/api/v1/session", headers={"Origin": first.url})
-        assert answer.status_code == 200
-        ended = time.monotonic()
-        while other.get("/api/v1/session", headers=header).status_code != 401:
-            assert time.monotonic() - ended < 1.0
-        assert other.get("/api/v1/session", headers=header).status_code == 401
-    browser.close()
+
+    def body() -> None:
+        browser = first.browser()
+        cookie = browser.cookies[first.cookie]
+        with httpx.Client(base_url=second.url, timeout=20, trust_env=False) as other:
+            header = {"Cookie": f"{first.cookie}={cookie}", "Origin": second.url}
+            assert other.get("/api/v1/session", headers=header).status_code == 200
+            answer = browser.delete("/api/v1/session", headers={"Origin": first.url})
+            assert answer.status_code == 200
+            ended = time.monotonic()
+            while other.get("/api/v1/session", headers=header).status_code != 401:
+                assert time.monotonic() - ended < 1.0
+            assert other.get("/api/v1/session", headers=header).status_code == 401
+        browser.close()
+
+    undisturbed(lambda: left_out(pair), body)
 
 
 def test_an_event_of_one_reaches_followers_of_the_other_at_once(pair: tuple[Service, Service]) -> None:
@@ -154,22 +193,35 @@ def test_an_event_of_one_reaches_followers_of_the_other_at_once(pair: tuple[Serv
         assert json.loads(socket.recv(10))["kind"] == "collector_started"
 
 
-def test_a_limit_counts_over_both(pair: tuple[Service, Service]) -> None:
-    """Four writes a minute, of which those before have spent some: with a count of its own, each would let
-    more through than are left."""
-    said = [
-        service.client.delete("/api/v1/collection/stop", params={"venue": "sim-kraken"}).status_code
-        for service in (*pair, *pair, *pair)
-    ]
-    assert said.count(202) <= 3
-    assert said[-1] == 429
+def test_a_limit_counts_over_all_processes(own: server.Redis) -> None:
+    """Two limiters, each with a Redis connection of its own, as two processes have them."""
+    caches = [Shared(own.url(), "limits") for _ in range(2)]
+
+    async def take(caller: str) -> int:
+        limiters = [Limiter({"write": "4/minute"}, cache) for cache in caches]
+        taken = 0
+        for number in range(10):
+            with contextlib.suppress(RateLimitError):
+                await limiters[number % 2].take("write", caller)
+                taken += 1
+        return taken
+
+    def body() -> None:
+        assert asyncio.run(take(f"caller-{time.monotonic_ns()}")) == 4
+
+    undisturbed(lambda: sum(cache.breaker.opened for cache in caches), body)
+    for cache in caches:
+        cache.close()
 
 
 def test_configuration_and_health_tell_of_it(pair: tuple[Service, Service]) -> None:
-    said = pair[0].client.get("/api/v1/config").json()
-    assert (said["redis"], said["database"]) == ("live", "sqlite")
-    parts = {part["part"]: part for part in pair[0].client.get("/api/v1/health").json()["parts"]}
-    assert (parts["redis"]["state"], parts["redis"]["ready"]) == ("live", True)
+    def body() -> None:
+        said = pair[0].client.get("/api/v1/config").json()
+        assert (said["redis"], said["database"]) == ("live", "sqlite")
+        parts = {part["part"]: part for part in pair[0].client.get("/api/v1/health").json()["parts"]}
+        assert (parts["redis"]["state"], parts["redis"]["ready"]) == ("live", True)
+
+    undisturbed(lambda: left_out(pair), body)
 
 
 def test_a_redis_that_is_taken_away_costs_no_answer(pair: tuple[Service, Service], own: server.Redis) -> None:
