@@ -28,6 +28,8 @@ from tidemill.metadata import Metadata, access
 from tidemill.service.command import SCOPES
 
 TICKET_S = 30
+# So many look-ups of sessions wait for the database at once; the other threads are for other work.
+THREADS = 8
 # A session that was ended elsewhere is noticed within this time; at once where a message of it comes.
 SESSION_CHECK_S = 2.0
 SESSION = "session"
@@ -58,6 +60,7 @@ class Keeper:
         self._secret = home.read_secret()
         self.cookie = f"tidemill_{port}"
         self._lock = threading.Lock()
+        self._threads = anyio.CapacityLimiter(THREADS)
 
     def bearer(self, text: str) -> Principal | None:
         """The owner, when `text` is the token."""
@@ -81,7 +84,7 @@ class Keeper:
         _, _, session_id = (self._verify(cookie, "session") or "").rpartition("-")
         if not session_id or self._cache.memory.get(_key(session_id)) is not None:
             return self.session(cookie)
-        return await anyio.to_thread.run_sync(self.session, cookie)
+        return await anyio.to_thread.run_sync(self.session, cookie, limiter=self._threads)
 
     def ticket(self, text: str) -> Principal | None:
         """Who a stream ticket lets in."""

@@ -29,6 +29,8 @@ from tidemill.service.view import View
 
 T = TypeVar("T")
 TRIM_S = 600.0
+# A database that hangs keeps these many threads and no more: market data is read by the others.
+DATABASE_THREADS = 16
 
 
 class Platform:
@@ -55,18 +57,19 @@ class Platform:
             Round(bars.read, revision.READ_S, "revised bars cannot be told", turn),
             Round(self._trim, TRIM_S, "old events cannot be deleted", turn),
         )
+        self._threads = anyio.CapacityLimiter(DATABASE_THREADS)
         self.own = Cost()
         self.started = time.time_ns()
         self.draining = asyncio.Event()
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Runs a database read in a worker thread."""
-        return await self.run(lambda: self._read(query))
+        return await anyio.to_thread.run_sync(self._read, query, limiter=self._threads)
 
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Runs a database change in a worker thread, then wakes whoever follows the events, in this process
         and in others."""
-        return await self.run(lambda: self._write(change))
+        return await anyio.to_thread.run_sync(self._write, change, limiter=self._threads)
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Runs something that blocks in a worker thread."""
