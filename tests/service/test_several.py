@@ -6,7 +6,6 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,7 +15,6 @@ from tests.servers.postgres import Postgres
 from tests.service.conftest import Service, short_home
 from tidemill import control
 from tidemill.metadata import Metadata, event
-from tidemill.service.round import Turn
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +116,3 @@ def test_each_has_a_control_socket_of_its_own(pair: tuple[Service, Service]) -> 
         for name in ("service", f"service-{second.port}")
     ]
     assert pids == [first.process.pid, second.process.pid]
-
-
-def test_rounds_are_one_services_until_it_ends(tmp_path: Path) -> None:
-    first, second = Turn(tmp_path / "lock"), Turn(tmp_path / "lock")
-    assert first.mine()
-    assert first.mine()
-    assert not second.mine()
-    first.release()
-    assert second.mine()
-    assert not first.mine()
-    second.release()
