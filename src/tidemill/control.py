@@ -98,6 +98,7 @@ class Server:
         self._path = path
         self._handlers = handlers
         self._server: asyncio.Server | None = None
+        self._inode = 0
 
     async def start(self) -> None:
         # A part owns its socket by owning its home's lock; what lies here is left from a killed one.
@@ -105,6 +106,7 @@ class Server:
         old = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=LINE_BYTES_MAX)
+            self._inode = self._path.stat().st_ino
         finally:
             os.umask(old)
 
@@ -140,4 +142,6 @@ class Server:
     async def close(self) -> None:
         if self._server:
             self._server.close()
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if self._path.stat().st_ino == self._inode:  # else it is another's by now
+                    self._path.unlink()

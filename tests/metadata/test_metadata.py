@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,27 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DatabaseError
 
+from tests.metadata.place import Place, dump, opening, run_sql
 from tidemill.errors import ConfigError
 from tidemill.metadata import Metadata, access, collector, database, event, gap, setting
 from tidemill.metadata.table import tables
 from tidemill.model.collector import Collector
 from tidemill.model.gap import Gap
-
-
-@pytest.fixture
-def metadata(tmp_path: Path) -> Metadata:
-    return Metadata.open(tmp_path / "tidemill.db")
-
-
-def dump(path: Path) -> list[str]:
-    with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
-        return list(connection.iterdump())
 
 
 def hole(sequence: int, **changes: Any) -> Gap:
@@ -45,115 +32,49 @@ def hole(sequence: int, **changes: Any) -> Gap:
     return Gap(**{**row, **changes})
 
 
-def test_a_ledger_of_the_first_version_learns_the_ids_at_the_edges(tmp_path: Path) -> None:
-    path = tmp_path / "tidemill.db"
-    database.migrate(path, "0001")
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(
-            "INSERT INTO gaps (venue, instrument, channel, cause, epoch, sequence, opened_at, ts_event_open,"
-            " missing, state) VALUES ('kraken', '', 'trades', 'disconnect', 1, 7, 107, 90, -1, 'open')"
-        )
-        connection.commit()
-    metadata = Metadata.open(path)
+def test_a_ledger_of_the_first_version_learns_the_ids_at_the_edges(place: Place) -> None:
+    database.migrate(place, "0001")
+    run_sql(
+        place,
+        "INSERT INTO gaps (venue, instrument, channel, cause, epoch, sequence, opened_at, ts_event_open,"
+        " missing, state) VALUES ('kraken', '', 'trades', 'disconnect', 1, 7, 107, 90, -1, 'open')",
+    )
+    metadata = Metadata.open(place)
     with metadata.write() as connection:
         gap.merge(connection, [hole(7, venue_sequence_open=100, venue_sequence_end=104, missing=3)])
         (row,) = gap.page(connection, limit=9)
     assert (row.venue_sequence_open, row.venue_sequence_end, row.missing) == (100, 104, 3)
+    metadata.close()
 
 
-def test_the_migrations_make_the_tables_the_code_knows(metadata: Metadata) -> None:
-    with metadata.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), tables) == []
-
-
-def test_the_file_is_the_owners_alone(metadata: Metadata) -> None:
-    assert metadata.path.stat().st_mode & 0o077 == 0
+def test_the_file_is_the_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "tidemill.db"
+    Metadata.open(path).close()
+    assert path.stat().st_mode & 0o077 == 0
 
 
 def test_opening_again_changes_nothing_and_needs_no_migration_tool(metadata: Metadata) -> None:
     metadata.want("kraken", "kraken", ["BTC-USD"], actor="cli")
-    before = dump(metadata.path)
+    before = dump(metadata.place)
     code = (
         "import sys; from pathlib import Path; from tidemill.metadata import Metadata;"
-        f"Metadata.open(Path({str(metadata.path)!r})); assert 'alembic' not in sys.modules"
+        f"{opening(metadata.place)}; assert 'alembic' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert dump(metadata.path) == before
+    assert dump(metadata.place) == before
 
 
-def test_every_version_goes_up_and_down_on_filled_tables(metadata: Metadata) -> None:
-    for number in range(50):
-        metadata.want(f"v{number}", "kraken", actor="cli")
-    path = metadata.path
-    metadata.close()
-    before = dump(path)
-    for revision in reversed(database.revisions()[:-1]):
-        database.migrate(path, revision)
-        assert database.version(path) == revision
-    database.migrate(path)
-    assert database.version(path) == database.newest()
-    assert dump(path) == before
-
-
-KILL = """
-import os, signal, sys
-from pathlib import Path
-import alembic.command, alembic.config, sqlalchemy.dialects.sqlite
-from sqlalchemy import event
-from tidemill.metadata import database, table
-real = database._engine
-left = 0
-def engine(path):
-    made = real(path)
-    @event.listens_for(made, "before_cursor_execute")
-    def count(*_):
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return made
-database._engine = engine
-path = Path(sys.argv[1])
-for kills in range(1000):
-    left = kills
-    child = os.fork()
-    if child == 0:
-        database.migrate(path)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFEXITED(status):
-        print(kills)
-        sys.exit(os.WEXITSTATUS(status))
-    assert os.WTERMSIG(status) == signal.SIGKILL
-    assert database.version(path) is None, database.version(path)
-"""
-
-
-def test_a_kill_at_any_statement_of_a_migration_leaves_the_old_version_or_the_new(tmp_path: Path) -> None:
-    reference = tmp_path / "reference.db"
-    Metadata.open(reference).close()
-    path = tmp_path / "tidemill.db"
-    run = subprocess.run([sys.executable, "-c", KILL, str(path)], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert int(run.stdout) > 15  # one kill before each statement
-    assert dump(path) == dump(reference)
-
-
-def test_processes_that_start_at_once_make_one_database(tmp_path: Path) -> None:
-    path = tmp_path / "tidemill.db"
-    code = (
-        f"from pathlib import Path; from tidemill.metadata import Metadata;Metadata.open(Path({str(path)!r}))"
-    )
+def test_processes_that_start_at_once_make_one_database(place: Place) -> None:
+    code = f"from pathlib import Path; from tidemill.metadata import Metadata; {opening(place)}"
     starting = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
     assert [process.wait(60) for process in starting] == [0] * 4
-    assert database.version(path) == database.newest()
+    assert database.version(place) == database.newest()
 
 
 def test_a_newer_database_is_refused_with_what_to_do(metadata: Metadata) -> None:
-    with contextlib.closing(sqlite3.connect(metadata.path)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    run_sql(metadata.place, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ConfigError, match="9999") as refused:
-        Metadata.open(metadata.path)
+        Metadata.open(metadata.place)
     assert refused.value.code == "database_newer"
 
 
@@ -181,8 +102,7 @@ def test_a_change_and_its_event_stand_or_fall_together(metadata: Metadata) -> No
 
 def test_ids_of_events_are_never_used_again(metadata: Metadata) -> None:
     metadata.want("kraken", "kraken", actor="cli")
-    with contextlib.closing(sqlite3.connect(metadata.path)) as connection, connection:
-        connection.execute("DELETE FROM events")
+    run_sql(metadata.place, "DELETE FROM events")
     metadata.unwant("kraken", actor="cli")
     with metadata.read() as connection:
         assert [row.id for row in event.after(connection, 0, 10)] == [2]
@@ -190,14 +110,14 @@ def test_ids_of_events_are_never_used_again(metadata: Metadata) -> None:
 
 def test_writers_in_threads_and_processes_wait_for_each_other(metadata: Metadata) -> None:
     def work(name: str) -> None:
-        own = Metadata(metadata.path)
+        own = Metadata(metadata.place)
         for number in range(20):
             own.want(f"{name}-{number}", "kraken", actor=name)
         own.close()
 
     code = (
         "from pathlib import Path; from tidemill.metadata import Metadata;"
-        f"m = Metadata.open(Path({str(metadata.path)!r}));"
+        f"m = {opening(metadata.place)};"
         "[m.want(f'p-{i}', 'kraken', actor='p') for i in range(20)]"
     )
     other = subprocess.Popen([sys.executable, "-c", code])
@@ -305,7 +225,7 @@ def test_a_setting_changes_without_its_value_in_the_events(metadata: Metadata) -
 def test_a_kill_in_the_middle_of_a_change_leaves_none_of_it(metadata: Metadata) -> None:
     code = (
         "import os, signal; from pathlib import Path; from tidemill.metadata import Metadata, collector;"
-        f"m = Metadata.open(Path({str(metadata.path)!r}))\n"
+        f"m = {opening(metadata.place)}\n"
         "with m.write() as c:\n"
         "    collector.want(c, collector.Collector('kraken', 'kraken'), actor='cli')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

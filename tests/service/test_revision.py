@@ -83,3 +83,27 @@ def test_an_event_and_how_far_it_was_told_are_kept_together(
             Revisions(metadata, view).read()
     assert told(metadata) == []
     assert Revisions(metadata, view).read() == 1
+
+
+def test_two_services_that_look_at_once_tell_each_bar_once(metadata: Metadata) -> None:
+    class Overtaken(View):
+        """Another service reads, tells and commits between the look of this one and its telling."""
+
+        overtaking = False
+
+        def revised(
+            self, venue: str, after: tuple[int, int] | None, limit: int = 1000
+        ) -> list[dict[str, Any]]:
+            found = super().revised(venue, after, limit)
+            if self.overtaking:
+                self.overtaking = False
+                Revisions(metadata, view).read()
+            return found
+
+    view: Any = Overtaken()
+    Revisions(metadata, view).read()
+    for sequence in (5, 6):
+        view.add(sequence)
+    view.overtaking = True
+    assert Revisions(metadata, view).read() == 0
+    assert len(told(metadata)) == 2

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from tidemill import errors
+from tidemill import address, errors
 from tidemill.cli.app import HomeOption, JsonOption
 from tidemill.cli.net import listening_process, port_is_free
 from tidemill.home import Home
@@ -268,6 +268,10 @@ def _parts(home: Home) -> Iterator[Finding]:
 
 
 def _database(home: Home) -> Iterator[Finding]:
+    url = address.named("TIDEMILL_DATABASE_URL")
+    if url is not None:
+        yield _database_server(url)
+        return
     if not home.database.exists():
         return
     import sqlite3
@@ -286,6 +290,18 @@ def _database(home: Home) -> Iterator[Finding]:
             "database", "fail", f"{home.database} is damaged: {verdict}",
             "move it aside; wishes and events are lost, market data is not",
         )  # fmt: skip
+
+
+def _database_server(url: str) -> Finding:
+    from tidemill.metadata import database
+
+    try:
+        found = database.version(url)
+    except Exception as error:
+        told = error if isinstance(error, errors.TidemillError) else database.failure(error, url)
+        return Finding("database", "fail", told.message, told.hint)
+    state = f"at version {found}" if found else "empty: `tidemill up` makes the tables"
+    return Finding("database", "ok", f"{address.shown(url)} answers, {state}")
 
 
 def _journal(home: Home) -> Iterator[Finding]:
@@ -395,13 +411,13 @@ def _clock(_home: Home) -> Iterator[Finding]:
 
 def _venues(home: Home) -> Iterator[Finding]:
     """Real venues that are wanted: can their host be found and reached from here?"""
-    if not home.database.exists():
+    if not home.database.exists() and address.named("TIDEMILL_DATABASE_URL") is None:
         return
     from tidemill.cli.wish import wanted
     from tidemill.metadata import Metadata
 
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    for collector in wanted(Metadata.open(home.database)):
+    for collector in wanted(Metadata.of(home)):
         host = HOSTS.get(collector.protocol)
         if collector.url or collector.name.startswith(SIM_PREFIX) or not host:
             continue

@@ -48,7 +48,7 @@ def _work(home: Home, protocols: list[str], seed: int, days: int, log: Log) -> i
     from tidemill.jobs import here, submit
     from tidemill.metadata import Metadata
 
-    metadata = Metadata.open(home.database)
+    metadata = Metadata.of(home)
     detail = {"venues": [SIM_PREFIX + protocol for protocol in protocols], "days": days, "seed": seed}
     try:
         with metadata.write() as connection:

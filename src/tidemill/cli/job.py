@@ -31,7 +31,7 @@ def _opened(home: str | None) -> Iterator[tuple[Home, Metadata]]:
 
     place = Home.at(home)
     place.create()
-    metadata = Metadata.open(place.database)
+    metadata = Metadata.of(place)
     try:
         yield place, metadata
     finally:

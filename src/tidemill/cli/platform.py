@@ -111,7 +111,7 @@ def up(
         def open_wanted() -> Callable[[], list[Collector]]:
             from tidemill.metadata import Metadata
 
-            metadata = Metadata.open(place.database)
+            metadata = Metadata.of(place)
             wish.set_wanted(metadata, asked, configured)
             return lambda: wish.wanted(metadata)
 
@@ -232,7 +232,7 @@ def page_url(home: Home, port: int) -> str:
     """The page's address with a new one-use key in the fragment, which never reaches a server or a log."""
     from tidemill.metadata import Metadata
 
-    return f"http://127.0.0.1:{port}/#key={Metadata.open(home.database).new_key(actor='owner')}"
+    return f"http://127.0.0.1:{port}/#key={Metadata.of(home).new_key(actor='owner')}"
 
 
 def _show(url: str, browser: bool) -> None:
@@ -444,7 +444,7 @@ def connect(
     place.create()
     chosen = wish.parse_venue(venue.strip())
     names = wish.parse_instruments(instruments, chosen.name) if instruments else chosen.instruments
-    Metadata.open(place.database).want(chosen.name, chosen.protocol, names, actor="owner")
+    Metadata.of(place).want(chosen.name, chosen.protocol, names, actor="owner")
     if not read_state(place):
         talk.print(f"{chosen.name} will be collected; `tidemill up` starts the platform")
         return 0

@@ -190,7 +190,7 @@ def _work(_job_id: str) -> None:
         return
     home, bounds = Home.at(None), Bounds.of_environment()
     mine = holder(int(os.environ[WORKER]))
-    metadata = Metadata.open(home.database)
+    metadata = Metadata.of(home)
     try:
         with metadata.read() as connection:
             if not job.ready(connection):

@@ -40,7 +40,7 @@ class Pool:
         self.log = log
         self.stopping = stopping
         self.slots = max(1, arguments.slots)
-        self.metadata = Metadata.open(home.database)
+        self.metadata = Metadata.of(home)
         self._beat_s = arguments.beat_s
         self._bounds = Bounds.of_environment()
         self._work = threading.Condition()

@@ -1,9 +1,10 @@
 """The metadata database: what is wanted, who may enter, what happened, what is missing.
 
-One SQLite file per home (`DIR/tidemill.db`), written by the service, the command line and jobs.
+One SQLite file per home (`DIR/tidemill.db`), or the PostgreSQL database that `TIDEMILL_DATABASE_URL` names,
+written by the service, the command line and jobs.
 Imports point downward only: `cli` → `supervisor` → `service` → `metadata` → `model`.
 
-    metadata = Metadata.open(home.database)
+    metadata = Metadata.of(home)
     with metadata.write() as connection:
         collector.want(connection, Collector("kraken", "kraken"), actor="owner")
         event.append(connection, "note", "kraken", actor="owner")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from tidemill.errors import ConflictError
 from tidemill.metadata import event
 from tidemill.metadata.database import now_ns
+from tidemill.metadata.dialect import insert
 from tidemill.metadata.table import collectors
 from tidemill.model.collector import SIM_PREFIX, Collector
 
@@ -51,7 +51,7 @@ def want(
     after = _collector(row)
     if before is not None and _same(before, after):
         return before, False
-    statement = insert(collectors).values(row)
+    statement = insert(connection, collectors).values(row)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["name"], set_={key: statement.excluded[key] for key in row if key != "name"}

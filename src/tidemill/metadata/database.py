@@ -1,54 +1,68 @@
 """Opening the metadata database: one engine, transactions that cannot deadlock, migrations at the start.
 
-SQLite in WAL mode: readers never wait, writers wait up to `BUSY_S` for each other. A write begins with
-BEGIN IMMEDIATE, because a transaction that starts by reading and then writes may be refused at once.
+It is a file of the home, or the PostgreSQL database that `TIDEMILL_DATABASE_URL` names; `dialect` knows what
+differs. A write waits for the one before it, a read waits for nobody.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import json
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
-from tidemill.errors import ConfigError, DeadlineError, ResourceError, TidemillError
+from tidemill import address
+from tidemill.errors import ConfigError
+from tidemill.home import Home
+from tidemill.metadata import dialect
+from tidemill.metadata.dialect import failure
 
-BUSY_S = 10.0
-# Extended codes have one of these in their low byte.
-_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
-_NO_SPACE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+__all__ = ["Metadata", "failure", "migrate", "newest", "now_ns", "place", "revisions", "version"]
 MIGRATIONS = Path(__file__).parent / "migrations"
+_PAUSE_S = 0.5
+
+
+def place(home: Home) -> Path | str:
+    """Where the metadata of a home is: `TIDEMILL_DATABASE_URL`, else its own file."""
+    return address.named("TIDEMILL_DATABASE_URL") or home.database
 
 
 class Metadata:
     """The metadata of one home. Thread-safe; every use is one transaction."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens the file at `path` as it is; `Metadata.open` also brings it to the newest version."""
-        self.path = path
-        self.engine = _engine(path)
+    def __init__(self, place: Path | str) -> None:
+        """Opens the file or URL as it is; `Metadata.open` also brings it to the newest version."""
+        self.place = place
+        self._dialect = dialect.of(place)
+        self.engine = self._dialect.engine()
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """The database at `path` (`Home.database`), made or brought to the newest version.
+    def of(cls, home: Home) -> Self:
+        """The database of a home, wherever the settings say it is. Raises as `open`."""
+        return cls.open(place(home))
 
-        Raises `ConfigError` when the file was written by a newer Tidemill or cannot be opened,
-        `ResourceError` when it cannot be written.
+    @classmethod
+    def open(cls, place: Path | str) -> Self:
+        """The database at a path or URL, made or brought to the newest version.
+
+        Raises `ConfigError` when it was written by a newer Tidemill, cannot be opened or refuses us,
+        `ResourceError` when it cannot be written, `UpstreamError` when its server cannot be reached.
         """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            migrate(path)
-        except (OSError, sqlite3.DatabaseError, DatabaseError) as error:
-            raise failure(error, path) from error
-        return cls(path)
+            migrate(place)
+        except (OSError, sqlite3.DatabaseError, SQLAlchemyError) as error:
+            raise failure(error, place) from error
+        except Exception as error:
+            if not type(error).__module__.startswith("psycopg"):
+                raise
+            raise failure(error, place) from error
+        return cls(place)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -64,53 +78,47 @@ class Metadata:
             with connection.begin():
                 yield connection
 
+    def listen(self, heard: Callable[[], None], stopping: threading.Event) -> bool:
+        """Calls `heard` soon after each new event until `stopping` is set; returns False at once where the
+        database tells nobody. For a thread of its own."""
+        return self._dialect.listen(heard, stopping)
+
     def close(self) -> None:
         self.engine.dispose()
 
 
-def failure(error: Exception, path: Path | str = "DIR/tidemill.db") -> TidemillError:
-    """What SQLite or the system said of the database, as an error for people: the disk, or the file."""
-    cause = getattr(error, "orig", None) or error
-    what = f"the metadata database {path} cannot be used: {cause}"
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_BUSY:
-        return DeadlineError("database_busy", what, hint="another process holds it: try again")
-    if code in _DISK or getattr(cause, "errno", None) in _NO_SPACE:
-        return ResourceError(
-            "database_unwritable",
-            what,
-            hint="free some space, or mount the disk so that it can be written",
-            http_status=507,
-        )
-    return ConfigError(
-        "database_unreadable",
-        what,
-        hint="restore it from a backup, or move it away: journal and lake do not depend on it",
-    )
+def migrate(place: Path | str, revision: str = "head") -> None:
+    """Brings the database to `revision` in one transaction, so that a kill leaves the old version or the new.
 
-
-def migrate(path: Path, revision: str = "head") -> None:
-    """Brings the file to `revision` in one transaction, so that a kill leaves the old version or the new.
-
-    A lock beside the file lets several processes start at once.
+    Several processes may start at once: one migrates, the others wait for it.
     """
     wanted = newest() if revision == "head" else revision
-    if version(path) == wanted:
+    target = dialect.of(place)
+    target.prepare()
+    if target.version() == wanted:
         return
-    with path.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        found = version(path)
+    with target.migrating():
+        found = target.version()
         if found == wanted:
             return
         known = revisions()
         if found is not None and found not in known:
             raise ConfigError(
                 "database_newer",
-                f"{path} is at version {found}; this Tidemill knows {known[0]} to {known[-1]}",
+                f"{target.shown} is at version {found}; this Tidemill knows {known[0]} to {known[-1]}",
                 hint="install the newer Tidemill again, or restore the database from a backup",
             )
-        _alembic(path, found, wanted)
-        path.chmod(0o600)
+        give_up = time.monotonic() + dialect.MIGRATE_S
+        while True:
+            try:
+                _alembic(target, found, wanted)
+                break
+            except SQLAlchemyError as error:
+                # A table that others use all the time is asked for again and again, never for long.
+                busy = failure(error, place).code == "database_busy"
+                if not busy or time.monotonic() > give_up:
+                    raise
+                time.sleep(_PAUSE_S)
 
 
 def revisions() -> list[str]:
@@ -123,31 +131,23 @@ def newest() -> str:
     return revisions()[-1]
 
 
-def version(path: Path) -> str | None:
-    """The version of the file; None where there is none yet. Cheap: a start needs no migration tool."""
-    if not path.exists():
-        return None
-    with contextlib.closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return None
-            raise
-    return str(row[0]) if row else None
+def version(place: Path | str) -> str | None:
+    """The version of the database; None where there is none yet. Cheap: a start needs no migration tool."""
+    return dialect.of(place).version()
 
 
-def _alembic(path: Path, found: str | None, wanted: str) -> None:
+def _alembic(target: dialect.Dialect, found: str | None, wanted: str) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    engine = _engine(path)
+    engine = target.engine()
     try:
         with engine.connect() as connection:
             connection.execution_options(tidemill_write=True)
             with connection.begin():
+                target.begin_migration(connection)
                 config.attributes["connection"] = connection
                 if found is not None and found > wanted:
                     command.downgrade(config, wanted)
@@ -155,34 +155,6 @@ def _alembic(path: Path, found: str | None, wanted: str) -> None:
                     command.upgrade(config, wanted)
     finally:
         engine.dispose()
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        connect_args={"timeout": BUSY_S, "check_same_thread": False},
-        json_serializer=_dumps,
-        pool_size=8,
-        max_overflow=24,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: sqlite3.Connection, _record: object) -> None:
-        # Python's driver would begin transactions by its own rules (not for DDL); `_begin` does it instead.
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get("tidemill_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def now_ns() -> int:

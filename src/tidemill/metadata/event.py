@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from tidemill.metadata.database import now_ns
+from tidemill.metadata.dialect import tell
 from tidemill.metadata.table import events
 
 # What is kept: so many, of so long. A follower that comes later than that gets what there is.
@@ -49,6 +50,7 @@ def append(
     }
     key = connection.execute(insert(events).values(row)).inserted_primary_key
     assert key is not None  # noqa: S101 - an insert of one row has one key
+    tell(connection)
     return int(key[0])
 
 

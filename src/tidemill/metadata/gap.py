@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, func, or_, select
-from sqlalchemy.dialects.sqlite import insert
 
+from tidemill.metadata.dialect import insert
 from tidemill.metadata.table import gaps
 from tidemill.model.gap import Gap
 
@@ -25,19 +25,18 @@ class Entry(Gap):
 
 def merge(connection: Connection, found: Iterable[Gap]) -> int:
     """Adds what is new and closes what has ended since; returns how many rows changed."""
-    before = _changes(connection)
+    changed = 0
     for gap in found:
         row = {**gap.as_dict(), "instrument": gap.instrument or ""}
-        statement = insert(gaps).values(row)
+        statement = insert(connection, gaps).values(row)
         new = statement.excluded
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["venue", "epoch", "sequence", "instrument", "channel"],
-                set_={key: new[key] for key in _LEARNED},
-                where=or_(*(gaps.c[key].is_distinct_from(new[key]) for key in _LEARNED)),
-            )
+        kept = statement.on_conflict_do_update(
+            index_elements=["venue", "epoch", "sequence", "instrument", "channel"],
+            set_={key: new[key] for key in _LEARNED},
+            where=or_(*(gaps.c[key].is_distinct_from(new[key]) for key in _LEARNED)),
         )
-    return _changes(connection) - before
+        changed += len(connection.execute(kept.returning(gaps.c.id)).all())
+    return changed
 
 
 def page(
@@ -84,7 +83,3 @@ def count_open(connection: Connection) -> dict[str, int]:
         select(gaps.c.venue, func.count()).where(gaps.c.ended_at.is_(None)).group_by(gaps.c.venue)
     )
     return {str(venue): int(count) for venue, count in rows}
-
-
-def _changes(connection: Connection) -> int:
-    return int(connection.exec_driver_sql("SELECT total_changes()").scalar() or 0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from tidemill.metadata import event
 from tidemill.metadata.database import now_ns
+from tidemill.metadata.dialect import insert
 from tidemill.metadata.table import settings
 
 
@@ -25,7 +25,7 @@ def put(connection: Connection, key: str, value: Any, *, actor: str, cause: str 
 
 def keep(connection: Connection, key: str, value: Any, *, actor: str) -> None:
     """Sets a value that nobody chose, such as how far some work has come: of that there is no event."""
-    statement = insert(settings).values(key=key, value=value, changed=now_ns(), actor=actor)
+    statement = insert(connection, settings).values(key=key, value=value, changed=now_ns(), actor=actor)
     new = statement.excluded
     connection.execute(
         statement.on_conflict_do_update(

@@ -18,6 +18,9 @@ from sqlalchemy import (
     text,
 )
 
+# A number that SQLite gives out itself must be its INTEGER, which has 64 bits there.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
 tables = MetaData(
     naming_convention={
         "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -29,7 +32,7 @@ tables = MetaData(
 events = Table(
     "events",
     tables,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Number, primary_key=True, autoincrement=True),
     Column("ts", BigInteger, nullable=False),
     Column("actor", String, nullable=False),  # who: "owner", "cli", "service"
     Column("kind", String, nullable=False),  # what: "collector_started", "session_opened", …
@@ -57,7 +60,7 @@ collectors = Table(
 keys = Table(
     "keys",
     tables,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Number, primary_key=True, autoincrement=True),
     Column("hash", String, nullable=False, unique=True),
     Column("purpose", String, nullable=False),  # what it is exchanged for: "session"
     Column("subject", String, nullable=False),
@@ -81,7 +84,7 @@ sessions = Table(
 gaps = Table(
     "gaps",
     tables,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Number, primary_key=True, autoincrement=True),
     Column("venue", String, nullable=False),
     Column("instrument", String, nullable=False),  # "" = the whole venue (NULLs would not be unique)
     Column("channel", String, nullable=False),  # all, trades, quotes, book
@@ -150,7 +153,7 @@ jobs = Table(
 job_logs = Table(
     "job_logs",
     tables,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Number, primary_key=True, autoincrement=True),
     Column("job_id", String, nullable=False),
     Column("ts", BigInteger, nullable=False),
     Column("level", String, nullable=False),

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 import tidemill
 from tidemill import errors
+from tidemill.cache import Shared
 from tidemill.service import answer, schema
 from tidemill.service.command import REGISTRY, Command, MethodError, methods
 from tidemill.service.compress import Compress
@@ -34,7 +35,7 @@ _CODES = {
 def build(service: Platform) -> ASGIApp:
     """The whole service of one home: routes and every layer around them."""
     config = service.config
-    app = routes(config)
+    app = routes(config, service.cache)
     app.state.platform = service
     app.state.files = Files(config.web)
     inner: ASGIApp = Compress(app)
@@ -42,7 +43,7 @@ def build(service: Platform) -> ASGIApp:
     return Observe(guarded, service.metrics)
 
 
-def routes(config: Config) -> FastAPI:
+def routes(config: Config, cache: Shared | None = None) -> FastAPI:
     """The routes and their API document, without home, credentials or background work."""
     enter_all()
     app = FastAPI(
@@ -56,7 +57,7 @@ def routes(config: Config) -> FastAPI:
         lifespan=_lifespan,
         generate_unique_id_function=lambda route: route.name,
     )
-    limiter = Limiter(config.limits)
+    limiter = Limiter(config.limits, cache)
     for command in REGISTRY.values():
         if command.method == "WS":
             app.add_api_websocket_route(command.route, command.endpoint, name=command.id)

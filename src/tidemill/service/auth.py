@@ -9,6 +9,8 @@ opens a stream within seconds, and the stream ends with the session.
 from __future__ import annotations
 
 import base64
+import dataclasses
+import fcntl
 import hashlib
 import hmac
 import re
@@ -16,14 +18,22 @@ import threading
 import time
 from dataclasses import dataclass
 
+import anyio
+import orjson
+
+from tidemill.cache import Shared
 from tidemill.errors import AuthError
 from tidemill.home import Home
 from tidemill.metadata import Metadata, access
 from tidemill.service.command import SCOPES
 
 TICKET_S = 30
-# A session that was ended elsewhere is noticed within this time.
+# So many look-ups of sessions wait for the database at once; the other threads are for other work.
+THREADS = 8
+# A session that was ended elsewhere is noticed within this time; at once where a message of it comes.
 SESSION_CHECK_S = 2.0
+SESSION = "session"
+"""The topic of sessions that ended, and what their keys in the cache begin with."""
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -40,15 +50,17 @@ class Principal:
 class Keeper:
     """Checks credentials of one home. Thread-safe."""
 
-    def __init__(self, home: Home, metadata: Metadata, port: int) -> None:
+    def __init__(self, home: Home, metadata: Metadata, port: int, cache: Shared | None = None) -> None:
         """Raises `ConfigError` when token or secret can be read by others or are too short."""
         self._metadata = metadata
+        self._cache = cache or Shared(None, "")
+        self._cache.subscribe(SESSION, lambda ended: self._cache.memory.drop(_key(ended or "")))
         self._revoked = home.revoked
         self._token = home.read_token().encode()
         self._secret = home.read_secret()
         self.cookie = f"tidemill_{port}"
-        self._seen: dict[str, tuple[float, access.Session | None]] = {}
         self._lock = threading.Lock()
+        self._threads = anyio.CapacityLimiter(THREADS)
 
     def bearer(self, text: str) -> Principal | None:
         """The owner, when `text` is the token."""
@@ -66,6 +78,13 @@ class Keeper:
         if found is None or found.subject != name or not found.holds(time.time_ns()):
             return None
         return Principal(name, frozenset(SCOPES), session_id, found.expires)
+
+    async def enter(self, cookie: str) -> Principal | None:
+        """As `session`, and the event loop never waits for a database."""
+        _, _, session_id = (self._verify(cookie, "session") or "").rpartition("-")
+        if not session_id or self._cache.memory.get(_key(session_id)) is not None:
+            return self.session(cookie)
+        return await anyio.to_thread.run_sync(self.session, cookie, limiter=self._threads)
 
     def ticket(self, text: str) -> Principal | None:
         """Who a stream ticket lets in."""
@@ -112,7 +131,8 @@ class Keeper:
         is away, or starts again later, reads it in the file."""
         subject, now = _subject(principal), int(time.time())
         expiry = (principal.expires or 0) // 1_000_000_000
-        with self._lock:
+        with self._lock, self._revoked.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of other service processes of this home
             try:
                 lines = self._revoked.read_text().splitlines()
             except FileNotFoundError:
@@ -127,22 +147,24 @@ class Keeper:
         return subject
 
     def forget(self, session_id: str) -> None:
-        """Makes an end of a session count at once in this process."""
-        with self._lock:
-            self._seen.pop(session_id, None)
+        """Makes an end of a session count at once, here and in processes that hear of it."""
+        # Not dropped but written over: it counts as unknown for whoever finds it.
+        self._cache.put(_key(session_id), b"null", SESSION_CHECK_S)
+        self._cache.publish(SESSION, session_id)
 
     def _session(self, session_id: str) -> access.Session | None:
-        now = time.monotonic()
-        with self._lock:
-            read, found = self._seen.get(session_id, (-SESSION_CHECK_S, None))
-        if now - read < SESSION_CHECK_S:
-            return found
+        """As the database says it, or said it up to `SESSION_CHECK_S` ago."""
+        kept = self._cache.get(_key(session_id))
+        if kept is not None:
+            row = orjson.loads(kept)
+            return None if row is None else access.Session(**row)
         with self._metadata.read() as connection:
             found = access.session(connection, session_id)
-        with self._lock:
-            if len(self._seen) > 1000:
-                self._seen.clear()
-            self._seen[session_id] = (now, found)
+        self._cache.put(
+            _key(session_id),
+            orjson.dumps(None if found is None else dataclasses.asdict(found)),
+            SESSION_CHECK_S,
+        )
         return found
 
     def _sign(self, expires: int, subject: str, purpose: str) -> str:
@@ -162,6 +184,15 @@ class Keeper:
         if not hmac.compare_digest(text, self._sign(int(expires), subject, ".".join([purpose, *until]))):
             return None
         return subject if time.time() < int(expires) else None
+
+
+def name(home: Home) -> str:
+    """What keeps this home's keys in a shared Redis apart from those of others: it tells nothing of it."""
+    return hmac.digest(home.read_secret(), b"cache", "sha256")[:8].hex()
+
+
+def _key(session_id: str) -> str:
+    return f"{SESSION}:{session_id}"
 
 
 def _subject(principal: Principal) -> str:

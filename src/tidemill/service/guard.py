@@ -6,6 +6,7 @@ Deny by default: what is not a page, a preflight or a command with scope "open" 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +25,9 @@ RESERVED = (
     "/api", "/metrics", "/ws", "/stream",
     "/historical", "/utils", "/strategies", "/optimize", "/candles", "/trade",
 )  # fmt: skip
+# What another service of this machine calls its cookie, and how many of those are looked at.
+_COOKIE = re.compile(r"tidemill_\d{1,5}")
+COOKIES_MAX = 8
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _CSP = (
     b"default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -69,7 +73,7 @@ class Guard:
             if scope["type"] == "http" and _is_preflight(scope, headers):
                 await _preflight(sending, allowed=origin is not None and _own(scope, host) != origin)
                 return
-            self._admit(scope, headers, origin)
+            await self._admit(scope, headers, origin)
             receive = self._bounded(scope, headers, receive)
         except TidemillError as error:
             self._metrics.refused.labels(error.code).inc()
@@ -116,11 +120,11 @@ class Guard:
             http_status=403,
         )
 
-    def _admit(self, scope: Scope, headers: _Headers, origin: str | None) -> None:
+    async def _admit(self, scope: Scope, headers: _Headers, origin: str | None) -> None:
         path = scope["path"]
         method = scope.get("method", "WS")
         method = "GET" if method == "HEAD" else method
-        principal = self._principal(headers)
+        principal = await self._principal(headers)
         scope.setdefault("state", {})["principal"] = principal
         if principal is not None and principal.session is not None:
             _require_own_page(method, headers, origin, path)
@@ -136,7 +140,7 @@ class Guard:
                 http_status=405,
             )
 
-    def _principal(self, headers: _Headers) -> Principal | None:
+    async def _principal(self, headers: _Headers) -> Principal | None:
         bearers = headers.every(b"authorization")
         if bearers:
             scheme, _, text = bearers[0].partition(" ")
@@ -150,8 +154,11 @@ class Guard:
                     "the Authorization header holds no valid token: send `Bearer ` and the text of DIR/token"
                 )
             return found
-        sessions = (self._keeper.session(value) for value in headers.cookies(self._keeper.cookie))
-        return next((found for found in sessions if found is not None), None)
+        for value in headers.cookies(self._keeper.cookie):
+            found = await self._keeper.enter(value)
+            if found is not None:
+                return found
+        return None
 
     def _bounded(self, scope: Scope, headers: _Headers, receive: Receive) -> Receive:
         if scope["type"] != "http":
@@ -202,13 +209,18 @@ class _Headers:
         return [value.decode("latin-1").strip() for key, value in self._raw if key == name]
 
     def cookies(self, name: str) -> Iterator[str]:
-        """Every value of that cookie. Other programs on this host set what no parser of cookies takes, and
-        for that nobody is signed out."""
+        """Every value of that cookie, then those that another service of this machine has set: one of the
+        same home signs with the same secret, all others fail at that. Other programs on this host set what
+        no parser of cookies takes, and for that nobody is signed out."""
+        others = []
         for line in self.every(b"cookie"):
             for cookie in line.split(";"):
                 key, _, value = cookie.strip().partition("=")
                 if key == name:
                     yield value.strip('"')
+                elif _COOKIE.fullmatch(key):
+                    others.append(value.strip('"'))
+        yield from others[:COOKIES_MAX]
 
     def one(self, name: bytes) -> str | None:
         found = self.every(name)

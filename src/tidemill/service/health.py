@@ -29,7 +29,7 @@ async def survey(service: Platform) -> list[dict[str, Any]]:
         trouble,
         None if trouble else service.started,
     )
-    own = [_own(service), database, await service.run(_disk, service), _data(service)]
+    own = [_own(service), database, await service.run(_disk, service), _data(service), *_redis(service)]
     processes = supervised(seen)
     return own + [_part(name, seen.get(name), processes.get(name)) for name in sorted(names)]
 
@@ -115,6 +115,14 @@ def _disk(service: Platform) -> dict[str, Any]:
 def _data(service: Platform) -> dict[str, Any]:
     trouble = service.view.trouble
     return _row("data", "failed" if trouble else "live", not trouble, None, trouble, service.started)
+
+
+def _redis(service: Platform) -> list[dict[str, Any]]:
+    """Where one is configured. Ready either way: without it everything is answered, only slower."""
+    if service.cache.redis is None:
+        return []
+    trouble = service.cache.trouble
+    return [_row("redis", "failed" if trouble else "live", True, None, trouble, service.started)]
 
 
 def _row(

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from sqlalchemy.exc import DatabaseError
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tidemill.errors import InternalError, TidemillError, UpstreamError
+from tidemill.cache import Shared
+from tidemill.errors import DeadlineError, InternalError, TidemillError, UpstreamError, UsageError
+from tidemill.metadata import database
 from tidemill.service import answer, log
 
 
 class Metrics:
     """Numbers of this process, labelled with the route's full template: never with what a client typed."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Shared) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.requests = Counter(
@@ -50,6 +56,38 @@ class Metrics:
             "Requests refused before a route, by code.",
             ("code",),
             registry=self.registry,
+        )
+        self.registry.register(_CacheNumbers(cache))
+
+
+class _CacheNumbers(Collector):
+    """What the cache counts by itself, read when somebody asks."""
+
+    def __init__(self, cache: Shared) -> None:
+        self._cache = cache
+
+    def collect(self) -> Iterator[Metric]:
+        cache = self._cache
+        layers = [("memory", cache.memory.counts)]
+        if cache.redis is not None:
+            layers.append(("redis", cache.counts))
+        for name, about in (
+            ("hits", "Look-ups in the cache that found something, by layer."),
+            ("misses", "Look-ups in the cache that found nothing, by layer."),
+            ("evictions", "Cached answers let go of for want of room, by layer."),
+        ):
+            family = CounterMetricFamily(f"tidemill_cache_{name}", about, labels=("layer",))
+            for layer, counts in layers:
+                family.add_metric((layer,), getattr(counts, name))
+            yield family
+        yield GaugeMetricFamily("tidemill_cache_bytes", "Cached in this process.", cache.memory.bytes)
+        yield GaugeMetricFamily(
+            "tidemill_redis_left_out",
+            "1 while Redis is configured and not used, because it did not answer in time.",
+            int(cache.state not in ("off", "closed")),
+        )
+        yield CounterMetricFamily(
+            "tidemill_redis_failures", "How often Redis was left out.", cache.breaker.opened
         )
 
 
@@ -134,8 +172,18 @@ class Observe:
 
 def bug(error: Exception) -> TidemillError:
     """Logs what nobody expected and returns what its asker is told: nothing of the inside."""
+    told = database.failure(error) if isinstance(error, SQLAlchemyError) else None
+    if isinstance(told, UsageError):
+        return told  # a value that the database cannot take: the asker's, and no bug
     log.logger.error("unexpected %s", type(error).__name__, exc_info=error)
-    if isinstance(error, DatabaseError):
+    if isinstance(told, DeadlineError):
+        return DeadlineError(
+            "database_busy",
+            "the metadata database is in use by others",
+            hint="try again",
+            http_status=503,
+        )
+    if told is not None:
         return UpstreamError(
             "database_down",
             "the metadata database cannot be used",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import time
 from collections import Counter
@@ -9,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Path, Query
-from limits import parse
+from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.requests import HTTPConnection, Request
 
 from tidemill import errors
+from tidemill.cache import Shared
+from tidemill.cache.redis import TIMEOUT_S, Redis
 from tidemill.service.auth import Principal
 from tidemill.service.command import Command
 
@@ -36,24 +39,68 @@ def Limit(default: int, largest: int) -> object:
 
 
 class Limiter:
-    """Counts requests of one caller per minute, by what they do."""
+    """Counts requests of one caller per minute, by what they do; with a Redis, those of all processes."""
 
-    def __init__(self, limits: dict[str, str]) -> None:
+    def __init__(self, limits: dict[str, str], cache: Shared | None = None) -> None:
         self._items = {name: parse(text) for name, text in limits.items()}
+        self._cache = cache
         self._window = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._shared: SlidingWindowCounterRateLimiter | None = None
 
     async def take(self, kind: str, caller: str) -> None:
         """Raises `RateLimitError` with the time to wait."""
         item = self._items[kind]
-        if await self._window.hit(item, kind, caller):
+        reset_s = await self._count_shared(item, kind, caller)
+        if reset_s is None:
+            reset_s = await _count(self._window, item, kind, caller)
+        if reset_s == 0.0:
             return
-        reset_s, _ = await self._window.get_window_stats(item, kind, caller)
         raise errors.RateLimitError(
             "too_many_requests",
             f"more than {item} of this kind came from one caller",
             hint="wait for the seconds that Retry-After names, or ask for more rows at once",
             retry_after_s=max(1.0, reset_s - time.time()),
         )
+
+    async def _count_shared(self, item: RateLimitItem, kind: str, caller: str) -> float | None:
+        """As `_count` by what Redis has counted; None where it has not: then this process counts alone."""
+        cache = self._cache
+        if cache is None or cache.redis is None or not cache.admit():
+            return None
+        started = time.monotonic()
+        try:
+            if self._shared is None:
+                self._shared = _in_redis(cache.redis)
+            async with asyncio.timeout(TIMEOUT_S):
+                found = await _count(self._shared, item, kind, caller)
+        except cache.redis.errors as error:  # no answer in time is an OSError too
+            cache.breaker.failed(f"{type(error).__name__}: {error}")
+            return None
+        cache.breaker.passed(time.monotonic() - started)
+        return found
+
+
+async def _count(
+    window: SlidingWindowCounterRateLimiter, item: RateLimitItem, kind: str, caller: str
+) -> float:
+    """Counts one request; 0 where it is within the limit, else when there is room again (unix s)."""
+    if await window.hit(item, kind, caller):
+        return 0.0
+    reset_s, _ = await window.get_window_stats(item, kind, caller)
+    return reset_s
+
+
+def _in_redis(redis: Redis) -> SlidingWindowCounterRateLimiter:
+    from limits.aio.storage import RedisStorage
+
+    return SlidingWindowCounterRateLimiter(
+        RedisStorage(
+            "async+redis://localhost:6379",  # the pool knows better
+            implementation="redispy",
+            key_prefix=f"tidemill:{redis.name}:limit",
+            connection_pool=redis.pool(),  # type: ignore[arg-type]
+        )
+    )
 
 
 def gate(command: Command, limiter: Limiter) -> Callable[[Request], Awaitable[None]]:

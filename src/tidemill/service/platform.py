@@ -13,18 +13,23 @@ import anyio
 from sqlalchemy import Connection
 from starlette.requests import HTTPConnection
 
+from tidemill import address
+from tidemill.cache import Shared
 from tidemill.home import Home
 from tidemill.metadata import Metadata
-from tidemill.service import ledger, revision
-from tidemill.service.auth import Keeper
+from tidemill.service import auth, ledger, revision
+from tidemill.service.auth import SESSION, Keeper
 from tidemill.service.config import Config
-from tidemill.service.follow import Follow
+from tidemill.service.follow import EVENT, Follow
+from tidemill.service.kept import Kept
 from tidemill.service.observe import Metrics
 from tidemill.service.part import Cost, Watch
-from tidemill.service.round import Round
+from tidemill.service.round import Round, Turn
 from tidemill.service.view import View
 
 T = TypeVar("T")
+# A database that hangs keeps these many threads and no more: market data is read by the others.
+DATABASE_THREADS = 16
 
 
 class Platform:
@@ -35,31 +40,34 @@ class Platform:
         config.home.create()
         self.config = config
         self.home: Home = config.home
-        self.metadata = Metadata.open(config.home.database)
-        self.keeper = Keeper(config.home, self.metadata, config.port)
-        self.metrics = Metrics()
-        self.view = View(config.home)
+        self.metadata = Metadata.of(config.home)
+        self.cache = Shared(address.named("TIDEMILL_REDIS_URL"), auth.name(config.home))
+        self.keeper = Keeper(config.home, self.metadata, config.port, self.cache)
+        self.metrics = Metrics(self.cache)
+        self.view = View(config.home, self.cache)
+        self.kept = Kept(self.cache)
         self.watch = Watch(config.home)
-        self.follow = Follow(self.metadata)
+        self.follow = Follow(self.metadata, self.cache)
         gaps = ledger.Ledger(self.metadata, self.view)
         bars = revision.Revisions(self.metadata, self.view)
+        turn = Turn(config.home.run / "housekeeping.lock")
         self.rounds = (
-            Round(gaps.read, ledger.READ_S, "gap records cannot be read"),
-            Round(bars.read, revision.READ_S, "revised bars cannot be told"),
+            Round(gaps.read, ledger.READ_S, "gap records cannot be read", turn),
+            Round(bars.read, revision.READ_S, "revised bars cannot be told", turn),
         )
+        self._threads = anyio.CapacityLimiter(DATABASE_THREADS)
         self.own = Cost()
         self.started = time.time_ns()
         self.draining = asyncio.Event()
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Runs a database read in a worker thread."""
-        return await self.run(lambda: self._read(query))
+        return await anyio.to_thread.run_sync(self._read, query, limiter=self._threads)
 
     async def write(self, change: Callable[[Connection], T]) -> T:
-        """Runs a database change in a worker thread, then wakes whoever follows the events."""
-        result = await self.run(lambda: self._write(change))
-        self.follow.wake()
-        return result
+        """Runs a database change in a worker thread, then wakes whoever follows the events, in this process
+        and in others."""
+        return await anyio.to_thread.run_sync(self._write, change, limiter=self._threads)
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Runs something that blocks in a worker thread."""
@@ -75,6 +83,7 @@ class Platform:
         """Background work for as long as the service serves."""
         self.measure()
         self.watch.start()
+        self.cache.start((EVENT, SESSION))
         self.follow.start()
         for work in self.rounds:
             work.start()
@@ -84,6 +93,7 @@ class Platform:
             for part in (*self.rounds, self.follow, self.watch):
                 await part.close()
             await self.run(self.view.close)
+            await self.run(self.cache.close)
             self.metadata.close()
 
     def _read(self, query: Callable[[Connection], T]) -> T:
@@ -92,7 +102,9 @@ class Platform:
 
     def _write(self, change: Callable[[Connection], T]) -> T:
         with self.metadata.write() as connection:
-            return change(connection)
+            result = change(connection)
+        self.cache.publish(EVENT)
+        return result
 
 
 def of(connection: HTTPConnection) -> Platform:

@@ -42,6 +42,8 @@ class Revisions:
         if not bars:
             return 0
         with self._metadata.write() as connection:
+            if setting.get(connection, key) != told:
+                return 0  # another service told of them since
             for bar in bars:
                 data = {"interval": bar["interval"], "ts": str(bar["ts"]), "revision": bar["revision"]}
                 event.append(connection, "bar_revised", bar["instrument"], actor="service", data=data)
@@ -54,7 +56,8 @@ class Revisions:
         while bars := self._revised(venue, position):
             position = _position(bars[-1])
         with self._metadata.write() as connection:
-            setting.keep(connection, key, position, actor="service")
+            if setting.get(connection, key) is None:
+                setting.keep(connection, key, position, actor="service")
 
     def _revised(self, venue: str, after: Position) -> list[dict[str, Any]]:
         return self._view.call(lambda live: live.revised(venue, after, BARS))

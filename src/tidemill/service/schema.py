@@ -47,6 +47,8 @@ class Configuration(Answer):
     profile: Literal["local", "team"]
     home: str
     port: int
+    database: Literal["sqlite", "postgresql"]
+    redis: Literal["none", "live", "away"]
     stream: str
     bridge_port: int | None
     intervals: list[str]

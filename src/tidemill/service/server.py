@@ -67,7 +67,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._control = control.Server(
-            service.home.control("service"),
+            service.home.control(_free_name(service)),
             {"status": self._status, "metrics": self._metrics, "drain": self._drain},
         )
 
@@ -135,6 +135,18 @@ class _Server(uvicorn.Server):
     async def _drain(self, _request: control.Answer) -> control.Answer:
         asyncio.get_running_loop().call_soon(self.drain)
         return {"ok": True}
+
+
+def _free_name(service: Platform) -> str:
+    """`service`, or with the port behind it where another service of this home has that name: the supervisor
+    goes on asking the one it started."""
+    try:
+        control.ask_now(service.home.control("service"), "status")
+    except control.Silent:
+        pass  # it hangs: its socket is still its own
+    except control.Unreachable:
+        return "service"
+    return f"service-{service.config.port}"
 
 
 def _listen(config: Config) -> socket.socket:

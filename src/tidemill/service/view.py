@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
+
+from tidemill.cache import Shared
 from tidemill.errors import NotFoundError, TidemillError, UpstreamError
 from tidemill.home import Home
 from tidemill.model import instrument
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Lists of instruments and datasets are made at most this often.
 LIST_S = 1.0
+# Made anew at the next change of the lake: this only bounds how long nobody's list is kept.
+KEPT_S = 600.0
 # How long health tells of what could not be read: nobody may ask for it again.
 TROUBLE_S = 60.0
 CODE = "data_unreadable"
@@ -25,13 +30,14 @@ CODE = "data_unreadable"
 class View:
     """One `LiveView`, made on first use: its libraries take a second to import. Call from worker threads."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, cache: Shared) -> None:
         self._home = home
+        self._cache = cache
         self._live: LiveView | None = None
         self._making = threading.Lock()
         self._failed = (float("-inf"), "")
         self._instruments = _List(lambda live: {str(row["instrument"]): row for row in live.instruments()})
-        self._datasets = _List(lambda live: {str(row["id"]): row for row in live.datasets()})
+        self._datasets = _List(self._kept_datasets)
 
     def call(self, ask: Callable[[LiveView], T]) -> T:
         """What `ask` gets from the view. Raises an error `data_unreadable` (503), which names the file where
@@ -69,6 +75,16 @@ class View:
             return instrument.resolve(
                 asked[:200], {*known, *(row["instrument"] for row in self.datasets().values())}
             )
+
+    def _kept_datasets(self, live: LiveView) -> dict[str, dict[str, Any]]:
+        """Counting what is stored opens every new file: one process does it for all that share a cache."""
+        key = f"datasets:{live.list_version()}"
+        kept = self._cache.get(key)
+        if kept is None:
+            kept = orjson.dumps({str(row["id"]): row for row in live.datasets()})
+            self._cache.put(key, kept, KEPT_S)
+        found: dict[str, dict[str, Any]] = orjson.loads(kept)
+        return found
 
     def close(self) -> None:
         """Ends the view's background thread."""

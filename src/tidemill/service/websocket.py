@@ -128,7 +128,7 @@ async def _recheck(socket: WebSocket, principal: Principal) -> None:
     service = platform.of(socket)
     while True:
         await asyncio.sleep(CHECK_S)
-        if not service.keeper.holds(principal):
+        if not await service.run(service.keeper.holds, principal):
             raise Leave(refused("the session has ended; sign in again"), UNAUTHENTICATED)
 
 
@@ -141,7 +141,8 @@ async def _ticket(socket: WebSocket) -> Principal:
     ticket = message.get("ticket")
     principal = None
     if message.get("op") == "auth" and isinstance(ticket, str):
-        principal = platform.of(socket).keeper.ticket(ticket)
+        service = platform.of(socket)
+        principal = await service.run(service.keeper.ticket, ticket)
     if principal is None:
         raise Leave(
             refused('send {"op":"auth","ticket":…} first; POST /api/v1/stream/ticket gives one'),

@@ -10,6 +10,7 @@ row missing, whether or not a recorder runs. `docs/lake.md` explains why that or
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import threading
 import time
@@ -46,7 +47,7 @@ from tidemill.stores.table import (
     Table,
     records_of,
 )
-from tidemill.stores.tail import Tail
+from tidemill.stores.tail import CACHE_S, Tail
 
 DRAIN_S = 0.25
 """How often the background thread takes in what has arrived, so that no call finds a long tail."""
@@ -142,6 +143,8 @@ class LiveView:
         self._lock = threading.Lock()
         self._revisions: dict[str, list[dict[str, Any]]] = {}
         """Changed bars of each file of the bars table that was looked at."""
+        self._versions: dict[str, tuple[str, float]] = {}
+        """Of each venue followed here, its version when it was asked for last, and since when it is that."""
         self._failed: dict[str, tuple[DataQualityError, float]] = {}
         """Venues of which what is stored cannot be read, and when they are to be tried again."""
         self._stopping = threading.Event()
@@ -227,6 +230,44 @@ class LiveView:
     def venues(self) -> list[str]:
         """Venues that have a journal here or are stored."""
         return sorted({*venues(self.home), *self._stored_venues()})
+
+    # ── versions ──────────────────────────────────────────────────────────────────────────────────
+
+    def version(self, instrument: str, interval: str, start: int | None, end: int | None) -> tuple[str, bool]:
+        """A text that changes whenever what `bars` says of this span may: with any file that reaches into it
+        and, where the venue has a journal here, with any record; and whether it is sure that an answer made
+        now is of that version (a tail may show stored bars of up to `CACHE_S` ago)."""
+        low, high = _aligned(Interval.parse(interval), start, end)
+        lowest, highest = -(2**63) if low is None else low, 2**63 if high is None else high
+        bars, gaps = self.lake.snapshot(BARS), self.lake.snapshot(GAPS)
+        within = [f.path for f in bars.files if f.ts_min < highest and f.ts_max >= lowest] if bars else []
+        said = [str(gaps.version if gaps else None), *sorted(within)]
+        venue = venue_of(instrument)
+        tail = self._tail(venue)
+        if tail is not None:
+            with tail.lock:
+                tail.drain()
+                said.append(f"{tail.position} {len(tail.gaps.all())}")
+        text = hashlib.sha256("\n".join(said).encode()).hexdigest()[:32]
+        return text, tail is None or self._stands(venue, f"{bars.version if bars else None} {said[-1]}")
+
+    def _stands(self, venue: str, version: str) -> bool:
+        now = time.monotonic()
+        before, since = self._versions.get(venue, ("", now))
+        if before != version:
+            since = now
+            self._versions[venue] = version, now
+        return now - since > CACHE_S
+
+    def list_version(self) -> str:
+        """A text that changes whenever `datasets` may say something else."""
+        snapshots = [self.lake.snapshot(table) for table in (TRADES, QUOTES, LEVELS, BARS, GAPS)]
+        said = [str(found.version if found else None) for found in snapshots]
+        for venue in sorted(self._tails):
+            tail = self._tails[venue]
+            with tail.lock:
+                said.append(f"{venue} {tail.gaps.all()}")
+        return hashlib.sha256("\n".join(said).encode()).hexdigest()[:32]
 
     # ── lists ─────────────────────────────────────────────────────────────────────────────────────
 

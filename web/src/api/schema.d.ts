@@ -778,6 +778,11 @@ export interface components {
         Configuration: {
             /** Bridge Port */
             bridge_port: number | null;
+            /**
+             * Database
+             * @enum {string}
+             */
+            database: "sqlite" | "postgresql";
             /** Features */
             features: string[];
             /** Home */
@@ -798,6 +803,11 @@ export interface components {
             profile: "local" | "team";
             /** Protocols */
             protocols: string[];
+            /**
+             * Redis
+             * @enum {string}
+             */
+            redis: "none" | "live" | "away";
             /** Stream */
             stream: string;
             /** Venues */

@@ -21,7 +21,7 @@ class Tidy:
     def run(self, context: Context, detail: dict[str, Any]) -> dict[str, Any]:
         from tidemill.metadata import Metadata, access, event, job
 
-        metadata = Metadata.open(context.home.database)
+        metadata = Metadata.of(context.home)
         gone: dict[str, Any] = {}
         steps = (("sessions", access.trim_sessions), ("keys", access.trim_keys), ("events", event.trim))
         for name, trim in (*steps, ("jobs", job.trim)):

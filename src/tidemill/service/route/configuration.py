@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import Request, Response
 
 import tidemill
@@ -30,6 +32,8 @@ async def config(request: Request) -> Response:
             "profile": service.config.profile,
             "home": str(service.home.path),
             "port": service.config.port,
+            "database": "sqlite" if isinstance(service.metadata.place, Path) else "postgresql",
+            "redis": {"off": "none", "closed": "live"}.get(service.cache.state, "away"),
             "stream": "/stream",
             "bridge_port": port if isinstance(port, int) else None,
             "intervals": list(INTERVALS),

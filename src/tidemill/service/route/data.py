@@ -41,7 +41,7 @@ async def bars(
     """Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on."""
     service = platform.of(request)
     asked = shape.Asked(symbol, *instant.span(start, end), limit, cursor_, format_, time)
-    return await service.run(lambda: _series().bars(service, asked, interval))
+    return await service.kept.bars(service, asked, interval)
 
 
 @command("data.ticks", "GET", "/data/{symbol:path}/ticks", scope="data", model=schema.Trades, media=MEDIA)

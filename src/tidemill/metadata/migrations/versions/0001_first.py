@@ -8,11 +8,13 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     op.create_table(
         "events",
-        sa.Column("id", sa.Integer, autoincrement=True, nullable=False),
+        sa.Column("id", _NUMBER, autoincrement=True, nullable=False),
         sa.Column("ts", sa.BigInteger, nullable=False),
         sa.Column("actor", sa.String, nullable=False),
         sa.Column("kind", sa.String, nullable=False),
@@ -36,7 +38,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "keys",
-        sa.Column("id", sa.Integer, autoincrement=True, nullable=False),
+        sa.Column("id", _NUMBER, autoincrement=True, nullable=False),
         sa.Column("hash", sa.String, nullable=False),
         sa.Column("purpose", sa.String, nullable=False),
         sa.Column("subject", sa.String, nullable=False),
@@ -57,7 +59,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "gaps",
-        sa.Column("id", sa.Integer, autoincrement=True, nullable=False),
+        sa.Column("id", _NUMBER, autoincrement=True, nullable=False),
         sa.Column("venue", sa.String, nullable=False),
         sa.Column("instrument", sa.String, nullable=False),
         sa.Column("channel", sa.String, nullable=False),

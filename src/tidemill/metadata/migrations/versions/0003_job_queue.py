@@ -9,6 +9,7 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
+_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def _columns() -> tuple[sa.Column[Any], ...]:
@@ -51,7 +52,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "job_logs",
-        sa.Column("id", sa.Integer, autoincrement=True, nullable=False),
+        sa.Column("id", _NUMBER, autoincrement=True, nullable=False),
         sa.Column("job_id", sa.String, nullable=False),
         sa.Column("ts", sa.BigInteger, nullable=False),
         sa.Column("level", sa.String, nullable=False),
