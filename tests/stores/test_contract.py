@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import uuid
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -33,9 +34,25 @@ from tidemill.stores.table import (
 APP = journal_application(VENUE, 1)
 
 
-@pytest.fixture(params=["lake", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Lake(tmp_path / "lake") if request.param == "lake" else Memory()
+def on_s3(request: pytest.FixtureRequest) -> Store:
+    server = request.getfixturevalue("s3")
+    for name_, value in server.environment.items():
+        request.getfixturevalue("monkeypatch").setenv(name_, value)
+    return Lake(f"{server.bucket(f'contract-{uuid.uuid4()}')}/a/lake")
+
+
+STORES: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
+    "lake": lambda request: Lake(request.getfixturevalue("tmp_path") / "lake"),
+    "s3": on_s3,
+    "memory": lambda _: Memory(),
+}
+
+
+@pytest.fixture(params=list(STORES))
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    made = STORES[request.param](request)
+    yield made
+    made.close()
 
 
 def rows(table: Table, records: wire.Records, first: int = 1, epoch: int = 1) -> pa.Table:
