@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.stores.hot import MemoryHot
 from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, name, number, trades
 from tidemill import wire
 from tidemill.model.bar import BAR, set_volumes, volumes
@@ -30,6 +31,7 @@ from tidemill.stores.table import (
     records_of,
     rows_of,
 )
+from tidemill.stores.window import Window
 
 APP = journal_application(VENUE, 1)
 
@@ -45,6 +47,7 @@ STORES: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
     "lake": lambda request: Lake(request.getfixturevalue("tmp_path") / "lake"),
     "s3": on_s3,
     "memory": lambda _: Memory(),
+    "window": lambda request: Window(MemoryHot(), Lake(request.getfixturevalue("tmp_path") / "lake")),
 }
 
 

@@ -333,7 +333,7 @@ class Lake:
             snapshot = self.snapshot(table)
         if snapshot is None:
             return select.finish(table, table.empty(), query)
-        wanted = self._pruned(table, snapshot.files, query)
+        wanted = self.pruned(table, snapshot.files, query)
         if query.limit is None:
             return select.finish(table, self.rows(table, wanted, select.condition(table, query)), query)
         found = table.empty()
@@ -346,7 +346,8 @@ class Lake:
                     break
         return select.finish(table, found, query)
 
-    def _pruned(self, table: Table, files: Sequence[delta.DataFile], query: Query) -> list[delta.DataFile]:
+    def pruned(self, table: Table, files: Sequence[delta.DataFile], query: Query) -> list[delta.DataFile]:
+        """Those files that may have rows which answer a query."""
         low = query.start if query.start is not None else -(2**63)
         high = query.end if query.end is not None else 2**63 - 1
         if query.before is not None:
