@@ -138,8 +138,8 @@ class Postgres:
     def position(self, table: Table, venue: str, epoch: int) -> Position | None:
         with self._session() as connection:
             found = connection.execute(
-                "SELECT epoch, sequence FROM tidemill_offset WHERE of_table = %s AND venue = %s AND epoch <= %s"
-                " ORDER BY epoch DESC LIMIT 1",
+                "SELECT epoch, sequence FROM tidemill_offset"
+                " WHERE of_table = %s AND venue = %s AND epoch <= %s ORDER BY epoch DESC LIMIT 1",
                 (NUMBERS[table.name], venue, epoch),
             ).fetchone()
             return (found[0], found[1]) if found else None
@@ -151,7 +151,7 @@ class Postgres:
             where = condition(table, query, lambda names: list(self._names.known(connection, names).values()))
             if where is None:
                 return select.finish(table, table.empty(), query)
-            # Of bars a start counts once, whatever its revisions: how many rows that takes is seen by looking.
+            # Of bars a start counts once, whatever its revisions: how many rows that takes is seen then.
             limit = query.limit
             while True:
                 statement = selected(table, relations, wanted, where, query, limit)
@@ -192,11 +192,7 @@ class Postgres:
             if field.name == last:
                 columns[field.name] = pa.array(blobs, field.type)
             elif pa.types.is_string(field.type):
-                numbers, which = np.unique(found[field.name], return_inverse=True)
-                texts = self._names.texts(connection, numbers.tolist())
-                columns[field.name] = pa.DictionaryArray.from_arrays(
-                    pa.array(which.astype(np.int32)), pa.array(texts, pa.string())
-                ).cast(field.type)
+                columns[field.name] = self._named(connection, found[field.name]).cast(field.type)
             elif pa.types.is_decimal(field.type):
                 columns[field.name] = copying.decimals(found[field.name])
             else:
@@ -210,6 +206,14 @@ class Postgres:
             months = pc.strftime(columns["ts_event"].cast(pa.timestamp("ns")), format="%Y-%m")
             columns["month"] = months
         return pa.table({name: columns[name] for name in table.schema.names if name in columns})
+
+    def _named(self, connection: Connection[Any], numbers: npt.NDArray[Any]) -> pa.DictionaryArray:
+        """Numbers of the dictionary as the names that they stand for."""
+        there = np.flatnonzero(np.bincount(numbers.astype(np.int64)))
+        place = np.zeros(there[-1] + 1 if len(there) else 1, np.int32)
+        place[there] = np.arange(len(there))
+        texts = self._names.texts(connection, there.tolist())
+        return pa.DictionaryArray.from_arrays(pa.array(place[numbers]), pa.array(texts, pa.string()))
 
     def held(self, table: Table) -> list[Held]:
         with self._session() as connection, _snapshot(connection):
@@ -266,13 +270,12 @@ class Postgres:
     def let_go(self, table: Table, day: int, expected: Digest) -> bool:
         """Drops all rows of a day, as long as their digest is the expected one. False, and nothing has
         changed, when it is another: rows have come meanwhile."""
-        with self._session() as connection:
-            with connection.transaction():
-                _own_days(connection, table, [day])
-                if self._digest(connection, table, day) != expected:
-                    return False
-                self._drop(connection, table, day)
-                return True
+        with self._session() as connection, connection.transaction():
+            _own_days(connection, table, [day])
+            if self._digest(connection, table, day) != expected:
+                return False
+            self._drop(connection, table, day)
+            return True
 
     def _drop(self, connection: Connection[Any], table: Table, day: int) -> None:
         # Whoever asks for the parent waits behind us while we wait: better to fail soon and come again.
@@ -287,7 +290,8 @@ class Postgres:
         """Deletes the rows of a venue with a `ts_event` before this time, and in the same step sets the
         offsets `marks` (see `retention_application`), which never go back. Returns how many rows went."""
         with self._session() as connection, connection.transaction():
-            number = self._names.known(connection, [venue]).get(venue)
+            # No name has the number 0.
+            number = self._names.known(connection, [venue]).get(venue, 0)
             found = connection.execute(
                 "SELECT day, bool_and(venue = %s), sum(rows)::bigint FROM tidemill_held"
                 " WHERE of_table = %s AND day <= %s GROUP BY day HAVING bool_or(venue = %s) ORDER BY day",
@@ -299,7 +303,7 @@ class Postgres:
                 if alone and (day + 1) * DAY <= before_ns and self._alone(connection, table, number, day):
                     gone += rows
                     self._drop(connection, table, day)
-                elif number is not None:
+                else:
                     gone += self._delete(connection, table, number, day, before_ns)
             for application, sequence in sorted(marks.items()):
                 connection.execute(
@@ -450,25 +454,26 @@ class _Batch:
         kept[list(dead)] = False
         if not kept.any():
             return
-        ts = self._rows["ts_event"].to_numpy()[kept]
-        keys = np.stack([self._days, self._codes["venue"], self._codes["instrument"]], axis=1)[kept]
-        distinct, which, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-        order = np.lexsort((ts, which.reshape(-1)))
-        edges = np.cumsum(counts)
-        first, last = ts[order[edges - counts]], ts[order[edges - 1]]
+        keys = ("day", "venue", "instrument")
+        of = pa.table(
+            {
+                "day": self._days[kept],
+                "venue": self._codes["venue"][kept],
+                "instrument": self._codes["instrument"][kept],
+                "ts": self._rows["ts_event"].to_numpy()[kept],
+            }
+        )
+        found = of.group_by(keys).aggregate([("ts", "count"), ("ts", "min"), ("ts", "max")])
+        found = found.sort_by([(key, "ascending") for key in keys])
+        columns = (*keys, "ts_count", "ts_min", "ts_max")
         # All writers come in the same order, so that none waits for one that waits for it.
         connection.execute(
             "INSERT INTO tidemill_held AS h (of_table, day, venue, instrument, rows, first, last)"
-            " SELECT %s, * FROM unnest(%s::int[], %s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[])"
+            " SELECT %s, * FROM"
+            " unnest(%s::int[], %s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[])"
             " ON CONFLICT (of_table, day, venue, instrument) DO UPDATE SET rows = h.rows + excluded.rows,"
             " first = least(h.first, excluded.first), last = greatest(h.last, excluded.last)",
-            (
-                NUMBERS[self.table.name],
-                *(distinct[:, column].tolist() for column in range(3)),
-                counts.tolist(),
-                first.tolist(),
-                last.tolist(),
-            ),
+            (NUMBERS[self.table.name], *(found[column].to_pylist() for column in columns)),
         )
 
     def bury(self, connection: Connection[Any], applications: str, dead: Mapping[int, str]) -> None:
@@ -541,8 +546,7 @@ def _locked(connection: Connection[Any], table: Table, applications: Sequence[st
 
 def _journal(application: str) -> tuple[str | None, int | None]:
     """Venue and epoch of a journal's application id."""
-    kind, _, rest = application.partition("/")
-    venue, _, epoch = rest.rpartition("/")
+    venue, _, epoch = application.partition("/")[2].rpartition("/")
     if not epoch.isdecimal() or application != journal_application(venue, int(epoch)):
         return None, None
     return venue, int(epoch)
@@ -555,7 +559,8 @@ def _move(
     moved = connection.execute(
         "UPDATE tidemill_offset o SET sequence = n.sequence"
         " FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS n(application, sequence, before)"
-        " WHERE o.of_table = %s AND o.application = n.application AND o.sequence IS NOT DISTINCT FROM n.before",
+        " WHERE o.of_table = %s AND o.application = n.application"
+        " AND o.sequence IS NOT DISTINCT FROM n.before",
         (
             list(offsets),
             list(offsets.values()),

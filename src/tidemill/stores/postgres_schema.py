@@ -130,12 +130,14 @@ def words(names: Iterable[str]) -> Composed:
 _OWN: tuple[LiteralString, ...] = (
     "CREATE TABLE tidemill_store (version integer PRIMARY KEY, hypertables boolean NOT NULL,"
     " made timestamptz NOT NULL DEFAULT now())",
-    "CREATE TABLE tidemill_name (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE)",
+    "CREATE TABLE tidemill_name (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+    " name text NOT NULL UNIQUE)",
     # The one place that says up to where a journal is stored. `venue` and `epoch` are those in the name of
     # a journal's application id, so that the newest epoch is one look into the index.
     "CREATE TABLE tidemill_offset (of_table smallint, application text, sequence bigint, venue text,"
     " epoch bigint, PRIMARY KEY (of_table, application)) WITH (fillfactor = 50)",
-    "CREATE INDEX tidemill_offset_journal ON tidemill_offset (of_table, venue, epoch) WHERE venue IS NOT NULL",
+    "CREATE INDEX tidemill_offset_journal ON tidemill_offset (of_table, venue, epoch)"
+    " WHERE venue IS NOT NULL",
     "CREATE TABLE tidemill_held (of_table smallint, venue integer, instrument integer, day integer,"
     " rows bigint NOT NULL, first bigint NOT NULL, last bigint NOT NULL,"
     " PRIMARY KEY (of_table, day, venue, instrument)) WITH (fillfactor = 50)",
@@ -145,7 +147,7 @@ _OWN: tuple[LiteralString, ...] = (
     "COMMENT ON COLUMN dead_letter.row IS 'the row as an Arrow IPC stream'",
     "CREATE FUNCTION tidemill_decimal(mantissa numeric, scale integer) RETURNS numeric"
     " LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT mantissa * ('{"
-    + ",".join("1" if not scale else "0." + "0" * (scale - 1) + "1" for scale in range(19))  # type: ignore[misc]
+    + ",".join("1" if not scale else "0." + "0" * (scale - 1) + "1" for scale in range(19))
     + "}'::numeric[])[scale + 1] $$",
     "CREATE FUNCTION instrument_id(wanted text) RETURNS integer LANGUAGE sql STABLE PARALLEL SAFE"
     " AS $$ SELECT id FROM tidemill_name WHERE name = wanted $$",
