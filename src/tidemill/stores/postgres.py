@@ -13,9 +13,9 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import Connection
-from psycopg.sql import SQL, Composed, Identifier, Literal
+from psycopg.sql import SQL, Composed, Literal
 
-from tidemill.model.interval import DAY
+from tidemill.model.interval import DAY, SECOND
 from tidemill.stores import postgres_copy as copying
 from tidemill.stores import postgres_digest as digests
 from tidemill.stores import postgres_schema as schema
@@ -27,7 +27,7 @@ from tidemill.stores.postgres_digest import Digest
 from tidemill.stores.postgres_name import Names
 from tidemill.stores.postgres_query import columns_needed, condition, selected
 from tidemill.stores.postgres_schema import LOCK, NUMBERS, RELATIONS, Relation
-from tidemill.stores.table import BARS, TABLES, TRADES, Table
+from tidemill.stores.table import BARS, INSTRUMENTS, TRADES, Table
 
 PAYLOAD = "payload"
 """A column that rows of trades may have besides their table's: the venue's message as JSON text, or null."""
@@ -146,32 +146,54 @@ class Postgres:
 
     def read(self, table: Table, query: Query = Query()) -> pa.Table:  # noqa: B008 - frozen
         with self._session() as connection, _snapshot(connection):
-            relations = _relations(table, query)
-            wanted = columns_needed(table, query)
-            where = condition(table, query, lambda names: list(self._names.known(connection, names).values()))
-            if where is None:
-                return select.finish(table, table.empty(), query)
-            # Of bars a start counts once, whatever its revisions: how many rows that takes is seen then.
-            limit = query.limit
-            while True:
-                statement = selected(table, relations, wanted, where, query, limit)
-                found = self._rows(connection, table, wanted, statement)
-                answer = select.finish(table, found, query)
-                if (
-                    table is not BARS
-                    or limit is None
-                    or query.limit is None
-                    or len(found) < limit
-                    or select.count(table, select.finish(table, found, query.with_(columns=None)), query)
-                    >= query.limit
-                ):
-                    return answer
-                limit *= 4
+            narrowed = self._narrowed(connection, table, query)
+            for asked in _windows(connection, table, query, narrowed):
+                found = self._found(connection, table, asked, narrowed)
+                if query.limit is None or _enough(table, found, query, query.limit):
+                    break
+            return select.finish(table, found, query)
+
+    def _narrowed(self, connection: Connection[Any], table: Table, query: Query) -> list[int] | None:
+        """Numbers of all instruments of a query that names none, so that the index can be used; None where
+        it is of no use."""
+        edges = (query.start, query.end, query.limit, query.before, query.beyond)
+        if query.instruments is not None or all(edge is None for edge in edges):
+            return None
+        found = connection.execute(
+            "SELECT DISTINCT instrument FROM tidemill_held WHERE of_table = %s", (NUMBERS[table.name],)
+        )
+        return [number for (number,) in found]
+
+    def _found(
+        self, connection: Connection[Any], table: Table, query: Query, narrowed: list[int] | None
+    ) -> pa.Table:
+        """Rows that hold the answer, of one query; `select.finish` makes it of them."""
+        wanted = columns_needed(table, query)
+        where = condition(table, query, narrowed, lambda names: self._names.known(connection, names).values())
+        if where is None:
+            return self._rows(connection, table, wanted, None)
+        limit = query.limit
+        while True:
+            statement = selected(table, _relations(table, query), wanted, where, query, limit)
+            found = self._rows(connection, table, wanted, statement)
+            # A bar counts once, whatever its revisions: how many rows that takes is seen only now.
+            if (
+                table is not BARS
+                or limit is None
+                or len(found) < limit
+                or _enough(table, found, query, query.limit or 0)
+            ):
+                return found
+            limit *= 4
 
     def _rows(
-        self, connection: Connection[Any], table: Table, wanted: Sequence[pa.Field], statement: Composed
+        self,
+        connection: Connection[Any],
+        table: Table,
+        wanted: Sequence[pa.Field],
+        statement: Composed | None,
     ) -> pa.Table:
-        """The answer to a statement of `selected`."""
+        """The answer to a statement of `selected`; no rows without one."""
         layout: list[tuple[str, str]] = []
         last = None
         for field in wanted:
@@ -184,8 +206,10 @@ class Postgres:
                 layout.append((field.name, {"bigint": ">i8", "integer": ">i4", "smallint": ">i2"}[kind]))
                 if field.name in schema.NULLABLE:
                     layout.append((f"{field.name} there", "?"))
-        with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            data = b"".join(copy)
+        data = b""
+        if statement is not None:
+            with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                data = b"".join(copy)
         found, blobs = copying.decoded(data, layout, last)
         columns: dict[str, pa.Array] = {}
         for field in wanted:
@@ -518,6 +542,32 @@ def _relations(table: Table, query: Query) -> list[Relation]:
     return [one for one in relations if (one.name == "candles_1m") == (query.interval == schema.MINUTE_BARS)]
 
 
+def _enough(table: Table, found: pa.Table, query: Query, limit: int) -> bool:
+    return select.count(table, select.finish(table, found, query.with_(columns=None)), query) >= limit
+
+
+def _windows(
+    connection: Connection[Any], table: Table, query: Query, narrowed: list[int] | None
+) -> Iterator[Query]:
+    """A query for the newest (or oldest) rows of all instruments as queries over ever more time from that
+    end, and at last as it is. Any other query is only itself."""
+    if query.limit is not None and narrowed and table is not INSTRUMENTS:
+        found = connection.execute(
+            "SELECT min(first), max(last), sum(rows)::bigint FROM tidemill_held WHERE of_table = %s",
+            (NUMBERS[table.name],),
+        ).fetchone()
+        low, high, rows = found or (0, 0, 1)
+        starts = [low, query.start, query.beyond and query.beyond[0]]
+        ends = [high, query.end, query.before and query.before[0]]
+        low, high = max(at for at in starts if at is not None), min(at for at in ends if at is not None)
+        # As if the wanted rows were a quarter of all and evenly spread.
+        span = max(SECOND, (high - low) * query.limit * 4 // rows)
+        while span < high - low:
+            yield query.with_(end=low + span) if query.oldest else query.with_(start=high - span)
+            span *= 8
+    yield query
+
+
 @contextmanager
 def _snapshot(connection: Connection[Any]) -> Iterator[None]:
     """All that is read inside is of one moment."""
@@ -606,4 +656,4 @@ def _size(connection: Connection[Any], relation: Relation, hypertables: bool) ->
     return int(row[0] or 0) if row else 0
 
 
-__all__ = ["PAYLOAD", "TABLES", "Identifier", "Postgres"]
+__all__ = ["PAYLOAD", "Postgres"]
