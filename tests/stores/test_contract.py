@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from tidemill.model.bar import BAR, set_volumes, volumes
 from tidemill.stores.api import FencedError, Held, OffsetError, Query, Store, journal_application
 from tidemill.stores.lake import Lake
 from tidemill.stores.memory import Memory
+from tidemill.stores.postgres import Postgres
 from tidemill.stores.table import (
     BARS,
     COMMITTED,
@@ -36,19 +38,48 @@ from tidemill.stores.window import Window
 APP = journal_application(VENUE, 1)
 
 
-def on_s3(request: pytest.FixtureRequest) -> Store:
+def lake(request: pytest.FixtureRequest) -> Lake:
+    path: Path = request.getfixturevalue("tmp_path")
+    return Lake(path / "lake")
+
+
+def s3(request: pytest.FixtureRequest) -> Store:
     server = request.getfixturevalue("s3")
-    for name_, value in server.environment.items():
-        request.getfixturevalue("monkeypatch").setenv(name_, value)
+    for variable, value in server.environment.items():
+        request.getfixturevalue("monkeypatch").setenv(variable, value)
     return Lake(f"{server.bucket(f'contract-{uuid.uuid4()}')}/a/lake")
 
 
-STORES: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
-    "lake": lambda request: Lake(request.getfixturevalue("tmp_path") / "lake"),
-    "s3": on_s3,
-    "memory": lambda _: Memory(),
-    "window": lambda request: Window(MemoryHot(), Lake(request.getfixturevalue("tmp_path") / "lake")),
+def memory(_: pytest.FixtureRequest) -> Store:
+    return Memory()
+
+
+def postgres(request: pytest.FixtureRequest) -> Postgres:
+    return Postgres(request.getfixturevalue("postgres").database())
+
+
+def timescale(request: pytest.FixtureRequest) -> Postgres:
+    return Postgres(request.getfixturevalue("timescale").database())
+
+
+def window(request: pytest.FixtureRequest) -> Store:
+    return Window(MemoryHot(), lake(request))
+
+
+def window_postgres(request: pytest.FixtureRequest) -> Store:
+    return Window(postgres(request), lake(request))
+
+
+STORES = {
+    "lake": lake,
+    "s3": s3,
+    "memory": memory,
+    "postgres": postgres,
+    "timescale": timescale,
+    "window": window,
+    "window-postgres": window_postgres,
 }
+"""Each kind of store by its name, and what makes an empty one for a test."""
 
 
 @pytest.fixture(params=list(STORES))
