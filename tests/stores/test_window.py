@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -192,8 +194,11 @@ class KilledError(Exception):
 class Broken:
     """Both stores of a window, as a process has them that dies before, or right after, its n-th step."""
 
-    def __init__(self, window: Window, step: int, *, after: bool = False) -> None:
+    def __init__(
+        self, window: Window, step: int, *, after: bool = False, die: Callable[[], None] = lambda: None
+    ) -> None:
         self.steps = 0
+        self.die = die
         self.fatal, self.after = step, after
         self.hot: Any = _Counted(window.hot, self)
         self.lake: Any = _Counted(Lake(window.lake.path), self)
@@ -201,6 +206,7 @@ class Broken:
     def call(self, what: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         self.steps += 1
         if self.steps == self.fatal and not self.after:
+            self.die()
             raise KilledError
         found = what(*arguments, **named)
         if self.steps == self.fatal:
@@ -245,6 +251,56 @@ def test_killed_at_any_step_nothing_is_lost_or_doubled(tmp_path: Path, after: bo
             continue
         break
     assert step > 8
+
+
+def move_until_killed(url: str, path: str, step: int) -> None:
+    """The child: dies by SIGKILL before its n-th call of a store, write of a file, fsync or commit."""
+    from tidemill.stores import delta
+
+    window = Window(Postgres(url), Lake(path))
+    broken = Broken(window, step, die=lambda: os.kill(os.getpid(), signal.SIGKILL))
+    for function in ("write_file", "sync", "commit"):
+        real = getattr(delta, function)
+        setattr(delta, function, lambda *a, _real=real: broken.call(_real, *a))
+    for table in (TRADES, BARS):
+        list(handover.handed_over(broken.hot, broken.lake, table, FIRST))
+
+
+def killed_rounds(server: Any, path: Path, rounds: int) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    step, killed = 1, 0
+    for turn in range(rounds):
+        url = server.database()
+        window = Window(Postgres(url), Lake(path / f"{turn}"))
+        fill(window, days=1, rows=120)
+        before = contents(window)
+        child = spawn.Process(target=move_until_killed, args=(url, str(path / f"{turn}"), step))
+        child.start()
+        child.join(100)
+        assert child.exitcode in (0, -signal.SIGKILL)
+        killed += child.exitcode != 0
+        step = step + 3 if child.exitcode else 1
+        assert contents(Window(window.hot, Lake(path / f"{turn}"))) == before
+        for table in COMMITTED:
+            for day in window.hot.days(table):
+                window.hand_over(table, day)
+        assert contents(Lake(path / f"{turn}")) == before
+        assert not any(window.hot.days(table) for table in COMMITTED)
+        window.close()
+    assert killed >= rounds * 2 // 3
+
+
+def test_a_move_that_is_killed_loses_nothing(postgres: Any, tmp_path: Path) -> None:
+    killed_rounds(postgres, tmp_path, 5)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("server", ["postgres", "timescale"])
+def test_a_move_that_is_killed_forty_times_loses_nothing(
+    server: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    killed_rounds(request.getfixturevalue(server), tmp_path, 40)
 
 
 @on_servers
@@ -303,8 +359,10 @@ def test_a_day_that_does_not_come_to_rest_stays(window: Window) -> None:
     assert sorted(window.read(TRADES)["sequence"].to_pylist()) == list(range(1, sequence + 1))
 
 
-def readers_beside_a_move(window: Window, other: Callable[[], Window], rounds: int = 3) -> None:
-    """Three readers, two with windows of their own, see the same rows all the time."""
+def readers_beside_a_move(
+    window: Window, other: Callable[[], Window], rounds: int = 3, readers: int = 2
+) -> None:
+    """Readers, all but one with windows of their own, see the same rows all the time."""
     fill(window, days=rounds, rows=120)
     expected = {table.name: len(window.read(table)) for table in (TRADES, LEVELS, BARS)}
     assert all(expected.values())
@@ -327,7 +385,9 @@ def readers_beside_a_move(window: Window, other: Callable[[], Window], rounds: i
             except Exception as error:  # a thread's error would else be nobody's
                 wrong.append(error)
 
-    threads = [threading.Thread(target=read, args=(one,)) for one in (window, other(), other())]
+    threads = [
+        threading.Thread(target=read, args=(one,)) for one in (window, *(other() for _ in range(readers)))
+    ]
     for thread in threads:
         thread.start()
     mover = other()
@@ -345,6 +405,13 @@ def readers_beside_a_move(window: Window, other: Callable[[], Window], rounds: i
 @on_servers
 def test_readers_see_the_same_rows_all_the_time(window: Window) -> None:
     readers_beside_a_move(window, lambda: Window(window.hot, Lake(window.lake.path)))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1_800)
+@on_servers
+def test_eight_readers_see_the_same_rows_all_the_time(window: Window) -> None:
+    readers_beside_a_move(window, lambda: Window(window.hot, Lake(window.lake.path)), 60, 7)
 
 
 @on_servers
@@ -520,18 +587,3 @@ def test_how_rows_lie_in_time(window: Window) -> None:
     days = window.days(TRADES, Query(venues=(VENUE,)))
     assert set(days) == {FIRST, FIRST + 1, FIRST + 2}
     assert set(window.days(TRADES, Query(start=MIDNIGHT + DAY, end=MIDNIGHT + DAY + 1))) == {FIRST + 1}
-
-
-@on_servers
-def test_recent_queries_are_quick(window: Window) -> None:
-    fill(window, rows=2_000)
-    for table, day in list(window.closed(MIDNIGHT + 9 * DAY)):
-        window.hand_over(table, day)
-    query = Query(instruments=(NAMES[0],), limit=100)
-    window.read(TRADES, query)
-    took = []
-    for _ in range(20):
-        began = time.perf_counter()
-        window.read(TRADES, query)
-        took.append(time.perf_counter() - began)
-    assert sorted(took)[10] < 0.010
