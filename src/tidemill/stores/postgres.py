@@ -9,11 +9,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
-from psycopg import Connection
-from psycopg.sql import SQL, Composed, Literal
+
+from tidemill.errors import ConfigError
+
+try:
+    import psycopg
+    from psycopg import Connection
+    from psycopg.sql import SQL, Composed, Literal
+except ImportError as error:
+    raise ConfigError(
+        "extra_missing",
+        "a store in PostgreSQL needs psycopg, which is not installed",
+        hint="pip install 'tidemill[postgres]'",
+    ) from error
 
 from tidemill.model.interval import DAY, SECOND
 from tidemill.stores import postgres_copy as copying

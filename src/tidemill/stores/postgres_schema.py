@@ -175,7 +175,11 @@ def prepare(connection: Connection[Any]) -> bool:
 
 
 def _found(connection: Connection[Any]) -> tuple[int, bool] | None:
-    if connection.execute("SELECT to_regclass('tidemill_store')").fetchone() == (None,):
+    # Not to_regclass: behind a lock it may answer from before the wait.
+    there = connection.execute(
+        "SELECT count(*) FROM pg_class WHERE relname = 'tidemill_store' AND pg_table_is_visible(oid)"
+    ).fetchone()
+    if there == (0,):
         return None
     row = connection.execute(
         "SELECT version, hypertables FROM tidemill_store ORDER BY version DESC LIMIT 1"
@@ -284,13 +288,16 @@ def _readable(relation: Relation) -> Composed:
 
 def missing(connection: Connection[Any], relation: Relation, days: Iterable[int]) -> list[int]:
     """Those days that have no partition."""
-    wanted = list(days)
-    names = [relation.partition_name(day) for day in wanted]
+    names = {relation.partition_name(day): day for day in days}
     found = connection.execute(
-        "SELECT to_regclass(name) IS NULL FROM unnest(%s::text[]) WITH ORDINALITY AS n(name, at) ORDER BY at",
-        (names,),
+        SQL(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = {}::regclass AND c.relname = ANY(%s)"
+        ).format(Literal(relation.name)),
+        (list(names),),
     ).fetchall()
-    return [day for day, (absent,) in zip(wanted, found, strict=True) if absent]
+    there = {name for (name,) in found}
+    return [day for name, day in names.items() if name not in there]
 
 
 def add(connection: Connection[Any], relation: Relation, days: Iterable[int]) -> None:
