@@ -42,7 +42,7 @@ from tidemill.stores.table import BARS, INSTRUMENTS, TRADES, Table
 PAYLOAD = "payload"
 """A column that rows of trades may have besides their table's: the venue's message as JSON text, or null."""
 _TRIES = 5
-_DIGEST_S = 900
+_DIGEST_TIMEOUT = "900s"
 
 
 class _PartitionGoneError(Exception):
@@ -290,7 +290,7 @@ class Postgres:
         return digests.of_rows(RELATIONS[table.name][0], rows)
 
     def _digest(self, connection: Connection[Any], table: Table, day: int) -> Digest:
-        connection.execute(SQL("SET LOCAL statement_timeout = {}").format(Literal(f"{_DIGEST_S}s")))
+        connection.execute(SQL("SET LOCAL statement_timeout = {}").format(Literal(_DIGEST_TIMEOUT)))
         low, high = schema.bounds(day)
         count = checksum = 0
         for relation in RELATIONS[table.name]:
