@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -17,10 +16,9 @@ from tidemill.stores.table import TRADES
 
 
 @pytest.fixture(autouse=True)
-def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "READS", 3)
     monkeypatch.setattr(bench, "BARS", 6_000)
-    yield
 
 
 def test_a_lake_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

@@ -256,7 +256,7 @@ def _relation(relation: Relation, hypertables: bool) -> Iterator[Composed]:
             "SELECT create_hypertable({}::regclass, 'ts', chunk_time_interval => interval '1 day',"
             " create_default_indexes => false)"
         ).format(Literal(relation.name))
-    # No unique index: exactly once comes from the offset, and a unique index would cost two thirds of the
+    # No unique index: exactly once comes from the offset, and a unique index would cost much of the
     # speed of COPY. Neither does one stand in the way of a row that comes late.
     yield SQL("CREATE INDEX ON {} ({})").format(relation.identifier, words(relation.index))
     if relation.partitioned:
