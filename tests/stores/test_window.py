@@ -24,7 +24,15 @@ from tidemill.errors import DataQualityError, UsageError
 from tidemill.log import Log
 from tidemill.model.interval import DAY, HOUR
 from tidemill.stores import handover
-from tidemill.stores.api import FencedError, Query, Store, journal_application, retention_application
+from tidemill.stores import window as stores_window
+from tidemill.stores.api import (
+    FencedError,
+    Query,
+    Store,
+    UnavailableError,
+    journal_application,
+    retention_application,
+)
 from tidemill.stores.handover import Hot
 from tidemill.stores.lake import Lake
 from tidemill.stores.memory import Memory
@@ -436,6 +444,24 @@ def test_recent_rows_do_not_touch_the_lake(window: Window, monkeypatch: pytest.M
         reader.read(TRADES, Query(start=MIDNIGHT + DAY))
     with pytest.raises(AssertionError):
         reader.read(TRADES, Query(limit=150))
+
+
+def test_recent_rows_outlive_a_lake_that_is_away(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(window)
+    window.hand_over(TRADES, FIRST)
+    newest = Query(limit=15)
+    expected, position = window.read(TRADES, newest), window.position(TRADES, VENUE, 1)
+
+    def away(*_: object, **__: object) -> None:
+        raise UnavailableError("the server is away")
+
+    for method in ("read", "snapshot", "offset", "position"):
+        monkeypatch.setattr(Lake, method, away)
+    monkeypatch.setattr(stores_window, "LAKE_SEEN_S", 0.0)
+    assert window.read(TRADES, newest).equals(expected)
+    assert window.position(TRADES, VENUE, 1) == position
+    with pytest.raises(UnavailableError):
+        window.read(TRADES)
 
 
 def test_a_fresh_import_is_seen_by_readers_that_know_the_lake(window: Window) -> None:
