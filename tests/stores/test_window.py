@@ -422,6 +422,32 @@ def test_eight_readers_see_the_same_rows_all_the_time(window: Window) -> None:
     readers_beside_a_move(window, lambda: Window(window.hot, Lake(window.lake.path)), 60, 7)
 
 
+@pytest.mark.parametrize("side", ["hot", "lake"])
+def test_a_day_that_moves_in_the_middle_of_a_read_is_read_whole(
+    window: Window, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(window, days=1)
+    before = window.read(TRADES)
+    reader = Window(window.hot, Lake(window.lake.path))
+    assert reader.read(TRADES, Query(start=MIDNIGHT)).equals(
+        before
+    )  # knows the lake as it is without the day
+    store: Any = getattr(reader, side)
+    real = store.read
+
+    def read_and_move(*arguments: Any) -> pa.Table:
+        rows = real(*arguments)
+        monkeypatch.setattr(store, "read", real)
+        window.hand_over(TRADES, FIRST)
+        return rows
+
+    monkeypatch.setattr(store, "read", read_and_move)
+    assert reader.read(TRADES).equals(before)
+    assert not window.hot.days(TRADES)
+    assert reader.read(TRADES, Query(start=MIDNIGHT)).equals(before)
+    assert reader.read(TRADES, Query(limit=7)).equals(before.slice(len(before) - 7))
+
+
 @on_servers
 def test_recent_rows_do_not_touch_the_lake(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(window)
