@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.stores.hot import MemoryHot
 from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, name, number, trades
 from tidemill import wire
 from tidemill.model.bar import BAR, set_volumes, volumes
@@ -16,6 +18,7 @@ from tidemill.stores.api import FencedError, Held, OffsetError, Query, Store, jo
 from tidemill.stores.arctic import Arctic
 from tidemill.stores.lake import Lake
 from tidemill.stores.memory import Memory
+from tidemill.stores.postgres import Postgres
 from tidemill.stores.table import (
     BARS,
     COMMITTED,
@@ -31,21 +34,64 @@ from tidemill.stores.table import (
     records_of,
     rows_of,
 )
+from tidemill.stores.window import Window
 
 APP = journal_application(VENUE, 1)
 
 
-STORES: dict[str, Callable[[Path, pytest.FixtureRequest], Store]] = {
-    "lake": lambda path, _: Lake(path / "lake"),
-    "memory": lambda _path, _: Memory(),
-    "arctic": lambda path, _: Arctic(f"arctic://lmdb{path}/arctic"),
+def lake(request: pytest.FixtureRequest) -> Lake:
+    path: Path = request.getfixturevalue("tmp_path")
+    return Lake(path / "lake")
+
+
+def s3(request: pytest.FixtureRequest) -> Store:
+    server = request.getfixturevalue("s3")
+    for variable, value in server.environment.items():
+        request.getfixturevalue("monkeypatch").setenv(variable, value)
+    return Lake(f"{server.bucket(f'contract-{uuid.uuid4()}')}/a/lake")
+
+
+def memory(_: pytest.FixtureRequest) -> Store:
+    return Memory()
+
+
+def postgres(request: pytest.FixtureRequest) -> Postgres:
+    return Postgres(request.getfixturevalue("postgres").database())
+
+
+def timescale(request: pytest.FixtureRequest) -> Postgres:
+    return Postgres(request.getfixturevalue("timescale").database())
+
+
+def window(request: pytest.FixtureRequest) -> Store:
+    return Window(MemoryHot(), lake(request))
+
+
+def window_postgres(request: pytest.FixtureRequest) -> Store:
+    return Window(postgres(request), lake(request))
+
+
+def arctic(request: pytest.FixtureRequest) -> Store:
+    path: Path = request.getfixturevalue("tmp_path")
+    return Arctic(f"arctic://lmdb{path}/arctic")
+
+
+STORES = {
+    "lake": lake,
+    "s3": s3,
+    "memory": memory,
+    "postgres": postgres,
+    "timescale": timescale,
+    "arctic": arctic,
+    "window": window,
+    "window-postgres": window_postgres,
 }
-"""By name, what makes an empty store."""
+"""Each kind of store by its name, and what makes an empty one for a test."""
 
 
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made = STORES[request.param](tmp_path, request)
+@pytest.fixture(params=list(STORES))
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    made = STORES[request.param](request)
     yield made
     made.close()
 

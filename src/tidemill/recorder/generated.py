@@ -28,7 +28,7 @@ def keep(home: Home, protocols: Sequence[str], seed: int, days: int = DAYS) -> i
 
     Returns how many instruments got them. Run again it keeps nothing: what an instrument has stays.
     """
-    lake = Lake(home.lake)
+    lake = Lake.of(home.path)
     now = time.time_ns()
     kept = 0
     for protocol in protocols:

@@ -202,7 +202,7 @@ class Process:
         from tidemill.stores.table import TABLES
 
         self._origin = Origin(self.home.path, *self._relay())
-        lake = Lake(self.home.lake)
+        lake = Lake.of(self.home.path)
         for line in lake.mend(list(TABLES.values())):
             self.log.warn("a torn log was mended", what=line)
         self._recorder = Recorder(self.home.path, lake, self.log.warn)

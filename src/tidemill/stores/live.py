@@ -138,7 +138,7 @@ class LiveView:
         """`home` is the platform's folder. One background thread follows its journals until `close`; without
         `follow` every call reads on by itself, and the first after a long pause takes longer."""
         self.home = Path(home)
-        self.lake = Lake(self.home / "lake")
+        self.lake = Lake.of(self.home)
         self._tails: dict[str, Tail] = {}
         self._lock = threading.Lock()
         self._revisions: dict[str, list[dict[str, Any]]] = {}

@@ -62,7 +62,7 @@ class Report:
 
 def verify(home: Path, venue: str, instrument: str | None = None) -> Report:
     """Checks what is stored of a venue; bars of one instrument, or of all."""
-    lake = Lake(home / "lake")
+    lake = Lake.of(home)
     report = Report(venue)
     looked = [_mine(lake.snapshot(table), venue) for table in COMMITTED[:-1]]
     epochs = range(1, max((file.last[0] for files in looked for file in files), default=0) + 1)
