@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from tidemill import control, errors
+from tidemill.address import VARIABLES, named
 from tidemill.cli import net
 from tidemill.cli.app import LOG_LINES, LOGGED_AS, HomeOption, JsonOption, LogLinesOption, talk, told
 from tidemill.home import Home, Lock
@@ -364,7 +365,13 @@ async def _status(home: Home) -> dict[str, Any]:
     except control.Unreachable:
         answer = {}
     if not answer:
-        return {"running": False, "home": str(home.path), "parts": [], "disk": disk, "store": _store(home, [])}
+        return {
+            "running": False,
+            "home": str(home.path),
+            "parts": [],
+            "disk": disk,
+            "store": _store(home, []),
+        }
     parts = list(answer["parts"])
 
     async def describe(part: dict[str, Any]) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidemill.address import named, scheme, shown
 from tidemill.errors import ConfigError
-from tidemill.stores.api import Store
+
+if TYPE_CHECKING:
+    from tidemill.stores.api import Store
 
 
 def open_store(home: Path, url: str | None = None) -> Store:
     """The store of a home: what `url` names, else `TIDEMILL_STORE_URL`, else the lake.
 
     `lake` is that of `TIDEMILL_LAKE_URL`, or `DIR/lake`; `postgresql://…` is a window of recent rows there
-    with the lake behind it; `arctic://…` is an ArcticDB. Nothing is connected before something is read or kept.
-    Raises `ConfigError` for another address, or where a package is missing.
+    with the lake behind it; `arctic://…` is an ArcticDB. Nothing is connected before something is read
+    or kept. Raises `ConfigError` for another address, or where a package is missing.
     """
     address = named("TIDEMILL_STORE_URL", url)
     kind = "lake" if address is None else scheme(address)
