@@ -246,7 +246,7 @@ class Lake:
             self._counts[key] = counts
         return counts
 
-    def days(self, table: Table, query: Query) -> dict[int, int]:
+    def dated(self, table: Table, query: Query) -> dict[int, int]:
         """As `api.Dated`: a file that reaches over several days counts for each of them."""
         snapshot = self.snapshot(table)
         found: dict[int, int] = {}

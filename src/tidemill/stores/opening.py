@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,10 @@ def open_store(home: Path, url: str | None = None) -> Store:
     if kind == "arctic":
         arctic: Store = _part("arctic", "Arctic")(address)
         return arctic
-    window: Store = _part("window", "Window")(_part("postgres", "Postgres")(address), _lake(home))
+    hot: Store = _part("postgres", "Postgres")(address)
+    if importlib.util.find_spec("tidemill.stores.window") is None:
+        return hot
+    window: Store = _part("window", "Window")(hot, _lake(home))
     return window
 
 

@@ -229,6 +229,22 @@ class Postgres:
             ]
             return sorted(held, key=lambda one: one.instrument)
 
+    def dated(self, table: Table, query: Query) -> dict[int, int]:
+        """As `api.Dated`."""
+        with self._session() as connection, _snapshot(connection):
+            tests = [SQL("of_table = {}").format(Literal(NUMBERS[table.name]))]
+            for column, names in (("venue", query.venues), ("instrument", query.instruments)):
+                if names is not None:
+                    known = list(self._names.known(connection, names).values())
+                    tests.append(SQL("{} = ANY({})").format(Identifier(column), Literal(known)))
+            if query.start is not None:
+                tests.append(SQL("last >= {}").format(Literal(query.start)))
+            if query.end is not None:
+                tests.append(SQL("first < {}").format(Literal(query.end)))
+            statement = SQL("SELECT day, sum(rows)::bigint FROM tidemill_held WHERE {} GROUP BY day")
+            found = connection.execute(statement.format(SQL(" AND ").join(tests))).fetchall()
+            return dict(found)
+
     # ── a window that moves on ────────────────────────────────────────────────────────────────────
 
     def days(self, table: Table) -> list[int]:

@@ -50,6 +50,8 @@ def condition(table: Table, query: Query, numbers: Callable[[Iterable[str]], lis
             tests.append(SQL("{} = ANY({})").format(Identifier(column), Literal(sorted(found))))
     if query.kind is not None and "kind" in kept:
         tests.append(SQL("kind = {}").format(Literal(query.kind)))
+    if query.revised and "revision" in kept:
+        tests.append(SQL("revision > 0").format())
     # Of times `ts` finds partitions and index entries, `ts_event` decides.
     if query.start is not None:
         tests.append(
