@@ -1,4 +1,4 @@
-"""The recorder on PostgreSQL: killed, overtaken, and without its server for a while. Nothing lost or doubled."""
+"""The recorder on PostgreSQL: killed, overtaken, without its server for a while; nothing lost or doubled."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def stored(home: Path) -> int:
 
 @pytest.mark.timeout(300)
 def test_an_outage_costs_little_memory_and_is_caught_up(tmp_path: Path) -> None:
-    found = outage(tmp_path, 30, 4_000, 3.0)
+    found = outage(tmp_path, 60, 2_000, 3.0)
     assert found["MiB more"] <= 32, found
     assert found["times the ingest"] >= 5, found
 

@@ -21,6 +21,8 @@ from tests.stores.test_live import (
     test_books_now_and_then,  # noqa: F401
     test_gaps_spoil_what_they_touch,  # noqa: F401
     test_ticks_join_exactly,  # noqa: F401
+)
+from tests.stores.test_live import (
     test_whatever_is_stored_the_answer_is_the_same as whatever_is_stored,
 )
 from tidemill.stores import join, tail

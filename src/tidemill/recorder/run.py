@@ -60,7 +60,7 @@ class Pace:
 
 LAKE = Pace(10.0, 500_000, 1_000_000, 1 << 17)
 """Few and large files."""
-DATABASE = Pace(1.0, 40_000, 80_000, 1 << 14)
+DATABASE = Pace(1.0, 16_000, 32_000, 1 << 13)
 """Rows are there soon, and ten minutes without a server cost 32 MiB at most."""
 
 

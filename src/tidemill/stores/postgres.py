@@ -282,13 +282,12 @@ class Postgres:
     def let_go(self, table: Table, day: int, expected: Digest) -> bool:
         """Drops all rows of a day, as long as their digest is the expected one. False, and nothing has
         changed, when it is another: rows have come meanwhile."""
-        with self._session() as connection:
-            with connection.transaction():
-                _own_days(connection, table, [day])
-                if self._digest(connection, table, day) != expected:
-                    return False
-                self._drop(connection, table, day)
-                return True
+        with self._session() as connection, connection.transaction():
+            _own_days(connection, table, [day])
+            if self._digest(connection, table, day) != expected:
+                return False
+            self._drop(connection, table, day)
+            return True
 
     def _drop(self, connection: Connection[Any], table: Table, day: int) -> None:
         # Whoever asks for the parent waits behind us while we wait: better to fail soon and come again.
