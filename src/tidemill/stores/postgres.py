@@ -9,13 +9,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
-from psycopg import Connection
-from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from tidemill.model.interval import DAY
+from tidemill.errors import ConfigError
+
+try:
+    import psycopg
+    from psycopg import Connection
+    from psycopg.sql import SQL, Composed, Literal
+except ImportError as error:
+    raise ConfigError(
+        "extra_missing",
+        "a store in PostgreSQL needs psycopg, which is not installed",
+        hint="pip install 'tidemill[postgres]'",
+    ) from error
+
+from tidemill.model.interval import DAY, SECOND
 from tidemill.stores import postgres_copy as copying
 from tidemill.stores import postgres_digest as digests
 from tidemill.stores import postgres_schema as schema
@@ -27,7 +37,7 @@ from tidemill.stores.postgres_digest import Digest
 from tidemill.stores.postgres_name import Names
 from tidemill.stores.postgres_query import columns_needed, condition, selected
 from tidemill.stores.postgres_schema import LOCK, NUMBERS, RELATIONS, Relation
-from tidemill.stores.table import BARS, TABLES, TRADES, Table
+from tidemill.stores.table import BARS, INSTRUMENTS, TRADES, Table
 
 PAYLOAD = "payload"
 """A column that rows of trades may have besides their table's: the venue's message as JSON text, or null."""
@@ -138,40 +148,62 @@ class Postgres:
     def position(self, table: Table, venue: str, epoch: int) -> Position | None:
         with self._session() as connection:
             found = connection.execute(
-                "SELECT epoch, sequence FROM tidemill_offset WHERE of_table = %s AND venue = %s AND epoch <= %s"
-                " ORDER BY epoch DESC LIMIT 1",
+                "SELECT epoch, sequence FROM tidemill_offset"
+                " WHERE of_table = %s AND venue = %s AND epoch <= %s ORDER BY epoch DESC LIMIT 1",
                 (NUMBERS[table.name], venue, epoch),
             ).fetchone()
             return (found[0], found[1]) if found else None
 
     def read(self, table: Table, query: Query = Query()) -> pa.Table:  # noqa: B008 - frozen
         with self._session() as connection, _snapshot(connection):
-            relations = _relations(table, query)
-            wanted = columns_needed(table, query)
-            where = condition(table, query, lambda names: list(self._names.known(connection, names).values()))
-            if where is None:
-                return select.finish(table, table.empty(), query)
-            # Of bars a start counts once, whatever its revisions: how many rows that takes is seen by looking.
-            limit = query.limit
-            while True:
-                statement = selected(table, relations, wanted, where, query, limit)
-                found = self._rows(connection, table, wanted, statement)
-                answer = select.finish(table, found, query)
-                if (
-                    table is not BARS
-                    or limit is None
-                    or query.limit is None
-                    or len(found) < limit
-                    or select.count(table, select.finish(table, found, query.with_(columns=None)), query)
-                    >= query.limit
-                ):
-                    return answer
-                limit *= 4
+            narrowed = self._narrowed(connection, table, query)
+            for asked in _windows(connection, table, query, narrowed):
+                found = self._found(connection, table, asked, narrowed)
+                if query.limit is None or _enough(table, found, query, query.limit):
+                    break
+            return select.finish(table, found, query)
+
+    def _narrowed(self, connection: Connection[Any], table: Table, query: Query) -> list[int] | None:
+        """Numbers of all instruments of a query that names none, so that the index can be used; None where
+        it is of no use."""
+        edges = (query.start, query.end, query.limit, query.before, query.beyond)
+        if query.instruments is not None or all(edge is None for edge in edges):
+            return None
+        found = connection.execute(
+            "SELECT DISTINCT instrument FROM tidemill_held WHERE of_table = %s", (NUMBERS[table.name],)
+        )
+        return [number for (number,) in found]
+
+    def _found(
+        self, connection: Connection[Any], table: Table, query: Query, narrowed: list[int] | None
+    ) -> pa.Table:
+        """Rows that hold the answer, of one query; `select.finish` makes it of them."""
+        wanted = columns_needed(table, query)
+        where = condition(table, query, narrowed, lambda names: self._names.known(connection, names).values())
+        if where is None:
+            return self._rows(connection, table, wanted, None)
+        limit = query.limit
+        while True:
+            statement = selected(table, _relations(table, query), wanted, where, query, limit)
+            found = self._rows(connection, table, wanted, statement)
+            # A bar counts once, whatever its revisions: how many rows that takes is seen only now.
+            if (
+                table is not BARS
+                or limit is None
+                or len(found) < limit
+                or _enough(table, found, query, query.limit or 0)
+            ):
+                return found
+            limit *= 4
 
     def _rows(
-        self, connection: Connection[Any], table: Table, wanted: Sequence[pa.Field], statement: Composed
+        self,
+        connection: Connection[Any],
+        table: Table,
+        wanted: Sequence[pa.Field],
+        statement: Composed | None,
     ) -> pa.Table:
-        """The answer to a statement of `selected`."""
+        """The answer to a statement of `selected`; no rows without one."""
         layout: list[tuple[str, str]] = []
         last = None
         for field in wanted:
@@ -184,19 +216,17 @@ class Postgres:
                 layout.append((field.name, {"bigint": ">i8", "integer": ">i4", "smallint": ">i2"}[kind]))
                 if field.name in schema.NULLABLE:
                     layout.append((f"{field.name} there", "?"))
-        with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            data = b"".join(copy)
+        data = b""
+        if statement is not None:
+            with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                data = b"".join(copy)
         found, blobs = copying.decoded(data, layout, last)
         columns: dict[str, pa.Array] = {}
         for field in wanted:
             if field.name == last:
                 columns[field.name] = pa.array(blobs, field.type)
             elif pa.types.is_string(field.type):
-                numbers, which = np.unique(found[field.name], return_inverse=True)
-                texts = self._names.texts(connection, numbers.tolist())
-                columns[field.name] = pa.DictionaryArray.from_arrays(
-                    pa.array(which.astype(np.int32)), pa.array(texts, pa.string())
-                ).cast(field.type)
+                columns[field.name] = self._named(connection, found[field.name]).cast(field.type)
             elif pa.types.is_decimal(field.type):
                 columns[field.name] = copying.decimals(found[field.name])
             else:
@@ -210,6 +240,14 @@ class Postgres:
             months = pc.strftime(columns["ts_event"].cast(pa.timestamp("ns")), format="%Y-%m")
             columns["month"] = months
         return pa.table({name: columns[name] for name in table.schema.names if name in columns})
+
+    def _named(self, connection: Connection[Any], numbers: npt.NDArray[Any]) -> pa.DictionaryArray:
+        """Numbers of the dictionary as the names that they stand for."""
+        there = np.flatnonzero(np.bincount(numbers.astype(np.int64)))
+        place = np.zeros(there[-1] + 1 if len(there) else 1, np.int32)
+        place[there] = np.arange(len(there))
+        texts = self._names.texts(connection, there.tolist())
+        return pa.DictionaryArray.from_arrays(pa.array(place[numbers]), pa.array(texts, pa.string()))
 
     def held(self, table: Table) -> list[Held]:
         with self._session() as connection, _snapshot(connection):
@@ -302,7 +340,8 @@ class Postgres:
         """Deletes the rows of a venue with a `ts_event` before this time, and in the same step sets the
         offsets `marks` (see `retention_application`), which never go back. Returns how many rows went."""
         with self._session() as connection, connection.transaction():
-            number = self._names.known(connection, [venue]).get(venue)
+            # No name has the number 0.
+            number = self._names.known(connection, [venue]).get(venue, 0)
             found = connection.execute(
                 "SELECT day, bool_and(venue = %s), sum(rows)::bigint FROM tidemill_held"
                 " WHERE of_table = %s AND day <= %s GROUP BY day HAVING bool_or(venue = %s) ORDER BY day",
@@ -314,7 +353,7 @@ class Postgres:
                 if alone and (day + 1) * DAY <= before_ns and self._alone(connection, table, number, day):
                     gone += rows
                     self._drop(connection, table, day)
-                elif number is not None:
+                else:
                     gone += self._delete(connection, table, number, day, before_ns)
             for application, sequence in sorted(marks.items()):
                 connection.execute(
@@ -465,25 +504,26 @@ class _Batch:
         kept[list(dead)] = False
         if not kept.any():
             return
-        ts = self._rows["ts_event"].to_numpy()[kept]
-        keys = np.stack([self._days, self._codes["venue"], self._codes["instrument"]], axis=1)[kept]
-        distinct, which, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-        order = np.lexsort((ts, which.reshape(-1)))
-        edges = np.cumsum(counts)
-        first, last = ts[order[edges - counts]], ts[order[edges - 1]]
+        keys = ("day", "venue", "instrument")
+        of = pa.table(
+            {
+                "day": self._days[kept],
+                "venue": self._codes["venue"][kept],
+                "instrument": self._codes["instrument"][kept],
+                "ts": self._rows["ts_event"].to_numpy()[kept],
+            }
+        )
+        found = of.group_by(keys).aggregate([("ts", "count"), ("ts", "min"), ("ts", "max")])
+        found = found.sort_by([(key, "ascending") for key in keys])
+        columns = (*keys, "ts_count", "ts_min", "ts_max")
         # All writers come in the same order, so that none waits for one that waits for it.
         connection.execute(
             "INSERT INTO tidemill_held AS h (of_table, day, venue, instrument, rows, first, last)"
-            " SELECT %s, * FROM unnest(%s::int[], %s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[])"
+            " SELECT %s, * FROM"
+            " unnest(%s::int[], %s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[])"
             " ON CONFLICT (of_table, day, venue, instrument) DO UPDATE SET rows = h.rows + excluded.rows,"
             " first = least(h.first, excluded.first), last = greatest(h.last, excluded.last)",
-            (
-                NUMBERS[self.table.name],
-                *(distinct[:, column].tolist() for column in range(3)),
-                counts.tolist(),
-                first.tolist(),
-                last.tolist(),
-            ),
+            (NUMBERS[self.table.name], *(found[column].to_pylist() for column in columns)),
         )
 
     def bury(self, connection: Connection[Any], applications: str, dead: Mapping[int, str]) -> None:
@@ -528,6 +568,32 @@ def _relations(table: Table, query: Query) -> list[Relation]:
     return [one for one in relations if (one.name == "candles_1m") == (query.interval == schema.MINUTE_BARS)]
 
 
+def _enough(table: Table, found: pa.Table, query: Query, limit: int) -> bool:
+    return select.count(table, select.finish(table, found, query.with_(columns=None)), query) >= limit
+
+
+def _windows(
+    connection: Connection[Any], table: Table, query: Query, narrowed: list[int] | None
+) -> Iterator[Query]:
+    """A query for the newest (or oldest) rows of all instruments as queries over ever more time from that
+    end, and at last as it is. Any other query is only itself."""
+    if query.limit is not None and narrowed and table is not INSTRUMENTS:
+        found = connection.execute(
+            "SELECT min(first), max(last), sum(rows)::bigint FROM tidemill_held WHERE of_table = %s",
+            (NUMBERS[table.name],),
+        ).fetchone()
+        low, high, rows = found or (0, 0, 1)
+        starts = [low, query.start, query.beyond and query.beyond[0]]
+        ends = [high, query.end, query.before and query.before[0]]
+        low, high = max(at for at in starts if at is not None), min(at for at in ends if at is not None)
+        # As if the wanted rows were a quarter of all and evenly spread.
+        span = max(SECOND, (high - low) * query.limit * 4 // rows)
+        while span < high - low:
+            yield query.with_(end=low + span) if query.oldest else query.with_(start=high - span)
+            span *= 8
+    yield query
+
+
 @contextmanager
 def _snapshot(connection: Connection[Any]) -> Iterator[None]:
     """All that is read inside is of one moment."""
@@ -556,8 +622,7 @@ def _locked(connection: Connection[Any], table: Table, applications: Sequence[st
 
 def _journal(application: str) -> tuple[str | None, int | None]:
     """Venue and epoch of a journal's application id."""
-    kind, _, rest = application.partition("/")
-    venue, _, epoch = rest.rpartition("/")
+    venue, _, epoch = application.partition("/")[2].rpartition("/")
     if not epoch.isdecimal() or application != journal_application(venue, int(epoch)):
         return None, None
     return venue, int(epoch)
@@ -570,7 +635,8 @@ def _move(
     moved = connection.execute(
         "UPDATE tidemill_offset o SET sequence = n.sequence"
         " FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS n(application, sequence, before)"
-        " WHERE o.of_table = %s AND o.application = n.application AND o.sequence IS NOT DISTINCT FROM n.before",
+        " WHERE o.of_table = %s AND o.application = n.application"
+        " AND o.sequence IS NOT DISTINCT FROM n.before",
         (
             list(offsets),
             list(offsets.values()),
@@ -616,4 +682,4 @@ def _size(connection: Connection[Any], relation: Relation, hypertables: bool) ->
     return int(row[0] or 0) if row else 0
 
 
-__all__ = ["PAYLOAD", "TABLES", "Identifier", "Postgres"]
+__all__ = ["PAYLOAD", "Postgres"]

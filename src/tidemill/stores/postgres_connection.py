@@ -44,7 +44,8 @@ _SETTINGS = {
 }
 
 _AWAY = ("08", "40", "53", "57", "58")
-"""Classes of SQLSTATE that pass: connection, rollback (serialization, deadlock), resources, operator, system."""
+"""Classes of SQLSTATE that pass: connection, rollback (serialization, deadlock), resources, operator,
+system."""
 _AWAY_STATES = frozenset({"55P03", "25006", "25P03", "25P02"})
 """A lock was not to be had; a standby answers; we were idle in a transaction for too long."""
 _DATA = ("22", "23", "54")

@@ -101,8 +101,7 @@ def encoded(fields: Sequence[Field], rows: int) -> bytes:
 
 
 def _width(field: Field) -> int:
-    assert isinstance(field.values, np.ndarray)
-    return field.values.dtype.itemsize
+    return field.values.dtype.itemsize if isinstance(field.values, np.ndarray) else -1
 
 
 def _lengths(field: Field) -> npt.NDArray[np.int64]:

@@ -30,8 +30,14 @@ def columns_needed(table: Table, query: Query) -> list[pa.Field]:
     return sorted(kept, key=lambda field: sql_type(field) == "bytea")
 
 
-def condition(table: Table, query: Query, numbers: Callable[[Iterable[str]], list[int]]) -> Composed | None:
-    """The row filter; None when no row can answer. `numbers` gives those of the names that are known."""
+def condition(
+    table: Table,
+    query: Query,
+    narrowed: Sequence[int] | None,
+    numbers: Callable[[Iterable[str]], Iterable[int]],
+) -> Composed | None:
+    """The row filter; None when no row can answer. `narrowed` are the instruments of a query that names
+    none, `numbers` gives the numbers of those names that are known."""
     kept = set(table.schema.names)
     tests: list[Composed] = []
     named = [("instrument", query.instruments), ("venue", query.venues)]
@@ -40,7 +46,7 @@ def condition(table: Table, query: Query, numbers: Callable[[Iterable[str]], lis
     for column, names in named:
         if names is None:
             continue
-        found = numbers(names)
+        found = list(numbers(names))
         if not found:
             return None
         if len(found) == 1:
@@ -48,6 +54,8 @@ def condition(table: Table, query: Query, numbers: Callable[[Iterable[str]], lis
             tests.append(SQL("{} = {}").format(Identifier(column), Literal(found[0])))
         else:
             tests.append(SQL("{} = ANY({})").format(Identifier(column), Literal(sorted(found))))
+    if narrowed is not None:
+        tests.append(SQL("instrument = ANY({})").format(Literal(list(narrowed))))
     if query.kind is not None and "kind" in kept:
         tests.append(SQL("kind = {}").format(Literal(query.kind)))
     if query.revised and "revision" in kept:
