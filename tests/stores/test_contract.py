@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import uuid
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.stores.hot import MemoryHot
 from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, name, number, trades
 from tidemill import wire
 from tidemill.model.bar import BAR, set_volumes, volumes
@@ -31,29 +32,26 @@ from tidemill.stores.table import (
     records_of,
     rows_of,
 )
+from tidemill.stores.window import Window
 
 APP = journal_application(VENUE, 1)
 
 
-def lake(request: pytest.FixtureRequest) -> Store:
-    path: Path = request.getfixturevalue("tmp_path")
-    return Lake(path / "lake")
+def on_s3(request: pytest.FixtureRequest) -> Store:
+    server = request.getfixturevalue("s3")
+    for name_, value in server.environment.items():
+        request.getfixturevalue("monkeypatch").setenv(name_, value)
+    return Lake(f"{server.bucket(f'contract-{uuid.uuid4()}')}/a/lake")
 
 
-def memory(_: pytest.FixtureRequest) -> Store:
-    return Memory()
-
-
-def postgres(request: pytest.FixtureRequest) -> Store:
-    return Postgres(request.getfixturevalue("postgres").database())
-
-
-def timescale(request: pytest.FixtureRequest) -> Store:
-    return Postgres(request.getfixturevalue("timescale").database())
-
-
-STORES = {"lake": lake, "memory": memory, "postgres": postgres, "timescale": timescale}
-"""Each kind of store by its name, and what makes an empty one for a test."""
+STORES: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
+    "lake": lambda request: Lake(request.getfixturevalue("tmp_path") / "lake"),
+    "s3": on_s3,
+    "memory": lambda _: Memory(),
+    "postgres": lambda request: Postgres(request.getfixturevalue("postgres").database()),
+    "timescale": lambda request: Postgres(request.getfixturevalue("timescale").database()),
+    "window": lambda request: Window(MemoryHot(), Lake(request.getfixturevalue("tmp_path") / "lake")),
+}
 
 
 @pytest.fixture(params=list(STORES))

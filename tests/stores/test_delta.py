@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.stores.make import VENUE, name, trades
-from tidemill.stores import delta
+from tidemill.stores import delta, place
 from tidemill.stores.api import journal_application
 from tidemill.stores.lake import Lake
 from tidemill.stores.table import TABLES, TRADES, rows_of
@@ -24,6 +24,7 @@ def put(lake: Lake, batch: int) -> bool:
 
 
 def entries(lake: Lake) -> list[Path]:
+    assert isinstance(lake.path, Path)
     return sorted((lake.path / "trades" / "_delta_log").glob("*.json"))
 
 
@@ -159,7 +160,7 @@ def test_a_failed_fsync_is_its_own_error(tmp_path: Path, monkeypatch: pytest.Mon
     def fails(_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(delta.os, "fsync", fails)
+    monkeypatch.setattr(place.os, "fsync", fails)
     with pytest.raises(delta.SyncError, match="fsync failed"):
         put(lake, 1)
 

@@ -17,7 +17,7 @@ from tidemill.errors import ConfigError
 try:
     import psycopg
     from psycopg import Connection
-    from psycopg.sql import SQL, Composed, Literal
+    from psycopg.sql import SQL, Composed, Identifier, Literal
 except ImportError as error:
     raise ConfigError(
         "extra_missing",
