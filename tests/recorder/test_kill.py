@@ -129,11 +129,13 @@ def stored_by(home: Path, pid: int) -> bool:
 
 
 def offsets(home: Path) -> dict[str, int]:
-    return {
-        venue: json.loads((home / "run" / "offsets" / f"{venue}.json").read_text())["sequence"]
-        for venue in VENUES
-        if (home / "run" / "offsets" / f"{venue}.json").exists()
-    }
+    return {venue: found for venue in VENUES if (found := offsets_of(home, venue))}
+
+
+def offsets_of(home: Path, venue: str) -> int:
+    """The last sequence of a venue that is in every table; 0 before the first."""
+    path = home / "run" / "offsets" / f"{venue}.json"
+    return int(json.loads(path.read_text())["sequence"]) if path.exists() else 0
 
 
 @pytest.mark.timeout(300)

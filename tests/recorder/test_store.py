@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.recorder import test_kill
-from tests.recorder.test_kill import ROOT, VENUES, offsets, start_recorder, status
+from tests.recorder.test_kill import ROOT, VENUES, offsets, offsets_of, start_recorder, status
 from tests.servers.postgres import Postgres as Server
 from tests.servers.postgres import plain
 from tests.stores.make import START, VENUE, mixed, writer
@@ -229,7 +228,7 @@ def outage(tmp_path: Path, seconds: float, rate: int, watched_s: float) -> dict[
             recorder = start_recorder(home, "--store", url, "--commit-s", "1")
             thread = threading.Thread(target=go_on)
             thread.start()
-            until(lambda: stored(home) > 8 * rate, "rows are kept", 90)
+            until(lambda: offsets_of(home, VENUE) > 8 * rate, "rows are kept", 90)
             before = max(rss_bytes(recorder.pid) for _ in range(20) if time.sleep(0.1) is None)
             server.process.stop()
             until(lambda: status(home).get("error"), "the store is away")
@@ -243,11 +242,11 @@ def outage(tmp_path: Path, seconds: float, rate: int, watched_s: float) -> dict[
             stop.set()
             thread.join()
             last = journal.next_sequence - 1
-            behind = last - stored(home)
+            behind = last - offsets_of(home, VENUE)
             server.process.start()
             began = time.monotonic()
             first = None
-            while stored(home) < last:
+            while offsets_of(home, VENUE) < last:
                 if first is None and status(home).get("error") is None:
                     first = time.monotonic()
                 highest = max(highest, rss_bytes(recorder.pid))
@@ -269,11 +268,6 @@ def outage(tmp_path: Path, seconds: float, rate: int, watched_s: float) -> dict[
         "records/s of catching up": round(behind / took),
         "times the ingest": round(behind / took / rate, 1),
     }
-
-
-def stored(home: Path) -> int:
-    path = home / "run" / "offsets" / f"{VENUE}.json"
-    return int(json.loads(path.read_text())["sequence"]) if path.exists() else 0
 
 
 @pytest.mark.timeout(300)

@@ -32,19 +32,20 @@ class World:
 
     def __init__(self, home: Path, store: Store | None = None) -> None:
         self.home = home
-        self.store = store or Lake(home / "lake")
+        self._given = store
         self.journal = writer(home)
         self.written: list[np.ndarray] = []
         self.start_recorder()
 
     def start_recorder(self) -> None:
+        self.store = self._given or Lake(self.home / "lake")
         self.recorder = Recorder(self.home, self.store)
         self.venue = self.recorder.add(VENUE, self.journal.epoch)
         self.source = Journal(self.home, VENUE)
         self.source.seek(self.venue.position)
 
     def view(self, *, follow: bool = True) -> LiveView:
-        return LiveView(self.home, follow=follow, store=self.store)
+        return LiveView(self.home, follow=follow, store=self._given)
 
     def write(self, records: np.ndarray) -> None:
         self.written.append(records)
