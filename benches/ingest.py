@@ -67,8 +67,7 @@ def subscribed(home: Path, seconds: float, stored: Callable[[], tuple[int, int]]
         except RuntimeError:
             time.sleep(0.01)
     reader.seek("newest")
-    began = time.monotonic()
-    count = 0
+    began, count = time.monotonic(), 0
     while count < seconds * RATE and time.monotonic() < began + seconds + 30:
         batch = reader.read(1 << 12, 200)
         now = time.time_ns()
@@ -77,6 +76,8 @@ def subscribed(home: Path, seconds: float, stored: Callable[[], tuple[int, int]]
                 break
             continue
         view = wire.view(batch)
+        if not count:
+            began = time.monotonic()
         count += len(view)
         found.append(now - view["ts_recv"])
     said = json.loads(writer.stdout.readline()) if writer.stdout else {}
