@@ -100,7 +100,7 @@ def subscribed(home: Path, seconds: float, stored: Callable[[], tuple[int, int]]
 
 
 def recorded(seconds: float, store: Callable[[ExitStack], list[str] | None]) -> Party:
-    """A home with a recorder whose store `store` opens; it gives the recorder's words, None for no recorder."""
+    """A home with a recorder; `store` opens its store and gives its words, None for no recorder."""
 
     @contextmanager
     def open_() -> Iterator[Run]:
@@ -117,7 +117,7 @@ def recorded(seconds: float, store: Callable[[ExitStack], list[str] | None]) -> 
 
             if words is not None:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "tidemill", "recorder", "--home", str(home), "--commit-s", "1", *words],
+                    [sys.executable, "-m", "tidemill", "recorder", "--home", home, "--commit-s", "1", *words],
                     env=program.environment(), stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
                 )  # fmt: skip
                 stack.callback(process.wait, 60)
