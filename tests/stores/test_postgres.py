@@ -170,6 +170,29 @@ def test_people_read_names_and_decimals(url: str, store: Postgres) -> None:
     assert ask(url, "SELECT count(*), min(trades_count) FROM candles_1m") == [(1, 1)]
 
 
+def test_the_queries_of_the_page_run(server: Server, url: str, store: Postgres) -> None:
+    recent = trades(300, start=time.time_ns() - 60 * SECOND)
+    names = {number(one): one.replace(VENUE, "kraken") for one in NAMES}
+    brought = rows_of(TRADES, recent, np.arange(1, 301), 1, "kraken", lambda n: names[n])
+    store.append(TRADES, brought, {journal_application("kraken", 1): 300})
+    minute = time.time_ns() // (60 * SECOND) * 60 * SECOND
+    for revision in (0, 1):
+        made = bar_rows(bars([minute], revision, 7 + revision), "kraken", 1, lambda n: names[n])
+        store.append(BARS, made, {journal_application("kraken", 1): 1 + revision})
+    page = (Path(__file__).parents[2] / "docs" / "stores.md").read_text()
+    queries = page.partition("```sql")[2].partition("```")[0].split(";\n")[:3]
+    if not server.timescale:
+        queries[2] = queries[2].replace("time_bucket('5 minutes', ts)", "date_bin('5 minutes', ts, 'epoch')")
+    answers = [ask(url, query) for query in queries]
+    assert len(answers[0]) == int((recent["instrument"] == number(NAMES[0])).sum()) > 0
+    assert [str(line[1]) for line in answers[1]] == ["0.8" if bars([0])["price_scale"][0] else "8"]
+    assert 1 <= len(answers[2]) <= 2
+    newest = (
+        "SELECT ts FROM trades WHERE instrument_id = instrument_id('BTC-USD.kraken') ORDER BY ts DESC LIMIT 5"
+    )
+    assert ask(url, newest) == [(ts,) for ts, *_ in answers[0][:-6:-1]]
+
+
 def test_a_query_of_an_hour_leaves_other_days_alone(url: str, store: Postgres) -> None:
     store.append(TRADES, days_of_trades(100, 4), {APP: 400})
     plan = "\n".join(
@@ -231,7 +254,7 @@ def test_days_go_whole_and_late_rows_find_theirs(server: Server, url: str, store
 def test_a_digest_is_the_same_in_sql_and_in_memory(store: Postgres, table: Table) -> None:
     records = mixed(4_000)
     records["kind"][::70] = 7
-    records["id"][5:50] = 2**64 - np.arange(1, 46)
+    records["id"][5:50] = np.uint64(2**64 - 1) - np.arange(45, dtype=np.uint64)
     records["price"][5:50] = -(2**63)
     brought = (
         bar_rows(bars([START + i * 60 * SECOND for i in range(300)]), VENUE, 1, name).cast(BARS.schema)
@@ -536,7 +559,7 @@ def test_where_nobody_listens_and_what_is_not_there(server: Server) -> None:
         Postgres(server.url("nothing_here", tcp=True)).offset(TRADES, APP)
     assert "secret" not in str(told.value)
     with pytest.raises(ConfigError):
-        Postgres("postgresql://host:port:port/x")
+        Postgres("postgresql://[::1/x")
 
 
 def kill_rounds(rounds: int) -> None:
@@ -608,6 +631,7 @@ def test_no_row_is_lost_or_doubled_when_the_server_is_killed() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1_800)
 def test_no_row_is_lost_or_doubled_in_sixty_kills_of_the_server() -> None:
     kill_rounds(60)
 

@@ -42,7 +42,7 @@ from tidemill.stores.table import BARS, INSTRUMENTS, TRADES, Table
 PAYLOAD = "payload"
 """A column that rows of trades may have besides their table's: the venue's message as JSON text, or null."""
 _TRIES = 5
-_DIGEST_S = 900
+_DIGEST_TIMEOUT = "900s"
 
 
 class _PartitionGoneError(Exception):
@@ -52,13 +52,13 @@ class _PartitionGoneError(Exception):
 class Postgres:
     """A `Store` in a database. Any number of processes and threads may read and write it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, search_path: str | None = None) -> None:
         """`url` is `postgresql://user:password@host:5432/database`. Nothing is asked of the server until
         something is read or kept; tables are made then, in the first schema of the search path.
 
         Every method raises `UnavailableError` while the database is away, and `ConfigError` where it
         refuses us."""
-        self._connections = Connections(url)
+        self._connections = Connections(url, search_path)
         self._names = Names()
         self._hypertables: bool | None = None
 
@@ -216,10 +216,7 @@ class Postgres:
                 layout.append((field.name, {"bigint": ">i8", "integer": ">i4", "smallint": ">i2"}[kind]))
                 if field.name in schema.NULLABLE:
                     layout.append((f"{field.name} there", "?"))
-        data = b""
-        if statement is not None:
-            with connection.cursor() as cursor, cursor.copy(statement) as copy:
-                data = b"".join(copy)
+        data = b"" if statement is None else copying.received(connection, statement)
         found, blobs = copying.decoded(data, layout, last)
         columns: dict[str, pa.Array] = {}
         for field in wanted:
@@ -306,7 +303,7 @@ class Postgres:
         return digests.of_rows(RELATIONS[table.name][0], rows)
 
     def _digest(self, connection: Connection[Any], table: Table, day: int) -> Digest:
-        connection.execute(SQL("SET LOCAL statement_timeout = {}").format(Literal(f"{_DIGEST_S}s")))
+        connection.execute(SQL("SET LOCAL statement_timeout = {}").format(Literal(_DIGEST_TIMEOUT)))
         low, high = schema.bounds(day)
         count = checksum = 0
         for relation in RELATIONS[table.name]:

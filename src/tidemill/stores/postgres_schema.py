@@ -8,6 +8,7 @@ that a row is short and COPY can be made without a loop.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString, cast
@@ -175,9 +176,11 @@ def prepare(connection: Connection[Any]) -> bool:
 
 
 def _found(connection: Connection[Any]) -> tuple[int, bool] | None:
-    # Not to_regclass: behind a lock it may answer from before the wait.
+    # Not to_regclass: behind a lock it may answer from before the wait. And only the schema that ours would
+    # be made in: another one on the search path may be another store.
     there = connection.execute(
-        "SELECT count(*) FROM pg_class WHERE relname = 'tidemill_store' AND pg_table_is_visible(oid)"
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relname = 'tidemill_store' AND n.nspname = current_schema()"
     ).fetchone()
     if there == (0,):
         return None
@@ -208,6 +211,25 @@ def has_hypertables(connection: Connection[Any]) -> bool:
     return found == (1,)
 
 
+@contextmanager
+def apart(connection: Connection[Any], name: str) -> Iterator[str]:
+    """Makes a schema for a while, and is in it with this connection; yields the search path for others. All
+    that is in the schema goes with it."""
+    # The functions of the extension may be in any schema.
+    found = connection.execute(
+        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
+        " WHERE e.extname = 'timescaledb'"
+    ).fetchone()
+    schemas = [name, *(found or ())]
+    path = ", ".join(Identifier(one).as_string(connection) for one in schemas)
+    connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(name)))
+    try:
+        connection.execute("SELECT set_config('search_path', %s, false)", (path,))
+        yield path
+    finally:
+        connection.execute(SQL("DROP SCHEMA {} CASCADE").format(Identifier(name)))
+
+
 def every() -> Iterator[Relation]:
     for relations in RELATIONS.values():
         yield from relations
@@ -234,7 +256,7 @@ def _relation(relation: Relation, hypertables: bool) -> Iterator[Composed]:
             "SELECT create_hypertable({}::regclass, 'ts', chunk_time_interval => interval '1 day',"
             " create_default_indexes => false)"
         ).format(Literal(relation.name))
-    # No unique index: exactly once comes from the offset, and a unique index would cost two thirds of the
+    # No unique index: exactly once comes from the offset, and a unique index would cost much of the
     # speed of COPY. Neither does one stand in the way of a row that comes late.
     yield SQL("CREATE INDEX ON {} ({})").format(relation.identifier, words(relation.index))
     if relation.partitioned:
