@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import contextlib
 import json
 import secrets
@@ -142,7 +143,7 @@ def bars() -> pa.Table:
     import numpy as np
 
     from tidemill.model.interval import MINUTE
-    from tidemill.stores.lake import imported_bars
+    from tidemill.stores.imported import imported_bars
     from tidemill.stores.table import bar_rows
 
     dice = np.random.default_rng(1)
@@ -187,10 +188,9 @@ def _packed(lake: Lake, rows: int) -> dict[str, Any]:
     Housekeeping(lake, Log("bench"), levels_hours=0, sim_hours=0).compact(TRADES)
     packed = sum(file.bytes for file in lake.tables()[TRADES.name]) / rows
     sample = lake.read(TRADES, Query(limit=50_000))
-    text = lake.path / "sample.csv"
+    text = io.BytesIO()
     pyarrow.csv.write_csv(sample, text)
-    plain = text.stat().st_size / len(sample)
-    text.unlink()
+    plain = len(text.getvalue()) / len(sample)
     return {
         "bytes_per_row": round(packed, 1),
         "csv_bytes_per_row": round(plain, 1),

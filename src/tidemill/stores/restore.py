@@ -29,8 +29,7 @@ KEPT_NS = 10 * MINUTE
 _CHUNK_NS = 10 * MINUTE
 _CHUNK_MAX_NS = 4 * HOUR
 _CHUNK_ROWS = 100_000
-"""Trades are read in spans of time: the first is short, and while they hold fewer rows than this each is twice
-as long as the one before it."""
+"""Trades are read in spans of time: while one holds fewer rows than this, the next is twice as long."""
 
 
 @dataclass
