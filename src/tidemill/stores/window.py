@@ -22,6 +22,7 @@ from tidemill.log import Log
 from tidemill.model.interval import DAY, HOUR
 from tidemill.stores import handover, restore, select
 from tidemill.stores.api import (
+    Dated,
     FencedError,
     Held,
     OffsetError,
@@ -194,9 +195,12 @@ class Window:
     def dated(self, table: Table, query: Query) -> dict[int, int]:
         """Days (`ts_event` // DAY) that may have rows which answer the query, and about how many. Only
         `venues`, `instruments`, `start` and `end` of the query count."""
-        days = self.hot.days(table)
-        each = sum(one.rows for one in self.hot.held(table)) // max(len(days), 1) + 1
-        found = Counter(dict.fromkeys(days, each))
+        if isinstance(self.hot, Dated):
+            found = Counter(self.hot.dated(table, query))
+        else:
+            days = self.hot.days(table)
+            each = sum(one.rows for one in self.hot.held(table)) // max(len(days), 1) + 1
+            found = Counter(dict.fromkeys(days, each))
         snapshot = self.lake.snapshot(table)
         for file in self.lake.pruned(table, snapshot.files if snapshot else (), query):
             first, last = file.ts_min // DAY, file.ts_max // DAY
