@@ -291,7 +291,7 @@ def killed_rounds(server: Any, path: Path, rounds: int) -> None:
 
 
 def test_a_move_that_is_killed_loses_nothing(postgres: Any, tmp_path: Path) -> None:
-    killed_rounds(postgres, tmp_path, 5)
+    killed_rounds(postgres, tmp_path, 3)
 
 
 @pytest.mark.soak

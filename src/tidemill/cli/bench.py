@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import contextlib
+import io
 import json
 import secrets
 import tempfile
@@ -190,7 +190,7 @@ def _packed(lake: Lake, rows: int) -> dict[str, Any]:
     sample = lake.read(TRADES, Query(limit=50_000))
     text = io.BytesIO()
     pyarrow.csv.write_csv(sample, text)
-    plain = len(text.getvalue()) / len(sample)
+    plain = text.tell() / len(sample)
     return {
         "bytes_per_row": round(packed, 1),
         "csv_bytes_per_row": round(plain, 1),

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from tidemill.errors import ConfigError, NotFoundError, UsageError
+from tidemill.errors import NotFoundError, UsageError
 from tidemill.home import Home
 from tidemill.model import time as times
 from tidemill.model.instrument import resolve, venue_of
@@ -274,6 +274,7 @@ def drain(
     from tidemill.address import named, scheme, shown
     from tidemill.home import Lock
     from tidemill.stores.lake import Lake
+    from tidemill.stores.postgres import Postgres
     from tidemill.stores.source import venues
     from tidemill.stores.window import Window
 
@@ -292,7 +293,7 @@ def drain(
         )  # fmt: skip
     place.run.mkdir(exist_ok=True)
     lock = Lock(place.run / "recorder.lock", f"the recorder of {place.path}")
-    window = Window(_postgres(url), Lake.of(place.path))
+    window = Window(Postgres(url), Lake.of(place.path))
     try:
         with talk.status(f"moving rows from {shown(url)} to {window.lake.path} …"):
             rows = window.drain(venues(place.path))
@@ -300,18 +301,6 @@ def drain(
         window.close()
         lock.close()
     talk.print(f"{rows:,} rows moved to {window.lake.path}; the lake is whole without {shown(url)}")
-
-
-def _postgres(url: str) -> Any:
-    try:
-        from tidemill.stores.postgres import Postgres
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "extra_missing",
-            f"{error.name} is needed to reach a PostgreSQL database and is not installed",
-            hint="pip install 'tidemill[postgres]'",
-        ) from error
-    return Postgres(url)
 
 
 def _print(report: Any) -> None:
