@@ -23,8 +23,14 @@ from tests.servers.postgres import plain
 from tests.stores.make import START, VENUE, mixed, writer
 from tests.system import report
 from tests.system.harness import seeded, until
-from tidemill.stores.postgres import Postgres
+from tidemill.stores.api import Store
+from tidemill.stores.opening import open_store
 from tidemill.stores.verify import verify
+
+
+def kept_by(url: str) -> list[str]:
+    """The recorder's words; made-up rows of a past day are kept, and handed over to the lake meanwhile."""
+    return ["--store", url, "--sim-hours", "0", "--levels-hours", "0"]
 
 
 @pytest.fixture
@@ -77,8 +83,8 @@ def end(*processes: subprocess.Popen[bytes] | None) -> None:
 
 @pytest.mark.timeout(300)
 def test_five_kills_over_a_database(tmp_path: Path, url: str) -> None:
-    store = Postgres(url)
-    total, _ = test_kill.soak(5, tmp_path, random.Random(3), "--store", url, store=store)
+    store = open_store(tmp_path / "home", url)
+    total, _ = test_kill.soak(5, tmp_path, random.Random(3), *kept_by(url), store=store)
     assert total > 0
     for venue in VENUES:
         assert verify(tmp_path / "home", venue, store=store).clean
@@ -89,8 +95,8 @@ def test_five_kills_over_a_database(tmp_path: Path, url: str) -> None:
 @pytest.mark.timeout(3_600)
 def test_sixty_kills_over_a_database(tmp_path: Path, url: str) -> None:
     kills = int(os.environ.get("TIDEMILL_KILLS", "60"))
-    store = Postgres(url)
-    total, ready = test_kill.soak(kills, tmp_path, seeded(), "--store", url, store=store)
+    store = open_store(tmp_path / "home", url)
+    total, ready = test_kill.soak(kills, tmp_path, seeded(), *kept_by(url), store=store)
     row = {
         "kills": kills,
         "storing again p50 s": report.percentile(ready, 50),
@@ -110,7 +116,7 @@ def server_rounds(rounds: int, tmp_path: Path, dice: random.Random) -> int:
         url = server.database()
         try:
             with load(home) as last:
-                recorder = start_recorder(home, "--store", url)
+                recorder = start_recorder(home, *kept_by(url))
                 for at in range(rounds):
                     before = status(home).get("metrics", {}).get("records", 0)
                     until(
@@ -133,7 +139,7 @@ def server_rounds(rounds: int, tmp_path: Path, dice: random.Random) -> int:
             assert recorder.wait(60) == 0
         finally:
             end(recorder)
-        store = Postgres(url)
+        store = open_store(home, url)
         total = test_kill.check(home, store)
         assert total == sum(last.values())
         store.close()
@@ -160,10 +166,11 @@ def test_a_writer_that_wakes_after_another_took_over_ends(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
     home, other = tmp_path / "home", tmp_path / "other"
-    words, store = [], None
+    words: list[str] = []
+    store: Store | None = None
     if kind == "postgres":
         url = request.getfixturevalue("url")
-        words, store = ["--store", url], Postgres(url)
+        words, store = kept_by(url), open_store(home, url)
     first = second = None
     try:
         with load(home) as last:
@@ -208,7 +215,7 @@ def outage(tmp_path: Path, seconds: float, rate: int, watched_s: float) -> dict[
     recorder = None
     step = 1_000_000_000 // rate
     with own_server() as server, writer(home, VENUE) as journal:
-        store = Postgres(url := server.database())
+        store = open_store(home, url := server.database())
 
         def write(count: int) -> None:
             at = journal.next_sequence
@@ -225,7 +232,7 @@ def outage(tmp_path: Path, seconds: float, rate: int, watched_s: float) -> dict[
 
         try:
             write(rate)
-            recorder = start_recorder(home, "--store", url, "--commit-s", "1")
+            recorder = start_recorder(home, *kept_by(url), "--commit-s", "1")
             thread = threading.Thread(target=go_on)
             thread.start()
             until(lambda: offsets_of(home, VENUE) > 8 * rate, "rows are kept", 90)
