@@ -20,9 +20,10 @@ from tests.recorder import test_kill
 from tests.recorder.test_kill import ROOT, VENUES, offsets, offsets_of, start_recorder, status
 from tests.servers.postgres import Postgres as Server
 from tests.servers.postgres import plain
-from tests.stores.make import START, VENUE, mixed, writer
+from tests.stores.make import VENUE, mixed, writer
 from tests.system import report
 from tests.system.harness import seeded, until
+from tidemill.model.interval import HOUR
 from tidemill.stores.api import Store
 from tidemill.stores.opening import open_store
 from tidemill.stores.verify import verify
@@ -214,13 +215,14 @@ def outage(tmp_path: Path, seconds: float, rate: int, watched_s: float) -> dict[
     home = tmp_path / "home"
     recorder = None
     step = 1_000_000_000 // rate
+    start = time.time_ns() - 2 * HOUR  # of today: no day is handed over besides
     with own_server() as server, writer(home, VENUE) as journal:
         store = open_store(home, url := server.database())
 
         def write(count: int) -> None:
             at = journal.next_sequence
-            records = mixed(count, start=START + at * step, first_id=at, seed=at)
-            records["ts_event"] = START + (at + np.arange(count)) * step
+            records = mixed(count, start=start + at * step, first_id=at, seed=at)
+            records["ts_event"] = start + (at + np.arange(count)) * step
             records["ts_recv"] = records["ts_event"] + 3_000_000
             journal.append(records)
 
