@@ -24,7 +24,15 @@ from tidemill.errors import DataQualityError, UsageError
 from tidemill.log import Log
 from tidemill.model.interval import DAY, HOUR
 from tidemill.stores import handover
-from tidemill.stores.api import FencedError, Query, Store, journal_application, retention_application
+from tidemill.stores import window as stores_window
+from tidemill.stores.api import (
+    FencedError,
+    Query,
+    Store,
+    UnavailableError,
+    journal_application,
+    retention_application,
+)
 from tidemill.stores.handover import Hot
 from tidemill.stores.lake import Lake
 from tidemill.stores.memory import Memory
@@ -414,6 +422,32 @@ def test_eight_readers_see_the_same_rows_all_the_time(window: Window) -> None:
     readers_beside_a_move(window, lambda: Window(window.hot, Lake(window.lake.path)), 60, 7)
 
 
+@pytest.mark.parametrize("side", ["hot", "lake"])
+def test_a_day_that_moves_in_the_middle_of_a_read_is_read_whole(
+    window: Window, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(window, days=1)
+    before = window.read(TRADES)
+    reader = Window(window.hot, Lake(window.lake.path))
+    assert reader.read(TRADES, Query(start=MIDNIGHT)).equals(
+        before
+    )  # knows the lake as it is without the day
+    store: Any = getattr(reader, side)
+    real = store.read
+
+    def read_and_move(*arguments: Any) -> pa.Table:
+        rows = real(*arguments)
+        monkeypatch.setattr(store, "read", real)
+        window.hand_over(TRADES, FIRST)
+        return rows
+
+    monkeypatch.setattr(store, "read", read_and_move)
+    assert reader.read(TRADES).equals(before)
+    assert not window.hot.days(TRADES)
+    assert reader.read(TRADES, Query(start=MIDNIGHT)).equals(before)
+    assert reader.read(TRADES, Query(limit=7)).equals(before.slice(len(before) - 7))
+
+
 @on_servers
 def test_recent_rows_do_not_touch_the_lake(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(window)
@@ -436,6 +470,24 @@ def test_recent_rows_do_not_touch_the_lake(window: Window, monkeypatch: pytest.M
         reader.read(TRADES, Query(start=MIDNIGHT + DAY))
     with pytest.raises(AssertionError):
         reader.read(TRADES, Query(limit=150))
+
+
+def test_recent_rows_outlive_a_lake_that_is_away(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(window)
+    window.hand_over(TRADES, FIRST)
+    newest = Query(limit=15)
+    expected, position = window.read(TRADES, newest), window.position(TRADES, VENUE, 1)
+
+    def away(*_: object, **__: object) -> None:
+        raise UnavailableError("the server is away")
+
+    for method in ("read", "snapshot", "offset", "position"):
+        monkeypatch.setattr(Lake, method, away)
+    monkeypatch.setattr(stores_window, "LAKE_SEEN_S", 0.0)
+    assert window.read(TRADES, newest).equals(expected)
+    assert window.position(TRADES, VENUE, 1) == position
+    with pytest.raises(UnavailableError):
+        window.read(TRADES)
 
 
 def test_a_fresh_import_is_seen_by_readers_that_know_the_lake(window: Window) -> None:

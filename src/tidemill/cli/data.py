@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from tidemill.errors import NotFoundError, UsageError
+from tidemill.errors import ConflictError, NotFoundError, UsageError
 from tidemill.home import Home
 from tidemill.model import time as times
 from tidemill.model.instrument import resolve, venue_of
@@ -273,6 +273,7 @@ def drain(
     """
     from tidemill.address import named, scheme, shown
     from tidemill.home import Lock
+    from tidemill.stores.api import OffsetError
     from tidemill.stores.lake import Lake
     from tidemill.stores.postgres import Postgres
     from tidemill.stores.source import venues
@@ -297,6 +298,12 @@ def drain(
     try:
         with talk.status(f"moving rows from {shown(url)} to {window.lake.path} …"):
             rows = window.drain(venues(place.path))
+    except OffsetError as error:
+        raise ConflictError(
+            "drain_disturbed",
+            f"{shown(url)} is not drained: {error}",
+            hint="stop every recorder and uploader that writes there, and run this again",
+        ) from error
     finally:
         window.close()
         lock.close()

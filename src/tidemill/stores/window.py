@@ -224,12 +224,17 @@ class Window:
         return self._seen(self._offsets, key, lambda: self.lake.offset(table, application))
 
     def _seen(self, known: dict[_K, tuple[float, _V]], key: _K, look: Callable[[], _V]) -> _V:
-        """What the lake said a short while ago, or says now."""
+        """What the lake said a short while ago, or says now; for as long as it is away, what it said last."""
         now = time.monotonic()
         with self._lock:
             found = known.get(key)
         if found is None or now - found[0] > LAKE_SEEN_S:
-            found = now, look()
+            try:
+                found = now, look()
+            except UnavailableError:
+                if found is None:
+                    raise
+                return found[1]
             with self._lock:
                 known[key] = found
         return found[1]
