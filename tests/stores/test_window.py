@@ -636,6 +636,6 @@ def test_trades_of_open_bars_outlive_retention(window: Window) -> None:
 def test_how_rows_lie_in_time(window: Window) -> None:
     fill(window)
     window.hand_over(TRADES, FIRST)
-    days = window.days(TRADES, Query(venues=(VENUE,)))
+    days = window.dated(TRADES, Query(venues=(VENUE,)))
     assert set(days) == {FIRST, FIRST + 1, FIRST + 2}
-    assert set(window.days(TRADES, Query(start=MIDNIGHT + DAY, end=MIDNIGHT + DAY + 1))) == {FIRST + 1}
+    assert set(window.dated(TRADES, Query(start=MIDNIGHT + DAY, end=MIDNIGHT + DAY + 1))) == {FIRST + 1}

@@ -143,7 +143,7 @@ def bars() -> pa.Table:
     import numpy as np
 
     from tidemill.model.interval import MINUTE
-    from tidemill.stores.lake import imported_bars
+    from tidemill.stores.imported import imported_bars
     from tidemill.stores.table import bar_rows
 
     dice = np.random.default_rng(1)

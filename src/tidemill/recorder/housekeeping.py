@@ -142,7 +142,7 @@ class Housekeeping:
     def _checkpoint(self) -> None:
         for name in self._sizes:
             table = TABLES[name]
-            version = self._lake.version(table)
+            version = self._lake.log_version(table)
             if version is None:
                 continue
             last = self._checkpointed.setdefault(name, version - version % CHECKPOINT_COMMITS)

@@ -191,6 +191,17 @@ class Arctic:
     def held(self, table: Table) -> list[Held]:
         return self._whole(table, lambda head: self._count(table, head))
 
+    def version(self, table: Table, start: int | None = None, end: int | None = None) -> str:
+        low, high = _or(start, _INT64[0]), _or(end, _INT64[1])
+        with self._translated():
+            parts = self._head(table).parts
+        within = sorted(
+            f"{symbol} {part.version}"
+            for symbol, part in parts.items()
+            if part.ts_min < high and part.ts_max >= low
+        )
+        return " ".join(within)
+
     def close(self) -> None:
         self._made = None
 

@@ -73,6 +73,10 @@ class Memory:
             key=lambda one: one.instrument,
         )
 
+    def version(self, table: Table, start: int | None = None, end: int | None = None) -> str:
+        with self._lock:
+            return str(len(self._rows.get(table.name, ())))
+
     def close(self) -> None:
         pass
 

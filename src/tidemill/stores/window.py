@@ -22,6 +22,7 @@ from tidemill.log import Log
 from tidemill.model.interval import DAY, HOUR
 from tidemill.stores import handover, restore, select
 from tidemill.stores.api import (
+    Dated,
     FencedError,
     Held,
     OffsetError,
@@ -191,12 +192,15 @@ class Window:
             )
         return [found[name] for name in sorted(found)]
 
-    def days(self, table: Table, query: Query) -> dict[int, int]:
+    def dated(self, table: Table, query: Query) -> dict[int, int]:
         """Days (`ts_event` // DAY) that may have rows which answer the query, and about how many. Only
         `venues`, `instruments`, `start` and `end` of the query count."""
-        days = self.hot.days(table)
-        each = sum(one.rows for one in self.hot.held(table)) // max(len(days), 1) + 1
-        found = Counter(dict.fromkeys(days, each))
+        if isinstance(self.hot, Dated):
+            found = Counter(self.hot.dated(table, query))
+        else:
+            days = self.hot.days(table)
+            each = sum(one.rows for one in self.hot.held(table)) // max(len(days), 1) + 1
+            found = Counter(dict.fromkeys(days, each))
         snapshot = self.lake.snapshot(table)
         for file in self.lake.pruned(table, snapshot.files if snapshot else (), query):
             first, last = file.ts_min // DAY, file.ts_max // DAY
@@ -205,6 +209,14 @@ class Window:
         low = _NEVER if query.start is None else query.start // DAY
         high = 2**63 if query.end is None else query.end // DAY
         return {day: rows for day, rows in found.items() if low <= day <= high}
+
+    def dead(self, table: Table) -> int:
+        """How many rows the hot store would not take, where it counts them."""
+        count = getattr(self.hot, "dead", None)
+        return count(table) if count else 0
+
+    def version(self, table: Table, start: int | None = None, end: int | None = None) -> str:
+        return f"{self.hot.version(table, start, end)} {self.lake.version(table, start, end)}"
 
     def close(self) -> None:
         self.hot.close()
