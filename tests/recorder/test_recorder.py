@@ -67,12 +67,12 @@ def test_an_error_in_any_table_loses_and_doubles_nothing(
     real = Lake.append
     armed = [True]
 
-    def append(self: Lake, table: Table, rows: object, offsets: dict[str, int]) -> bool:
-        kept = real(self, table, rows, offsets) if when == "after" else False  # type: ignore[arg-type]
+    def append(self: Lake, table: Table, rows: object, *offsets: object) -> bool:
+        kept = real(self, table, rows, *offsets) if when == "after" else False  # type: ignore[arg-type]
         if table.name == failing and armed:
             armed.clear()
             raise OSError(28, "No space left on device")
-        return kept if when == "after" else real(self, table, rows, offsets)  # type: ignore[arg-type]
+        return kept if when == "after" else real(self, table, rows, *offsets)  # type: ignore[arg-type]
 
     records = mixed(600)
     records["kind"][::40] = 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tidemill.model.bar import BAR, set_volumes, volumes
 from tidemill.stores.api import FencedError, Held, OffsetError, Query, Store, journal_application
 from tidemill.stores.lake import Lake
 from tidemill.stores.memory import Memory
+from tidemill.stores.postgres import Postgres
 from tidemill.stores.table import (
     BARS,
     COMMITTED,
@@ -33,9 +35,32 @@ from tidemill.stores.table import (
 APP = journal_application(VENUE, 1)
 
 
-@pytest.fixture(params=["lake", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Lake(tmp_path / "lake") if request.param == "lake" else Memory()
+def lake(request: pytest.FixtureRequest) -> Store:
+    path: Path = request.getfixturevalue("tmp_path")
+    return Lake(path / "lake")
+
+
+def memory(_: pytest.FixtureRequest) -> Store:
+    return Memory()
+
+
+def postgres(request: pytest.FixtureRequest) -> Store:
+    return Postgres(request.getfixturevalue("postgres").database())
+
+
+def timescale(request: pytest.FixtureRequest) -> Store:
+    return Postgres(request.getfixturevalue("timescale").database())
+
+
+STORES = {"lake": lake, "memory": memory, "postgres": postgres, "timescale": timescale}
+"""Each kind of store by its name, and what makes an empty one for a test."""
+
+
+@pytest.fixture(params=list(STORES))
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    made = STORES[request.param](request)
+    yield made
+    made.close()
 
 
 def rows(table: Table, records: wire.Records, first: int = 1, epoch: int = 1) -> pa.Table:

@@ -486,7 +486,7 @@ def test_bars_that_late_trades_changed_are_told_once(
         paged += page
         after = (page[-1]["epoch"], page[-1]["sequence"])
     assert paged == found
-    monkeypatch.setattr(view, "_revisions_in", lambda _: pytest.fail("a file was opened again"))
+    monkeypatch.setattr(view.store, "read", lambda *_: pytest.fail("a row was read again"))
     assert view.revised(VENUE, after) == []
     assert view.revised(VENUE, None) == found
     assert view.revised("sim-coinbase", None) == []

@@ -91,8 +91,9 @@ def test_a_lake_without_its_journal_is_verified(world: World, tmp_path: Path) ->
     report = verify(alone.home, VENUE)
     assert report.clean
     assert (report.rows, report.through) == (1_000, (1, 1_000))
-    snapshot = alone.lake.snapshot(TRADES)
+    lake = Lake(alone.home / "lake")
+    snapshot = lake.snapshot(TRADES)
     assert snapshot
     file = snapshot.files[0]
-    alone.lake.maintain(TRADES, removals([file], dict(file.partition), data_change=True), "planted")
+    lake.maintain(TRADES, removals([file], dict(file.partition), data_change=True), "planted")
     assert verify(alone.home, VENUE).missing > 0

@@ -363,6 +363,30 @@ def _lake(home: Home) -> Iterator[Finding]:
         yield Finding("lake", "ok", f"{read} files are whole at their ends{some}")
 
 
+def _store(home: Home) -> Iterator[Finding]:
+    """Asks the store for one offset: where rows go when that is not the lake alone."""
+    from tidemill.stores.opening import is_lake, open_store, place
+
+    if is_lake():
+        return
+    from tidemill.stores.api import UnavailableError
+    from tidemill.stores.table import BARS
+
+    where = place(home.path)
+    store = open_store(home.path)
+    try:
+        store.offset(BARS, "doctor")
+    except UnavailableError as error:
+        yield Finding(
+            "store", "fail", f"{where} cannot be reached: {error.message}",
+            "start it, or mend TIDEMILL_STORE_URL; journals keep what arrives meanwhile",
+        )  # fmt: skip
+    else:
+        yield Finding("store", "ok", f"{where} answers")
+    finally:
+        store.close()
+
+
 def _clock(_home: Home) -> Iterator[Finding]:
     # A wall clock that jumps shows as a difference between two readings of wall minus monotonic.
     before = time.time() - time.monotonic()
@@ -420,5 +444,5 @@ def _venues(home: Home) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    _python, _folder, _disk, _port, _orphans, _database, _journal, _lake, _clock, _venues, _parts,
+    _python, _folder, _disk, _port, _orphans, _database, _journal, _lake, _store, _clock, _venues, _parts,
 )  # fmt: skip

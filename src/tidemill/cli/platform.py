@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from tidemill import control, errors
+from tidemill.address import VARIABLES, named
 from tidemill.cli import net
 from tidemill.cli.app import LOG_LINES, LOGGED_AS, HomeOption, JsonOption, LogLinesOption, talk, told
 from tidemill.home import Home, Lock
@@ -96,6 +97,8 @@ def up(
     # Every part would refuse them, one by one and for ever.
     place.read_token()
     place.read_secret()
+    for variable in VARIABLES:
+        named(variable)
     asked = wish.parse_venues(venues) if venues is not None else None
     configured = wish.from_config(place)
     if detach:
@@ -337,7 +340,10 @@ def status(home: HomeOption = None, json_: JsonOption = False) -> int:
         table.add_row(part["part"], part["state"], pid, str(part["restarts"]), part.get("detail", ""))
     out = Console(highlight=False)
     out.print(table)
-    disk = answer["disk"]
+    disk, store = answer["disk"], answer["store"]
+    failing = store["failing_since_ns"]
+    away = f" · nothing was kept for {(time.time_ns() - failing) // 10**9} s" if failing else ""
+    out.print(f"store {store['address']}{away}")
     out.print(f"page  http://127.0.0.1:{answer['port']} (`tidemill open` lets a browser in)")
     out.print(
         f"home  {place.path} · {_bytes_text(disk['bytes'])} used, {_bytes_text(disk['free_bytes'])} free"
@@ -359,7 +365,13 @@ async def _status(home: Home) -> dict[str, Any]:
     except control.Unreachable:
         answer = {}
     if not answer:
-        return {"running": False, "home": str(home.path), "parts": [], "disk": disk}
+        return {
+            "running": False,
+            "home": str(home.path),
+            "parts": [],
+            "disk": disk,
+            "store": _store(home, []),
+        }
     parts = list(answer["parts"])
 
     async def describe(part: dict[str, Any]) -> None:
@@ -389,6 +401,18 @@ async def _status(home: Home) -> dict[str, Any]:
         "ports": _ports(home, answer["port"], parts),
         "parts": [supervisor, *parts],
         "disk": disk,
+        "store": _store(home, parts),
+    }
+
+
+def _store(home: Home, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Where rows go, and since when the recorder cannot keep any there: `address`, `failing_since_ns`."""
+    from tidemill.stores.opening import place
+
+    recorder = next((part for part in parts if part["part"] == "recorder"), {})
+    return {
+        "address": recorder.get("store") or place(home.path),
+        "failing_since_ns": recorder.get("failing_since_ns"),
     }
 
 

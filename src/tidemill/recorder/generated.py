@@ -13,7 +13,8 @@ import numpy as np
 
 from tidemill import _native
 from tidemill.home import Home
-from tidemill.stores.lake import Lake
+from tidemill.stores import imported
+from tidemill.stores.opening import open_store
 from tidemill.stores.table import BARS
 
 SOURCE = "generated"
@@ -28,18 +29,19 @@ def keep(home: Home, protocols: Sequence[str], seed: int, days: int = DAYS) -> i
 
     Returns how many instruments got them. Run again it keeps nothing: what an instrument has stays.
     """
-    lake = Lake(home.lake)
+    store = open_store(home.path)
     now = time.time_ns()
     kept = 0
     for protocol in protocols:
         mark = home.generated(protocol)
         for instrument in _native.sim_instruments(protocol):
-            if lake.offset(BARS, f"import/{SOURCE}/{instrument}/1m/{CHUNK}") is not None:
+            if store.offset(BARS, f"import/{SOURCE}/{instrument}/1m/{CHUNK}") is not None:
                 continue
             said = _native.sim_history(seed, instrument, days * 24 * 60, now - now % _MINUTE_NS)
             columns: dict[str, Any] = {name: np.frombuffer(said[name], dtype="<i8") for name in _COLUMNS}
             columns |= {"price_scale": said["price_scale"], "size_scale": said["size_scale"]}
-            kept += lake.import_bars(instrument, "1m", columns, source=SOURCE, chunk=CHUNK, ts_recv=now)
+            kept += imported.keep(store, instrument, "1m", columns, source=SOURCE, chunk=CHUNK, ts_recv=now)
         mark.parent.mkdir(exist_ok=True, mode=0o700)
         mark.touch()
+    store.close()
     return kept

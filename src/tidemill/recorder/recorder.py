@@ -21,12 +21,18 @@ import pyarrow as pa
 
 from tidemill import wire
 from tidemill.errors import DataQualityError
-from tidemill.model.bar import Bars
+from tidemill.model.bar import BAR, Bars
 from tidemill.model.instrument import Instrument
-from tidemill.stores import delta, join, restore
-from tidemill.stores.api import Position, Query, journal_application
+from tidemill.stores import delta, restore
+from tidemill.stores.api import (
+    FencedError,
+    Position,
+    Query,
+    Store,
+    UnavailableError,
+    journal_application,
+)
 from tidemill.stores.gap import hole_row
-from tidemill.stores.lake import Lake
 from tidemill.stores.source import Batch, Hole, Names
 from tidemill.stores.table import (
     BARS,
@@ -57,6 +63,10 @@ class Venue:
     """Last position that the builder has taken in."""
     unsaved: list[tuple[int, Bars]] = field(default_factory=list)
     """Bars that are not committed yet, with the epoch that closed them."""
+    late: dict[tuple[int, int, int, int], None] = field(default_factory=dict)
+    """Bars that a trade came for after the builder had forgotten them: (number, interval, start, end)."""
+    attempted: Position | None = None
+    """Where a commit was to lead of which it is not known whether it was kept."""
     instruments: dict[str, Instrument] = field(default_factory=dict)
     """What the instruments table holds of this venue."""
     position: Position | None = None
@@ -81,7 +91,7 @@ class Venue:
 class Recorder:
     """Keeps the records of any number of venues in one store."""
 
-    def __init__(self, home: Path, store: Lake, warn: Callable[..., None] = lambda *_, **__: None) -> None:
+    def __init__(self, home: Path, store: Store, warn: Callable[..., None] = lambda *_, **__: None) -> None:
         self._home = home
         self._store = store
         self._warn = warn
@@ -92,11 +102,10 @@ class Recorder:
     def add(self, name: str, newest_epoch: int, names: Names | None = None) -> Venue:
         """Takes on a venue, in the state that its offsets name. Its source is to begin behind
         `venue.position`. Without `names` the home's own registry says what its instruments are called.
-        Raises `DataQualityError` when what is stored of it cannot be read."""
+        Raises `DataQualityError` when what is stored of it cannot be read, `UnavailableError` while the store
+        is away."""
         names = names or Names(self._home, name)
-        stored = {
-            table.name: join.table_position(self._store, table, name, newest_epoch) for table in COMMITTED
-        }
+        stored = {table.name: self._store.position(table, name, newest_epoch) for table in COMMITTED}
         position = stored[BARS.name]
         builder = restore.restore(self._store, name, position, names.number)
         venue = Venue(
@@ -136,23 +145,33 @@ class Recorder:
     def pending_records(self) -> int:
         return sum(venue.pending_records for venue in self.venues.values())
 
+    def look(self) -> None:
+        """A cheap question to the store: raises `UnavailableError` while it is away."""
+        self._store.offset(BARS, journal_application("", 0))
+
     # ── flush ─────────────────────────────────────────────────────────────────────────────────────
 
     def flush(self) -> int:
         """Commits everything taken in; returns how many records that was.
 
         After an error nothing is forgotten: the next flush commits the same again, and tables that had
-        got it skip it.
+        got it skip it. Raises `FencedError` where another writer has moved an offset: nothing of this one's
+        may be kept from then on.
         """
+        self._look_again()
         work = [_Work(venue) for venue in self.venues.values() if venue.pending or venue.holes]
         if not work:
             return 0
+        for item in work:
+            item.venue.attempted = item.last
         try:
             for table in COMMITTED[:-1]:
                 self._commit(table, work)
             self._commit_bars(work)
-        except BaseException:
-            self._look_again(work)
+        except BaseException as error:
+            # A store that is away is asked when it is back.
+            if not isinstance(error, UnavailableError | FencedError):
+                self._look_again()
             raise
         for item in work:
             item.done()
@@ -165,20 +184,29 @@ class Recorder:
                 self._warn("instruments are not kept up", venue=item.venue.name, cause=str(error))
         return sum(item.records for item in work)
 
-    def _look_again(self, work: Sequence[_Work]) -> None:
-        """After an error only the tables themselves know what they hold."""
-        for item in work:
-            venue = item.venue
+    def _look_again(self) -> None:
+        """After an error only the tables themselves know what they hold: what they held before it, or what
+        was on its way. Anything else is another writer's."""
+        for venue in self.venues.values():
+            if venue.attempted is None:
+                continue
             for table in COMMITTED:
-                venue.stored[table.name] = join.table_position(
-                    self._store, table, venue.name, venue.newest_epoch
-                )
+                before = venue.stored[table.name]
+                found = self._store.position(table, venue.name, venue.newest_epoch)
+                if found not in (before, venue.attempted):
+                    raise FencedError(
+                        f"{table.name} of {venue.name} has come to {found}; this writer had brought it to"
+                        f" {before} and was on the way to {venue.attempted}"
+                    )
+                venue.stored[table.name] = found
             if (venue.stored[BARS.name] or (0, 0)) >= venue.built:
                 venue.unsaved.clear()
+            venue.attempted = None
 
     def _commit(self, table: Table, work: Sequence[_Work]) -> None:
         parts: list[pa.Table] = []
         offsets: dict[str, int] = {}
+        after: dict[str, int | None] = {}
         for item in work:
             venue = item.venue
             stored = venue.stored[table.name]
@@ -200,9 +228,10 @@ class Recorder:
             if found:
                 parts += found
                 offsets |= item.offsets(stored)
+                after |= item.follows(stored)
         if not offsets:
             return
-        self._store.append(table, pa.concat_tables(parts, promote_options="permissive"), offsets)
+        self._store.append(table, pa.concat_tables(parts, promote_options="permissive"), offsets, after)
         for item in work:
             if any(name in offsets for name in item.applications):
                 item.venue.stored[table.name] = item.last
@@ -210,15 +239,17 @@ class Recorder:
     def _commit_bars(self, work: Sequence[_Work]) -> None:
         parts: list[pa.Table] = []
         offsets: dict[str, int] = {}
+        after: dict[str, int | None] = {}
         for item in work:
             venue = item.venue
             self._build(item)
             for epoch, bars in venue.unsaved:
                 parts.append(bar_rows(bars, venue.name, epoch, venue.names.name))
             offsets |= item.offsets(venue.stored[BARS.name])
+            after |= item.follows(venue.stored[BARS.name])
         rows = pa.concat_tables(parts, promote_options="permissive") if parts else BARS.empty()
         if offsets:
-            self._store.append(BARS, rows, offsets)
+            self._store.append(BARS, rows, offsets, after)
         for item in work:
             item.venue.stored[BARS.name] = item.last
             item.venue.unsaved.clear()
@@ -226,7 +257,6 @@ class Recorder:
     def _build(self, item: _Work) -> None:
         """Pushes what the builder has not seen yet, and adds the bars that it closes to `unsaved`."""
         venue = item.venue
-        late: dict[tuple[int, int, int, int], None] = {}
         for run in item.beyond(venue.built):
             closed = venue.builder.push(run.records, int(run.sequences[0]))
             venue.built = (run.epoch, int(run.sequences[-1]))
@@ -238,23 +268,24 @@ class Recorder:
             for sequence in venue.builder.native.take_forgotten():
                 record = run.records[sequence - int(run.sequences[0])]
                 for index, start, end in venue.builder.missed(int(record["ts_event"])):
-                    late[int(record["instrument"]), index, start, end] = None
+                    venue.late[int(record["instrument"]), index, start, end] = None
         epoch, sequence = item.last
-        for number, index, start, end in late:
+        for number, index, start, end in list(venue.late):
             name = venue.names.name(number)
             try:
                 bars = restore.rebuilt(self._store, name, index, start, end, item.last)
             except DataQualityError as error:
                 # Waiting for the file would stop every venue; `data verify` names it and the bar.
                 self._warn("a late trade changes no bar", venue=venue.name, instrument=name, cause=str(error))
-                continue
+                bars = np.zeros(0, BAR)
+            del venue.late[number, index, start, end]
             if len(bars):
                 bars["instrument"], bars["sequence"] = number, sequence
                 bars["ts_recv"] = venue.newest_recv
                 venue.unsaved.append((epoch, bars))
 
     def _write_offset(self, venue: Venue) -> None:
-        """Tells the journal what it may let go of. Also at the start: a lake that was put back from an older
+        """Tells the journal what it may let go of. Also at the start: a store that was put back from an older
         copy needs again what a newer one had."""
         folder = self._home / "run" / "offsets"
         folder.mkdir(parents=True, exist_ok=True)
@@ -344,6 +375,14 @@ class _Work:
             if stored is None or (epoch, sequence) > stored
         }
 
+    def follows(self, stored: Position | None) -> dict[str, int | None]:
+        """What must be stored for those offsets to be the next ones, by application id."""
+        return {
+            journal_application(self.venue.name, epoch): stored[1] if stored and epoch == stored[0] else None
+            for epoch, sequence in self._epochs.items()
+            if stored is None or (epoch, sequence) > stored
+        }
+
     def beyond(self, position: Position | None) -> Iterable[_Run]:
         """Runs without what lies at or before `position`."""
         for run in self.runs:
@@ -358,6 +397,7 @@ class _Work:
         del venue.pending[: len(self._batches)]
         del venue.holes[: len(self._holes)]
         venue.position = self.last
+        venue.attempted = None
         venue.records += self.records
 
 

@@ -1,7 +1,7 @@
 """The recorder as a process: threads that tail, one thread that commits, a control socket, signals.
 
-Each venue has a thread that sleeps in its journal. Nothing is queued without a bound: when
-`PENDING_MAX` records wait for a commit the tails stop reading, and the journal is the queue.
+Each venue has a thread that sleeps in its journal. Nothing is queued without a bound: when as many records
+wait for a commit as `Pace` allows, the tails stop reading, and the journal is the queue.
 """
 
 from __future__ import annotations
@@ -9,38 +9,59 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import signal
 import sys
 import threading
 import time
 import traceback
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tidemill import __version__
-from tidemill.errors import DataQualityError, InternalError, TidemillError, UsageError
+from tidemill.errors import ConflictError, DataQualityError, InternalError, TidemillError, UsageError
 from tidemill.home import Home, Lock
 from tidemill.log import Log
 
 if TYPE_CHECKING:
     from tidemill.recorder.housekeeping import Housekeeping
     from tidemill.recorder.recorder import Recorder, Venue
+    from tidemill.stores.api import Store
     from tidemill.stores.source import Batch, Hole, Origin, Source
 
 PART = "recorder"
-PENDING_MAX = 1_000_000
-"""Records that may wait for a commit, all venues together (48 MB)."""
-COMMIT_RECORDS = 500_000
-"""A commit comes early when this many records wait."""
-READ_RECORDS = 1 << 17
 TAIL_PAUSE_S = 0.2
-"""Between two reads of a quiet tail: the lake needs no milliseconds, and few wake-ups cost little."""
+"""Between two reads of a quiet tail: no store needs milliseconds, and few wake-ups cost little."""
 LOOK_FOR_VENUES_S = 2.0
 DRAIN_S = 1.0
 """How long reading may go on after the order to end."""
 RETRY_S = 2.0
 """After a commit that failed for a reason that may pass, such as a full disk."""
+AWAY_S = (0.2, 5.0)
+"""Between two tries while the store is away: the first pause, which doubles, and the longest."""
 UNREADABLE_S = 10.0
 """Between two tries at a venue of which a stored file cannot be read: somebody has to put it back."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much is committed at once, which is also what memory is needed for."""
+
+    commit_s: float
+    """Between two commits."""
+    commit_records: int
+    """A commit comes early when this many records wait."""
+    pending_max: int
+    """Records that may wait for a commit, all venues together; 48 bytes each, and about ten times as much
+    while they become rows."""
+    read_records: int
+    """Read from a journal at once."""
+
+
+LAKE = Pace(10.0, 500_000, 1_000_000, 1 << 17)
+"""Few and large files."""
+DATABASE = Pace(1.0, 40_000, 80_000, 1 << 14)
+"""Rows are there soon, and ten minutes without a server cost 32 MiB at most."""
 
 
 def main(argv: list[str]) -> int:
@@ -72,14 +93,20 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tidemill recorder", description="Journals into the lake.")
+    parser = argparse.ArgumentParser(prog="tidemill recorder", description="Journals into the store.")
     parser.add_argument("--home", help="the platform's folder")
     parser.add_argument(
         "--source",
         default="journal",
         help="journal (in place, default) or relay:ADDRESS (socket or host:port)",
     )
-    parser.add_argument("--commit-s", type=float, default=10.0, help="seconds between commits (default 10)")
+    parser.add_argument(
+        "--store",
+        help="where rows go: lake (default), postgresql://… or arctic://…; TIDEMILL_STORE_URL says it too",
+    )
+    parser.add_argument(
+        "--commit-s", type=float, help="seconds between commits (default 10 for the lake, 1 for a database)"
+    )
     parser.add_argument(
         "--levels-hours", type=float, default=48.0, help="hours of book levels kept (default 48; 0 keeps all)"
     )
@@ -110,9 +137,9 @@ class Tail(threading.Thread):
             if gone:
                 process.hand_over(self.venue, None, [gone])
             while not process.stopping.is_set():
-                batch = self._source.read(READ_RECORDS, 500)
+                batch = self._source.read(process.pace.read_records, 500)
                 process.hand_over(self.venue, batch, list(self._source.holes()))
-                if batch is None or len(batch.records) < READ_RECORDS // 2:
+                if batch is None or len(batch.records) < process.pace.read_records // 2:
                     process.stopping.wait(TAIL_PAUSE_S)
         except (RuntimeError, OSError) as error:
             self.failed = str(error)
@@ -127,7 +154,10 @@ class Tail(threading.Thread):
         """What is in the source right now, read by the caller once the thread has ended. The rest of a
         long backlog stays in the journal for the next start."""
         until = time.monotonic() + DRAIN_S
-        while time.monotonic() < until and (batch := self._source.read(READ_RECORDS, 0)) is not None:
+        while (
+            time.monotonic() < until
+            and (batch := self._source.read(self._process.pace.read_records, 0)) is not None
+        ):
             self._process.hand_over(self.venue, batch, list(self._source.holes()), wait=False)
 
 
@@ -139,6 +169,17 @@ class Process:
         self.log = log
         self.stopping = threading.Event()
         self._arguments = arguments
+        from tidemill.stores.opening import is_lake, place
+
+        self.place = place(home.path, arguments.store)
+        """Where rows go, without passwords."""
+        self.pace = LAKE if is_lake(arguments.store) else DATABASE
+        self._commit_s: float = self.pace.commit_s if arguments.commit_s is None else arguments.commit_s
+        self._store: Store | None = None
+        self._failing_ns: int | None = None
+        """Since when no commit went through."""
+        self._pause_s = AWAY_S[0]
+        self._dead_letters: int | None = None
         self._wanted = threading.Condition()
         self._pending = 0
         self._inbox: list[tuple[Venue, Batch | None, list[Hole]]] = []
@@ -173,9 +214,17 @@ class Process:
         self._control = control = threading.Thread(target=self._serve_control, daemon=True)
         control.start()
         self.log.info("recorder starts", home=str(self.home.path), pid=os.getpid())
-        self._begin()
-        self._enter("idle")
-        next_commit = time.monotonic() + self._arguments.commit_s
+        try:
+            self._begin()
+            self._enter("idle")
+            self._work()
+            return self._end()
+        finally:
+            self.stopping.set()
+            control.join(1.0)
+
+    def _work(self) -> None:
+        next_commit = time.monotonic() + self._commit_s
         next_look = 0.0
         while not self.stopping.is_set():
             now = time.monotonic()
@@ -183,32 +232,35 @@ class Process:
                 self._look_for_venues()
                 next_look = now + LOOK_FOR_VENUES_S
             self._take_inbox()
-            if now >= next_commit or self._pending >= COMMIT_RECORDS:
+            full = self._pending >= self.pace.commit_records and self._failing_ns is None
+            if now >= next_commit or full:
                 ok = self._commit()
-                next_commit = time.monotonic() + (self._arguments.commit_s if ok else RETRY_S)
+                next_commit = time.monotonic() + (self._commit_s if ok else self._pause_s)
                 if ok and self._housekeeping:
                     self._housekeeping.step()
             with self._wanted:
-                if not self._inbox and not self.stopping.is_set():
+                if (not self._inbox or self._failing_ns is not None) and not self.stopping.is_set():
                     self._wanted.wait(min(max(next_commit - time.monotonic(), 0.05), LOOK_FOR_VENUES_S))
-        return self._end()
 
     def _begin(self) -> None:
         # Heavy imports come after the control socket answers; the journal keeps what arrives meanwhile.
         from tidemill.recorder.housekeeping import Housekeeping
         from tidemill.recorder.recorder import Recorder
         from tidemill.stores.lake import Lake
+        from tidemill.stores.opening import open_store
         from tidemill.stores.source import Origin
         from tidemill.stores.table import TABLES
 
         self._origin = Origin(self.home.path, *self._relay())
-        lake = Lake(self.home.lake)
-        for line in lake.mend(list(TABLES.values())):
-            self.log.warn("a torn log was mended", what=line)
-        self._recorder = Recorder(self.home.path, lake, self.log.warn)
-        self._housekeeping = Housekeeping(
-            lake, self.log, levels_hours=self._arguments.levels_hours, sim_hours=self._arguments.sim_hours
-        )
+        self._store = store = open_store(self.home.path, self._arguments.store)
+        lake = store if isinstance(store, Lake) else getattr(store, "lake", None)
+        if isinstance(lake, Lake):
+            for line in lake.mend(list(TABLES.values())):
+                self.log.warn("a torn log was mended", what=line)
+            self._housekeeping = Housekeeping(
+                lake, self.log, levels_hours=self._arguments.levels_hours, sim_hours=self._arguments.sim_hours
+            )
+        self._recorder = Recorder(self.home.path, store, self.log.warn)
 
     def _relay(self) -> tuple[str | None, str | None]:
         """Address and token of the relay to read from; None for the journals of this home."""
@@ -235,6 +287,8 @@ class Process:
         stored = self._commit()
         if self._control:
             self._control.join(1.0)
+        if self._store:
+            self._store.close()
         self.log.info("recorder ends", stored=stored, records=self._records)
         return 0 if stored else 1
 
@@ -269,6 +323,8 @@ class Process:
     # ── venues and batches ────────────────────────────────────────────────────────────────────────
 
     def _look_for_venues(self) -> None:
+        from tidemill.stores.api import UnavailableError
+
         try:
             names = self._origin.venues()
         except (RuntimeError, OSError) as error:
@@ -299,6 +355,9 @@ class Process:
             else:
                 try:
                     venue = self._keeper.add(name, newest_epoch, called)
+                except UnavailableError as error:
+                    self._away(error)
+                    return
                 except DataQualityError as error:
                     # Its journal keeps what arrives, and the other venues are recorded.
                     if name not in self._unreadable:
@@ -328,12 +387,18 @@ class Process:
         if batch is None and not holes:
             return
         with self._wanted:
-            while wait and self._pending >= PENDING_MAX and not self.stopping.is_set():
+            while wait and self._pending >= self._pending_max and not self.stopping.is_set():
                 self._wanted.wait(0.5)
             self._inbox.append((venue, batch, holes))
             self._pending += len(batch.records) if batch else 0
-            if self._pending >= COMMIT_RECORDS:
+            if self._pending >= self.pace.commit_records:
                 self._wanted.notify_all()
+
+    @property
+    def _pending_max(self) -> int:
+        """While nothing can be kept the journal is the better queue."""
+        most = self.pace.pending_max
+        return most if self._failing_ns is None else min(most, DATABASE.pending_max)
 
     def _take_inbox(self) -> None:
         with self._wanted:
@@ -347,25 +412,36 @@ class Process:
     # ── commits ───────────────────────────────────────────────────────────────────────────────────
 
     def _commit(self) -> bool:
+        from tidemill.stores.api import FencedError, UnavailableError
         from tidemill.stores.delta import SyncError
 
         began = time.monotonic()
         try:
+            if self._failing_ns is not None:
+                self._keeper.look()  # rows are made once the store is back
             records = self._keeper.flush()
         except SyncError:
             raise
-        except Exception as error:
-            self._error = {
-                "code": "commit_failed",
-                "category": "resource",
-                "message": f"a commit to {self.home.lake} failed: {error}",
-                "hint": "free disk space or mend the folder's rights; the recorder tries again by itself",
-                "retryable": True,
-            }
-            self._enter("stale")
-            self.log.error("a commit failed; it is tried again", cause=f"{type(error).__name__}: {error}")
+        except FencedError as error:
+            raise ConflictError(
+                "writer_fenced",
+                f"another recorder writes to {self.place}: {error}",
+                hint="let one recorder write each venue; this one ends, and nothing is doubled",
+            ) from error
+        except UnavailableError as error:
+            self._away(error)
             return False
-        self._error = None
+        except Exception as error:
+            self._failed(
+                error,
+                "resource",
+                "free disk space or mend the folder's rights; the recorder tries again by itself",
+            )
+            self._pause_s = RETRY_S
+            return False
+        if self._failing_ns is not None:
+            self.log.info("commits go through again", after_s=(time.time_ns() - self._failing_ns) // 10**9)
+        self._failing_ns, self._error, self._pause_s = None, None, AWAY_S[0]
         if records:
             self._commits += 1
             self._commit_ms = (time.monotonic() - began) * 1_000
@@ -377,6 +453,26 @@ class Process:
         self._enter("live" if self._tails else "idle")
         self._measure()
         return True
+
+    def _away(self, error: Exception) -> None:
+        """Takes note that the store is away. Pauses grow, and differ between writers, so that a server that
+        comes back is not met by all of them at once."""
+        self._failed(error, "upstream", "start it, or mend the way to it; the recorder tries again by itself")
+        least, most = AWAY_S
+        self._pause_s = min(max(self._pause_s, least) * 2, most) * random.uniform(0.5, 1.0)  # noqa: S311
+
+    def _failed(self, error: Exception, category: str, hint: str) -> None:
+        if self._failing_ns is None:
+            self._failing_ns = time.time_ns()
+            self.log.error("a commit failed; it is tried again", cause=f"{type(error).__name__}: {error}")
+        self._error = {
+            "code": "commit_failed",
+            "category": category,
+            "message": f"a commit to {self.place} failed: {error}",
+            "hint": hint,
+            "retryable": True,
+        }
+        self._enter("stale")
 
     def _measure(self) -> None:
         now = time.monotonic()
@@ -451,6 +547,8 @@ class Process:
             "since_ns": self._since_ns,
             "version": __version__,
             "source": self._arguments.source,
+            "store": self.place,
+            "failing_since_ns": self._failing_ns,
             "venues": venues,
             "tables": tables,
             "last_commit_ms": round(self._commit_ms, 3),
@@ -464,6 +562,7 @@ class Process:
                 "lag_records": sum(v["lag_records"] for v in venues.values()),
                 "lost": sum(v["lost"] for v in venues.values()),
                 "refused": sum(v["refused"] for v in venues.values()),
+                **({} if self._dead_letters is None else {"dead_letters": self._dead_letters}),
                 "uptime_s": round(time.monotonic() - self._started, 1),
             },
         }
@@ -481,6 +580,14 @@ def metrics_text(status: dict[str, Any]) -> str:
     venues = [(f'{{venue="{name}"}}', values) for name, values in status["venues"].items()]
     tables = [(f'{{table="{name}"}}', values) for name, values in status["tables"].items()]
     metric("up", "gauge", "1 while every venue is recorded.", [("", 0.0 if status["error"] else 1.0)])
+    place = status["store"].replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    metric("store_info", "gauge", "Where rows go.", [(f'{{store="{place}"}}', 1.0)])
+    failing = status["failing_since_ns"]
+    seconds = (time.time_ns() - failing) / 1e9 if failing else 0.0
+    metric("failing_seconds", "gauge", "So long no commit has gone through.", [("", seconds)])
+    if "dead_letters" in status["metrics"]:
+        dead = status["metrics"]["dead_letters"]
+        metric("dead_letters", "gauge", "Rows that the store would not take.", [("", dead)])
     metric("commits_total", "counter", "Commits.", [("", status["metrics"]["commits"])])
     metric("commit_seconds", "gauge", "Duration of the last commit.", [("", status["last_commit_ms"] / 1e3)])
     metric("pending_records", "gauge", "Records read, not committed.", [("", status["metrics"]["pending"])])

@@ -20,6 +20,7 @@ LIST_S = 1.0
 # How long health tells of what could not be read: nobody may ask for it again.
 TROUBLE_S = 60.0
 CODE = "data_unreadable"
+AWAY = "store_unavailable"
 
 
 class View:
@@ -35,7 +36,8 @@ class View:
 
     def call(self, ask: Callable[[LiveView], T]) -> T:
         """What `ask` gets from the view. Raises an error `data_unreadable` (503), which names the file where
-        one is damaged, while journal or lake cannot be read."""
+        one is damaged, while journal or lake cannot be read, and `store_unavailable` (503) while the store is
+        away and the journal alone has no whole answer."""
         try:
             return ask(self._made())
         except Exception as error:
@@ -88,7 +90,7 @@ class View:
 def _unreadable(error: Exception) -> TidemillError | None:
     """The error to tell when journal or lake could not be read; None for anything else."""
     if isinstance(error, TidemillError):
-        return error if error.code == CODE else None
+        return error if error.code in (CODE, AWAY) else None
     # Loaded by whatever has failed: at the start of the service they would cost a second.
     from deltalake.exceptions import DeltaError
     from pyarrow import ArrowException

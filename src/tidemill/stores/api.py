@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
+from tidemill.errors import UpstreamError
 from tidemill.stores.table import Table
 
 Position = tuple[int, int]
@@ -50,6 +51,8 @@ class Query:
     """Bars only: one of the stored intervals."""
     revisions: bool = False
     """Bars only: every revision, not just the newest that `as_of` allows."""
+    revised: bool = False
+    """Bars only: only rows that came after the first of their bar (`revision` above 0)."""
     columns: tuple[str, ...] | None = None
     """These columns only."""
 
@@ -66,9 +69,18 @@ class FencedError(OffsetError):
     """Somebody else has moved an offset since the caller read it: the caller is the writer no longer."""
 
 
-class UnavailableError(RuntimeError):
+class UnavailableError(UpstreamError):
     """The store cannot be reached, is full of work or is going down: nothing was kept, and trying again later
     is right."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            "store_unavailable",
+            message,
+            hint="what has just arrived is still there; the rest comes back with the store: `tidemill doctor`"
+            " says which one it is",
+            http_status=503,
+        )
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Lets go of connections and files."""
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A store that can tell how its rows lie in time without reading them."""
+
+    def days(self, table: Table, query: Query) -> dict[int, int]:
+        """Days (`ts_event` // DAY) that may have rows which answer the query, and about how many. Only
+        `venues`, `instruments`, `start` and `end` of the query count."""
 
 
 def retention_application(venue: str, epoch: int | None = None) -> str:

@@ -46,20 +46,14 @@ def ticks(
     pieces. `instrument` None is every instrument of the venue. Columns are those of `COLUMNS[kind]`."""
     table = TABLES[kind]
     query = Query(venues=(venue,), instruments=(instrument,) if instrument else None, start=start, end=end)
-    snapshot, after = join.pinned(view.lake, table, view.home, venue)
-    fresh, through = join.journal_hours(view.home, table, venue, query, after)
-    files = [
-        file
-        for file in (snapshot.files if snapshot else ())
-        if file.partition["venue"] == venue
-        and (start is None or file.ts_max >= start)
-        and (end is None or file.ts_min < end)
-    ]
-    days = {day for file in files for day in range(file.ts_min // DAY, file.ts_max // DAY + 1)}
-    days |= {hour * HOUR // DAY for hour in fresh}
-    for day in sorted(days):
+    met = join.meeting(view.store, table, view.home, venue)
+    fresh, through = (
+        join.journal_hours(view.home, table, venue, query, met.after) if met.journal else ({}, None)
+    )
+    stored = join.days(view.store, table, query)
+    for day in sorted({*stored, *(hour * HOUR // DAY for hour in fresh)}):
         low, high = day * DAY, (day + 1) * DAY
-        rows = sum(file.rows for file in files if file.ts_max >= low and file.ts_min < high)
+        rows = stored.get(day, 0)
         rows += sum(count for hour, count in fresh.items() if low <= hour * HOUR < high)
         step = HOUR if rows > _CHUNK_ROWS else DAY
         for at in range(low, high, step):
@@ -69,10 +63,12 @@ def ticks(
             )
             if span.start is not None and span.end is not None and span.start >= span.end:
                 continue
-            found = view.lake.read(table, span, snapshot) if snapshot else table.empty()
+            found = (
+                view.store.read(table, span.with_(through=met.through)) if day in stored else table.empty()
+            )
             if any(at <= hour * HOUR < at + step for hour in fresh):
                 # Read again for each piece: what no recorder has stored for days would fill the memory.
-                mine, _ = join.journal_rows(view.home, table, venue, span.with_(through=through), after)
+                mine, _ = join.journal_rows(view.home, table, venue, span.with_(through=through), met.after)
                 found = pa.concat_tables([found, mine])
             if len(found):
                 yield _ticks(table, select.finish(table, found, Query()))

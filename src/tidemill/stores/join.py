@@ -1,8 +1,8 @@
-"""Where lake and journal meet: the lake up to its offset, the journal from there, nothing twice.
+"""Where store and journal meet: the store up to a position, the journal from there, nothing twice.
 
-The offset is taken before the files. A batch reaches the bars table last, so whatever version of another
-table is looked at after the bars' offset was read holds at least the rows up to it; that table's own
-offset, read with its files from one handle, may say more. The larger of the two is exact.
+A batch reaches the bars table last, so once its position was read, every other table holds at least the
+rows up to it; a table's own position may say more, and the larger of the two is taken. Rows up to there
+stay as they are whatever comes in meanwhile, so reading `through` it meets the journal exactly.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill import _native, wire
-from tidemill.model.interval import HOUR
+from tidemill.model.interval import DAY, HOUR, SECOND
 from tidemill.stores import select
-from tidemill.stores.api import Position, Query, journal_application
+from tidemill.stores.api import Dated, Position, Query, Store
 from tidemill.stores.gap import hole_row
-from tidemill.stores.lake import Lake, Snapshot
 from tidemill.stores.source import Batch, Hole, Journal, Names, in_order
 from tidemill.stores.table import BARS, COMMITTED, GAPS, Table, plain, rows_of
 
 READ_RECORDS = 1 << 17
-_EPOCHS_LOOKED_BACK = 100_000
+_BEFORE_JOURNALS: Position = (0, 2**63 - 1)
+_CLOCKS_APART_NS = 10 * SECOND
 
 
 def has_journal(home: Path, venue: str) -> bool:
@@ -43,34 +44,51 @@ def newest_epoch(home: Path, venue: str) -> int:
         return 0  # the folder is there, the journal not yet
 
 
-def stored_position(lake: Lake, venue: str, epoch: int) -> Position | None:
-    """The last record that every table covers: the offset of the bars table, which is committed last."""
-    return _offset(lake, BARS, venue, epoch)[1]
+def stored_position(store: Store, venue: str, epoch: int) -> Position | None:
+    """The last record that every table covers: the position of the bars table, which is committed last."""
+    return store.position(BARS, venue, epoch)
 
 
-def table_position(lake: Lake, table: Table, venue: str, epoch: int) -> Position | None:
-    """The last record that brought rows to this table."""
-    return _offset(lake, table, venue, epoch)[1]
+@dataclass(frozen=True)
+class Meeting:
+    """Where what is stored of a venue's table ends and its journal goes on."""
+
+    through: Position | None
+    """Stored rows are read up to here; None where no journal goes on."""
+    after: Position | None
+    """The journal is read beyond this; None from its beginning."""
+    journal: bool
+    """There is one to read."""
 
 
-def _offset(lake: Lake, table: Table, venue: str, epoch: int) -> tuple[Snapshot | None, Position | None]:
-    epochs = range(epoch, max(0, epoch - _EPOCHS_LOOKED_BACK), -1)
-    snapshot = lake.snapshot(table, [journal_application(venue, one) for one in epochs])
-    if snapshot is not None:
-        for one, offset in zip(epochs, snapshot.offsets.values(), strict=True):
-            if offset is not None:
-                return snapshot, (one, offset)
-    return snapshot, None
-
-
-def pinned(lake: Lake, table: Table, home: Path, venue: str) -> tuple[Snapshot | None, Position | None]:
-    """A version of `table`, and the position up to which it holds every record of the venue."""
+def meeting(store: Store, table: Table, home: Path, venue: str) -> Meeting:
+    """Where store and journal meet right now. Raises `UnavailableError`."""
     epoch = newest_epoch(home, venue)
-    if table not in COMMITTED:
-        return lake.snapshot(table), None
-    whole = stored_position(lake, venue, epoch)
-    snapshot, own = _offset(lake, table, venue, epoch)
-    return snapshot, max(whole, own) if whole and own else whole or own
+    if table not in COMMITTED or not epoch:
+        return Meeting(None, None, False)
+    whole = stored_position(store, venue, epoch)
+    own = whole if table is BARS else store.position(table, venue, epoch)
+    position = max(whole, own) if whole and own else whole or own
+    # What came no live way has epoch 0, so it lies before every journal.
+    return Meeting(position or _BEFORE_JOURNALS, position, True)
+
+
+def days(store: Store, table: Table, query: Query) -> dict[int, int]:
+    """Days (`ts_event` // DAY) in which stored rows of one venue may answer the query, and about how many."""
+    if isinstance(store, Dated):
+        return store.days(table, query)
+    found: dict[int, int] = {}
+    for held in store.held(table):
+        if query.instruments is not None and held.instrument not in query.instruments:
+            continue
+        if query.venues is not None and held.instrument.rpartition(".")[2] not in query.venues:
+            continue
+        first, last = held.start // DAY, held.end // DAY
+        for day in range(first, last + 1):
+            found[day] = found.get(day, 0) + held.rows // (last - first + 1) + 1
+    low = -(2**63) if query.start is None else query.start // DAY
+    high = 2**63 if query.end is None else query.end // DAY
+    return {day: rows for day, rows in found.items() if low <= day <= high}
 
 
 def batches(
@@ -176,11 +194,43 @@ def journal_rows(
     return (pa.concat_tables(held) if held else table.empty()), through
 
 
-def read(lake: Lake, home: Path, table: Table, venue: str, query: Query) -> tuple[pa.Table, Position | None]:
+def read(
+    store: Store, home: Path, table: Table, venue: str, query: Query
+) -> tuple[pa.Table, Position | None]:
     """Rows of one venue that answer the query, stored or just arrived, and the last record looked at."""
-    snapshot, after = pinned(lake, table, home, venue)
+    met = meeting(store, table, home, venue)
     query = query.with_(venues=(venue,))
-    stored = lake.read(table, query.with_(columns=None), snapshot) if snapshot else table.empty()
-    fresh, through = journal_rows(home, table, venue, query, after)
+    stored = store.read(table, query.with_(columns=None, through=least(query.through, met.through)))
+    if not met.journal:
+        return select.finish(table, stored, query), None
+    fresh, through = journal_rows(home, table, venue, query, met.after)
     rows = pa.concat_tables([stored, fresh]) if len(fresh) else stored
     return select.finish(table, rows, query), through
+
+
+def least(one: Position | None, other: Position | None) -> Position | None:
+    """The earlier of two bounds; None is no bound."""
+    return min(one, other) if one is not None and other is not None else one or other
+
+
+def alone(home: Path, table: Table, venue: str, query: Query) -> tuple[pa.Table, Position | None] | None:
+    """What the journal says while the store is away; None where older rows may belong to the answer.
+
+    A row that happened after the oldest record arrived has arrived after it, give or take how far the
+    venue's clock is off ours.
+    """
+    if table not in COMMITTED:
+        return None
+    first = next(batches(home, venue, None), None)
+    if first is None or first.arrived is None:
+        return None
+    reaches = int(first.records["ts_recv"][first.records["kind"] != wire.KIND_DETAIL][0]) + _CLOCKS_APART_NS
+    query = query.with_(venues=(venue,))
+    fresh, through = journal_rows(home, table, venue, query, None)
+    rows = select.finish(table, fresh, query)
+    edge = query.start
+    if query.limit is not None and not query.oldest and select.count(table, rows, query) >= query.limit:
+        edge = rows["ts_event"][0].as_py()
+    if query.after is not None and query.after >= (first.epoch, first.sequence - 1):
+        return rows, through
+    return (rows, through) if edge is not None and edge >= reaches else None

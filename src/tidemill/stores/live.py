@@ -1,7 +1,7 @@
-"""What is stored and what has just arrived, as one: the lake up to its offset, the journal from there.
+"""What is stored and what has just arrived, as one: the store up to a position, the journal from there.
 
-A read takes the offset first and the files after it, so that both halves meet exactly: no row twice, no
-row missing, whether or not a recorder runs. `docs/lake.md` explains why that order is enough.
+A read takes the position first and the rows up to it after that, so that both halves meet exactly: no row
+twice, no row missing, whether or not a recorder runs. `docs/lake.md` explains why that order is enough.
 
     view = LiveView("/path/to/home")
     view.bars("BTC-USD.kraken", "1m").bars["close"]
@@ -13,27 +13,26 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
 from tidemill import _native, wire
-from tidemill.errors import DataQualityError, UsageError, unknown
+from tidemill.errors import DataQualityError, TidemillError, UsageError, unknown
 from tidemill.model.bar import Bars, volume_floats
 from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores import join, restore, series
-from tidemill.stores.api import Position, Query
-from tidemill.stores.delta import DataFile
+from tidemill.stores.api import Position, Query, Store, UnavailableError
 from tidemill.stores.gap import Gaps
-from tidemill.stores.lake import Lake
+from tidemill.stores.opening import open_store
 from tidemill.stores.source import Names, venues
 from tidemill.stores.table import (
     BARS,
@@ -54,6 +53,11 @@ LOOK_FOR_VENUES_S = 2.0
 FAILED_S = 10.0
 """Between two tries at a venue of which a stored file cannot be read: each reads a day of trades."""
 TRIM_S = 20.0
+AWAY_S = 1.0
+"""Between two tries at a venue while the store is away."""
+REVISIONS_MAX = 10_000
+"""Changed bars of a venue that are kept in mind; older ones are read again for whoever asks for them."""
+_TROUBLE = (DataQualityError, UnavailableError)
 _log = logging.getLogger(__name__)
 _DESCRIBED = (
     "instrument", "venue", "symbol", "base", "quote", "tick", "lot", "price_scale", "size_scale", "status",
@@ -130,19 +134,63 @@ class BookView:
     asks: list[tuple[str, str]]
 
 
+@dataclass
+class _Revisions:
+    """Changed bars of one venue, read on from where they were read last."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    """Ascending by position."""
+    since: Position | None = None
+    """Those at or before it are not here."""
+    through: Position | None = None
+    """Those beyond it are not here yet."""
+
+    def beyond(self, store: Store, epoch: int, venue: str, after: Position | None) -> list[dict[str, Any]]:
+        """Changed bars beyond a position, ascending; `epoch` is that of the venue's journal, 0 without."""
+        if self.since is not None and (after is None or after < self.since):
+            self.lines, self.since, self.through = [], after, after
+        # What is not stored yet when the position is read comes with the next look.
+        now = join.stored_position(store, venue, epoch) if epoch else None
+        if now is None or self.through is None or now > self.through:
+            more = self._read(store, Query(venues=(venue,), after=self.through or after, through=now))
+            if self.through is None:
+                self.since = after
+            self.lines += more
+            self.through = now or (_position(more[-1]) if more else self.through)
+        found = [line for line in self.lines if after is None or _position(line) > after]
+        if len(self.lines) > REVISIONS_MAX:
+            self.lines, self.since = found, after
+        return found
+
+    @staticmethod
+    def _read(store: Store, query: Query) -> list[dict[str, Any]]:
+        columns = ("ts_event", "instrument", "interval", "revision", "epoch", "sequence")
+        rows = store.read(BARS, query.with_(revised=True, revisions=True, columns=columns))
+        lines: list[dict[str, Any]] = rows.rename_columns(
+            ["ts" if name == "ts_event" else name for name in rows.column_names]
+        ).to_pylist()
+        return sorted(
+            lines, key=lambda line: (*_position(line), line["instrument"], line["ts"], line["interval"])
+        )
+
+
 class LiveView:
     """All data of a home, stored and just arrived. Thread-safe; calls block for milliseconds."""
 
-    def __init__(self, home: str | Path, *, follow: bool = True) -> None:
-        """`home` is the platform's folder. One background thread follows its journals until `close`; without
-        `follow` every call reads on by itself, and the first after a long pause takes longer."""
+    def __init__(self, home: str | Path, *, follow: bool = True, store: Store | None = None) -> None:
+        """`home` is the platform's folder; `store` is where its rows are, by default what the settings name
+        (`opening.open_store`), and its owner closes it. One background thread follows the journals until
+        `close`; without `follow` every call reads on by itself, and the first after a long pause takes
+        longer."""
         self.home = Path(home)
-        self.lake = Lake(self.home / "lake")
+        self.store = store if store is not None else open_store(self.home)
+        self._owned = store is None
         self._tails: dict[str, Tail] = {}
         self._lock = threading.Lock()
-        self._revisions: dict[str, list[dict[str, Any]]] = {}
-        """Changed bars of each file of the bars table that was looked at."""
-        self._failed: dict[str, tuple[DataQualityError, float]] = {}
+        self._revisions: dict[str, _Revisions] = {}
+        self._stored: list[dict[str, Any]] = []
+        """The stored instruments as they were read last, for as long as the store is away."""
+        self._failed: dict[str, tuple[TidemillError, float]] = {}
         """Venues of which what is stored cannot be read, and when they are to be tried again."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -151,10 +199,12 @@ class LiveView:
             self._thread.start()
 
     def close(self) -> None:
-        """Ends the background thread."""
+        """Ends the background thread, and lets go of the store where it was opened here."""
         self._stopping.set()
         if self._thread:
             self._thread.join(5.0)
+        if self._owned:
+            self.store.close()
 
     def _follow(self) -> None:
         looked = trimmed = time.monotonic() - LOOK_FOR_VENUES_S
@@ -169,7 +219,7 @@ class LiveView:
             trimmed = now if trim else trimmed
             for venue in followed:
                 # What is wrong with one is no other's trouble, and calls say it to whoever makes them.
-                with contextlib.suppress(RuntimeError, OSError, DeltaError, DataQualityError):
+                with contextlib.suppress(RuntimeError, OSError, DeltaError, *_TROUBLE):
                     self._read_on(venue, trim)
 
     def _read_on(self, venue: str, trim: bool) -> None:
@@ -180,7 +230,8 @@ class LiveView:
                 tail.trim()
 
     def _tail(self, venue: str) -> Tail | None:
-        """The venue as of its newest record; None without a journal. Raises `DataQualityError`."""
+        """The venue as of its newest record; None without a journal. Raises `DataQualityError` and
+        `UnavailableError`."""
         tail = self._tails.get(venue)
         if tail is None and join.has_journal(self.home, venue):
             with self._lock:
@@ -192,13 +243,14 @@ class LiveView:
         if failed and time.monotonic() < again_at:
             raise failed.with_traceback(None)
         try:
-            tail = Tail(self.home, self.lake, venue)
+            tail = Tail(self.home, self.store, venue)
         except RuntimeError:
             return None  # the folder is there, the journal not yet
-        except DataQualityError as error:
+        except _TROUBLE as error:
             if failed is None:
                 _log.warning("%s cannot be followed; it is tried again: %s", venue, error)
-            self._failed[venue] = error, time.monotonic() + FAILED_S
+            pause = AWAY_S if isinstance(error, UnavailableError) else FAILED_S
+            self._failed[venue] = error, time.monotonic() + pause
             raise
         tail.drain()
         self._failed.pop(venue, None)
@@ -206,11 +258,11 @@ class LiveView:
         return tail
 
     def _gaps(self, venue: str) -> list[Gap]:
-        """Gaps of a venue as far as they have been taken in. Without a journal here (the lake is fed by a
+        """Gaps of a venue as far as they have been taken in. Without a journal here (the store is fed by a
         relay, or is a copy) what is stored is all there is; where other rows of a venue cannot be read, its
         gaps still can."""
         tail = None
-        with contextlib.suppress(DataQualityError):
+        with contextlib.suppress(*_TROUBLE):
             tail = self._tail(venue)
         if tail is None:
             found = Gaps(venue)
@@ -219,19 +271,15 @@ class LiveView:
         with tail.lock:
             return tail.gaps.all()
 
-    def _stored_venues(self) -> set[str]:
-        """Venues that the lake knows instruments of."""
-        snapshot = self.lake.snapshot(INSTRUMENTS)
-        return {file.partition["venue"] for file in snapshot.files} if snapshot else set()
-
     def venues(self) -> list[str]:
         """Venues that have a journal here or are stored."""
-        return sorted({*venues(self.home), *self._stored_venues()})
+        stored = self._stored_instruments(set())
+        return sorted({*venues(self.home), *(line["venue"] for line in stored)})
 
     # ── lists ─────────────────────────────────────────────────────────────────────────────────────
 
     def names(self) -> set[str]:
-        """Every instrument of every registry, or of the lake where a venue has no registry here. Reads no
+        """Every instrument of every registry, or of the store where a venue has no registry here. Reads no
         journal."""
         here = venues(self.home)
         found = {str(line["name"]) for venue in here for line in _native.instruments(str(self.home), venue)}
@@ -246,7 +294,7 @@ class LiveView:
         for venue in here:
             try:
                 tail = self._tail(venue)
-            except DataQualityError:  # of what is stored; the registry is not
+            except _TROUBLE:  # with what is stored; the registry is sound
                 found += [{**_described(one), "last": None} for one in Names(self.home, venue).refresh()]
                 continue
             if tail is None:
@@ -256,14 +304,14 @@ class LiveView:
                     found.append({**_described(one), "last": _last(tail.last.get(one.number))})
         return found + [{**line, "last": None} for line in self._stored_instruments(here)]
 
-    def _stored_instruments(self, besides: list[str]) -> list[dict[str, Any]]:
-        """Newest version of each stored instrument, but not of these venues."""
-        wanted = self._stored_venues().difference(besides)
-        if not wanted:
-            return []
-        rows = self.lake.read(INSTRUMENTS, Query(venues=tuple(sorted(wanted))))
-        newest = {line["instrument"]: line for line in rows.to_pylist()}  # revisions ascend
-        return [{name: line[name] for name in _DESCRIBED} for line in newest.values()]
+    def _stored_instruments(self, besides: Collection[str]) -> list[dict[str, Any]]:
+        """Newest version of each stored instrument, but not of these venues. While the store is away, as it
+        was read last."""
+        with contextlib.suppress(UnavailableError):
+            rows = self.store.read(INSTRUMENTS, Query(columns=_DESCRIBED))
+            newest = {line["instrument"]: line for line in rows.to_pylist()}  # revisions ascend
+            self._stored = list(newest.values())
+        return [line for line in self._stored if line["venue"] not in besides]
 
     def instrument(self, name: str) -> dict[str, Any]:
         """One instrument. Raises `NotFoundError` naming the nearest."""
@@ -279,7 +327,7 @@ class LiveView:
         opening."""
         found = []
         for name in self.venues() if venue is None else [venue]:
-            with contextlib.suppress(DataQualityError):
+            with contextlib.suppress(*_TROUBLE):
                 tail = self._tail(name)
                 if tail:
                     tail.drain()
@@ -291,7 +339,7 @@ class LiveView:
         (ns), bytes, complete, status."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for table in (TRADES, QUOTES, LEVELS, BARS):
-            for held in self.lake.held(table):
+            for held in self.store.held(table):
                 found[held.instrument, table.name] = {
                     "id": f"{held.instrument}:{table.name}",
                     "instrument": held.instrument,
@@ -323,7 +371,7 @@ class LiveView:
     ) -> BarSeries:
         """Bars with `start` <= their start < `end` (ns): the oldest `limit` when `start` is given, else the
         newest. An interval without trades has no bar. Raises `UsageError` for what is no interval and
-        `NotFoundError` for an instrument that neither registry nor lake has."""
+        `NotFoundError` for an instrument that neither registry nor store has."""
         parsed = Interval.parse(interval)
         if limit < 1:
             raise UsageError("limit_invalid", f"limit {limit} is below 1", hint="ask for at least one bar")
@@ -335,7 +383,7 @@ class LiveView:
             with tail.lock:
                 tail.drain()
                 self._known(tail, instrument)
-                bars = _Joined(self.lake, tail, instrument).bars(parsed, start, end, limit)
+                bars = _Joined(self.store, tail, instrument).bars(parsed, start, end, limit)
                 through = tail.position
                 if len(bars) and _is_open(tail, instrument, parsed, bars[-1:]):
                     bars, current = bars[:-1], bars[-1:]
@@ -366,7 +414,7 @@ class LiveView:
         index = STORED.index(interval.base)
         low, high = _aligned(interval, start, end)
         query = Query(start=low, end=high, limit=_count(interval, limit), oldest=start is not None)
-        found = series.stored(self.lake, instrument, index, query)
+        found = series.stored(self.store, instrument, index, query)
         if not len(found.bars):
             known = {line["instrument"] for line in self.datasets()}
             if instrument not in known:
@@ -382,36 +430,15 @@ class LiveView:
         (start, ns), revision, epoch, sequence; ascending by (epoch, sequence).
 
         At most about `limit`: bars of one record come together, so that the position of a page's last line
-        is the next page's `after`. Each file is opened once, so that asking often costs next to nothing.
+        is the next page's `after`. Each row is read once, so that asking often costs next to nothing.
         """
-        snapshot = self.lake.snapshot(BARS)
-        known, held = self._revisions, {}
-        for file in snapshot.files if snapshot else ():
-            if file.path in known:
-                held[file.path] = known[file.path]
-            elif after is None or file.last > after:
-                held[file.path] = self._revisions_in(file)
-        self._revisions = held
-        found = [
-            line
-            for lines in held.values()
-            for line in lines
-            if venue_of(line["instrument"]) == venue and (after is None or _position(line) > after)
-        ]
-        found.sort(key=lambda line: (*_position(line), line["instrument"], line["ts"], line["interval"]))
+        with self._lock:
+            known = self._revisions.setdefault(venue, _Revisions())
+            found = known.beyond(self.store, join.newest_epoch(self.home, venue), venue, after)
         end = limit
         while 0 < end < len(found) and _position(found[end]) == _position(found[end - 1]):
             end += 1
         return [dict(line) for line in found[:end]]
-
-    def _revisions_in(self, file: DataFile) -> list[dict[str, Any]]:
-        """Rows of a file of bars that came after the first of their bar."""
-        rows = self.lake.rows(BARS, [file], pc.field("revision") > 0)
-        shown = {"ts": rows["ts_event"]} | {
-            name: rows[name] for name in ("instrument", "interval", "revision", "epoch", "sequence")
-        }
-        lines: list[dict[str, Any]] = pa.table(shown).to_pylist()
-        return lines
 
     # ── ticks ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -483,9 +510,16 @@ class LiveView:
         return Ticks(instrument, rows, through, gaps, more)
 
     def read(self, table: Table, venue: str, query: Query) -> tuple[pa.Table, Position | None]:
-        """Rows of one venue from the lake and, beyond its offset, from the journal; and the last record
-        that was looked at."""
-        return join.read(self.lake, self.home, table, venue, query)
+        """Rows of one venue from the store and, beyond its position, from the journal; and the last record
+        that was looked at. While the store is away the journal alone answers where that is the whole answer;
+        else raises `UnavailableError`."""
+        try:
+            return join.read(self.store, self.home, table, venue, query)
+        except UnavailableError:
+            found = join.alone(self.home, table, venue, query)
+            if found is None:
+                raise
+            return found
 
     # ── books ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -542,10 +576,10 @@ class LiveView:
 
 
 class _Joined:
-    """Bars of one instrument from cache, lake and tail. The tail is drained and its lock held."""
+    """Bars of one instrument from cache, store and tail. The tail is drained and its lock held."""
 
-    def __init__(self, lake: Lake, tail: Tail, instrument: str) -> None:
-        self._lake = lake
+    def __init__(self, store: Store, tail: Tail, instrument: str) -> None:
+        self._store = store
         self._tail = tail
         self._instrument = instrument
 
@@ -558,7 +592,7 @@ class _Joined:
             self._instrument, index, count if low is None and high is None else 0
         )
         if low is not None and low < reaches:
-            # Further back than what is cached: the lake knows, and the tail what it does not know yet.
+            # Further back than what is cached: the store knows, and the tail what it does not know yet.
             query = Query(start=low, end=high, limit=count, oldest=True)
             found = self._stored(index, query)
             if len(found.bars) >= count:
@@ -576,8 +610,8 @@ class _Joined:
         return merged
 
     def _stored(self, index: int, query: Query) -> series.Stored:
-        """From the lake, with what the tail has closed since over it."""
-        found = series.stored(self._lake, self._instrument, index, query)
+        """From the store, with what the tail has closed since over it."""
+        found = series.stored(self._store, self._instrument, index, query)
         recent = _within(self._tail.recent_bars(self._instrument, index), query.start, query.end)
         return series.Stored(series.overlay(found.bars, recent), found.mixed, found.imported)
 

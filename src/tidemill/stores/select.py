@@ -24,6 +24,8 @@ def condition(table: Table, query: Query) -> pc.Expression | None:
         tests.append(field("venue").isin(list(query.venues)))
     if query.interval is not None and "interval" in names:
         tests.append(field("interval") == query.interval)
+    if query.revised and "revision" in names:
+        tests.append(field("revision") > 0)
     if query.kind is not None and "kind" in names:
         tests.append(field("kind") == query.kind)
     if query.start is not None:

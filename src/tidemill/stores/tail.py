@@ -14,15 +14,16 @@ from tidemill import _native, wire
 from tidemill.model.bar import BAR, Bars
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores import join, restore, series
-from tidemill.stores.api import Position, Query
+from tidemill.stores.api import Position, Query, Store, UnavailableError
 from tidemill.stores.gap import Gaps, hole_record
-from tidemill.stores.lake import Lake
 from tidemill.stores.source import Batch, Hole, Journal, Names, in_order
 from tidemill.stores.table import GAPS, TRADES
 
 CACHED_BARS = 8_192
 CACHE_S = 60.0
 """After this long, stored bars are read again: imports and rebuilt bars appear."""
+AWAY_S = 2.0
+"""So soon it is tried again while the store is away."""
 RECENT_BARS_MAX = 40_000
 """Closed bars kept per series while no recorder stores them."""
 
@@ -110,8 +111,8 @@ class _Late:
 class Tail:
     """Call `drain` first, and hold `lock` while looking at more than one thing."""
 
-    def __init__(self, home: Path, lake: Lake, venue: str) -> None:
-        """Raises RuntimeError while the venue has no journal."""
+    def __init__(self, home: Path, store: Store, venue: str) -> None:
+        """Raises RuntimeError while the venue has no journal, `UnavailableError` while the store is away."""
         self.venue = venue
         self.lock = threading.RLock()
         self.names = Names(home, venue)
@@ -123,18 +124,18 @@ class Tail:
         """The last trade of each instrument's number, since this tail began."""
         self.gaps = Gaps(venue)
         self._home = home
-        self._lake = lake
+        self._store = store
         self._books: dict[int, _native.Book] = {}
         self._cached: dict[Key, _Cached] = {}
         self._recent: dict[Key, _Recent] = defaultdict(_Recent)
         self._late: dict[Key, dict[int, _Late]] = defaultdict(dict)
         self._open: Bars | None = None
         self._source = Journal(home, venue)
-        self.position = join.stored_position(lake, venue, self._source.newest()[0])
-        # Without an offset there is nothing of this journal in the lake.
+        self.position = join.stored_position(store, venue, self._source.newest()[0])
+        # Without an offset there is nothing of this journal in the store.
         if self.position:
-            self.gaps.rows(lake.read(GAPS, Query(venues=(venue,), through=self.position)))
-        self._builder = restore.restore(lake, venue, self.position, self.names.number)
+            self.gaps.rows(store.read(GAPS, Query(venues=(venue,), through=self.position)))
+        self._builder = restore.restore(store, venue, self.position, self.names.number)
         self._note(self._source.seek(self.position))
 
     # ── reading on ────────────────────────────────────────────────────────────────────────────────
@@ -155,7 +156,7 @@ class Tail:
     def trim(self) -> None:
         """Lets go of closed bars that are stored by now and that nobody asked for."""
         epoch = self.position[0] if self.position else 0
-        through = join.stored_position(self._lake, self.venue, epoch)
+        through = join.stored_position(self._store, self.venue, epoch)
         if through:
             with self.lock:
                 for key in [key for key in self._recent if key not in self._cached]:
@@ -229,14 +230,20 @@ class Tail:
         late = self._late.get((self.names.number(instrument), index), {})
         made = []
         for start, one in sorted(late.items()):
-            if one.made is None and start < restore.whole_from(self._lake, self.venue):
-                one.made = np.zeros(0, BAR)  # of trades that are gone: what is stored stands
             if one.made is None:
-                query = Query(instruments=(instrument,), start=start, end=one.end)
-                rows, _ = join.read(self._lake, self._home, TRADES, self.venue, query)
-                one.made = restore.bars_from(rows, index)
+                try:
+                    one.made = self._remade(instrument, index, start, one.end)
+                except UnavailableError:
+                    continue  # what was stored stands until the store is back
             made.append(one.made)
         return np.concatenate(made) if made else np.zeros(0, BAR)
+
+    def _remade(self, instrument: str, index: int, start: int, end: int) -> Bars:
+        if start < restore.whole_from(self._store, self.venue):
+            return np.zeros(0, BAR)  # of trades that are gone: what is stored stands
+        query = Query(instruments=(instrument,), start=start, end=end)
+        rows, _ = join.read(self._store, self._home, TRADES, self.venue, query)
+        return restore.bars_from(rows, index)
 
     def open_bars(self, instrument: str, index: int) -> Bars:
         """Bars that are not closed yet, or will come again, ascending."""
@@ -251,19 +258,29 @@ class Tail:
         all of them are here."""
         key = (self.names.number(instrument), index)
         cached = self._cached.get(key)
-        if cached is None or self._stale(cached, count):
-            wanted = max(count, CACHED_BARS, len(cached.stored.bars) if cached else 0)
-            epoch = self.position[0] if self.position else 0
-            through = join.stored_position(self._lake, self.venue, epoch)
-            found = series.stored(self._lake, instrument, index, Query(limit=wanted))
-            reaches = int(found.bars["start"][0]) if len(found.bars) >= wanted else -(2**63)
-            found = self._repaired(instrument, index, found)
-            if through and key in self._recent:
-                self._recent[key].trim(through)
-            cached = self._cached[key] = _Cached(time.monotonic(), found, reaches)
+        if cached is not None and not self._short(cached, count) and self._old(cached):
+            try:
+                cached = self._read(key, instrument, index, len(cached.stored.bars))
+            except UnavailableError:
+                cached.read_at = time.monotonic() - CACHE_S + AWAY_S  # what was read stays right
+        elif cached is None or self._short(cached, count):
+            cached = self._read(key, instrument, index, max(count, len(cached.stored.bars) if cached else 0))
         if cached.merged is None:
             cached.merged = series.overlay(cached.stored.bars, self.recent_bars(instrument, index))
         return series.Stored(cached.merged, cached.stored.mixed, cached.stored.imported), cached.reaches
+
+    def _read(self, key: Key, instrument: str, index: int, count: int) -> _Cached:
+        """The newest stored bars of a series, `count` or more; what is stored leaves the recent ones."""
+        wanted = max(count, CACHED_BARS)
+        epoch = self.position[0] if self.position else 0
+        through = join.stored_position(self._store, self.venue, epoch)
+        found = series.stored(self._store, instrument, index, Query(limit=wanted))
+        reaches = int(found.bars["start"][0]) if len(found.bars) >= wanted else -(2**63)
+        found = self._repaired(instrument, index, found)
+        if through and key in self._recent:
+            self._recent[key].trim(through)
+        cached = self._cached[key] = _Cached(time.monotonic(), found, reaches)
+        return cached
 
     def _repaired(self, instrument: str, index: int, found: series.Stored) -> series.Stored:
         """Longer bars that several sources cover in part, made from the next shorter interval."""
@@ -272,14 +289,16 @@ class Tail:
             interval = Interval.parse(STORED[index])
             for start in sorted(found.mixed):
                 span = Query(start=start, end=interval.end(start))
-                parts = series.stored(self._lake, instrument, index - 1, span)
+                parts = series.stored(self._store, instrument, index - 1, span)
                 parts = self._repaired(instrument, index - 1, parts)
                 bars = series.cover(bars, series.merge(parts.bars, interval))
         return series.Stored(bars, frozenset(), found.imported | found.mixed)
 
-    def _stale(self, cached: _Cached, count: int) -> bool:
-        short = cached.reaches > -(2**63) and len(cached.stored.bars) < count
-        return short or time.monotonic() - cached.read_at > CACHE_S
+    def _short(self, cached: _Cached, count: int) -> bool:
+        return cached.reaches > -(2**63) and len(cached.stored.bars) < count
+
+    def _old(self, cached: _Cached) -> bool:
+        return time.monotonic() - cached.read_at > CACHE_S
 
     # ── books ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ from tidemill import _native
 from tidemill.errors import DataQualityError
 from tidemill.model.bar import BAR, Bars
 from tidemill.model.interval import DAY, STORED
-from tidemill.stores import restore
-from tidemill.stores.api import Position, Query, journal_application, retention_application
+from tidemill.stores import join, restore
+from tidemill.stores.api import Position, Query, Store, journal_application, retention_application
 from tidemill.stores.delta import DataFile, open_file, unreadable
 from tidemill.stores.lake import Lake, Snapshot
+from tidemill.stores.opening import open_store
 from tidemill.stores.table import BARS, COMMITTED, GAPS, TRADES, Table, bars_of, records_of
 
 _SHOWN = 10
+_Parts = dict[int, list[npt.NDArray[np.int64]]]
+"""Sequences of each epoch."""
 _FIELDS = ["start", "end", "open", "high", "low", "close", "volume_low", "volume_high", "trades"]
 
 
@@ -60,10 +63,28 @@ class Report:
         return {**asdict(self), "clean": self.clean}
 
 
-def verify(home: Path, venue: str, instrument: str | None = None) -> Report:
-    """Checks what is stored of a venue; bars of one instrument, or of all."""
-    lake = Lake(home / "lake")
-    report = Report(venue)
+def verify(home: Path, venue: str, instrument: str | None = None, *, store: Store | None = None) -> Report:
+    """Checks what is stored of a venue; bars of one instrument, or of all. In a lake every page of every file
+    is read; another store is asked for its rows."""
+    kept = store if store is not None else open_store(home)
+    try:
+        report = Report(venue)
+        if isinstance(kept, Lake):
+            names = _lake(kept, report, instrument)
+        else:
+            names = _rows(kept, home, report, instrument)
+        # Trades first: bars that are committed in between say nothing about older trades.
+        for name in names:
+            _bars(kept, name, report)
+    finally:
+        if store is None:
+            kept.close()
+    return report
+
+
+def _lake(lake: Lake, report: Report, instrument: str | None) -> list[str]:
+    """Sequences by the files that they are in; returns the instruments to look at."""
+    venue = report.venue
     looked = [_mine(lake.snapshot(table), venue) for table in COMMITTED[:-1]]
     epochs = range(1, max((file.last[0] for files in looked for file in files), default=0) + 1)
     names = [journal_application(venue, epoch) for epoch in epochs]
@@ -73,30 +94,6 @@ def verify(home: Path, venue: str, instrument: str | None = None) -> Report:
     ends = {epoch: stored.offsets[journal_application(venue, epoch)] for epoch in epochs} if stored else {}
     report.through = max(((epoch, end) for epoch, end in ends.items() if end is not None), default=None)
     snapshots = {table.name: lake.snapshot(table, names) for table in COMMITTED[:-1]}
-    _sequences(lake, venue, snapshots, ends, report)
-    # Trades first: bars that are committed in between say nothing about older trades.
-    for name in [instrument] if instrument else _instruments(lake, venue):
-        _bars(lake, name, report)
-    return report
-
-
-def _mine(snapshot: Snapshot | None, venue: str) -> list[DataFile]:
-    return [file for file in (snapshot.files if snapshot else ()) if file.partition["venue"] == venue]
-
-
-def _sequences(
-    lake: Lake,
-    venue: str,
-    snapshots: dict[str, Snapshot | None],
-    ends: dict[int, int | None],
-    report: Report,
-) -> None:
-    """Every record up to where each epoch is stored is in exactly one row or hole."""
-    parts: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
-    for table in COMMITTED[:-1]:
-        for epochs, sequences in _columns(lake, table, _mine(snapshots[table.name], venue), report):
-            for epoch in np.unique(epochs).tolist():
-                parts[epoch].append(sequences[epochs == epoch])
     # Rows are let go file by file: only beyond the newest of them is every record's row to be there.
     gone = [
         (epoch, let_go)
@@ -104,8 +101,74 @@ def _sequences(
         for epoch in ends
         if snapshot and (let_go := snapshot.offsets[retention_application(venue, epoch)]) is not None
     ]
+    parts: _Parts = defaultdict(list)
+    for table in COMMITTED[:-1]:
+        for epochs_of, sequences in _columns(lake, table, _mine(snapshots[table.name], venue), report):
+            _add(parts, epochs_of, sequences)
+    try:
+        gaps = lake.read(GAPS, Query(venues=(venue,)), snapshots[GAPS.name])
+    except DataQualityError as error:
+        _unreadable(error, report)
+        gaps = GAPS.empty()
+    _dense(parts, gone, ends, _holes(gaps), report)
+    return [instrument] if instrument else _instruments(lake, venue)
+
+
+def _rows(store: Store, home: Path, report: Report, instrument: str | None) -> list[str]:
+    """Sequences by the rows that the store gives; returns the instruments to look at."""
+    venue = report.venue
+    mine = Query(venues=(venue,))
+    parts: _Parts = defaultdict(list)
+    newest = join.newest_epoch(home, venue) or _newest_epoch(store, mine)
+    ends = {e: store.offset(BARS, journal_application(venue, e)) for e in range(1, newest + 1)}
+    report.through = max(((epoch, end) for epoch, end in ends.items() if end is not None), default=None)
+    gone = [
+        (epoch, let_go)
+        for table in COMMITTED[:-1]
+        for epoch in ends
+        if (let_go := store.offset(table, retention_application(venue, epoch))) is not None
+    ]
+    for table in COMMITTED[:-1]:
+        for day in sorted(join.days(store, table, mine)):
+            span = mine.with_(
+                start=day * DAY, end=(day + 1) * DAY, through=report.through, columns=("epoch", "sequence")
+            )
+            rows = store.read(table, span)
+            report.rows += len(rows)
+            live = rows.filter(pa.compute.greater(rows["epoch"], 0))
+            _add(parts, live["epoch"].to_numpy(), live["sequence"].to_numpy())
+    _dense(parts, gone, ends, _holes(store.read(GAPS, mine.with_(through=report.through))), report)
+    if instrument:
+        return [instrument]
+    return [one.instrument for one in store.held(TRADES) if one.instrument.rpartition(".")[2] == venue]
+
+
+def _newest_epoch(store: Store, mine: Query) -> int:
+    """Of the newest rows, where no journal says it."""
+    newest = mine.with_(limit=1, columns=("epoch",))
+    found = [store.read(table, newest)["epoch"].to_pylist() for table in COMMITTED[:-1]]
+    return max((epoch for epochs in found for epoch in epochs), default=0)
+
+
+def _mine(snapshot: Snapshot | None, venue: str) -> list[DataFile]:
+    return [file for file in (snapshot.files if snapshot else ()) if file.partition["venue"] == venue]
+
+
+def _add(parts: _Parts, epochs: npt.NDArray[np.int64], sequences: npt.NDArray[np.int64]) -> None:
+    for epoch in np.unique(epochs).tolist():
+        parts[epoch].append(sequences[epochs == epoch])
+
+
+def _dense(
+    parts: _Parts,
+    gone: Sequence[Position],
+    ends: Mapping[int, int | None],
+    holes: Mapping[int, Sequence[tuple[int, int]]],
+    report: Report,
+) -> None:
+    """Every record up to where each epoch is stored is in exactly one row or hole; `gone` are the last ones
+    that retention may have taken."""
     report.dense_from = (max(gone)[0], max(gone)[1] + 1) if gone else None
-    holes = _holes(lake, venue, snapshots[GAPS.name], report)
     before: int | None = None
     for epoch in sorted(parts):
         if report.through and epoch > report.through[0]:
@@ -120,7 +183,7 @@ def _sequences(
             report.dense_from = (epoch, first)
         if epoch >= report.dense_from[0]:
             low = max(first, report.dense_from[1]) if epoch == report.dense_from[0] else first
-            _count(epoch, parts[epoch], holes[epoch], low, last, report)
+            _count(epoch, parts[epoch], holes.get(epoch, ()), low, last, report)
 
 
 def _count(
@@ -146,16 +209,9 @@ def _count(
         shown += [f"{epoch}:{sequence}" for sequence in found[: _SHOWN - len(shown)]]
 
 
-def _holes(
-    lake: Lake, venue: str, snapshot: Snapshot | None, report: Report
-) -> dict[int, list[tuple[int, int]]]:
-    """Records that the journal lost, [first, end) by epoch."""
+def _holes(rows: pa.Table) -> dict[int, list[tuple[int, int]]]:
+    """Records that the journal lost, [first, end) by epoch, of rows of the gaps table."""
     holes: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    try:
-        rows = lake.read(GAPS, Query(venues=(venue,)), snapshot)
-    except DataQualityError as error:
-        _unreadable(error, report)
-        return holes
     for line in rows.to_pylist():
         if line["edge"] == "journal":
             holes[line["epoch"]].append((line["opened"], line["opened"] + line["missing"]))
@@ -200,17 +256,15 @@ def _instruments(lake: Lake, venue: str) -> list[str]:
     return sorted(names)
 
 
-def _bars(lake: Lake, instrument: str, report: Report) -> None:
+def _bars(store: Store, instrument: str, report: Report) -> None:
     """Every stored live bar whose trades are all still there equals the bar of those trades."""
-    trades = lake.snapshot(TRADES)
     venue = instrument.rpartition(".")[2]
-    files = _mine(trades, venue)
-    whole_from = restore.whole_from(lake, venue)
-    for day in sorted({day for file in files for day in range(file.ts_min // DAY, file.ts_max // DAY + 1)}):
+    whole_from = restore.whole_from(store, venue)
+    for day in sorted(join.days(store, TRADES, Query(venues=(venue,), instruments=(instrument,)))):
         span = Query(instruments=(instrument,), start=day * DAY, end=(day + 1) * DAY)
         try:
-            rows = lake.read(TRADES, span.with_(through=report.through), trades)
-            stored = restore.live(lake.read(BARS, span))
+            rows = store.read(TRADES, span.with_(through=report.through))
+            stored = restore.live(store.read(BARS, span))
         except DataQualityError as error:
             _unreadable(error, report)
             continue
