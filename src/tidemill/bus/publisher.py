@@ -160,8 +160,8 @@ class Publisher(threading.Thread):
     # ── where it stood ────────────────────────────────────────────────────────────────────────────
 
     def _kept(self) -> Position | None:
-        """Where the stream stood when this home last noted it. Older than the truth is safe: what is published
-        again is in the stores already."""
+        """Where the stream stood when this home last noted it. Older than the truth is safe: what is
+        published again is in the stores already."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             said = json.loads(self._path.read_text())
             return int(said["epoch"]), int(said["sequence"])

@@ -41,7 +41,8 @@ IDLE_CONSUMER_MS: Final = 600_000
 # What empties a full Redis must work in a full one: these few bytes are let in.
 _FULL = "#!lua flags=allow-oom\n"
 _ACQUIRE = f"{_FULL}return redis.call('set', KEYS[1], ARGV[1], 'nx', 'px', ARGV[2])"
-_PRESENT = f"{_FULL}redis.call('zremrangebyscore', KEYS[1], 0, ARGV[3]) redis.call('zadd', KEYS[1], ARGV[2], ARGV[1])"
+_PRESENT = f"{_FULL}redis.call('zadd', KEYS[1], ARGV[2], ARGV[1])"
+_ABSENT = "redis.call('zremrangebyscore', KEYS[1], 0, ARGV[3])"
 _CREATE = f"{_FULL}return redis.call('xgroup', 'create', KEYS[1], ARGV[1], '0', 'mkstream')"
 # Only who has the lease may renew it or give it up.
 _MINE = "if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end "
@@ -311,7 +312,7 @@ class RedisMember:
     def _present(self) -> None:
         now = time.time()
         until = now + self._lease_ms / 1000
-        self._client.eval(_PRESENT, 1, members(self.group), self.name, until, now)
+        self._client.eval(f"{_PRESENT} {_ABSENT}", 1, members(self.group), self.name, until, now)
 
     def _share(self, venues: int) -> int:
         here = max(1, int(self._client.zcard(members(self.group))))

@@ -186,7 +186,7 @@ class Process:
     # ── control socket ────────────────────────────────────────────────────────────────────────────
 
     def _serve_control(self) -> None:
-        from tidemill.control import Server
+        from tidemill.control import Handler, Server
 
         async def status(_: dict[str, Any]) -> dict[str, Any]:
             return self.status()
@@ -199,7 +199,7 @@ class Process:
             return {"ok": True}
 
         async def serve() -> None:
-            handlers = {"status": status, "metrics": metrics, "drain": drain}
+            handlers: dict[str, Handler] = {"status": status, "metrics": metrics, "drain": drain}
             server = Server(self.home.control(PART), handlers)
             await server.start()
             while not self.stopping.is_set():

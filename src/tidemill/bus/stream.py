@@ -220,7 +220,7 @@ class Stream:
         return self._ready.popleft() if self._ready else None
 
     def _look(self) -> None:
-        """At a quiet moment: what the stream had come to at the quiet moment before must have been delivered."""
+        """At a quiet moment: what the stream had come to at the one before must have been delivered."""
         if self._expected is not None and self._position < self._expected:
             self._ready.extend(self._intake.recover())
             if not self._ready:

@@ -31,6 +31,14 @@ def main(argv: list[str] | None = None) -> int:
             from tidemill.recorder import main as recorder
 
             return recorder(words[1:])
+        case ["publisher"]:
+            from tidemill.bus import main as publisher
+
+            return publisher(words[1:])
+        case ["uploader"]:
+            from tidemill.recorder.uploader import main as uploader
+
+            return uploader(words[1:])
         case ["serve"]:
             from tidemill.service import main as serve
 

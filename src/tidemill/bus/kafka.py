@@ -1,0 +1,3 @@
+from typing import Any
+
+KafkaBus: Any = None
