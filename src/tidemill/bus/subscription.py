@@ -5,15 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Final
 
 from tidemill.bus.api import Bus, BusError, LostError, Member
 from tidemill.bus.stream import Heard, Stream
 from tidemill.stores.api import Position
-
-EPOCHS: Final = 10_000
-"""A stream that was put back from a copy may be older than what is stored: the store is asked for its newest
-epoch within so many beyond the stream's."""
 
 
 class Subscription:
@@ -34,8 +29,10 @@ class Subscription:
         return self._member.venues()
 
     def newest(self, venue: str) -> Position:
-        epoch, sequence = self._member.newest(venue) or (0, 0)
-        return epoch + EPOCHS, sequence + 1
+        newest = self._member.newest(venue)
+        if newest is None:
+            raise BusError(f"the stream of {venue} has no entry yet")
+        return newest[0], newest[1] + 1
 
     def names(self, venue: str) -> Heard:
         """One object for as long as the venue is this member's: records are numbered by it."""
