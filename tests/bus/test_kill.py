@@ -123,6 +123,14 @@ def test_kills_around_redis(rounds: int, tmp_path: Path, own_redis: Redis) -> No
     judge(rounds, tmp_path, own_redis.url(), "Redis")
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "rounds", [2, pytest.param(60, marks=[pytest.mark.soak, pytest.mark.timeout(3_600)])], ids=str
+)
+def test_kills_around_kafka(rounds: int, tmp_path: Path, kafka: Kafka) -> None:
+    judge(rounds, tmp_path, f"{kafka.url}?prefix=kill{rounds}", "Kafka")
+
+
 # ── what Redis may do ─────────────────────────────────────────────────────────────────────────────
 
 

@@ -72,8 +72,9 @@ class Heard(Names):
             else 0
             for number in theirs.tolist()
         ]
-        entry.records["instrument"] = np.asarray(ours, np.uint32)[at]
-        return entry.records
+        records = entry.records.copy()
+        records["instrument"] = np.asarray(ours, np.uint32)[at]
+        return records
 
 
 class Stream:
