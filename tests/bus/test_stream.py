@@ -168,7 +168,7 @@ def test_dropped_repeated_and_handed_around(home: Path, size: int, seed: int, ba
 def test_a_flushed_stream_tells_by_its_mark(home: Path) -> None:
     mark = Entry.mark(VENUE, (3, 250))
     intake = Wire(home, [Delivery("m", mark.position, mark.encode())])
-    stream, names = stream_of(intake, (1, 40))
+    stream, _ = stream_of(intake, (1, 40))
     batches, holes = drain(stream)
     assert [(r.after, r.through) for r in intake.asked] == [((1, 40), (3, 250))]
     assert sum(len(b.records) for b in batches) == 210

@@ -1,8 +1,8 @@
 """A bus on Kafka: one topic of one partition per venue, written in transactions, read by a consumer group.
 
 The transactional id belongs to a home and a venue, so a publisher that was taken for dead is refused, and
-what it had begun is undone. The group's assignment gives a venue to one reader at a time; what makes that sure is
-the store, which takes rows only behind the offset they follow. `docs/delivery.md` has all topics.
+what it had begun is undone. The group's assignment gives a venue to one reader at a time; what makes that
+sure is the store, which takes rows only behind the offset they follow. `docs/delivery.md` has all topics.
 https://docs.confluent.io/platform/current/clients/confluent-kafka-python/
 """
 
@@ -34,6 +34,7 @@ SESSION_MS_MIN: Final = 6_000
 """Brokers take a dead reader for alive for at least so long (`group.min.session.timeout.ms`)."""
 POLL_MS_MAX: Final = 900_000
 """A reader that waits so long for its store gives the venue up."""
+JOIN_S: Final = 0.2
 GROUPS_S: Final = 5.0
 
 
@@ -387,6 +388,7 @@ class _Held:
         self.assigned = False
         self.opened = False
         self.early: list[Any] = []
+        self.lock = threading.Lock()
         session = max(SESSION_MS_MIN, int(lease_s * 1000))
         self.consumer = bus.consumer(
             group_id=bus.topic("group", group, venue),
@@ -404,9 +406,16 @@ class _Held:
     def _set(self, assigned: bool) -> None:
         self.assigned = assigned
 
+    def join(self) -> None:
+        """Until somebody reads it this is what joins the group; what comes already is kept."""
+        with self.lock:
+            if not self.opened:
+                self.early += _poll(self.consumer, 1, 0)
+
     def close(self) -> None:
-        self.assigned = False
-        self.consumer.close()
+        with self.lock:
+            self.assigned, self.opened = False, True
+            self.consumer.close()
 
 
 class KafkaMember:
@@ -418,6 +427,15 @@ class KafkaMember:
         self._lease_s = lease_s
         self._held: dict[str, _Held] = {}
         self._peeks: dict[str, Peek] = {}
+        self._closed = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="join", daemon=True)
+        self._keeper.start()
+
+    def _keep(self) -> None:
+        while not self._closed.wait(JOIN_S):
+            for held in list(self._held.values()):
+                with contextlib.suppress(BusError), self._bus.asking():
+                    held.join()
 
     def venues(self) -> list[str]:
         with self._bus.asking():
@@ -426,15 +444,13 @@ class KafkaMember:
             for venue in sorted(name[len(begins) :] for name in topics if name.startswith(begins)):
                 if venue not in self._held:
                     self._held[venue] = _Held(self._bus, self._group, venue, self._lease_s)
-            for held in self._held.values():
-                # Until somebody reads it this is what joins the group; what comes already is kept.
-                if not held.opened:
-                    held.early += _poll(held.consumer, 1, 100)
         return sorted(venue for venue, held in self._held.items() if held.assigned)
 
     def open(self, venue: str) -> KafkaIntake:
         held = self._held[venue]
-        if held.opened:
+        with held.lock:
+            again, held.opened = held.opened, True
+        if again:
             # What was sent to the reader before this one and not acknowledged comes again.
             with self._bus.asking():
                 partition = self._bus.library.TopicPartition(held.topic, 0)
@@ -442,7 +458,6 @@ class KafkaMember:
                 low, _ = held.consumer.get_watermark_offsets(partition, timeout=ANSWER_S)
                 held.consumer.seek(self._bus.library.TopicPartition(held.topic, 0, max(low, offset)))
                 held.early = []
-        held.opened = True
         return KafkaIntake(self._bus, held, venue)
 
     def release(self, venue: str) -> None:
@@ -457,6 +472,8 @@ class KafkaMember:
         return None if message is None else _position(message.key())
 
     def close(self) -> None:
+        self._closed.set()
+        self._keeper.join(ANSWER_S)
         for venue in list(self._held):
             self.release(venue)
         for peek in self._peeks.values():
