@@ -290,6 +290,8 @@ class KafkaOutlet:
         self._topic = bus.topic("records", venue)
         self._id = f"{bus.prefix}-{venue}-{hashlib.sha256(home.encode()).hexdigest()[:16]}"
         self._producer: Any = None
+        self._added: Position | None = None
+        """What this producer has committed. It may be a moment until readers see it, and nobody else writes."""
         self._peek = Peek(bus, self._topic)
         self._depth = Depth()
         self._depth_at = float("-inf")
@@ -308,11 +310,13 @@ class KafkaOutlet:
         )
         # What an earlier publisher had begun is finished or undone before the topic is looked at.
         producer.init_transactions(ANSWER_S)
-        self._producer = producer
+        self._producer, self._added = producer, None
 
     def last(self) -> Position | None:
         with self._bus.asking():
             self._begin()
+            if self._added is not None:
+                return self._added
             message = self._peek.last()
         return None if message is None else _position(message.key())
 
@@ -325,7 +329,7 @@ class KafkaOutlet:
                 producer.produce(self._topic, entry.encode(), _key(entry.position))
             producer.commit_transaction(ANSWER_S)
             # After an error a new producer begins, and so finds out what became of this transaction.
-            self._producer = producer
+            self._producer, self._added = producer, entries[-1].position
 
     def depth(self) -> Depth:
         if time.monotonic() - self._depth_at < GROUPS_S:

@@ -197,6 +197,7 @@ class RedisOutlet:
     def add(self, entries: Sequence[Entry]) -> None:
         # One after the other: behind an entry that was refused none may be added.
         with self._bus.asking():
+            self._client.sadd(VENUES, self._venue)
             for entry in entries:
                 try:
                     self._client.xadd(self._key, {FIELD: entry.encode()}, id=_id(entry.position))
