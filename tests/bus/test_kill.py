@@ -231,4 +231,4 @@ def test_redis_is_flushed_trimmed_stopped_hung_and_filled(
     }
     print(row)
     if rounds > 5:
-        report.note(f"{rounds} faults of Redis, {2 * RATE:,} records a second", {"Bus": [row]})
+        report.note(f"{rounds} faults of Redis, {2 * RATE:,} records a second", {"Bus": [row]}, "soak-bus")

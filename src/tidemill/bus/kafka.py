@@ -291,7 +291,7 @@ class KafkaOutlet:
         self._id = f"{bus.prefix}-{venue}-{hashlib.sha256(home.encode()).hexdigest()[:16]}"
         self._producer: Any = None
         self._added: Position | None = None
-        """What this producer has committed. It may be a moment until readers see it, and nobody else writes."""
+        """What this producer has committed. Readers may see it a moment later, and nobody else writes."""
         self._peek = Peek(bus, self._topic)
         self._depth = Depth()
         self._depth_at = float("-inf")
