@@ -29,6 +29,7 @@ from deltalake.transaction import (
 )
 
 from tidemill.errors import DataQualityError
+from tidemill.stores.api import FencedError
 from tidemill.stores.table import Table
 
 LOG_KEPT = "interval 1 days"
@@ -45,6 +46,8 @@ _STATISTICS = ("instrument", "ts_event", "ts_recv", "epoch", "sequence")
 # Our commits say so in their commitInfo: such a commit is whole only when it ends in its transaction.
 _MARK = "tidemill"
 _COMMIT_TRIES = 8
+APPEND = "append"
+"""What a commit of new rows is called in the log."""
 
 
 class SyncError(OSError):
@@ -233,9 +236,11 @@ def commit(
     """One durable commit; returns the handle that has seen it (another one after a conflict).
 
     Safe against a commit whose answer was lost: after any error a fresh handle is asked whether the
-    transaction is there before it is tried again.
+    transaction is there before it is tried again. Raises `FencedError` when another writer's rows came in
+    between and reach less far than these: what both have would stand twice.
     """
     before = handle.version()
+    known = {name: handle.transaction_version(name) for name in transactions}
     properties = CommitProperties(
         custom_metadata={_MARK: what},
         app_transactions=[Transaction(name, version) for name, version in transactions.items()],
@@ -260,6 +265,11 @@ def commit(
             handle = fresh
             if all((handle.transaction_version(n) or -1) >= v for n, v in transactions.items()):
                 break
+            moved = [name for name in transactions if handle.transaction_version(name) != known[name]]
+            if what == APPEND and moved:
+                raise FencedError(
+                    f"{table.name}: another writer has moved {', '.join(moved)} meanwhile"
+                ) from None
             removed = {action.path for action in actions if isinstance(action, RemoveAction)}
             if removed - {file.path for file in files(handle)}:
                 raise  # somebody else took those files away: the caller must look again

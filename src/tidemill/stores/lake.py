@@ -113,7 +113,7 @@ class Lake:
                 for partition, part in delta.parts(table, rows)
                 if len(part)
             ]
-            held.handle = delta.commit(held.root, handle, table, actions, offsets, "append")
+            held.handle = delta.commit(held.root, handle, table, actions, offsets, delta.APPEND)
             return True
 
     def maintain(
