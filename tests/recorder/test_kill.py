@@ -19,7 +19,7 @@ from tests.system.check import bars_equal_trades
 from tests.system.harness import Journal, seeded, until
 from tidemill import control, wire
 from tidemill.home import Home
-from tidemill.stores.api import Query
+from tidemill.stores.api import Query, Store
 from tidemill.stores.lake import Lake
 from tidemill.stores.table import BARS, COMMITTED, TRADES, records_of
 
@@ -43,9 +43,9 @@ def status(home: Path) -> dict:
         return {}
 
 
-def check(home: Path) -> int:
+def check(home: Path, store: Store | None = None) -> int:
     """Every record of every journal is in exactly one row; bars are those of the trades."""
-    lake = Lake(home / "lake")
+    lake = store or Lake(home / "lake")
     total = 0
     for venue in VENUES:
         journal = Journal(home, venue)
@@ -68,8 +68,11 @@ def check(home: Path) -> int:
     return total
 
 
-def soak(kills: int, tmp_path: Path, dice: random.Random) -> tuple[int, list[float]]:
-    """Returns the records that were judged, and the seconds each start took until it stored records."""
+def soak(
+    kills: int, tmp_path: Path, dice: random.Random, *words: str, store: Store | None = None
+) -> tuple[int, list[float]]:
+    """Returns the records that were judged, and the seconds each start took until it stored records. `words`
+    are the recorder's, `store` is where it keeps rows then."""
     ready = []
     home = tmp_path / "home"
     writers: list[subprocess.Popen[bytes]] = []
@@ -86,7 +89,7 @@ def soak(kills: int, tmp_path: Path, dice: random.Random) -> tuple[int, list[flo
             writers.append(writer)
             assert writer.stdout
             assert writer.stdout.readline()
-        recorder = start_recorder(home)
+        recorder = start_recorder(home, *words)
         for _ in range(kills):
             # Mostly somewhere in the life of a commit, sometimes while it still starts.
             if dice.random() < 0.75:
@@ -97,7 +100,7 @@ def soak(kills: int, tmp_path: Path, dice: random.Random) -> tuple[int, list[flo
             time.sleep(dice.uniform(0, 0.3))
             recorder.kill()
             recorder.wait()
-            recorder = start_recorder(home)
+            recorder = start_recorder(home, *words)
         for writer in writers:
             assert writer.stdin
             writer.stdin.close()
@@ -114,7 +117,7 @@ def soak(kills: int, tmp_path: Path, dice: random.Random) -> tuple[int, list[flo
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    total = check(home)
+    total = check(home, store)
     assert total == sum(last.values())
     assert not (home / "run" / "recorder.ctl").exists()
     return total, ready
@@ -126,11 +129,13 @@ def stored_by(home: Path, pid: int) -> bool:
 
 
 def offsets(home: Path) -> dict[str, int]:
-    return {
-        venue: json.loads((home / "run" / "offsets" / f"{venue}.json").read_text())["sequence"]
-        for venue in VENUES
-        if (home / "run" / "offsets" / f"{venue}.json").exists()
-    }
+    return {venue: found for venue in VENUES if (found := offsets_of(home, venue))}
+
+
+def offsets_of(home: Path, venue: str) -> int:
+    """The last sequence of a venue that is in every table; 0 before the first."""
+    path = home / "run" / "offsets" / f"{venue}.json"
+    return int(json.loads(path.read_text())["sequence"]) if path.exists() else 0
 
 
 @pytest.mark.timeout(300)

@@ -11,12 +11,16 @@ import pytest
 import redis as redis_library
 
 from tests.bus.parts import Part, check, killed, load, publisher, stored, uploader, wait_stored
+from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 from tests.stores.make import VENUE
 from tests.system.harness import until
 from tidemill import control
 from tidemill.cli import platform
 from tidemill.home import Home
+from tidemill.stores.api import Query
+from tidemill.stores.opening import open_store
+from tidemill.stores.table import BARS, COMMITTED
 
 IDLE_S = 2.0
 RATE = 1_000
@@ -81,3 +85,31 @@ def test_a_bus_that_is_none(tmp_path: Path) -> None:
             part = Part(name, tmp_path / "home", *words).start()
             assert part.process
             assert part.process.wait(60) == code, part.tale()
+
+
+@pytest.mark.timeout(180)
+def test_from_a_journal_through_a_bus_into_postgresql(
+    tmp_path: Path, redis: Redis, postgres: Postgres
+) -> None:
+    bus, store = redis.url(7), postgres.database("bus_uploader")
+    redis_library.Redis.from_url(bus).flushdb()
+    here, there = tmp_path / "here", tmp_path / "there"
+    out, up = publisher(here, bus), uploader(there, bus, "--store", store)
+    with load(here, RATE, (VENUE,)) as writing, killed(out, up):
+        out.start()
+        up.start()
+        until(lambda: up.status().get("metrics", {}).get("records", 0) > RATE, "rows are stored", 60)
+        up.kill()
+        up.start()
+        last = writing.stop()[VENUE]
+        rows = open_store(there, store)
+        until(lambda: rows.position(BARS, VENUE, 100) == (1, last), "all is stored", 60)
+        assert up.stop() == 0
+    found = [
+        sequence
+        for table in COMMITTED
+        if table is not BARS
+        for sequence in rows.read(table, Query(venues=(VENUE,)))["sequence"].to_pylist()
+    ]
+    assert sorted(found) == list(range(1, last + 1))
+    rows.close()

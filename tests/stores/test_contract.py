@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.stores.hot import MemoryHot
 from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, name, number, trades
 from tidemill import wire
 from tidemill.model.bar import BAR, set_volumes, volumes
-from tidemill.stores.api import FencedError, Held, OffsetError, Query, Store, journal_application
+from tidemill.model.interval import DAY
+from tidemill.stores.api import Dated, FencedError, Held, OffsetError, Query, Store, journal_application
 from tidemill.stores.lake import Lake
 from tidemill.stores.memory import Memory
 from tidemill.stores.postgres import Postgres
@@ -31,28 +34,52 @@ from tidemill.stores.table import (
     records_of,
     rows_of,
 )
+from tidemill.stores.window import Window
 
 APP = journal_application(VENUE, 1)
 
 
-def lake(request: pytest.FixtureRequest) -> Store:
+def lake(request: pytest.FixtureRequest) -> Lake:
     path: Path = request.getfixturevalue("tmp_path")
     return Lake(path / "lake")
+
+
+def s3(request: pytest.FixtureRequest) -> Store:
+    server = request.getfixturevalue("s3")
+    for variable, value in server.environment.items():
+        request.getfixturevalue("monkeypatch").setenv(variable, value)
+    return Lake(f"{server.bucket(f'contract-{uuid.uuid4()}')}/a/lake")
 
 
 def memory(_: pytest.FixtureRequest) -> Store:
     return Memory()
 
 
-def postgres(request: pytest.FixtureRequest) -> Store:
+def postgres(request: pytest.FixtureRequest) -> Postgres:
     return Postgres(request.getfixturevalue("postgres").database())
 
 
-def timescale(request: pytest.FixtureRequest) -> Store:
+def timescale(request: pytest.FixtureRequest) -> Postgres:
     return Postgres(request.getfixturevalue("timescale").database())
 
 
-STORES = {"lake": lake, "memory": memory, "postgres": postgres, "timescale": timescale}
+def window(request: pytest.FixtureRequest) -> Store:
+    return Window(MemoryHot(), lake(request))
+
+
+def window_postgres(request: pytest.FixtureRequest) -> Store:
+    return Window(postgres(request), lake(request))
+
+
+STORES = {
+    "lake": lake,
+    "s3": s3,
+    "memory": memory,
+    "postgres": postgres,
+    "timescale": timescale,
+    "window": window,
+    "window-postgres": window_postgres,
+}
 """Each kind of store by its name, and what makes an empty one for a test."""
 
 
@@ -293,3 +320,28 @@ def test_live_bars_come_before_imported_ones(store: Store) -> None:
     store.append(BARS, imported, {"import/generated/x": 1})
     store.append(BARS, bar_rows(bars([START]), VENUE, 1, name), {APP: 1})
     assert store.read(BARS)["open"].to_pylist() == [10]
+
+
+def test_changed_bars_can_be_asked_for_alone(store: Store) -> None:
+    bars = np.zeros(4, BAR)
+    bars["start"] = START + np.array([0, 60, 60, 120]) * SECOND
+    bars["end"] = bars["start"] + 60 * SECOND
+    bars["interval"], bars["instrument"] = 1, number(NAMES[0])
+    bars["revision"], bars["sequence"] = [0, 0, 1, 0], [1, 2, 3, 4]
+    store.append(BARS, bar_rows(bars, VENUE, 1, name), {APP: 4})
+    found = store.read(BARS, Query(venues=(VENUE,), revised=True, revisions=True))
+    assert sequences(found) == [3]
+    assert sequences(store.read(BARS, Query(revised=True, revisions=True, through=(1, 2)))) == []
+
+
+def test_days_that_may_have_rows_are_told(store: Store) -> None:
+    if not isinstance(store, Dated):
+        return  # it is optional
+    for at, day in enumerate((0, 2)):
+        records = trades(60, start=START + day * DAY, first_id=1 + at * 60)
+        store.append(TRADES, rows(TRADES, records, 1 + at * 60), {APP: 60 + at * 60})
+    first = START // DAY
+    told = store.dated(TRADES, Query(venues=(VENUE,)))
+    assert set(told) == {first, first + 2}
+    assert all(counted > 0 for counted in told.values())
+    assert set(store.dated(TRADES, Query(venues=(VENUE,), start=START + DAY))) == {first + 2}

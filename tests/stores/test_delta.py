@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.stores.make import VENUE, name, trades
-from tidemill.stores import delta
-from tidemill.stores.api import FencedError, journal_application
+from tidemill.stores import delta, place
+from tidemill.stores.api import journal_application
 from tidemill.stores.lake import Lake
 from tidemill.stores.table import TABLES, TRADES, rows_of
 
@@ -24,6 +24,7 @@ def put(lake: Lake, batch: int) -> bool:
 
 
 def entries(lake: Lake) -> list[Path]:
+    assert isinstance(lake.path, Path)
     return sorted((lake.path / "trades" / "_delta_log").glob("*.json"))
 
 
@@ -159,7 +160,7 @@ def test_a_failed_fsync_is_its_own_error(tmp_path: Path, monkeypatch: pytest.Mon
     def fails(_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(delta.os, "fsync", fails)
+    monkeypatch.setattr(place.os, "fsync", fails)
     with pytest.raises(delta.SyncError, match="fsync failed"):
         put(lake, 1)
 
@@ -180,18 +181,3 @@ def test_files_are_small_and_sorted(tmp_path: Path) -> None:
     assert file.bytes / file.rows < 20  # random prices and sizes; real ones take about 11
     assert (file.ts_min, file.ts_max) == (records["ts_event"][0], records["ts_event"][-1])
     assert (file.first, file.last) == ((1, 1), (1, 20_000))
-
-
-def test_a_commit_between_another_writers_look_and_its_own_is_not_doubled(tmp_path: Path) -> None:
-    """Both begin behind record 100: the first brings records up to 150, the second up to 200."""
-    put(Lake(tmp_path), 0)
-    root = tmp_path / "trades"
-    stale = delta.open_table(root)
-    assert stale is not None
-    records = trades(100, seed=1)
-    made = [rows_of(TRADES, records[:n], np.arange(101, 101 + n), 1, VENUE, name) for n in (50, 100)]
-    Lake(tmp_path).append(TRADES, made[0], {APP: 150}, {APP: 100})
-    files = [delta.write_file(root, TRADES, place, part) for place, part in delta.parts(TRADES, made[1])]
-    with pytest.raises(FencedError):
-        delta.commit(root, stale, TRADES, files, {APP: 200}, delta.APPEND)
-    assert sequences(Lake(tmp_path)) == list(range(1, 151))

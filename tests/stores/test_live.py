@@ -18,7 +18,7 @@ from tidemill.model.bar import BAR
 from tidemill.model.interval import DAY, HOUR, MINUTE, STORED, Interval
 from tidemill.recorder.recorder import Recorder
 from tidemill.stores import export, series, tail
-from tidemill.stores.api import Query
+from tidemill.stores.api import Query, Store
 from tidemill.stores.lake import Lake
 from tidemill.stores.live import LiveView
 from tidemill.stores.source import Journal
@@ -30,17 +30,22 @@ FIELDS = ["start", "end", "open", "high", "low", "close", "volume_low", "volume_
 class World:
     """A journal, a recorder that flushes when told, and views on both."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, store: Store | None = None) -> None:
         self.home = home
+        self._given = store
         self.journal = writer(home)
         self.written: list[np.ndarray] = []
         self.start_recorder()
 
     def start_recorder(self) -> None:
-        self.recorder = Recorder(self.home, Lake(self.home / "lake"))
+        self.store = self._given or Lake(self.home / "lake")
+        self.recorder = Recorder(self.home, self.store)
         self.venue = self.recorder.add(VENUE, self.journal.epoch)
         self.source = Journal(self.home, VENUE)
         self.source.seek(self.venue.position)
+
+    def view(self, *, follow: bool = True) -> LiveView:
+        return LiveView(self.home, follow=follow, store=self._given)
 
     def write(self, records: np.ndarray) -> None:
         self.written.append(records)
@@ -80,7 +85,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def view(world: World) -> Iterator[LiveView]:
-    view = LiveView(world.home)
+    view = world.view()
     yield view
     view.close()
 
@@ -133,13 +138,13 @@ def test_whatever_is_stored_the_answer_is_the_same(world: World, view: LiveView,
             case 2:
                 world.start_recorder()
         if dice.random() < 0.3:
-            views.append(LiveView(world.home))
+            views.append(world.view())
         name = dice.choice(NAMES)
         interval = dice.choice([*STORED, "5s", "15m", "4h", "1w", "1mo"])
         for one in views:
             agree(world, one, name, interval)
     world.record()
-    for one in [*views, last := LiveView(world.home)]:
+    for one in [*views, last := world.view()]:
         for name in NAMES:
             agree(world, one, name, "1m")
     for one in [*views[1:], last]:
@@ -154,7 +159,7 @@ def test_a_late_trade_hides_no_older_bar(world: World, view: LiveView) -> None:
     world.write(records)
     agree(world, view, NAMES[0], "1s")
     world.record()
-    fresh = LiveView(world.home, follow=False)
+    fresh = world.view(follow=False)
     for one in (view, fresh):
         for interval in ("1s", "5s"):
             first = one.bars(NAMES[0], interval, start=START, end=START + 100 * SECOND)
@@ -168,7 +173,7 @@ def test_a_late_trade_hides_no_older_bar(world: World, view: LiveView) -> None:
 def test_bars_that_nobody_stores_are_missed_aloud(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "RECENT_BARS_MAX", 500)
     monkeypatch.setattr(tail, "CACHE_S", 0.0)
-    view = LiveView(world.home, follow=False)
+    view = world.view(follow=False)
     for at in range(20):
         records = trades(100, start=START + at * 100 * SECOND, step=SECOND, first_id=1 + at * 100, seed=at)
         records["instrument"] = number(NAMES[0])
@@ -274,7 +279,7 @@ def levels(*sides: tuple[int, int, int], snapshot: bool = False) -> np.ndarray:
 def test_a_book_of_which_the_journal_lost_levels_is_not_valid(world: World) -> None:
     bid, ask = wire.FLAG_BUY, wire.FLAG_SELL
     world.write(levels((bid, 1_000, 5), (ask, 1_010, 5), snapshot=True))
-    early = LiveView(world.home, follow=False)
+    early = world.view(follow=False)
     assert early.book(NAMES[0]).valid
     lost = levels((ask, 1_010, 0))
     world.write(lost)
@@ -283,14 +288,14 @@ def test_a_book_of_which_the_journal_lost_levels_is_not_valid(world: World) -> N
     world.write(levels((ask, 1_011, 9)))
     hole = [(gap["cause"], gap["sequence"], gap["missing"]) for gap in early.gaps()]
     assert hole == [("corrupt", 4, 1)]
-    views = [early, LiveView(world.home, follow=False)]
+    views = [early, world.view(follow=False)]
     for one in views:
         assert not one.book(NAMES[0]).valid
         assert one.book(NAMES[0], (1, 3)).valid
         assert not one.book(NAMES[0], (1, 5)).valid
         assert [gap["missing"] for gap in one.read(GAPS, VENUE, Query())[0].to_pylist()] == [1]
     world.write(levels((bid, 1_000, 5), (ask, 1_012, 5), snapshot=True))
-    for one in [*views, LiveView(world.home, follow=False)]:
+    for one in [*views, world.view(follow=False)]:
         assert one.book(NAMES[0]).valid
         assert one.book(NAMES[0]).asks == [("1012", "5")]
         assert not one.book(NAMES[0], (1, 5)).valid
@@ -318,7 +323,7 @@ def test_gaps_spoil_what_they_touch(world: World, view: LiveView) -> None:
         assert view.bars(NAMES[1], "1s").complete
         assert view.bars(NAMES[0], "1s", end=int(records["ts_event"][90])).complete
         world.record()
-        view = LiveView(world.home)
+        view = world.view()
     view.close()
 
 
@@ -395,7 +400,7 @@ def test_imported_history_and_live_bars_are_one_series(world: World, view: LiveV
             np.testing.assert_array_equal(got[FIELDS], expected[FIELDS], err_msg=text)
         world.record()
         view.close()
-        view = LiveView(world.home)
+        view = world.view()
     view.close()
 
 
@@ -425,7 +430,7 @@ def test_floats(world: World, view: LiveView) -> None:
 def test_a_lake_without_its_journal_answers_as_with_it(world: World, tmp_path: Path) -> None:
     world.write(mixed(3_000))
     world.record()
-    here, alone = LiveView(world.home, follow=False), lake_alone(world, tmp_path / "elsewhere")
+    here, alone = world.view(follow=False), lake_alone(world, tmp_path / "elsewhere")
     assert alone.venues() == [VENUE]
     assert alone.names() == set(NAMES)
     assert alone.gaps() == here.gaps() != []
@@ -448,10 +453,10 @@ def test_a_gap_that_ended_before_it_began_by_the_venues_clock_is_one_gap(world: 
     edges["price"], edges["size"], edges["id"] = [100, 104], [-1, 3], [0, 1]
     edges["ts_event"] = [START + SECOND, START]
     world.write(edges)
-    (before,) = LiveView(world.home, follow=False).gaps()
+    (before,) = world.view(follow=False).gaps()
     assert before["ts_event_open"] == START + SECOND
     world.record()
-    assert LiveView(world.home, follow=False).gaps() == [before]
+    assert world.view(follow=False).gaps() == [before]
 
 
 def late(world: World, at: int, *, by: int, name: str = NAMES[0]) -> None:
@@ -472,7 +477,7 @@ def test_bars_that_late_trades_changed_are_told_once(
     late(world, START + 55 * SECOND, by=60 * SECOND)
     world.record()
     found = view.revised(VENUE, None)
-    rows = Lake(world.home / "lake").read(BARS, Query(revisions=True)).to_pylist()
+    rows = world.store.read(BARS, Query(revisions=True)).to_pylist()
     names = ("instrument", "interval", "revision", "epoch", "sequence")
     expected = [{"ts": row["ts_event"]} | {n: row[n] for n in names} for row in rows if row["revision"]]
     assert sorted(map(str, found)) == sorted(map(str, expected))
@@ -486,10 +491,10 @@ def test_bars_that_late_trades_changed_are_told_once(
         paged += page
         after = (page[-1]["epoch"], page[-1]["sequence"])
     assert paged == found
+    assert view.revised("sim-coinbase", None) == []
     monkeypatch.setattr(view.store, "read", lambda *_: pytest.fail("a row was read again"))
     assert view.revised(VENUE, after) == []
     assert view.revised(VENUE, None) == found
-    assert view.revised("sim-coinbase", None) == []
 
 
 @pytest.mark.parametrize("harm", ["flip", "rot", "cut", "gone"])
@@ -502,10 +507,10 @@ def test_a_damaged_file_is_named_and_spoils_no_other_venue(
     other.append(records)
     world.write(mixed(1_000))
     world.record()
-    before = LiveView(world.home, follow=False).gaps(VENUE)
+    before = world.view(follow=False).gaps(VENUE)
     harmed = next((world.home / "lake" / "trades").rglob("*.parquet"))
     damage(harmed, harm)
-    view = LiveView(world.home)
+    view = world.view()
     for ask in (view.trades, lambda name: view.bars(name, "1m")):
         with pytest.raises(DataQualityError) as caught:
             ask(NAMES[0])

@@ -18,7 +18,7 @@ from tests.system.viewer import Viewer
 from tidemill import _native, wire
 from tidemill.model.bar import BAR
 from tidemill.model.interval import STORED
-from tidemill.stores.api import Query
+from tidemill.stores.api import Query, Store
 from tidemill.stores.lake import Lake
 from tidemill.stores.table import BARS, COMMITTED, GAPS, LEVELS, QUOTES, TRADES, bars_of, records_of
 
@@ -93,10 +93,10 @@ def judge_trades(
     return judge(true, kept, journal.gaps(), since=first, upto=last)
 
 
-def lake_equals_journal(home: Path, journal: Journal) -> None:
-    """Every record of the journal is in exactly one row of the lake, and says there what it says here; the
-    bars are those of its trades."""
-    lake = Lake(home / "lake")
+def lake_equals_journal(home: Path, journal: Journal, store: Store | None = None) -> None:
+    """Every record of the journal is in exactly one row of the lake, or of another store, and says there what
+    it says here; the bars are those of its trades."""
+    lake = store or Lake(home / "lake")
     numbers = {name: number for number, name in journal.names.items()}
     stored: list[np.ndarray] = []
     for table in COMMITTED:
@@ -136,7 +136,7 @@ def _gap_row(journal: Journal, at: int) -> dict[str, Any]:
     }
 
 
-def bars_equal_trades(lake: Lake, journal: Journal) -> None:
+def bars_equal_trades(lake: Store, journal: Journal) -> None:
     """Of each interval the bars that have closed, in their newest revision, are those of the trades."""
     arrived = int(journal.records["ts_recv"].max())
     is_trade = journal.records["kind"] == wire.KIND_TRADE

@@ -50,7 +50,7 @@ def run(words: list[str]) -> int:
 @functools.cache
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
-    from tidemill.cli import data, generate, platform
+    from tidemill.cli import bench, data, generate, platform
 
     app = typer.Typer(
         name="tidemill",
@@ -65,6 +65,7 @@ def _command() -> Callable[..., Any]:
     )
     data.app.command("generate")(generate.generate)
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
+    app.add_typer(bench.app, name="bench", help="Measure a store on this machine.")
     platform.register(app)
     return typer.main.get_command(app)
 

@@ -259,6 +259,50 @@ def verify(
     return 0 if all(report.clean for report in reports) else 10
 
 
+@app.command()
+def drain(
+    store: Annotated[
+        str | None, typer.Option(help="postgresql://…; TIDEMILL_STORE_URL where it is left out.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Move everything from the database into the lake, so that the lake can be the only store again.
+
+    Today's rows move too, and no recorder may run meanwhile. A row leaves the database only once the lake has
+    shown it, so it may be interrupted, and run again.
+    """
+    from tidemill.address import named, scheme, shown
+    from tidemill.home import Lock
+    from tidemill.stores.lake import Lake
+    from tidemill.stores.postgres import Postgres
+    from tidemill.stores.source import venues
+    from tidemill.stores.window import Window
+
+    place = Home.at(home)
+    url = named("TIDEMILL_STORE_URL", store)
+    if url is None or scheme(url) != "postgresql":
+        raise UsageError(
+            "store_has_no_window",
+            f"the store is {shown(url) if url else 'the lake'}, which has no window of recent rows to drain",
+            hint="name the database with --store postgresql://… or TIDEMILL_STORE_URL",
+        )
+    if not place.path.is_dir():
+        raise NotFoundError(
+            "home_unknown", f"there is no home at {place.path}",
+            hint="name another with --home DIR or TIDEMILL_HOME",
+        )  # fmt: skip
+    place.run.mkdir(exist_ok=True)
+    lock = Lock(place.run / "recorder.lock", f"the recorder of {place.path}")
+    window = Window(Postgres(url), Lake.of(place.path))
+    try:
+        with talk.status(f"moving rows from {shown(url)} to {window.lake.path} …"):
+            rows = window.drain(venues(place.path))
+    finally:
+        window.close()
+        lock.close()
+    talk.print(f"{rows:,} rows moved to {window.lake.path}; the lake is whole without {shown(url)}")
+
+
 def _print(report: Any) -> None:
     out = _out()
     if not report.files:

@@ -328,14 +328,15 @@ def _journal(home: Home) -> Iterator[Finding]:
 
 def _lake(home: Home) -> Iterator[Finding]:
     """Opens every table and reads the footers of its files: a damaged one is silent until it is asked for."""
-    if not home.lake.is_dir():
+    if not home.lake.is_dir() and not os.environ.get("TIDEMILL_LAKE_URL"):
         return
-    from pyarrow import ArrowException, parquet
+    from pyarrow import ArrowException
 
+    from tidemill.stores.delta import open_file
     from tidemill.stores.lake import Lake
     from tidemill.stores.table import TABLES
 
-    lake = Lake(home.lake)
+    lake = Lake.of(home.path)
     deadline = time.monotonic() + LAKE_READ_S
     fix = "put it back from a copy of the lake; `tidemill data verify` tells what it held"
     read = damaged = 0
@@ -344,14 +345,14 @@ def _lake(home: Home) -> Iterator[Finding]:
             snapshot = lake.snapshot(table)
         except Exception as error:
             damaged += 1
-            yield Finding("lake", "fail", f"table {table.name} of {home.lake} cannot be opened: {error}", fix)
+            yield Finding("lake", "fail", f"table {table.name} of {lake.path} cannot be opened: {error}", fix)
             continue
         for file in snapshot.files if snapshot else ():
-            path = home.lake / table.name / file.path
+            path = lake.path / table.name / file.path
             if time.monotonic() > deadline:
                 break
             try:
-                parquet.read_metadata(path)
+                open_file(path).close()
                 read += 1
             except (OSError, ArrowException) as error:
                 after = lake.snapshot(table)

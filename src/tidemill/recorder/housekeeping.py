@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
@@ -20,8 +19,9 @@ from tidemill.log import Log
 from tidemill.model.interval import HOUR
 from tidemill.model.time import date_of, month_of
 from tidemill.stores import delta, restore
-from tidemill.stores.api import retention_application
+from tidemill.stores.api import UnavailableError, retention_application
 from tidemill.stores.lake import Lake, StaleError
+from tidemill.stores.place import Place
 from tidemill.stores.table import BARS, DETAILS, INSTRUMENTS, LEVELS, QUOTES, TABLES, TRADES, Table
 
 COMPACT_S = 900.0
@@ -77,7 +77,14 @@ class Housekeeping:
             what(*about)
         except delta.SyncError:
             raise
-        except (DeltaError, StaleError, OSError, DataQualityError, pa.ArrowException) as error:
+        except (
+            DeltaError,
+            StaleError,
+            UnavailableError,
+            OSError,
+            DataQualityError,
+            pa.ArrowException,
+        ) as error:
             self._log.warn("housekeeping failed; it comes again", cause=f"{type(error).__name__}: {error}")
 
     def _measure(self) -> None:
@@ -284,7 +291,7 @@ def removals(
     ]
 
 
-def _read(root: Path, table: Table, file: delta.DataFile) -> pa.Table:
+def _read(root: Place, table: Table, file: delta.DataFile) -> pa.Table:
     try:
         with delta.open_file(root / file.path) as found:
             return found.read().cast(table.file_schema)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tidemill.recorder.recorder import Recorder, Venue
     from tidemill.stores.api import FencedError, Store
     from tidemill.stores.source import Batch, Hole, Place, Source
+    from tidemill.stores.window import Keeping
 
 PART = "recorder"
 TAIL_PAUSE_S = 0.2
@@ -40,6 +41,8 @@ RETRY_S = 2.0
 """After a commit that failed for a reason that may pass, such as a full disk."""
 AWAY_S = (0.2, 5.0)
 """Between two tries while the store is away: the first pause, which doubles, and the longest."""
+DEAD_S = 10.0
+"""Between two looks at the rows that a store would not take."""
 UNREADABLE_S = 10.0
 """Between two tries at a venue of which a stored file cannot be read: somebody has to put it back."""
 
@@ -61,7 +64,7 @@ class Pace:
 
 LAKE = Pace(10.0, 500_000, 1_000_000, 1 << 17)
 """Few and large files."""
-DATABASE = Pace(1.0, 40_000, 80_000, 1 << 14)
+DATABASE = Pace(1.0, 16_000, 32_000, 1 << 13)
 """Rows are there soon, and ten minutes without a server cost 32 MiB at most."""
 
 
@@ -192,12 +195,14 @@ class Process:
         """Since when no commit went through."""
         self._pause_s = AWAY_S[0]
         self._dead_letters: int | None = None
+        self._next_dead = 0.0
         self._wanted = threading.Condition()
         self._pending = 0
         self._inbox: list[tuple[Venue, Batch | None, list[Hole]]] = []
         self._tails: dict[str, Tail] = {}
         self._recorder: Recorder | None = None
         self._housekeeping: Housekeeping | None = None
+        self._keeping: Keeping | None = None
         self._state = "starting"
         self._since_ns = time.time_ns()
         self._started = time.monotonic()
@@ -227,13 +232,27 @@ class Process:
         control.start()
         self.log.info(f"{self.part} starts", home=str(self.home.path), pid=os.getpid())
         try:
-            self._begin()
+            if not self._begun():
+                return 0
             self._enter("idle")
             self._work()
             return self._end()
         finally:
             self.stopping.set()
             control.join(1.0)
+
+    def _begun(self) -> bool:
+        """Opens the store, as soon as it is there; False when told to end before that."""
+        from tidemill.stores.api import UnavailableError
+
+        while not self.stopping.is_set():
+            try:
+                self._begin()
+                return True
+            except UnavailableError as error:
+                self._away(error)
+                self.stopping.wait(self._pause_s)
+        return False
 
     def _work(self) -> None:
         next_commit = time.monotonic() + self._commit_s
@@ -248,11 +267,25 @@ class Process:
             if now >= next_commit or full:
                 ok = self._commit()
                 next_commit = time.monotonic() + (self._commit_s if ok else self._pause_s)
-                if ok and self._housekeeping:
-                    self._housekeeping.step()
+                if ok:
+                    self._keep_house()
             with self._wanted:
                 if (not self._inbox or self._failing_ns is not None) and not self.stopping.is_set():
                     self._wanted.wait(min(max(next_commit - time.monotonic(), 0.05), LOOK_FOR_VENUES_S))
+
+    def _keep_house(self) -> None:
+        if self._housekeeping:
+            self._housekeeping.step()
+        if self._keeping:
+            self._keeping.step()
+        now = time.monotonic()
+        if now >= self._next_dead and (dead := getattr(self._store, "dead", None)):
+            from tidemill.stores.api import UnavailableError
+            from tidemill.stores.table import TABLES
+
+            self._next_dead = now + DEAD_S
+            with contextlib.suppress(UnavailableError):
+                self._dead_letters = sum(dead(table) for table in TABLES.values())
 
     def _begin(self) -> None:
         # Heavy imports come after the control socket answers; the journal keeps what arrives meanwhile.
@@ -261,16 +294,24 @@ class Process:
         from tidemill.stores.lake import Lake
         from tidemill.stores.opening import open_store
         from tidemill.stores.table import TABLES
+        from tidemill.stores.window import Keeping, Window, in_use
 
         self._origin = self._open_origin()
         self._store = store = open_store(self.home.path, self._arguments.store)
-        lake = store if isinstance(store, Lake) else getattr(store, "lake", None)
+        kept = {"levels_hours": self._arguments.levels_hours, "sim_hours": self._arguments.sim_hours}
+        lake = store.lake if isinstance(store, Window) else store
         if isinstance(lake, Lake):
             for line in lake.mend(list(TABLES.values())):
                 self.log.warn("a torn log was mended", what=line)
-            self._housekeeping = Housekeeping(
-                lake, self.log, levels_hours=self._arguments.levels_hours, sim_hours=self._arguments.sim_hours
-            )
+            if lake is store and in_use(lake):
+                raise ConflictError(
+                    "store_elsewhere",
+                    f"the newest rows of {self.place} lie in the database that it was a window's lake of",
+                    hint="give TIDEMILL_STORE_URL as before, or hand them back first (docs/stores.md)",
+                )
+            self._housekeeping = Housekeeping(lake, self.log, **kept)
+        if isinstance(store, Window):
+            self._keeping = Keeping(store, self.log, **kept)
         frees_journal = self.part == PART
         self._recorder = Recorder(self.home.path, store, self.log.warn, frees_journal=frees_journal)
 
@@ -585,6 +626,7 @@ class Process:
             "failing_since_ns": self._failing_ns,
             "venues": venues,
             "tables": tables,
+            **({"window": self._keeping.sizes()} if self._keeping else {}),
             "last_commit_ms": round(self._commit_ms, 3),
             "last_commit_ns": self._commit_ns,
             "error": self._error or next(iter(unreadable), None),

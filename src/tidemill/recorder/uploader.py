@@ -96,8 +96,9 @@ class Uploader(run.Process):
         from tidemill.bus.opening import open_bus
         from tidemill.bus.subscription import Subscription
 
-        bus = open_bus(self._arguments.bus)
-        self._subscription = Subscription(bus, self.group, self._arguments.idle_s, self.log.warn)
+        if self._subscription is None:
+            bus = open_bus(self._arguments.bus)
+            self._subscription = Subscription(bus, self.group, self._arguments.idle_s, self.log.warn)
         return self._subscription
 
     def _leave(self, venues: set[str]) -> None:

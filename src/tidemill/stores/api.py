@@ -136,7 +136,7 @@ class Store(Protocol):
 class Dated(Protocol):
     """A store that can tell how its rows lie in time without reading them."""
 
-    def days(self, table: Table, query: Query) -> dict[int, int]:
+    def dated(self, table: Table, query: Query) -> dict[int, int]:
         """Days (`ts_event` // DAY) that may have rows which answer the query, and about how many. Only
         `venues`, `instruments`, `start` and `end` of the query count."""
 

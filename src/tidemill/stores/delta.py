@@ -1,5 +1,7 @@
 """Delta tables written with care: own Parquet files, offsets in the commit, fsync before it counts.
 
+They lie in a folder or on S3 (`place`); there a commit is a conditional put, and needs no table of locks.
+
 `deltalake` calls fsync nowhere, accepts a replay from a fresh handle, and opens a log that was cut at a
 line's end without a word. The rules that answer this are in `docs/lake.md`; this file is where they live.
 """
@@ -7,7 +9,6 @@ line's end without a word. The rules that answer this are in `docs/lake.md`; thi
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,10 @@ from deltalake.transaction import (
 )
 
 from tidemill.errors import DataQualityError
-from tidemill.stores.api import FencedError
+from tidemill.stores import place
+from tidemill.stores.place import Place
+from tidemill.stores.place import SyncError as SyncError
+from tidemill.stores.place import sync as sync
 from tidemill.stores.table import Table
 
 LOG_KEPT = "interval 1 days"
@@ -46,20 +50,20 @@ _STATISTICS = ("instrument", "ts_event", "ts_recv", "epoch", "sequence")
 # Our commits say so in their commitInfo: such a commit is whole only when it ends in its transaction.
 _MARK = "tidemill"
 _COMMIT_TRIES = 8
-APPEND = "append"
-"""What a commit of new rows is called in the log."""
 
 
-class SyncError(OSError):
-    """fsync failed: what the disk holds is unknown. The process ends and looks at its next start."""
+class MovedError(RuntimeError):
+    """Another writer has moved one of the commit's application ids since the table was looked at."""
 
 
-def open_file(path: Path) -> pq.ParquetFile:
+def open_file(path: Place) -> pq.ParquetFile:
     """A file of rows. Reading what is not as it was written raises OSError or `pa.ArrowException`."""
-    return pq.ParquetFile(path, page_checksum_verification=True)
+    return pq.ParquetFile(
+        place.arrow_path(path), filesystem=place.filesystem(path), page_checksum_verification=True
+    )
 
 
-def unreadable(path: Path, why: Exception) -> DataQualityError:
+def unreadable(path: Place, why: Exception) -> DataQualityError:
     """What is raised for a file of rows that is damaged, cut or missing."""
     return DataQualityError(
         "data_unreadable",
@@ -67,17 +71,6 @@ def unreadable(path: Path, why: Exception) -> DataQualityError:
         hint="`tidemill data verify` lists every such file; put it back from a copy of the lake",
         http_status=503,
     )
-
-
-def sync(path: Path) -> None:
-    """fsync of a file or a folder. An error is the caller's end: it is never tried again."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise SyncError(error.errno, f"fsync failed: {error.strerror}", str(path)) from error
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -97,15 +90,12 @@ class DataFile:
     partition: Mapping[str, str]
 
 
-def write_file(root: Path, table: Table, partition: Mapping[str, str], rows: pa.Table) -> AddAction:
+def write_file(root: Place, table: Table, partition: Mapping[str, str], rows: pa.Table) -> AddAction:
     """Writes rows (of one partition, its columns already gone) and makes them durable; not yet visible."""
-    folder = root.joinpath(*(f"{column}={partition[column]}" for column in table.partition))
-    if not folder.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for parent in [folder.parent, *folder.parent.parents]:
-            sync(parent)
-            if parent == root:
-                break
+    folder = root
+    for column in table.partition:
+        folder /= f"{column}={partition[column]}"
+    place.make_folder(folder, root)
     path = folder / f"{uuid.uuid4()}.parquet"
     dictionary = [
         name for name in rows.column_names if name not in _SUCCESSIVE and name not in _SPLIT | _PLAIN
@@ -114,7 +104,8 @@ def write_file(root: Path, table: Table, partition: Mapping[str, str], rows: pa.
     encodings |= {name: "BYTE_STREAM_SPLIT" for name in rows.column_names if name in _SPLIT}
     pq.write_table(
         rows,
-        path,
+        place.arrow_path(path),
+        filesystem=place.filesystem(path),
         row_group_size=ROW_GROUP_ROWS,
         use_dictionary=dictionary,
         column_encoding=encodings or None,
@@ -140,8 +131,8 @@ def write_file(root: Path, table: Table, partition: Mapping[str, str], rows: pa.
         nulls[name] = column.null_count
     statistics = {"numRecords": len(rows), "minValues": least, "maxValues": greatest, "nullCount": nulls}
     return AddAction(
-        path=str(path.relative_to(root)),
-        size=path.stat().st_size,
+        path=str(path.relative_to(root)),  # type: ignore[arg-type]
+        size=place.size(path),
         partition_values=dict(partition),
         modification_time=time.time_ns() // 1_000_000,
         data_change=True,
@@ -179,9 +170,10 @@ def _sorted(table: Table, rows: pa.Table) -> pa.Table:
     return rows.take(pc.sort_indices(keyed, sort_keys=order))
 
 
-def create(root: Path, table: Table) -> DeltaTable:
+def create(root: Place, table: Table) -> DeltaTable:
     """A new, empty table, durable."""
-    root.mkdir(parents=True, exist_ok=True)
+    if isinstance(root, Path):
+        root.mkdir(parents=True, exist_ok=True)
     try:
         DeltaTable.create(
             str(root),
@@ -194,29 +186,33 @@ def create(root: Path, table: Table) -> DeltaTable:
                 "delta.deletedFileRetentionDuration": REMOVED_FILES_KEPT,
                 "delta.enableExpiredLogCleanup": "false",
             },
+            storage_options=place.options(root),
         )
     except DeltaError:
-        if not (root / "_delta_log" / f"{0:020d}.json").exists():
+        if not place.exists(root / "_delta_log" / f"{0:020d}.json"):
             raise
-    handle = DeltaTable(str(root))
+    handle = DeltaTable(str(root), storage_options=place.options(root))
     sync_log(root, -1, handle.version())
-    sync(root)
-    sync(root.parent)
+    if isinstance(root, Path):
+        sync(root)
+        sync(root.parent)
     return handle
 
 
-def open_table(root: Path) -> DeltaTable | None:
+def open_table(root: Place) -> DeltaTable | None:
     """A fresh handle; None where there is no table."""
-    if not (root / "_delta_log").is_dir():
+    if isinstance(root, Path) and not (root / "_delta_log").is_dir():
         return None
     try:
-        return DeltaTable(str(root))
+        return DeltaTable(str(root), storage_options=place.options(root))
     except TableNotFoundError:
         return None
 
 
-def sync_log(root: Path, after: int, through: int) -> None:
+def sync_log(root: Place, after: int, through: int) -> None:
     """Makes the log entries of versions after `after` up to `through` durable."""
+    if not isinstance(root, Path):
+        return
     log = root / "_delta_log"
     for version in range(after + 1, through + 1):
         entry = log / f"{version:020d}.json"
@@ -226,7 +222,7 @@ def sync_log(root: Path, after: int, through: int) -> None:
 
 
 def commit(
-    root: Path,
+    root: Place,
     handle: DeltaTable,
     table: Table,
     actions: Sequence[AddAction | RemoveAction],
@@ -236,11 +232,13 @@ def commit(
     """One durable commit; returns the handle that has seen it (another one after a conflict).
 
     Safe against a commit whose answer was lost: after any error a fresh handle is asked whether the
-    transaction is there before it is tried again. Raises `FencedError` when another writer's rows came in
-    between and reach less far than these: what both have would stand twice.
+    transaction is there before it is tried again. Raises `MovedError`, and keeps nothing, when another
+    writer has moved one of `transactions` meanwhile.
     """
     before = handle.version()
     known = {name: handle.transaction_version(name) for name in transactions}
+    added = {action.path for action in actions if isinstance(action, AddAction)}
+    removed = {action.path for action in actions if isinstance(action, RemoveAction)}
     properties = CommitProperties(
         custom_metadata={_MARK: what},
         app_transactions=[Transaction(name, version) for name, version in transactions.items()],
@@ -258,20 +256,18 @@ def commit(
             )
             handle.update_incremental()
             break
-        except DeltaError:
+        except DeltaError as error:
             fresh = open_table(root)
             if fresh is None or attempt + 1 == _COMMIT_TRIES:
                 raise
             handle = fresh
-            if all((handle.transaction_version(n) or -1) >= v for n, v in transactions.items()):
-                break
-            moved = [name for name in transactions if handle.transaction_version(name) != known[name]]
-            if what == APPEND and moved:
-                raise FencedError(
-                    f"{table.name}: another writer has moved {', '.join(moved)} meanwhile"
-                ) from None
-            removed = {action.path for action in actions if isinstance(action, RemoveAction)}
-            if removed - {file.path for file in files(handle)}:
+            found = {name: handle.transaction_version(name) for name in transactions}
+            there = {file.path for file in files(handle)}
+            if found == dict(transactions) and added <= there:
+                break  # it was kept, only its answer was lost
+            if found != known:
+                raise MovedError(f"{table.name}: {known} became {found} before the {what}") from error
+            if removed - there:
                 raise  # somebody else took those files away: the caller must look again
             time.sleep(0.01 * 2**attempt)
     sync_log(root, before, handle.version())
@@ -306,13 +302,16 @@ def _bound(value: int | None, default: int) -> int:
 # ── start-up ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def mend(root: Path) -> list[str]:
+def mend(root: Place) -> list[str]:
     """Takes a torn end of the log aside, so that the table opens at its last whole commit.
 
-    Returns what was done, one sentence each. Only the table's writer may call this, before it opens it.
+    Returns what was done, one sentence each; on S3 no write is ever torn. Only the table's writer may call
+    this, before it opens it.
     """
-    log = root / "_delta_log"
     done: list[str] = []
+    if not isinstance(root, Path):
+        return done
+    log = root / "_delta_log"
     if not log.is_dir():
         return done
     hint = log / "_last_checkpoint"

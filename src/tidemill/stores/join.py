@@ -76,7 +76,7 @@ def meeting(store: Store, table: Table, home: Path, venue: str) -> Meeting:
 def days(store: Store, table: Table, query: Query) -> dict[int, int]:
     """Days (`ts_event` // DAY) in which stored rows of one venue may answer the query, and about how many."""
     if isinstance(store, Dated):
-        return store.days(table, query)
+        return store.dated(table, query)
     found: dict[int, int] = {}
     for held in store.held(table):
         if query.instruments is not None and held.instrument not in query.instruments:

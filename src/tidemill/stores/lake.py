@@ -1,9 +1,10 @@
-"""The lake: Delta tables of Parquet below `DIR/lake`, one per kind of row. See `docs/lake.md`."""
+"""The lake: Delta tables of Parquet below `DIR/lake` or on S3, one per kind of row. See `docs/lake.md`."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +14,21 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
 
+from tidemill.address import named
+from tidemill.errors import DataQualityError
 from tidemill.model.interval import DAY
 from tidemill.stores import delta, imported, select
-from tidemill.stores.api import Held, Position, Query, journal_application
+from tidemill.stores import place as places
+from tidemill.stores.api import FencedError, Held, Position, Query, UnavailableError, journal_application
 from tidemill.stores.memory import covered
+from tidemill.stores.place import Bucket, Place
 from tidemill.stores.table import Table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _EPOCHS_LOOKED_BACK = 100_000
+_APPEND_TRIES = 8
 MAINTENANCE = "maintenance"
 """Application id of compaction and retention."""
 
@@ -49,12 +55,19 @@ class Snapshot:
 class _Held:
     """One table's handle. A handle may be used by one thread at a time."""
 
-    def __init__(self, root: Path, table: Table) -> None:
+    def __init__(self, root: Place, table: Table) -> None:
         self.root = root
         self.table = table
         self.lock = threading.Lock()
         self.handle: DeltaTable | None = None
         self._files: tuple[int, tuple[delta.DataFile, ...]] = (-1, ())
+
+    @contextmanager
+    def newest(self) -> Iterator[DeltaTable | None]:
+        """The handle at the newest version, for one thread at a time; None where there is no table yet.
+        Raises `UnavailableError` when S3 does not answer."""
+        with self.lock, _reached(self.root):
+            yield self.refreshed()
 
     def refreshed(self) -> DeltaTable | None:
         """The handle at the newest version; the caller holds the lock."""
@@ -71,15 +84,32 @@ class _Held:
         return self._files[1]
 
 
-class Lake:
-    """A `Store` on disk. Any number may read; rows of one application id have one writer."""
+@contextmanager
+def _reached(where: Place) -> Iterator[None]:
+    """Tells a server that is away from a file that is."""
+    try:
+        yield
+    except OSError as error:
+        if places.away(where, error):
+            raise UnavailableError(f"{where} cannot be reached: {error}") from error
+        raise
 
-    def __init__(self, path: str | Path) -> None:
-        """`path` is the lake's folder, `DIR/lake`. Nothing is touched until something is read or kept."""
-        self.path = Path(path)
+
+class Lake:
+    """A `Store` of files. Any number may read; rows of one application id have one writer."""
+
+    def __init__(self, path: str | Path | Bucket) -> None:
+        """`path` is the lake's folder, `DIR/lake`, or `s3://BUCKET/PREFIX`. Nothing is touched until
+        something is read or kept."""
+        self.path = places.place(path)
         self._tables: dict[str, _Held] = {}
         self._counts: dict[str, dict[str, tuple[int, int, int]]] = {}
         self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, home: Path) -> Lake:
+        """The lake of a home: where TIDEMILL_LAKE_URL says, `DIR/lake` where it says nothing."""
+        return cls(named("TIDEMILL_LAKE_URL") or home / "lake")
 
     def _held(self, table: Table) -> _Held:
         with self._lock:
@@ -102,19 +132,27 @@ class Lake:
         after: Mapping[str, int | None] | None = None,
     ) -> bool:
         held = self._held(table)
-        with held.lock:
-            handle = held.refreshed()
-            if handle is None:
-                handle = held.handle = delta.create(held.root, table)
-            if covered(table, {name: handle.transaction_version(name) for name in offsets}, offsets, after):
-                return False
-            actions = [
-                delta.write_file(held.root, table, partition, part)
-                for partition, part in delta.parts(table, rows)
-                if len(part)
-            ]
-            held.handle = delta.commit(held.root, handle, table, actions, offsets, delta.APPEND)
-            return True
+        actions: list[AddAction | RemoveAction] | None = None
+        with held.lock, _reached(held.root):
+            for _ in range(_APPEND_TRIES):
+                handle = held.refreshed() or delta.create(held.root, table)
+                held.handle = handle
+                stored = {name: handle.transaction_version(name) for name in offsets}
+                if covered(table, stored, offsets, after):
+                    return False
+                if actions is None:
+                    actions = [
+                        delta.write_file(held.root, table, partition, part)
+                        for partition, part in delta.parts(table, rows)
+                        if len(part)
+                    ]
+                try:
+                    held.handle = delta.commit(held.root, handle, table, actions, offsets, "append")
+                except delta.MovedError:
+                    held.handle = None  # what is stored by now says whether this batch still counts
+                    continue
+                return True
+        raise FencedError(f"{table.name}: other writers move {dict(offsets)} all the time")
 
     def maintain(
         self,
@@ -127,8 +165,7 @@ class Lake:
         lets rows go also says which, by `retention_application`. Raises `StaleError` when a file to remove
         is gone already: its rows are in another file then."""
         held = self._held(table)
-        with held.lock:
-            handle = held.refreshed()
+        with held.newest() as handle:
             if handle is None:
                 return
             there = {file.path for file in held.files(handle)}
@@ -138,34 +175,36 @@ class Lake:
             numbers = {MAINTENANCE: (handle.transaction_version(MAINTENANCE) or 0) + 1}
             for name, number in (let_go or {}).items():
                 numbers[name] = max(number, handle.transaction_version(name) or number)
-            held.handle = delta.commit(held.root, handle, table, actions, numbers, what)
+            try:
+                held.handle = delta.commit(held.root, handle, table, actions, numbers, what)
+            except delta.MovedError as error:
+                held.handle = None
+                raise StaleError(str(error)) from error
 
     def version(self, table: Table) -> int | None:
         """The newest version of a table; None where there is none."""
         held = self._held(table)
-        with held.lock:
-            handle = held.refreshed()
+        with held.newest() as handle:
             return None if handle is None else handle.version()
 
     def checkpoint(self, table: Table) -> None:
         """Writes a durable checkpoint and lets go of log entries that are older than is kept."""
         held = self._held(table)
-        with held.lock:
-            handle = held.refreshed()
+        with held.newest() as handle:
             if handle is not None:
                 handle.create_checkpoint()
                 log = held.root / "_delta_log"
-                for file in log.glob(f"{handle.version():020d}.checkpoint*"):
-                    delta.sync(file)
-                delta.sync(log / "_last_checkpoint")
-                delta.sync(log)
+                if isinstance(log, Path):
+                    for file in log.glob(f"{handle.version():020d}.checkpoint*"):
+                        delta.sync(file)
+                    delta.sync(log / "_last_checkpoint")
+                    delta.sync(log)
                 handle.cleanup_metadata()
 
     def vacuum(self, table: Table) -> int:
         """Deletes files that no recent version names; returns how many."""
         held = self._held(table)
-        with held.lock:
-            handle = held.refreshed()
+        with held.newest() as handle:
             if handle is None:
                 return 0
             hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
@@ -190,14 +229,12 @@ class Lake:
 
     def offset(self, table: Table, application: str) -> int | None:
         held = self._held(table)
-        with held.lock:
-            handle = held.refreshed()
+        with held.newest() as handle:
             return None if handle is None else handle.transaction_version(application)
 
     def position(self, table: Table, venue: str, epoch: int) -> Position | None:
         held = self._held(table)
-        with held.lock:
-            handle = held.refreshed()
+        with held.newest() as handle:
             if handle is None:
                 return None
             for one in range(epoch, max(0, epoch - _EPOCHS_LOOKED_BACK), -1):
@@ -235,7 +272,7 @@ class Lake:
             except FileNotFoundError:
                 return {}  # compacted and vacuumed between the two looks
             except (OSError, pa.ArrowException) as error:
-                raise delta.unreadable(file, error) from error
+                raise _fault(file, error) from error
             grouped = rows.group_by("instrument").aggregate(
                 [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]
             )
@@ -246,11 +283,11 @@ class Lake:
             self._counts[key] = counts
         return counts
 
-    def days(self, table: Table, query: Query) -> dict[int, int]:
+    def dated(self, table: Table, query: Query) -> dict[int, int]:
         """As `api.Dated`: a file that reaches over several days counts for each of them."""
         snapshot = self.snapshot(table)
         found: dict[int, int] = {}
-        for file in self._pruned(table, snapshot.files, query) if snapshot else ():
+        for file in self.pruned(table, snapshot.files, query) if snapshot else ():
             for day in range(file.ts_min // DAY, file.ts_max // DAY + 1):
                 found[day] = found.get(day, 0) + file.rows
         return found
@@ -261,8 +298,7 @@ class Lake:
     def snapshot(self, table: Table, applications: Sequence[str] = ()) -> Snapshot | None:
         """The newest version with its offsets, all from one handle; None where there is no table."""
         held = self._held(table)
-        with held.lock:
-            handle = held.refreshed()
+        with held.newest() as handle:
             if handle is None:
                 return None
             return Snapshot(
@@ -282,7 +318,7 @@ class Lake:
             snapshot = self.snapshot(table)
         if snapshot is None:
             return select.finish(table, table.empty(), query)
-        wanted = self._pruned(table, snapshot.files, query)
+        wanted = self.pruned(table, snapshot.files, query)
         if query.through is not None and all(file.last <= query.through for file in wanted):
             query = query.with_(through=None)  # no row needs to be asked
         if query.limit is None:
@@ -297,7 +333,8 @@ class Lake:
                     break
         return select.finish(table, found, query)
 
-    def _pruned(self, table: Table, files: Sequence[delta.DataFile], query: Query) -> list[delta.DataFile]:
+    def pruned(self, table: Table, files: Sequence[delta.DataFile], query: Query) -> list[delta.DataFile]:
+        """Those files that may have rows which answer a query."""
         low = query.start if query.start is not None else -(2**63)
         high = query.end if query.end is not None else 2**63 - 1
         if query.before is not None:
@@ -333,20 +370,22 @@ class Lake:
         root = self.path / table.name
         try:
             dataset = ds.dataset(
-                [str(root / file.path) for file in files],
+                [places.arrow_path(root / file.path) for file in files],
                 schema=table.schema,
                 format=_PARQUET,
+                filesystem=places.filesystem(root),
                 partitioning=ds.partitioning(
                     pa.schema([table.schema.field(name) for name in table.partition]), flavor="hive"
                 ),
-                partition_base_dir=str(root),
+                partition_base_dir=places.arrow_path(root),
             )
             rows: pa.Table = dataset.to_table(filter=condition)
         except (OSError, pa.ArrowException) as error:
             # Arrow does not always say which one it was.
-            for file in files if len(files) > 1 else ():
+            fault = _fault(root / files[0].path, error)
+            for file in files if len(files) > 1 and isinstance(fault, DataQualityError) else ():
                 self.rows(table, [file], condition)
-            raise delta.unreadable(root / files[0].path, error) from error
+            raise fault from error
         return rows
 
     def tables(self) -> dict[str, list[delta.DataFile]]:
@@ -359,6 +398,13 @@ class Lake:
             if snapshot is not None:
                 found[table.name] = list(snapshot.files)
         return found
+
+
+def _fault(path: Place, error: Exception) -> Exception:
+    """What is raised for a file that could not be read: it is damaged, or its server is away."""
+    if isinstance(error, OSError) and places.away(path, error):
+        return UnavailableError(f"{path} cannot be reached: {error}")
+    return delta.unreadable(path, error)
 
 
 def _steps(

@@ -53,6 +53,8 @@ LOOK_FOR_VENUES_S = 2.0
 FAILED_S = 10.0
 """Between two tries at a venue of which a stored file cannot be read: each reads a day of trades."""
 TRIM_S = 20.0
+LIST_S = 1.0
+"""How old the list of stored instruments may be."""
 AWAY_S = 1.0
 """Between two tries at a venue while the store is away."""
 REVISIONS_MAX = 10_000
@@ -190,6 +192,7 @@ class LiveView:
         self._revisions: dict[str, _Revisions] = {}
         self._stored: list[dict[str, Any]] = []
         """The stored instruments as they were read last, for as long as the store is away."""
+        self._stored_at = float("-inf")
         self._failed: dict[str, tuple[TidemillError, float]] = {}
         """Venues of which what is stored cannot be read, and when they are to be tried again."""
         self._stopping = threading.Event()
@@ -307,11 +310,16 @@ class LiveView:
     def _stored_instruments(self, besides: Collection[str]) -> list[dict[str, Any]]:
         """Newest version of each stored instrument, but not of these venues. While the store is away, as it
         was read last."""
+        if time.monotonic() - self._stored_at > LIST_S:
+            self._read_instruments()
+        return [line for line in self._stored if line["venue"] not in besides]
+
+    def _read_instruments(self) -> None:
         with contextlib.suppress(UnavailableError):
             rows = self.store.read(INSTRUMENTS, Query(columns=_DESCRIBED))
             newest = {line["instrument"]: line for line in rows.to_pylist()}  # revisions ascend
             self._stored = list(newest.values())
-        return [line for line in self._stored if line["venue"] not in besides]
+        self._stored_at = time.monotonic()
 
     def instrument(self, name: str) -> dict[str, Any]:
         """One instrument. Raises `NotFoundError` naming the nearest."""

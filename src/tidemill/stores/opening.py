@@ -11,6 +11,7 @@ from tidemill.errors import ConfigError
 
 if TYPE_CHECKING:
     from tidemill.stores.api import Store
+    from tidemill.stores.lake import Lake
 
 
 def open_store(home: Path, url: str | None = None) -> Store:
@@ -27,8 +28,9 @@ def open_store(home: Path, url: str | None = None) -> Store:
     if kind == "arctic":
         arctic: Store = _part("arctic", "Arctic")(address)
         return arctic
-    window: Store = _part("window", "Window")(_part("postgres", "Postgres")(address), _lake(home))
-    return window
+    from tidemill.stores.window import Window
+
+    return Window(_part("postgres", "Postgres")(address), _lake(home))
 
 
 def place(home: Path, url: str | None = None) -> str:
@@ -46,10 +48,10 @@ def is_lake(url: str | None = None) -> bool:
     return address is None or scheme(address) == "lake"
 
 
-def _lake(home: Path) -> Store:
+def _lake(home: Path) -> Lake:
     from tidemill.stores.lake import Lake
 
-    return Lake(named("TIDEMILL_LAKE_URL") or home / "lake")
+    return Lake.of(home)
 
 
 def _part(module: str, name: str) -> Any:

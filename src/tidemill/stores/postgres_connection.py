@@ -44,7 +44,8 @@ _SETTINGS = {
 }
 
 _AWAY = ("08", "40", "53", "57", "58")
-"""Classes of SQLSTATE that pass: connection, rollback (serialization, deadlock), resources, operator, system."""
+"""Classes of SQLSTATE that pass: connection, rollback (serialization, deadlock), resources, operator,
+system."""
 _AWAY_STATES = frozenset({"55P03", "25006", "25P03", "25P02"})
 """A lock was not to be had; a standby answers; we were idle in a transaction for too long."""
 _DATA = ("22", "23", "54")
@@ -56,7 +57,8 @@ _REFUSED = ("28", "3D", "3F", "42501")
 class Connections:
     """A small pool. Connections are opened where none waits, and closed after any error."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, search_path: str | None = None) -> None:
+        self._settings = _SETTINGS if search_path is None else {**_SETTINGS, "search_path": search_path}
         self.shown = shown(url)
         scheme, _, rest = url.partition(":")
         try:
@@ -102,7 +104,7 @@ class Connections:
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **self._words)
         connection.execute(
             "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
-            (list(_SETTINGS), list(_SETTINGS.values())),
+            (list(self._settings), list(self._settings.values())),
         )
         return connection
 

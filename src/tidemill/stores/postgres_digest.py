@@ -70,8 +70,8 @@ def sums(relation: Relation, condition: Composed) -> Composed:
     names = words(name_columns(relation))
     # OFFSET 0 keeps the long sum from being computed twice.
     return SQL(
-        "SELECT {names}, count(*), sum(a * a) FROM (SELECT {names}, ({sum}) % {prime}::bigint AS a FROM {relation}"
-        " WHERE {condition} OFFSET 0) q GROUP BY {names}"
+        "SELECT {names}, count(*), sum(a * a) FROM (SELECT {names}, ({sum}) % {prime}::bigint AS a"
+        " FROM {relation} WHERE {condition} OFFSET 0) q GROUP BY {names}"
     ).format(
         names=names,
         sum=SQL(" + ").join(terms),
@@ -130,15 +130,22 @@ def _remainders(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
 
 def _groups(rows: pa.Table, columns: Sequence[str]) -> tuple[npt.NDArray[np.int64], list[tuple[str, ...]]]:
     """Of each row the number of its group, and the names of each group."""
-    keys, texts = [], []
+    key = np.zeros(len(rows), np.int64)
+    texts: list[list[str]] = []
     for name in columns:
         encoded = rows[name].combine_chunks()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = pa.concat_arrays(encoded.chunks)
         if not pa.types.is_dictionary(encoded.type):
             encoded = encoded.dictionary_encode()
-        keys.append(encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
         texts.append(encoded.dictionary.to_pylist())
-    distinct, group = np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)
-    named = [tuple(text[at] for text, at in zip(texts, row, strict=True)) for row in distinct.tolist()]
-    return group.reshape(-1), named
+        key = key * len(texts[-1]) + encoded.indices.to_numpy(zero_copy_only=False)
+    distinct, group = np.unique(key, return_inverse=True)
+    named = []
+    for code in distinct.tolist():
+        found: list[str] = []
+        for text in reversed(texts):
+            code, at = divmod(code, len(text))
+            found.insert(0, text[at])
+        named.append(tuple(found))
+    return group, named

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 from psycopg.sql import SQL, Composed, Identifier, Literal
@@ -30,26 +30,35 @@ def columns_needed(table: Table, query: Query) -> list[pa.Field]:
     return sorted(kept, key=lambda field: sql_type(field) == "bytea")
 
 
-def condition(table: Table, query: Query, numbers: Callable[[Iterable[str]], list[int]]) -> Composed | None:
-    """The row filter; None when no row can answer. `numbers` gives those of the names that are known."""
+def condition(
+    table: Table,
+    query: Query,
+    instruments: Sequence[int] | None,
+    known: Callable[[Iterable[str]], Mapping[str, int]],
+) -> Composed | None:
+    """The row filter; None when no row can answer. `instruments` are the numbers of those asked for, None
+    for any; `known` gives the numbers of those names that have one."""
     kept = set(table.schema.names)
     tests: list[Composed] = []
-    named = [("instrument", query.instruments), ("venue", query.venues)]
-    if "interval" in kept:
-        named.append(("interval", None if query.interval is None else (query.interval,)))
-    for column, names in named:
-        if names is None:
+    named: list[tuple[str, Sequence[int] | None]] = [("instrument", instruments)]
+    if query.venues is not None:
+        named.append(("venue", list(known(query.venues).values())))
+    if query.interval is not None and "interval" in kept:
+        named.append(("interval", list(known((query.interval,)).values())))
+    for column, numbers in named:
+        if numbers is None:
             continue
-        found = numbers(names)
-        if not found:
+        if not numbers:
             return None
-        if len(found) == 1:
+        if len(numbers) == 1:
             # Not ANY: only with one value is the index in the order that is asked for.
-            tests.append(SQL("{} = {}").format(Identifier(column), Literal(found[0])))
+            tests.append(SQL("{} = {}").format(Identifier(column), Literal(numbers[0])))
         else:
-            tests.append(SQL("{} = ANY({})").format(Identifier(column), Literal(sorted(found))))
+            tests.append(SQL("{} = ANY({})").format(Identifier(column), Literal(sorted(numbers))))
     if query.kind is not None and "kind" in kept:
         tests.append(SQL("kind = {}").format(Literal(query.kind)))
+    if query.revised and "revision" in kept:
+        tests.append(SQL("revision > 0").format())
     # Of times `ts` finds partitions and index entries, `ts_event` decides.
     if query.start is not None:
         tests.append(

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tidemill import _native, wire
 from tidemill.model.bar import BAR, Bars
-from tidemill.model.interval import MINUTE, SECOND, STORED, Interval
+from tidemill.model.interval import HOUR, MINUTE, SECOND, STORED, Interval
 from tidemill.stores.api import Position, Query, Store, retention_application
 from tidemill.stores.table import BARS, TRADES, bars_of, records_of
 
@@ -27,6 +27,9 @@ KEPT_NS = 10 * MINUTE
 """How long a closed bar stays in the builder, for late trades. Later ones are rebuilt from the store."""
 
 _CHUNK_NS = 10 * MINUTE
+_CHUNK_MAX_NS = 4 * HOUR
+_CHUNK_ROWS = 100_000
+"""Trades are read in spans of time: while one holds fewer rows than this, the next is twice as long."""
 
 
 @dataclass
@@ -99,9 +102,12 @@ def restore(store: Store, venue: str, at: Position | None, numbers: Callable[[st
         return builder
     builder.floors = _floors(newest)
     builder.native.begin(builder.floors)
-    edges = list(range(min(builder.floors), newest, _CHUNK_NS))
-    for start, end in zip(edges, [*edges[1:], None], strict=True):
+    end: int | None = min(builder.floors)
+    width = _CHUNK_NS
+    while end is not None:
+        start, end = end, end + width if end + width < newest else None
         rows = store.read(TRADES, Query(venues=(venue,), start=start, end=end, through=at))
+        width = min(width * 2, _CHUNK_MAX_NS) if len(rows) < _CHUNK_ROWS else _CHUNK_NS
         if len(rows):
             records = records_of(TRADES, rows, numbers)
             sequences = rows["sequence"].to_numpy().astype(np.uint64)
