@@ -91,7 +91,7 @@ def test_a_bus_that_is_none(tmp_path: Path) -> None:
 def test_from_a_journal_through_a_bus_into_postgresql(
     tmp_path: Path, redis: Redis, postgres: Postgres
 ) -> None:
-    bus, store = redis.url(7), postgres.database("bus_uploader")
+    bus, store = redis.url(7), postgres.database()
     redis_library.Redis.from_url(bus).flushdb()
     here, there = tmp_path / "here", tmp_path / "there"
     out, up = publisher(here, bus), uploader(there, bus, "--store", store)
