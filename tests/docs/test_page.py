@@ -38,6 +38,8 @@ def test_commands_exist() -> None:
         "sim",
         "recorder",
         "serve",
+        "publisher",
+        "uploader",
     }
     assert shown <= known, f"shown in the docs and unknown: {sorted(shown - known)}"
 
