@@ -28,6 +28,8 @@ TAKE_ENTRIES: Final = 64
 DELIVERIES_MAX: Final = 5
 """An entry that was delivered so often and never stored is tried once more alone; after that it goes to the
 dead letters."""
+READ_S: Final = 0.5
+"""So long one read may collect entries."""
 QUIET_S: Final = 1.0
 """Between two looks whether a quiet stream stands beyond what it has delivered."""
 ASK_AGAIN_S: Final = 10.0
@@ -140,7 +142,9 @@ class Stream:
         parts: list[wire.Records] = []
         count = 0
         epoch = first = 0
-        while count < max_records:
+        # A long backlog of small entries is not to keep what has been read from being stored.
+        until = time.monotonic() + READ_S
+        while count < max_records and not (parts and time.monotonic() > until):
             entry = self._next(0 if parts or self._holes else timeout_ms)
             if entry is None:
                 break
