@@ -17,6 +17,7 @@ VARIABLES = {
     "TIDEMILL_DATABASE_URL": ("postgresql",),
     "TIDEMILL_REDIS_URL": ("redis", "rediss"),
     "TIDEMILL_BROKER_URL": ("redis", "rediss"),
+    "TIDEMILL_BUS_URL": ("redis", "rediss", "kafka", "kafkas"),
 }
 """Each variable and the schemes that it may name."""
 

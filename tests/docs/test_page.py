@@ -39,6 +39,8 @@ def test_commands_exist() -> None:
         "recorder",
         "serve",
         "worker",
+        "publisher",
+        "uploader",
     }
     assert shown <= known, f"shown in the docs and unknown: {sorted(shown - known)}"
 

@@ -13,20 +13,25 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 NAME = "soak-kills"
+TESTS = {
+    NAME: "tests/system/test_kill.py, tests/recorder/test_kill.py",
+    "soak-bus": "tests/bus/test_kill.py, tests/bus/test_depth.py",
+}
+"""Pages, and the tests that fill them."""
 HEAD = """# Kills under load
 
-Made by `TIDEMILL_RESULTS=benches/results make soak` (tests/system/test_kill.py, tests/recorder/test_kill.py):
+Made by `TIDEMILL_RESULTS=benches/results make soak` ({tests}):
 what was killed, and what the judges found afterwards. A run that loses, doubles, alters or invents a record
 fails and writes nothing. Times are those of a machine that did other things besides, as its load says.
 """
 Rows = list[dict[str, Any]]
 
 
-def note(title: str, tables: dict[str, Rows]) -> None:
+def note(title: str, tables: dict[str, Rows], name: str = NAME) -> None:
     """Adds tables, by caption, to the page, where results are wanted; those of the same title go."""
     if not (folder := os.environ.get("TIDEMILL_RESULTS")):
         return
-    path = Path(folder) / f"{NAME}.json"
+    path = Path(folder) / f"{name}.json"
     found = json.loads(path.read_text()) if path.exists() else {}
     found[title] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -36,7 +41,7 @@ def note(title: str, tables: dict[str, Rows]) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n")
-    path.with_suffix(".md").write_text(_page(found))
+    path.with_suffix(".md").write_text(_page(name, found))
 
 
 def percentile(values: list[float], percent: int) -> float:
@@ -46,8 +51,8 @@ def percentile(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-def _page(found: dict[str, Any]) -> str:
-    parts = [HEAD]
+def _page(name: str, found: dict[str, Any]) -> str:
+    parts = [HEAD.format(tests=TESTS[name])]
     for title, about in found.items():
         machine = about["machine"]
         parts.append(

@@ -31,6 +31,14 @@ def main(argv: list[str] | None = None) -> int:
             from tidemill.recorder import main as recorder
 
             return recorder(rest)
+        case ["publisher", *rest]:
+            from tidemill.bus import main as publisher
+
+            return publisher(rest)
+        case ["uploader", *rest]:
+            from tidemill.recorder.uploader import main as uploader
+
+            return uploader(rest)
         case ["serve", *rest]:
             from tidemill.service import main as serve
 

@@ -55,7 +55,8 @@ def _command() -> Callable[..., Any]:
     app = typer.Typer(
         name="tidemill",
         help="Self-hosted platform for quantitative trading.",
-        epilog="Parts, one process each: collector, relay, bridge, recorder, serve, worker, sim.",
+        epilog="Parts, one process each, which `up` runs: collector, relay, bridge, recorder, serve, worker, "
+        "sim. Between machines: publisher, uploader.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

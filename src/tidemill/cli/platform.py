@@ -40,6 +40,9 @@ SILENT_S = 2.0
 # One port for each simulated venue, one for the simulator's control.
 SIM_PORTS = (0, 1, 2, 3, 9)
 
+# Parts that units or people run beside `tidemill up`, or without it on a machine of their own.
+BESIDE = ("publisher", "uploader")
+
 PortOption = Annotated[
     int, typer.Option("--port", help="Port for people.", envvar="TIDEMILL_PORT", min=1, max=65535)
 ]
@@ -322,13 +325,14 @@ def status(home: HomeOption = None, json_: JsonOption = False) -> int:
     """Every part with its process, state and ports; what the home takes on disk."""
     place = Home.at(home)
     answer = platform_status(place)
-    code = 0 if answer["running"] else errors.NotFoundError.exit_code
+    code = 0 if answer["running"] or answer["parts"] else errors.NotFoundError.exit_code
     if json_:
         print(json.dumps(answer, indent=2))
         return code
     if not answer["running"]:
         talk.print(f"no platform runs at {place.path}; `tidemill up` starts it")
-        return code
+        if not answer["parts"]:
+            return code
     from rich.console import Console
     from rich.table import Table
 
@@ -344,7 +348,8 @@ def status(home: HomeOption = None, json_: JsonOption = False) -> int:
     failing = store["failing_since_ns"]
     away = f" · nothing was kept for {(time.time_ns() - failing) // 10**9} s" if failing else ""
     out.print(f"store {store['address']}{away}")
-    out.print(f"page  http://127.0.0.1:{answer['port']} (`tidemill open` lets a browser in)")
+    if answer["running"]:
+        out.print(f"page  http://127.0.0.1:{answer['port']} (`tidemill open` lets a browser in)")
     out.print(
         f"home  {place.path} · {_bytes_text(disk['bytes'])} used, {_bytes_text(disk['free_bytes'])} free"
     )
@@ -364,15 +369,10 @@ async def _status(home: Home) -> dict[str, Any]:
         answer = _without_supervisor(home, silent)
     except control.Unreachable:
         answer = {}
-    if not answer:
-        return {
-            "running": False,
-            "home": str(home.path),
-            "parts": [],
-            "disk": disk,
-            "store": _store(home, []),
-        }
-    parts = list(answer["parts"])
+    parts = list(answer["parts"]) if answer else []
+    known = {part["part"] for part in parts}
+    beside = [name for name in BESIDE if name not in known and f"{name}.ctl" in home.sockets()]
+    parts += [{"part": name, "state": "stopped", "pid": None, "restarts": 0} for name in beside]
 
     async def describe(part: dict[str, Any]) -> None:
         try:
@@ -386,6 +386,15 @@ async def _status(home: Home) -> dict[str, Any]:
         part["detail"] = _detail(part)
 
     await asyncio.gather(*(describe(part) for part in parts))
+    parts = [part for part in parts if part["pid"] or part["part"] not in beside]
+    if not answer:
+        return {
+            "running": False,
+            "home": str(home.path),
+            "parts": parts,
+            "disk": disk,
+            "store": _store(home, []),
+        }
     supervisor = {
         "part": "supervisor",
         "pid": answer["pid"],
@@ -448,6 +457,12 @@ def _detail(part: dict[str, Any]) -> str:
         return str(error.get("message", ""))
     if part.get("messages_per_s") is not None:
         return f"{part['messages_per_s']:,.0f} messages/s"
+    if part.get("part") in BESIDE and part.get("metrics"):
+        metrics = part["metrics"]
+        deep = (
+            f", {metrics['stream_entries']:,} entries in the streams" if "stream_entries" in metrics else ""
+        )
+        return f"{metrics['lag_records']:,} records behind{deep}"
     if part.get("retry_in_s"):
         return f"ended with {part['last_exit']}, next start in {part['retry_in_s']} s"
     return ""

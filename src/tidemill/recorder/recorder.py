@@ -91,8 +91,17 @@ class Venue:
 class Recorder:
     """Keeps the records of any number of venues in one store."""
 
-    def __init__(self, home: Path, store: Store, warn: Callable[..., None] = lambda *_, **__: None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        store: Store,
+        warn: Callable[..., None] = lambda *_, **__: None,
+        *,
+        frees_journal: bool = True,
+    ) -> None:
+        """`frees_journal` False leaves the journals of this home alone: what is stored came another way."""
         self._home = home
+        self._frees_journal = frees_journal
         self._store = store
         self._warn = warn
         self.venues: dict[str, Venue] = {}
@@ -287,6 +296,8 @@ class Recorder:
     def _write_offset(self, venue: Venue) -> None:
         """Tells the journal what it may let go of. Also at the start: a store that was put back from an older
         copy needs again what a newer one had."""
+        if not self._frees_journal:
+            return
         folder = self._home / "run" / "offsets"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{venue.name}.json"

@@ -27,8 +27,8 @@ from tidemill.log import Log
 if TYPE_CHECKING:
     from tidemill.recorder.housekeeping import Housekeeping
     from tidemill.recorder.recorder import Recorder, Venue
-    from tidemill.stores.api import Store
-    from tidemill.stores.source import Batch, Hole, Origin, Source
+    from tidemill.stores.api import FencedError, Store
+    from tidemill.stores.source import Batch, Hole, Place, Source
     from tidemill.stores.window import Keeping
 
 PART = "recorder"
@@ -98,12 +98,18 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tidemill recorder", description="Journals into the store.")
-    parser.add_argument("--home", help="the platform's folder")
     parser.add_argument(
         "--source",
         default="journal",
         help="journal (in place, default) or relay:ADDRESS (socket, tls:host:port or host:port)",
     )
+    add_options(parser)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of everything that fills a store."""
+    parser.add_argument("--home", help="the platform's folder")
     parser.add_argument(
         "--store",
         help="where rows go: lake (default), postgresql://… or arctic://…; TIDEMILL_STORE_URL says it too",
@@ -121,7 +127,6 @@ def _parser() -> argparse.ArgumentParser:
         help="hours of simulated venues kept (default 48; 0 keeps all)",
     )
     parser.add_argument("--supervised", action="store_true", help="end at end-of-file on stdin")
-    return parser
 
 
 class Tail(threading.Thread):
@@ -133,6 +138,8 @@ class Tail(threading.Thread):
         self.venue = venue
         self._source = source
         self.failed: str | None = None
+        self.left = threading.Event()
+        """Set when the venue is not this process's any more."""
 
     def run(self) -> None:
         process = self._process
@@ -140,7 +147,7 @@ class Tail(threading.Thread):
             gone = self._source.seek(self.venue.taken)
             if gone:
                 process.hand_over(self.venue, None, [gone])
-            while not process.stopping.is_set():
+            while not (process.stopping.is_set() or self.left.is_set()):
                 batch = self._source.read(process.pace.read_records, 500)
                 process.hand_over(self.venue, batch, list(self._source.holes()))
                 if batch is None or len(batch.records) < process.pace.read_records // 2:
@@ -158,15 +165,19 @@ class Tail(threading.Thread):
         """What is in the source right now, read by the caller once the thread has ended. The rest of a
         long backlog stays in the journal for the next start."""
         until = time.monotonic() + DRAIN_S
-        while (
-            time.monotonic() < until
-            and (batch := self._source.read(self._process.pace.read_records, 0)) is not None
-        ):
-            self._process.hand_over(self.venue, batch, list(self._source.holes()), wait=False)
+        # A source that is away now is read at the next start.
+        with contextlib.suppress(RuntimeError, OSError):
+            while (
+                time.monotonic() < until
+                and (batch := self._source.read(self._process.pace.read_records, 0)) is not None
+            ):
+                self._process.hand_over(self.venue, batch, list(self._source.holes()), wait=False)
 
 
 class Process:
     """One recorder process."""
+
+    part = PART
 
     def __init__(self, home: Home, arguments: argparse.Namespace, log: Log) -> None:
         self.home = home
@@ -202,7 +213,7 @@ class Process:
         self._counted: dict[str, int] = {}
         self._counted_at = time.monotonic()
         self._error: dict[str, Any] | None = None
-        self._origin: Origin
+        self._origin: Place
         self._unreachable = False
         self._refused: set[str] = set()
         self._unreadable: dict[str, tuple[DataQualityError, float]] = {}
@@ -219,7 +230,7 @@ class Process:
             threading.Thread(target=self._watch_stdin, daemon=True).start()
         self._control = control = threading.Thread(target=self._serve_control, daemon=True)
         control.start()
-        self.log.info("recorder starts", home=str(self.home.path), pid=os.getpid())
+        self.log.info(f"{self.part} starts", home=str(self.home.path), pid=os.getpid())
         try:
             if not self._begun():
                 return 0
@@ -282,11 +293,10 @@ class Process:
         from tidemill.recorder.recorder import Recorder
         from tidemill.stores.lake import Lake
         from tidemill.stores.opening import open_store
-        from tidemill.stores.source import Origin
         from tidemill.stores.table import TABLES
         from tidemill.stores.window import Keeping, Window, in_use
 
-        self._origin = Origin(self.home.path, *self._relay())
+        self._origin = self._open_origin()
         self._store = store = open_store(self.home.path, self._arguments.store)
         kept = {"levels_hours": self._arguments.levels_hours, "sim_hours": self._arguments.sim_hours}
         lake = store.lake if isinstance(store, Window) else store
@@ -302,7 +312,13 @@ class Process:
             self._housekeeping = Housekeeping(lake, self.log, **kept)
         if isinstance(store, Window):
             self._keeping = Keeping(store, self.log, **kept)
-        self._recorder = Recorder(self.home.path, store, self.log.warn)
+        frees_journal = self.part == PART
+        self._recorder = Recorder(self.home.path, store, self.log.warn, frees_journal=frees_journal)
+
+    def _open_origin(self) -> Place:
+        from tidemill.stores.source import Origin
+
+        return Origin(self.home.path, *self._relay())
 
     def _relay(self) -> tuple[str | None, str | None]:
         """Address and token of the relay to read from; None for the journals of this home."""
@@ -331,7 +347,7 @@ class Process:
             self._control.join(1.0)
         if self._store:
             self._store.close()
-        self.log.info("recorder ends", stored=stored, records=self._records)
+        self.log.info(f"{self.part} ends", stored=stored, records=self._records)
         return 0 if stored else 1
 
     def _stop(self, why: str) -> None:
@@ -375,6 +391,7 @@ class Process:
             self._unreachable = True
             return
         self._unreachable = False
+        self._leave(set(self._tails) - set(names))
         for name in names:
             tail = self._tails.get(name)
             if tail and tail.failed is None:
@@ -410,6 +427,20 @@ class Process:
                 self.log.info("records a venue", venue=name, after=venue.position)
             self._tails[name] = Tail(self, venue, source)
             self._tails[name].start()
+
+    def _leave(self, venues: set[str]) -> None:
+        """What happens to venues that the source names no more: a journal that is gone may come back."""
+
+    def _settled(self) -> None:
+        """Called when everything taken in so far is stored."""
+
+    def _fenced(self, error: FencedError) -> None:
+        """Called when another writer has moved an offset."""
+        raise ConflictError(
+            "writer_fenced",
+            f"another recorder writes to {self.place}: {error}",
+            hint="let one recorder write each venue; this one ends, and nothing is doubled",
+        ) from error
 
     def _newest(self, name: str) -> tuple[int, int]:
         """The next position of a venue's journal, for the status."""
@@ -465,11 +496,8 @@ class Process:
         except SyncError:
             raise
         except FencedError as error:
-            raise ConflictError(
-                "writer_fenced",
-                f"another recorder writes to {self.place}: {error}",
-                hint="let one recorder write each venue; this one ends, and nothing is doubled",
-            ) from error
+            self._fenced(error)
+            return False
         except UnavailableError as error:
             self._away(error)
             return False
@@ -494,6 +522,7 @@ class Process:
                 self._wanted.notify_all()
         self._enter("live" if self._tails else "idle")
         self._measure()
+        self._settled()
         return True
 
     def _away(self, error: Exception) -> None:
@@ -536,7 +565,7 @@ class Process:
 
         async def serve() -> None:
             server = Server(
-                self.home.control(PART),
+                self.home.control(self.part),
                 {"status": self._answer_status, "metrics": self._answer_metrics, "drain": self._answer_drain},
             )
             await server.start()
@@ -551,11 +580,15 @@ class Process:
         return self.status()
 
     async def _answer_metrics(self, _: dict[str, Any]) -> dict[str, Any]:
-        return {"text": metrics_text(self.status())}
+        return {"text": self.metrics_text()}
 
     async def _answer_drain(self, _: dict[str, Any]) -> dict[str, Any]:
         self._stop("drain")
         return {"ok": True}
+
+    def metrics_text(self) -> str:
+        """The answer to `metrics`."""
+        return metrics_text(self.status(), self.part)
 
     def status(self) -> dict[str, Any]:
         """The answer to `status`."""
@@ -583,7 +616,7 @@ class Process:
         tables = self._housekeeping.sizes() if self._housekeeping else {}
         unreadable = [error.as_dict() for error, _ in list(self._unreadable.values())]
         return {
-            "part": PART,
+            "part": self.part,
             "pid": os.getpid(),
             "state": self._state,
             "since_ns": self._since_ns,
@@ -611,14 +644,14 @@ class Process:
         }
 
 
-def metrics_text(status: dict[str, Any]) -> str:
+def metrics_text(status: dict[str, Any], part: str = PART) -> str:
     """The status in Prometheus' text format."""
     lines = []
 
     def metric(name: str, kind: str, help_: str, values: list[tuple[str, float]]) -> None:
-        lines.append(f"# HELP tidemill_recorder_{name} {help_}")
-        lines.append(f"# TYPE tidemill_recorder_{name} {kind}")
-        lines.extend(f"tidemill_recorder_{name}{labels} {value:g}" for labels, value in values)
+        lines.append(f"# HELP tidemill_{part}_{name} {help_}")
+        lines.append(f"# TYPE tidemill_{part}_{name} {kind}")
+        lines.extend(f"tidemill_{part}_{name}{labels} {value:g}" for labels, value in values)
 
     venues = [(f'{{venue="{name}"}}', values) for name, values in status["venues"].items()]
     tables = [(f'{{table="{name}"}}', values) for name, values in status["tables"].items()]

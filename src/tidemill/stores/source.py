@@ -96,6 +96,23 @@ class Source(Protocol):
         """Holes met since the last call."""
 
 
+class Place(Protocol):
+    """Where the sources of several venues are. Methods raise RuntimeError or OSError while it cannot tell."""
+
+    @property
+    def address(self) -> str | None:
+        """None is the journals of this home."""
+
+    def venues(self) -> list[str]: ...
+
+    def open(self, venue: str) -> Source: ...
+
+    def names(self, venue: str) -> Names: ...
+
+    def newest(self, venue: str) -> Position:
+        """The next position to be written."""
+
+
 class Journal:
     """A venue's journal in place."""
 
