@@ -16,7 +16,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name 
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
 
 .PHONY: help build up dev test check fix bench soak gen docs wheel clean \
-	test-rust test-python test-web test-browser tools
+	test-rust test-python test-whole test-web test-browser tools
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,14 +66,19 @@ fix: $(STAMP)/venv $(STAMP)/node ## format, and mend what a tool can mend
 	$(BIN)/ruff check --fix src tests benches
 	cd web && npm run -s fix
 
-test: test-rust test-python test-web test-browser check ## everything, set-up included
+test: test-rust test-python test-whole test-web test-browser check ## everything, set-up included
 	@echo "all suites passed"
 
 test-rust: build
 	cargo test --workspace --release --locked
 
+# Whole platforms have the machine to themselves; the other tests mostly wait, so two of their files run at a time.
+WHOLE := tests/system tests/bus tests/jobs
 test-python: build $(STAMP)/programs
-	$(BIN)/pytest -m "not soak" --ignore=tests/browser
+	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile $(foreach part,tests/browser $(WHOLE),--ignore=$(part))
+
+test-whole: build $(STAMP)/programs
+	$(BIN)/pytest -m "not soak" $(WHOLE)
 
 test-web: $(STAMP)/node
 	cd web && npm run -s test
