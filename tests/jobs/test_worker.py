@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import LEASE_S, Office, kill_worker, until
-from tidemill.jobs import tree
 from tidemill.metadata import event, job
 
 pytestmark = pytest.mark.timeout(400)
@@ -97,7 +96,7 @@ def cancel_loop(office: Office, rounds: int) -> None:
         ended = office.ended(name)
         took_s = time.monotonic() - asked
         assert ended.state == "cancelled"
-        assert not tree.members(name)
+        assert not office.members(name)
         assert took_s <= 2.0, took_s
 
 
@@ -151,7 +150,7 @@ def kill_loop(office: Office, tmp_path: Path, rounds: int) -> None:
         time.sleep(chosen.random() * 0.5)
         kill_worker(worker)
         # Nothing outlives a dead worker.
-        until(lambda: not any(tree.members(name) for name in names), "the job's processes are gone", 10)
+        until(lambda: not any(office.members(name) for name in names), "the job's processes are gone", 10)
     office.start(lease_s=LEASE_S)
     for name, file in zip(names, files, strict=True):
         done = office.ended(name, 60)
@@ -180,8 +179,8 @@ def test_a_job_whose_process_is_killed_goes_on(office: Office, tmp_path: Path) -
     file = tmp_path / "f"
     name = office.submit("t-steps", detail={"file": str(file), "steps": 60, "step_s": 0.03})
     for kills in (1, 2):
-        until(lambda: len(lines(file)) >= 10 * kills and tree.members(name), "it works")  # noqa: B023
-        for pid in tree.members(name):
+        until(lambda: len(lines(file)) >= 10 * kills and office.members(name), "it works")  # noqa: B023
+        for pid in office.members(name):
             os.kill(pid, signal.SIGKILL)
         until(lambda: office.job(name).attempts == kills + 1, "another attempt")  # noqa: B023
     done = office.ended(name)
