@@ -121,6 +121,17 @@ class Office:
         self.metadata.close()
 
 
+def descent(pid: int) -> list[int]:
+    """A process and all below it."""
+    found, at = [pid], 0
+    while at < len(found):
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{found[at]}/task").iterdir():
+                found += [int(one) for one in (task / "children").read_text().split()]
+        at += 1
+    return found
+
+
 def kill_worker(process: subprocess.Popen[bytes]) -> None:
     """kill -9 of a worker alone: what it started has to end by itself."""
     with contextlib.suppress(ProcessLookupError):
