@@ -184,6 +184,23 @@ def test_cancelling(database: Database) -> None:
         assert [row.subject for row in asked] == [waiting, running, running]
 
 
+def test_one_that_was_asked_to_end_does_not_go_back_into_the_queue(database: Database) -> None:
+    """The word to end came after its worker's last look."""
+    for leave in (
+        lambda c, mine: job.release(c, mine.id, mine.token),
+        lambda c, mine: job.retry(c, mine.id, mine.token, wait_s=0, error={}),
+        lambda c, mine: job.died(c, mine.id, mine.token, "killed"),
+    ):
+        with database.write() as connection:
+            entered, _ = job.submit(connection, "tidy", owner="a")
+            mine = job.claim(connection, "w", lease_s=9, job_id=entered.id)
+            job.ask_cancel(connection, entered.id, actor="a")
+            assert leave(connection, mine)
+            ended = job.one(connection, entered.id)
+            assert ended is not None
+            assert ended.state == "cancelled"
+
+
 def test_a_key_is_one_job_until_it_has_ended(database: Database) -> None:
     with database.write() as connection:
         first, _ = job.submit(connection, "export", owner="a", key="k")
