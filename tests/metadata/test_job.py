@@ -59,7 +59,8 @@ def take(connection: Connection, holder: str = "w", **rest: Any) -> job.Job:
 
 
 def lapse(connection: Connection, job_id: str) -> None:
-    connection.execute(update(jobs).where(jobs.c.id == job_id).values(lease_until=now_ns() - 1))
+    running = (jobs.c.id == job_id, jobs.c.state == "running")
+    connection.execute(update(jobs).where(*running).values(lease_until=now_ns() - 1))
 
 
 def test_a_job_is_claimed_moves_on_and_ends_once(database: Database) -> None:

@@ -25,7 +25,8 @@ from tidemill.jobs.seed import Seed
 from tidemill.log import Log
 from tidemill.metadata import Metadata, job
 
-LOOK_S = 0.5
+LOOK_S = 5.0
+"""So long a slot sleeps when nobody wakes it; the sweep looks for all of them."""
 SWEEP_S = 1.0
 BEAT_S = 30.0
 
@@ -223,7 +224,9 @@ class Local:
             thread.start()
 
     def sweep(self) -> None:
-        """The slots look into the table themselves."""
+        """One look for all slots: an idle worker costs the same however many it has."""
+        if self._pool.ready():
+            self._pool.wake()
 
     def stop(self) -> None:
         self._pool.wake()
