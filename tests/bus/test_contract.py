@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.servers import redis as redis_server
 from tests.servers.kafka import Kafka
 from tests.servers.redis import Redis
 from tests.stores.make import VENUE, mixed
@@ -173,6 +175,15 @@ def test_depth_counts_what_a_group_has_not_acknowledged(made: Made) -> None:
     member.close()
 
 
+def test_a_stream_has_one_home(made: Made) -> None:
+    """Two homes with a venue of one name must not mix their records."""
+    made.bus().outlet(made.venue, "home-a").add(entries(made.venue, 2))
+    other = made.bus().outlet(made.venue, "home-b")
+    with pytest.raises(BusError, match="home-a"):
+        other.last()
+    assert made.bus().outlet(made.venue, "home-a").last() == (1, 20)
+
+
 def test_a_dead_letter_is_not_delivered_again(made: Made) -> None:
     made.bus().outlet(made.venue, "/home/a").add(entries(made.venue, 2))
     member = made.bus().member("g", LEASE_S)
@@ -286,3 +297,40 @@ def test_venues_are_shared_out(on_redis: Made) -> None:
     second.close()
     until(lambda: sorted(first.venues()) == names, "what was given up is taken")
     first.close()
+
+
+def test_only_processes_that_are_gone_count_as_deliveries(on_redis: Made) -> None:
+    """A connection that breaks ten times while the store is away makes no poison of what nobody looked at."""
+    on_redis.bus().outlet(on_redis.venue, "/home/a").add(entries(on_redis.venue, 2))
+    member = on_redis.bus().member("g", 5.0)
+    intake = held(member, on_redis.venue)
+    assert [one.deliveries for one in take(intake, 2)] == [1, 1]
+    for _ in range(10):
+        intake = member.open(on_redis.venue)
+        assert [one.deliveries for one in intake.recover()] == [1, 1]
+    member.close()
+    for times in (2, 3):
+        member = on_redis.bus().member("g", 5.0)
+        assert [one.deliveries for one in held(member, on_redis.venue).recover()] == [times, times]
+        member.close()
+
+
+def test_a_full_redis_can_still_be_emptied() -> None:
+    import redis as library
+
+    program = redis_server.program() or Path()
+    with redis_server.Redis(program) as server, library.Redis(port=server.port) as client:
+        bus = open_bus(server.url())
+        outlet = bus.outlet(VENUE, "home-a")
+        assert outlet.last() is None
+        outlet.add(entries(VENUE, 3))
+        member = bus.member("g", 5.0)
+        intake = held(member, VENUE)
+        intake.ack([one.key for one in take(intake, 3)])
+        client.config_set("maxmemory", 1)
+        with pytest.raises(BusError):
+            outlet.add(entries(VENUE, 1, first=31))
+        assert outlet.last() == (1, 30)
+        assert outlet.trim() == 3
+        member.close()
+        bus.close()

@@ -25,12 +25,15 @@ class Shelf:
         self.entries: list[Entry] = []
         self.top: Position | None = None
         self.away = False
+        self.broken = False
         self.lose_answer = False
         self.full = 0.0
 
     def last(self) -> Position | None:
         if self.away:
             raise BusError("away")
+        if self.broken:
+            raise KeyError("what nobody thought of")
         return self.top
 
     def add(self, entries: Sequence[Entry]) -> None:
@@ -156,3 +159,16 @@ def test_a_stream_beyond_the_journal_is_another_homes(home: Path) -> None:
             until(lambda: made.state == "stale", "it refuses")
             assert "another home" in (made.error or "")
     assert not shelf.entries
+
+
+def test_an_error_that_nobody_thought_of_ends_no_venue(home: Path) -> None:
+    shelf = Shelf()
+    with writer(home) as journal, publishing(home, shelf) as made:
+        journal.append(mixed(30))
+        until(lambda: shelf.top == (1, 30), "all is there")
+        shelf.broken = True
+        until(lambda: made.state == "stale", "it says so")
+        shelf.broken = False
+        journal.append(mixed(30, first_id=31))
+        until(lambda: shelf.top == (1, 60) and made.state == "live", "it goes on")
+    assert chain(shelf) == 60

@@ -90,3 +90,17 @@ def test_export_and_verify_are_jobs_too(home: Home, capsys: pytest.CaptureFixtur
     assert [one["venue"] for one in checked["result"]["venues"]] == ["sim-kraken"]
     unknown = json.dumps(detail | {"instrument": "BTC-USB"})
     assert main(["jobs", "submit", "export", "--wait", "--detail", unknown, "--home", str(home.path)]) == 5
+
+
+def test_what_a_job_says_is_no_markup(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    entered = asked(home, capsys, "submit", "verify", "--key", "[/red]")
+    with Metadata.of(home).write() as connection:
+        mine = job.claim(connection, "w", lease_s=9)
+        assert mine is not None
+        assert job.advance(
+            connection, mine.id, mine.token, job.Progress(1, 2, "[bold]", note="at [/red] [x]")
+        )
+        assert job.log(connection, mine.id, mine.token, [(1, "info", "[/red]")])
+    for words in (["ls"], ["show", entered["id"], "--logs"]):
+        assert main(["jobs", *words, "--home", str(home.path)]) == 0
+        assert "at [/red] [x]" in capsys.readouterr().out

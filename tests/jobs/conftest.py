@@ -101,12 +101,16 @@ class Office:
             raise AssertionError(f"{self.job(job_id)}\n{self.logs(job_id)}\n{tail}") from None
         return found
 
+    def members(self, job_id: str) -> list[int]:
+        """Processes of the job on this machine."""
+        return tree.members(tree.named(self.home.path, job_id))
+
     def running(self, job_id: str) -> job.Job:
         """The job once it runs and has said something."""
 
         def look() -> job.Job | None:
             found = self.job(job_id)
-            return found if found.state == "running" and tree.members(job_id) else None
+            return found if found.state == "running" and self.members(job_id) else None
 
         found: job.Job = until(look, f"job {job_id} runs")
         return found
@@ -115,6 +119,17 @@ class Office:
         for process in self.workers:
             kill_worker(process)
         self.metadata.close()
+
+
+def descent(pid: int) -> list[int]:
+    """A process and all below it."""
+    found, at = [pid], 0
+    while at < len(found):
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{found[at]}/task").iterdir():
+                found += [int(one) for one in (task / "children").read_text().split()]
+        at += 1
+    return found
 
 
 def kill_worker(process: subprocess.Popen[bytes]) -> None:

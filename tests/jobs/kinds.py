@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -106,7 +107,26 @@ class Quick(_Any):
         return {"got": detail}
 
 
+class Odd(_Any):
+    """Says what no column takes: NUL, halves of pairs, numbers beyond 64 bits, ten megabytes at once."""
+
+    def run(self, context: Context, detail: dict[str, Any]) -> dict[str, Any]:
+        context.progress(2**70, 2**71, "\ud800", "a\0b")
+        context.log("x" * (10 << 20), "\0" * 100)
+        context.log("half \ud800 of a pair\0")
+        return {"number": float("nan")} if detail.get("nan") else {"text": "\ud800\0"}
+
+
+class Babbles(_Any):
+    """Writes into the pipe between process and worker what is no message."""
+
+    def run(self, context: Context, detail: dict[str, Any]) -> dict[str, Any]:
+        os.write(context._channel._out, b"Segmentation fault, or so\n")  # type: ignore[attr-defined]
+        time.sleep(60)
+        return {}
+
+
 KINDS: dict[str, type[Kind]] = {
     "t-steps": Steps, "t-deaf": Deaf, "t-hungry": Hungry, "t-family": Family,
-    "t-fails": Fails, "t-quick": Quick,
+    "t-fails": Fails, "t-quick": Quick, "t-odd": Odd, "t-babbles": Babbles,
 }  # fmt: skip

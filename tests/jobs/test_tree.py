@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.jobs.conftest import until
 from tidemill.jobs import tree
@@ -39,4 +40,19 @@ def test_only_the_processes_of_that_job_and_attempt_end() -> None:
         tree.end(name)
         tree.end(f"{name}0")
         for process in (old, new, other):
+            process.wait(5)
+
+
+def test_two_homes_may_have_jobs_of_one_id(tmp_path: Path) -> None:
+    """What runs by the clock has the same id everywhere: `tidy` of one home must not end that of another."""
+    names = [tree.named(tmp_path / home, "tidy-1") for home in ("a", "b")]
+    one, other = (begin(name, 1) for name in names)
+    try:
+        until(lambda: all(len(tree.members(name)) == 2 for name in names), "both have started")
+        assert tree.end(names[0]) == 2
+        assert len(tree.members(names[1])) == 2
+        assert other.poll() is None
+    finally:
+        for name, process in zip(names, (one, other), strict=True):
+            tree.end(name)
             process.wait(5)

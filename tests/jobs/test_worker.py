@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -10,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.conftest import LEASE_S, Office, kill_worker, until
-from tidemill.jobs import tree
+from tests.jobs.conftest import LEASE_S, Office, descent, kill_worker, until
 from tidemill.metadata import event, job
 
 pytestmark = pytest.mark.timeout(400)
@@ -75,7 +75,7 @@ def test_a_hungry_job_dies_three_times_and_others_finish(office: Office, tmp_pat
 
 
 def test_a_cancel_ends_the_whole_tree_within_two_seconds(office: Office) -> None:
-    cancel_loop(office, 10)
+    cancel_loop(office, 5)
 
 
 @pytest.mark.soak
@@ -97,7 +97,7 @@ def cancel_loop(office: Office, rounds: int) -> None:
         ended = office.ended(name)
         took_s = time.monotonic() - asked
         assert ended.state == "cancelled"
-        assert not tree.members(name)
+        assert not office.members(name)
         assert took_s <= 2.0, took_s
 
 
@@ -151,7 +151,7 @@ def kill_loop(office: Office, tmp_path: Path, rounds: int) -> None:
         time.sleep(chosen.random() * 0.5)
         kill_worker(worker)
         # Nothing outlives a dead worker.
-        until(lambda: not any(tree.members(name) for name in names), "the job's processes are gone", 10)
+        until(lambda: not any(office.members(name) for name in names), "the job's processes are gone", 10)
     office.start(lease_s=LEASE_S)
     for name, file in zip(names, files, strict=True):
         done = office.ended(name, 60)
@@ -166,7 +166,7 @@ def kill_loop(office: Office, tmp_path: Path, rounds: int) -> None:
 def test_a_worker_that_is_killed_again_and_again_repeats_only_the_step_in_flight(
     office: Office, tmp_path: Path
 ) -> None:
-    kill_loop(office, tmp_path, 5 if not office.celery else 3)
+    kill_loop(office, tmp_path, 3 if not office.celery else 2)
 
 
 @pytest.mark.soak
@@ -180,8 +180,8 @@ def test_a_job_whose_process_is_killed_goes_on(office: Office, tmp_path: Path) -
     file = tmp_path / "f"
     name = office.submit("t-steps", detail={"file": str(file), "steps": 60, "step_s": 0.03})
     for kills in (1, 2):
-        until(lambda: len(lines(file)) >= 10 * kills and tree.members(name), "it works")  # noqa: B023
-        for pid in tree.members(name):
+        until(lambda: len(lines(file)) >= 10 * kills and office.members(name), "it works")  # noqa: B023
+        for pid in office.members(name):
             os.kill(pid, signal.SIGKILL)
         until(lambda: office.job(name).attempts == kills + 1, "another attempt")  # noqa: B023
     done = office.ended(name)
@@ -189,32 +189,76 @@ def test_a_job_whose_process_is_killed_goes_on(office: Office, tmp_path: Path) -
     assert len(lines(file)) <= 62
 
 
-def test_a_worker_that_stands_still_loses_its_job_and_its_late_result(local: Office, tmp_path: Path) -> None:
+def test_a_worker_that_stands_still_loses_its_job_and_its_late_result(office: Office, tmp_path: Path) -> None:
     """F07: longer than the lease, with the first worker stopped in the middle and awake again afterwards."""
-    first = local.start("--name", "first", lease_s=LEASE_S)
+    crew = [office.start("--name", name, slots=1, lease_s=LEASE_S) for name in ("first", "second")]
+    # Celery's own process and its two, once they are there.
+    until(lambda: all(len(descent(one.pid)) >= (4 if office.celery else 1) for one in crew), "both are there")
     file = tmp_path / "f"
-    name = local.submit("t-steps", detail={"file": str(file), "steps": 100, "step_s": 0.05})
+    name = office.submit("t-steps", detail={"file": str(file), "steps": 100, "step_s": 0.05})
     until(lambda: len(lines(file)) >= 10, "it works")
+    first = next(one for one in crew if f":{one.pid}:" in (office.job(name).holder or ""))
+    # Celery's processes stand still with it; the job's own is what has to end by itself.
+    mine = office.members(name)
+    still = [pid for pid in descent(first.pid) if pid not in mine]
     stopped = time.monotonic()
-    os.kill(first.pid, signal.SIGSTOP)
-    local.start("--name", "second", lease_s=LEASE_S)
-    until(lambda: local.job(name).token == 2, "the other takes it", LEASE_S + 10)
-    took_s = time.monotonic() - stopped
-    assert LEASE_S * 0.5 < took_s < LEASE_S + 6
-    os.kill(first.pid, signal.SIGCONT)
-    done = local.ended(name)
+    for pid in still:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: office.job(name).token == 2, "the other takes it", LEASE_S + 20)
+        took_s = time.monotonic() - stopped
+    finally:
+        for pid in still:
+            os.kill(pid, signal.SIGCONT)
+    assert LEASE_S * 0.5 < took_s < LEASE_S + 8
+    done = office.ended(name)
     assert (done.state, done.token, done.attempts) == ("done", 2, 2)
     assert done.result == {"sum": sum(i * i for i in range(100))}
     steps = [int(line) for line in lines(file)]
     assert sorted(set(steps)) == list(range(100))
     assert len(steps) <= 101
-    with local.metadata.read() as connection:
+    with office.metadata.read() as connection:
         told = [row.data["state"] for row in event.after(connection, 0, 1000) if row.subject == name]
     assert told.count("done") == 1
 
 
+def test_a_flushed_broker_forgets_no_job(office: Office, tmp_path: Path) -> None:
+    """The messages of jobs that wait are gone; the table is not."""
+    if not office.celery:
+        pytest.skip("there is no broker")
+    import redis
+
+    office.start(slots=1)
+    long = office.submit("t-steps", detail={"file": str(tmp_path / "f"), "steps": 20, "step_s": 0.05})
+    office.running(long)
+    waiting = [office.submit("t-quick", detail={"n": n}) for n in range(6)]
+    with redis.Redis.from_url(office.environment["TIDEMILL_BROKER_URL"]) as client:
+        client.flushdb()
+        # What a stranger leaves there is nobody's job.
+        client.rpush("tidemill.jobs", json.dumps({"body": "bm9uc2Vuc2U=", "headers": {}, "properties": {}}))
+    assert [office.ended(name).result for name in waiting] == [{"got": {"n": n}} for n in range(6)]
+    assert (office.ended(long).state, office.ended(long).attempts) == ("done", 1)
+
+
+def test_no_word_of_a_job_ends_its_worker(local: Office) -> None:
+    """A worker of two slots in all meets more than that of what nobody foresaw, and works on."""
+    local.start(slots=1, lease_s=LEASE_S)
+    odd, nan = local.submit("t-odd"), local.submit("t-odd", detail={"nan": True})
+    babbles = local.submit("t-babbles")
+    done = local.ended(odd)
+    assert (done.state, done.note, done.done) == ("done", "ab", 2**63 - 1)
+    assert [len(line) for line in local.logs(odd)] == [job.LOG_CHARS_MAX, len("half ? of a pair")]
+    failed = local.ended(nan)
+    assert (failed.state, failed.attempts) == ("failed", 1)
+    poisoned = local.ended(babbles)
+    assert poisoned.state == "poisoned"
+    assert poisoned.error is not None
+    assert "no message" in poisoned.error["message"]
+    assert local.ended(local.submit("t-quick")).state == "done"
+
+
 def test_a_flood_of_one_does_not_hold_up_another(office: Office) -> None:
-    """F09, in small: the waits of the second owner, alone and behind 2,000 jobs of the first."""
+    """F09, in small: the waits of the second owner, alone and behind 600 jobs of the first."""
     office.start()
     with office.metadata.write() as connection:
         warm = job.submit(connection, "t-quick", owner="b")[0].id
@@ -222,7 +266,7 @@ def test_a_flood_of_one_does_not_hold_up_another(office: Office) -> None:
 
     def waits() -> list[float]:
         found = []
-        for _ in range(8):
+        for _ in range(5):
             name = office.submit("t-quick", owner="b")
             ended = office.ended(name)
             assert ended.started is not None
@@ -231,7 +275,7 @@ def test_a_flood_of_one_does_not_hold_up_another(office: Office) -> None:
 
     idle = waits()
     with office.metadata.write() as connection:
-        for _ in range(2000):
+        for _ in range(600):
             job.submit(connection, "t-deaf", owner="a", detail={"file": "/dev/null", "sleep_s": 0.2})
     until(lambda: depth(office, "running") >= 2, "the flood runs")
     flooded = waits()

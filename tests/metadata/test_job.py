@@ -59,7 +59,8 @@ def take(connection: Connection, holder: str = "w", **rest: Any) -> job.Job:
 
 
 def lapse(connection: Connection, job_id: str) -> None:
-    connection.execute(update(jobs).where(jobs.c.id == job_id).values(lease_until=now_ns() - 1))
+    running = (jobs.c.id == job_id, jobs.c.state == "running")
+    connection.execute(update(jobs).where(*running).values(lease_until=now_ns() - 1))
 
 
 def test_a_job_is_claimed_moves_on_and_ends_once(database: Database) -> None:
@@ -182,6 +183,23 @@ def test_cancelling(database: Database) -> None:
         assert job.ask_cancel(connection, "nobody", actor="a") is None
         asked = [row for row in event.after(connection, 0, 99) if row.data["cancel_asked"]]
         assert [row.subject for row in asked] == [waiting, running, running]
+
+
+def test_one_that_was_asked_to_end_does_not_go_back_into_the_queue(database: Database) -> None:
+    """The word to end came after its worker's last look."""
+    for leave in (
+        lambda c, mine: job.release(c, mine.id, mine.token),
+        lambda c, mine: job.retry(c, mine.id, mine.token, wait_s=0, error={}),
+        lambda c, mine: job.died(c, mine.id, mine.token, "killed"),
+    ):
+        with database.write() as connection:
+            entered, _ = job.submit(connection, "tidy", owner="a")
+            mine = job.claim(connection, "w", lease_s=9, job_id=entered.id)
+            job.ask_cancel(connection, entered.id, actor="a")
+            assert leave(connection, mine)
+            ended = job.one(connection, entered.id)
+            assert ended is not None
+            assert ended.state == "cancelled"
 
 
 def test_a_key_is_one_job_until_it_has_ended(database: Database) -> None:

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import redis as redis_library
 
@@ -15,11 +16,18 @@ from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 from tests.stores.make import VENUE
 from tests.system.harness import until
-from tidemill import control
+from tidemill import control, wire
+from tidemill.bus.stream import Heard
 from tidemill.cli import platform
 from tidemill.home import Home
-from tidemill.stores.api import Query
+from tidemill.log import Log
+from tidemill.recorder.recorder import Recorder
+from tidemill.recorder.run import Tail
+from tidemill.recorder.uploader import Uploader, _parser
+from tidemill.stores.api import Position, Query
+from tidemill.stores.memory import Memory
 from tidemill.stores.opening import open_store
+from tidemill.stores.source import Batch, Hole
 from tidemill.stores.table import BARS, COMMITTED
 
 IDLE_S = 2.0
@@ -77,6 +85,41 @@ def test_another_takes_over(how: signal.Signals, tmp_path: Path, redis: Redis) -
         assert "0 records behind" in shown["parts"][0]["detail"]
         assert not (second.home / "run" / "offsets").exists(), "an uploader frees no journal"
     check(here, lake, (VENUE,))
+
+
+class Endless:
+    """A source that always has more."""
+
+    def seek(self, after: Position | None) -> None:
+        return None
+
+    def read(self, max_records: int, timeout_ms: int) -> Batch:
+        return Batch(1, 1, np.zeros(max_records, wire.RECORD))
+
+    def holes(self) -> list[Hole]:
+        return []
+
+
+def test_what_comes_of_a_venue_that_was_left_is_dropped(tmp_path: Path) -> None:
+    """Tails that wait for room when another takes over must not fill the room of those that follow."""
+    home = Home(tmp_path / "home")
+    home.create()
+    words = ["--bus", "redis://127.0.0.1:1", "--group", "g", "--store", "postgresql://127.0.0.1:1/none"]
+    made = Uploader(home, _parser().parse_args(words), Log("uploader"))
+    made._recorder = Recorder(home.path, Memory(), frees_journal=False)
+    for number in range(6):
+        venue = made._recorder.add(f"sim-{number}", 1, Heard(f"sim-{number}"))
+        made._tails[venue.name] = Tail(made, venue, Endless())  # type: ignore[arg-type]
+    tails = list(made._tails.values())
+    for tail in tails:
+        tail.start()
+    until(lambda: made._pending >= made._pending_max, "they wait for room")
+    made._leave(set(made._tails))
+    for tail in tails:
+        tail.join(5)
+        assert not tail.is_alive()
+    assert made._pending == 0
+    assert not made._inbox
 
 
 def test_a_bus_that_is_none(tmp_path: Path) -> None:

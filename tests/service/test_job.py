@@ -146,3 +146,28 @@ def test_a_worker_of_this_home_runs_it_and_its_events_tell(start: Callable[..., 
     finally:
         worker.terminate()
         assert worker.wait(20) == 0
+
+
+def test_no_word_of_a_client_breaks_the_service(service: Service) -> None:
+    """Among them what PostgreSQL does not take."""
+    for word in ("\0", "a\0b", "\ud800", "[/red]", "' or 1=1 --"):
+        raw = json.dumps({"kind": "verify", "key": word, "detail": {"what": word}})
+        answer = service.client.post(
+            "/api/v1/jobs", content=raw, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code in (202, 422), answer.text
+        assert (answer.status_code == 422) == ("\0" in word or word == "\ud800"), answer.text
+    for path in ("/jobs?kind=%00", "/jobs?owner=a%00", "/jobs/%00", "/jobs/%00/logs", "/jobs/%ed%a0%80"):
+        answer = service.client.get(f"/api/v1{path}")
+        assert answer.status_code in (404, 422), (path, answer.text)
+    for raw in (
+        '{"kind":"history","detail":{"days":NaN}}',
+        '{"kind":"history","detail":{"days":1e999}}',
+        '{"kind":"\\ud800"}',
+        '{"kind":"../tidy"}',
+        '{"kind":"tidy","detail":{"a":' + "[" * 5000 + "]" * 5000 + "}}",
+    ):
+        answer = service.client.post(
+            "/api/v1/jobs", content=raw, headers={"Content-Type": "application/json"}
+        )
+        assert 400 <= answer.status_code < 500, answer.text

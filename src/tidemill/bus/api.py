@@ -7,8 +7,10 @@ groups). One contract suite, `tests/bus/test_contract.py`, runs over both.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from tidemill.bus.entry import Entry
@@ -26,6 +28,18 @@ class BehindError(RuntimeError):
 
 class LostError(RuntimeError):
     """The venue belongs to another member of the group now."""
+
+
+def own_name(path: Path, kind: str) -> str:
+    """The name that a home has on a bus, kept in `path`: made at the first need, and moved along with the
+    home. Raises OSError."""
+    found = path.read_text().strip() if path.exists() else ""
+    if not found:
+        found = f"{kind}-{secrets.token_hex(6)}"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(f"{found}\n")
+        temporary.replace(path)
+    return found
 
 
 @dataclass(frozen=True)
@@ -161,7 +175,8 @@ class Bus(Protocol):
     """A broker. Making one touches nothing."""
 
     def outlet(self, venue: str, home: str) -> Outlet:
-        """Where the publisher of this home writes a venue."""
+        """Where the publisher of the home of this name writes a venue. A stream that another home writes is
+        refused by every method of it, with a `BusError` that names that one."""
 
     def requests(self, timeout_ms: int) -> list[Request]:
         """Requests for a refill that came since the last call. Raises `BusError`."""

@@ -99,10 +99,11 @@ class KafkaBus:
         """Turns what Kafka says of errors into `BusError`."""
         try:
             yield
-        except (self.library.KafkaException, BufferError, RuntimeError) as error:
+        except (self.library.KafkaException, BufferError, RuntimeError, OSError) as error:
             if isinstance(error, BusError | LostError):
                 raise
-            raise BusError(f"{shown(self.url)}: {error}") from error
+            # A future that is not done in time says nothing at all.
+            raise BusError(f"{shown(self.url)}: {str(error) or 'no answer in time'}") from error
 
     def topic(self, *words: str) -> str:
         return ".".join((self.prefix, *words))
@@ -277,8 +278,10 @@ class Peek:
         raise BusError(f"{self._topic} could not be read up to its end")
 
     def close(self) -> None:
-        if self._consumer is not None:
-            self._consumer.close()
+        with self._lock:  # whoever looks at this moment is waited for: a consumer ends under nobody's hands
+            consumer, self._consumer = self._consumer, None
+            if consumer is not None:
+                consumer.close()
 
 
 class KafkaOutlet:
@@ -289,6 +292,7 @@ class KafkaOutlet:
         self._venue = venue
         self._topic = bus.topic("records", venue)
         self._id = f"{bus.prefix}-{venue}-{hashlib.sha256(home.encode()).hexdigest()[:16]}"
+        self._home = home
         self._producer: Any = None
         self._added: Position | None = None
         """What this producer has committed. Readers may see it a moment later, and nobody else writes."""
@@ -318,7 +322,15 @@ class KafkaOutlet:
             if self._added is not None:
                 return self._added
             message = self._peek.last()
-        return None if message is None else _position(message.key())
+        if message is None:
+            return None
+        before = dict(message.headers() or ()).get("home", self._home.encode()).decode()
+        if before != self._home:
+            raise BusError(
+                f"{self._topic} is written by the home {before!r}, this one is {self._home!r}: give venues of"
+                " different homes different names; if that home is gone for good, delete the topic"
+            )
+        return _position(message.key())
 
     def add(self, entries: Sequence[Entry]) -> None:
         with self._bus.asking():
@@ -326,7 +338,8 @@ class KafkaOutlet:
             producer, self._producer = self._producer, None
             producer.begin_transaction()
             for entry in entries:
-                producer.produce(self._topic, entry.encode(), _key(entry.position))
+                headers = {"home": self._home.encode()}
+                producer.produce(self._topic, entry.encode(), _key(entry.position), headers=headers)
             producer.commit_transaction(ANSWER_S)
             # After an error a new producer begins, and so finds out what became of this transaction.
             self._producer, self._added = producer, entries[-1].position
@@ -412,6 +425,8 @@ class _Held:
 
     def join(self) -> None:
         """Until somebody reads it this is what joins the group; what comes already is kept."""
+        if self.opened:  # its reader may be in a long wait
+            return
         with self.lock:
             if not self.opened:
                 self.early += _poll(self.consumer, 1, 0)
@@ -493,6 +508,7 @@ class KafkaIntake:
         self._venue = venue
         self._peek = Peek(bus, held.topic)
         self._answers: Any = None
+        self._asking = threading.Lock()
         self._acked = -1
 
     def _mine(self) -> None:
@@ -504,8 +520,10 @@ class KafkaIntake:
 
     def take(self, count: int, timeout_ms: int) -> list[Delivery]:
         self._mine()
-        found, self._held.early = self._held.early, []
-        with self._bus.asking():
+        # `release` comes from another thread and must not end the consumer while this one is in it.
+        with self._held.lock, self._bus.asking():
+            self._mine()
+            found, self._held.early = self._held.early, []
             if not found:
                 found = _poll(self._held.consumer, count, timeout_ms)
         self._mine()
@@ -534,7 +552,7 @@ class KafkaIntake:
 
     def ask(self, request: Request) -> None:
         self._mine()
-        with self._bus.asking():
+        with self._asking, self._bus.asking():
             topic = self._bus.make(self._bus.topic("refill", self._venue), ANSWER_KEPT_MS)
             if self._answers is None:
                 self._answers = self._bus.consumer()
@@ -543,8 +561,10 @@ class KafkaIntake:
             self._bus.send(requests, self._venue.encode(), json.dumps(request.as_dict()).encode())
 
     def answers(self, request: Request, timeout_ms: int) -> list[bytes]:
-        self._mine()
-        with self._bus.asking():
+        with self._asking, self._bus.asking():
+            self._mine()
+            if self._answers is None:
+                raise BusError(f"the reader of {self._venue} was closed")
             found = _poll(self._answers, 16, timeout_ms)
         return [message.value() for message in found if message.key() == request.id.encode()]
 
@@ -553,5 +573,7 @@ class KafkaIntake:
 
     def close(self) -> None:
         self._peek.close()
-        if self._answers is not None:
-            self._answers.close()
+        with self._asking:
+            answers, self._answers = self._answers, None
+            if answers is not None:
+                answers.close()

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from tidemill.bus.api import BehindError, BusError, Depth, Outlet
+from tidemill.bus.api import Depth, Outlet
 from tidemill.bus.entry import NOTHING, Entry
 from tidemill.bus.journal import Entries
 from tidemill.log import Log
@@ -82,13 +82,13 @@ class Publisher(threading.Thread):
                     self._step()
             except _Elsewhere as why:
                 self._log.warn("a stream is looked at again", venue=self.venue, why=str(why))
-            except (BusError, BehindError, RuntimeError, OSError) as error:
+            except Exception as error:  # whatever it was: a thread that ended unseen would end the venue
                 self.retries += 1
                 if self.error is None:
                     self._log.warn(
                         "a venue is not published; it is tried again", venue=self.venue, cause=str(error)
                     )
-                self.state, self.error = "stale", str(error)
+                self.state, self.error = "stale", str(error) or type(error).__name__
                 self._stop_event.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311
                 pause = min(2 * pause, RETRY_S[1])
         self._note()

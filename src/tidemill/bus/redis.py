@@ -58,6 +58,10 @@ def dead(venue: str) -> str:
     return f"tidemill:dead:{venue}"
 
 
+def owner(venue: str) -> str:
+    return f"tidemill:owner:{venue}"
+
+
 def lease(group: str, venue: str) -> str:
     return f"tidemill:lease:{group}:{venue}"
 
@@ -124,7 +128,7 @@ class RedisBus:
             raise BusError(f"{shown(self.url)} refuses: {error}") from error
 
     def outlet(self, venue: str, home: str) -> RedisOutlet:
-        return RedisOutlet(self, venue)
+        return RedisOutlet(self, venue, home)
 
     def member(self, group: str, lease_s: float) -> RedisMember:
         return RedisMember(self, group, lease_s)
@@ -171,19 +175,38 @@ def _entries(said: Any) -> Iterator[tuple[str, dict[bytes, bytes]]]:
 
 
 class RedisOutlet:
-    """A venue's stream as its publisher writes it."""
+    """A venue's stream as its publisher writes it; without a home as others look at it."""
 
-    def __init__(self, bus: RedisBus, venue: str) -> None:
+    def __init__(self, bus: RedisBus, venue: str, home: str | None = None) -> None:
         self._bus = bus
         self._client = bus.client
         self._venue = venue
+        self._home = home
+        self._owned = False
         self._key = stream(venue)
 
     def last(self) -> Position | None:
         with self._bus.asking():
-            self._client.sadd(VENUES, self._venue)
+            self._own()
             said = self._about()
         return None if said is None else _reached(said)
+
+    def _own(self) -> None:
+        """Two homes that publish venues of one name would mix their records without a trace: the first to
+        come has the stream. Nothing is written that is there: a full Redis must still be emptied."""
+        if self._home is None:
+            return
+        key = owner(self._venue)
+        before = self._client.get(key) or self._client.set(key, self._home, nx=True, get=True)
+        if before is not None and before.decode() != self._home:
+            raise BusError(
+                f"{self._key} is written by the home {before.decode()!r}, this one is {self._home!r}: give"
+                " venues of different homes different names; if that home is gone for good,"
+                f" DEL {key} {self._key}"
+            )
+        if not self._client.sismember(VENUES, self._venue):
+            self._client.sadd(VENUES, self._venue)
+        self._owned = True
 
     def _about(self) -> dict[str, Any] | None:
         try:
@@ -197,7 +220,8 @@ class RedisOutlet:
     def add(self, entries: Sequence[Entry]) -> None:
         # One after the other: behind an entry that was refused none may be added.
         with self._bus.asking():
-            self._client.sadd(VENUES, self._venue)
+            if not self._owned:
+                self._own()
             for entry in entries:
                 try:
                     self._client.xadd(self._key, {FIELD: entry.encode()}, id=_id(entry.position))
@@ -410,16 +434,24 @@ class RedisIntake:
             for consumer in said["consumers"] if said["pending"] else ():
                 if (name := consumer["name"].decode()) == self._name:
                     continue
+                # What this process took and never looked at, because its connection broke or its lease ran
+                # out, is no sign of poison: only a process that is gone counts.
+                died = not name.startswith(f"{self._member.name}-")
                 for one in self._client.xpending_range(self._key, self._group, "-", "+", 100, name):
-                    counts[one["message_id"].decode()] = int(one["times_delivered"])
+                    counts[one["message_id"].decode()] = int(one["times_delivered"]) + died
             wanted = sorted(counts, key=_position)[:100]
             if not wanted:
                 return []
-            # What the stream has no more leaves the list of pending entries by this, too.
-            claimed = self._client.xclaim(self._key, self._group, self._name, 0, wanted)
-            found = {key.decode(): fields for key, fields in claimed if key is not None}
+            found: dict[str, dict[bytes, bytes]] = {}
+            for count in sorted({counts[key] for key in wanted}):
+                # What the stream has no more leaves the list of pending entries by this, too.
+                claimed = self._client.xclaim(
+                    self._key, self._group, self._name, 0,
+                    [key for key in wanted if counts[key] == count], retrycount=count,
+                )  # fmt: skip
+                found |= {key.decode(): fields for key, fields in claimed if key is not None}
         return [
-            Delivery(key, _position(key), found[key].get(FIELD, b""), counts[key] + 1)
+            Delivery(key, _position(key), found[key].get(FIELD, b""), counts[key])
             for key in wanted
             if key in found
         ] or self.recover()

@@ -83,6 +83,7 @@ class Process:
         self.stopping = threading.Event()
         self._arguments = arguments
         self._bus: Bus | None = None
+        self._name = ""
         self._publishers: dict[str, Publisher] = {}
         self._refilling: dict[str, threading.Thread] = {}
         self._refills = 0
@@ -98,9 +99,11 @@ class Process:
             threading.Thread(target=self._watch_stdin, daemon=True).start()
         control = threading.Thread(target=self._serve_control, daemon=True)
         control.start()
+        from tidemill.bus.api import own_name
         from tidemill.bus.opening import open_bus
 
         self._bus = bus = open_bus(self._arguments.bus)
+        self._name = own_name(self.home.path / "publisher-name", "home")
         self.log.info("publisher starts", home=str(self.home.path), pid=os.getpid())
         threading.Thread(target=self._answer_requests, args=(bus,), daemon=True).start()
         self._state, self._since_ns = "live", time.time_ns()
@@ -137,7 +140,7 @@ class Process:
             self._publishers[name] = Publisher(
                 self.home.path,
                 name,
-                bus.outlet(name, str(self.home.path)),
+                bus.outlet(name, self._name),
                 self.log,
                 self.stopping,
                 records=self._arguments.entry_records,
@@ -157,6 +160,9 @@ class Process:
             except BusError:
                 self.stopping.wait(1.0)  # every venue's own thread has told of it
                 continue
+            except Exception as error:  # a request that is none must not end all others
+                self.log.warn("a request for a refill cannot be read", cause=str(error))
+                continue
             self._refilling = {id_: thread for id_, thread in self._refilling.items() if thread.is_alive()}
             for request in found:
                 if request.venue in self._publishers and len(self._refilling) < REFILLS_MAX:
@@ -166,7 +172,6 @@ class Process:
 
     def _refill(self, bus: Bus, request: Request) -> None:
         from tidemill.bus import journal
-        from tidemill.bus.api import BusError
 
         self._refills += 1
         records = 0
@@ -177,7 +182,7 @@ class Process:
                 if self.stopping.is_set() or not bus.answer(request, entry):
                     return
                 records += entry.end - entry.first
-        except (BusError, RuntimeError, OSError) as error:
+        except Exception as error:
             self.log.warn("a refill was not finished; it is asked for again", cause=str(error))
             return
         self._refilled += records

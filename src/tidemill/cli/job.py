@@ -188,7 +188,8 @@ def _shape(row: Job) -> dict[str, Any]:
 
 def _out() -> Console:
     """Stdout; wide enough for every column where it is no terminal."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    # What jobs say is text, whatever brackets it has.
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
 
 
 def _answer(answer: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ def main() -> int:
 
         result = kind.load(order["kind"]).run(context, order["detail"])
         last = {"op": "cancelled"} if context.told else {"op": "done", "result": result}
-        json.dumps(last)
+        json.dumps(last, allow_nan=False)
     except Stopped:
         last = {"op": "cancelled" if context.told else "stopped"}
     except MemoryError:
@@ -149,7 +149,7 @@ class Channel:
             self._news.notify_all()
 
     def _die(self) -> None:
-        tree.end(self._order["id"], token=self._order["token"], spare=os.getpid())
+        tree.end(self._order["mark"], token=self._order["token"], spare=os.getpid())
         tree.end_group(os.getpid())
         os._exit(1)
 
@@ -173,11 +173,18 @@ class _Context:
     def progress(
         self, done: int, total: int | None = None, unit: str | None = None, note: str | None = None
     ) -> None:
-        self._last = {"op": "progress", "done": int(done), "total": total, "unit": unit, "note": note}
+        self._last = {
+            "op": "progress",
+            "done": int(done),
+            "total": total and int(total),
+            "unit": unit,
+            "note": note,
+        }
         self._moved.set()
 
     def checkpoint(self, value: Any) -> None:
         self.flush()
+        json.dumps(value, allow_nan=False)  # PostgreSQL takes no NaN: here is who can mend it
         with self._lock:
             self._number += 1
             number = self._number

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -24,7 +25,8 @@ from tidemill.jobs.seed import Seed
 from tidemill.log import Log
 from tidemill.metadata import Metadata, job
 
-LOOK_S = 0.5
+LOOK_S = 5.0
+"""So long a slot sleeps when nobody wakes it; the sweep looks for all of them."""
 SWEEP_S = 1.0
 BEAT_S = 30.0
 
@@ -54,6 +56,15 @@ class Pool:
     def run(self) -> None:
         """Works until told to stop; then every job stops at a checkpoint or goes back."""
         self._backend.start()
+        try:
+            self._watch()
+        finally:
+            # Slots are threads that hold the process: they end with this one, however it ends.
+            self.stopping.set()
+            self._backend.stop()
+            self.metadata.close()
+
+    def _watch(self) -> None:
         next_beat = time.monotonic() + self._beat_s
         while not self.stopping.is_set():
             self._try(self._reap)
@@ -63,8 +74,6 @@ class Pool:
                 next_beat = time.monotonic() + min(BEAT_S, max(SWEEP_S, self._beat_s))
                 self._try(self._beat)
             self.stopping.wait(SWEEP_S)
-        self._backend.stop()
-        self.metadata.close()
 
     def wake(self) -> None:
         """Says that there is work."""
@@ -92,7 +101,7 @@ class Pool:
             if not self.ready():
                 return None
             return take(self.metadata, holder(), self.slots, self._bounds)
-        except SQLAlchemyError as error:
+        except Exception as error:  # a slot that ended unseen would never work again
             self._trouble(error)
             return None
 
@@ -101,6 +110,11 @@ class Pool:
         try:
             run = Run(self.home, self.metadata, claimed, self._bounds, self.stopping, self.log)
             self._outcomes[run.run()] += 1
+        except Exception as error:
+            # Its lease runs out, and the attempt counts as any other whose worker was gone.
+            cause = "".join(traceback.format_exception(error))[-2000:]
+            self.log.error("an attempt could not be seen to its end", job=claimed.id, cause=cause)
+            self._outcomes["died"] += 1
         finally:
             del self._running[slot]
 
@@ -132,7 +146,7 @@ class Pool:
         """Background work that comes again: a failure is logged once."""
         try:
             work()
-        except (SQLAlchemyError, OSError, errors.TidemillError) as error:
+        except Exception as error:
             self._trouble(error)
 
     def _trouble(self, error: Exception) -> None:
@@ -210,7 +224,9 @@ class Local:
             thread.start()
 
     def sweep(self) -> None:
-        """The slots look into the table themselves."""
+        """One look for all slots: an idle worker costs the same however many it has."""
+        if self._pool.ready():
+            self._pool.wake()
 
     def stop(self) -> None:
         self._pool.wake()

@@ -35,6 +35,7 @@ T = TypeVar("T")
 LOOK_S = 0.2
 TELL_S = 0.5
 CANCEL_S = 1.0
+LAST_WORDS_S = 1.0
 RATE_S = 10.0
 RETRY_S_MAX = 60.0
 LEASE_S = 15
@@ -66,6 +67,16 @@ def holder(worker_pid: int | None = None) -> str:
     return f"{socket.gethostname()}:{worker_pid or os.getpid()}:"
 
 
+def _plain(text: str, chars: int) -> str:
+    """Text that every database takes: no NUL, no half of a pair, not too long."""
+    return text[:chars].replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _bounded(number: Any) -> int:
+    """A whole number that a column holds."""
+    return max(-(2**63), min(int(number), 2**63 - 1))
+
+
 class Run:
     """Does a claimed job. `run` returns how it went: done, failed, cancelled, died, stopped or lost."""
 
@@ -81,6 +92,7 @@ class Run:
         self._home = home
         self._metadata = metadata
         self._job = claimed
+        self._mark = tree.named(home.path, claimed.id)
         self._bounds = bounds
         self._stopping = stopping
         self._log = log
@@ -92,6 +104,7 @@ class Run:
         self._pace: deque[tuple[float, int]] = deque()
         self._last: dict[str, Any] | None = None
         self._why = ""
+        self._trouble = ""
         self._asked_to_end = 0.0
         self._cancel = False
         self._stop = False
@@ -100,7 +113,7 @@ class Run:
     def run(self) -> str:
         claimed = self._job
         # An attempt whose worker died or stands still may have left processes on this machine.
-        tree.end(claimed.id, before=claimed.token)
+        tree.end(self._mark, before=claimed.token)
         try:
             self._start()
         except OSError as error:
@@ -111,7 +124,7 @@ class Run:
         finally:
             tree.end_group(self._process.pid)
             self._process.wait()
-            tree.end(claimed.id, token=claimed.token)
+            tree.end(self._mark, token=claimed.token)
             for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
                 with contextlib.suppress(OSError):
                     pipe.close()  # type: ignore[union-attr]
@@ -126,11 +139,11 @@ class Run:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tidemill", "job"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-            start_new_session=True, env={**os.environ, tree.MARK: tree.mark(claimed.id, claimed.token)},
+            start_new_session=True, env={**os.environ, tree.MARK: tree.mark(self._mark, claimed.token)},
         )  # fmt: skip
         order = {
-            "id": claimed.id, "token": claimed.token, "kind": claimed.kind, "detail": claimed.detail,
-            "checkpoint": claimed.checkpoint, "home": str(self._home.path),
+            "id": claimed.id, "mark": self._mark, "token": claimed.token, "kind": claimed.kind,
+            "detail": claimed.detail, "checkpoint": claimed.checkpoint, "home": str(self._home.path),
             "memory_bytes": self._memory_bytes, "until": self._until(claimed.lease_until or 0),
         }  # fmt: skip
         self._say(order)
@@ -179,7 +192,9 @@ class Run:
                     next_tell = now + TELL_S
                     self._tell()
             # What it still had to say before it went.
-            while self._line_count < job.LOG_LINES_MAX and ready.get_map():
+            # What it left behind may talk on and on.
+            until = time.monotonic() + LAST_WORDS_S
+            while time.monotonic() < until and self._line_count < job.LOG_LINES_MAX and ready.get_map():
                 found = [key for key, _ in ready.select(0) if key.data == "err"]
                 if not found or not (read := os.read(found[0].fd, 1 << 16)):
                     break
@@ -248,8 +263,11 @@ class Run:
         try:
             with self._metadata.write() if write else self._metadata.read() as connection:
                 return use(connection)
-        except SQLAlchemyError as error:
-            self._log.warn("the job table cannot be used", job=self._job.id, cause=str(error)[:300])
+        except (SQLAlchemyError, OSError) as error:
+            text = str(error)[:300]
+            if text != self._trouble:  # once, not five times a second for as long as it is away
+                self._trouble = text
+                self._log.warn("the job table cannot be used", job=self._job.id, cause=text)
             return None
 
     # ── what it says ──────────────────────────────────────────────────────────────────────────────
@@ -266,7 +284,10 @@ class Run:
             lines, rest = [*lines, rest], b""
         for line in lines:
             if pipe == "out":
-                self._hear(json.loads(line))
+                try:
+                    self._hear(json.loads(line))
+                except (ValueError, KeyError, TypeError, OverflowError):
+                    self._why = f"it said what is no message: {line[:100]!r}"
             elif line.strip():
                 self._note("output", line.decode("utf-8", "replace"))
         return rest
@@ -278,7 +299,7 @@ class Run:
             case "checkpoint":
                 self._keep(said)
             case "log":
-                self._note(str(said["level"]), str(said["text"]))
+                self._note(_plain(str(said["level"]), 20), str(said["text"]))
             case _:
                 self._last = said
 
@@ -286,10 +307,14 @@ class Run:
         # The table keeps so many and says so; what is more need not be held here.
         self._line_count += 1
         if self._line_count <= job.LOG_LINES_MAX:
-            self._lines.append((time.time_ns(), level, text.replace("\0", "")))
+            self._lines.append((time.time_ns(), level, _plain(text, job.LOG_CHARS_MAX)))
 
     def _move(self, said: dict[str, Any]) -> None:
-        now, done, total = time.monotonic(), int(said["done"]), said["total"]
+        now, done = time.monotonic(), _bounded(said["done"])
+        total = None if said["total"] is None else _bounded(said["total"])
+        unit, note = (
+            None if said[name] is None else _plain(str(said[name]), 200) for name in ("unit", "note")
+        )
         if not self._pace or now - self._pace[-1][0] >= LOOK_S:
             self._pace.append((now, done))
         while len(self._pace) > 2 and now - self._pace[0][0] > RATE_S:
@@ -297,7 +322,7 @@ class Run:
         since, before = self._pace[0]
         rate = (done - before) / (now - since) if now > since and done > before else None
         eta_s = (total - done) / rate if rate and total is not None and total >= done else None
-        self._progress = job.Progress(done, total, said["unit"], rate, eta_s, said["note"])
+        self._progress = job.Progress(done, total, unit, rate, eta_s, note)
 
     def _keep(self, said: dict[str, Any]) -> None:
         """A checkpoint is acknowledged once it is kept, and not at all when the job is another's."""

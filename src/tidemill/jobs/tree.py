@@ -1,12 +1,13 @@
 """The processes of one job: found wherever they went, measured, and ended together.
 
-Every process of a job carries `TIDEMILL_JOB=<id>.<token>` in its environment, from the first to its last
-grandchild, in whatever session. Where the system has no /proc, the process group has to do.
+Every process of a job carries `TIDEMILL_JOB=<home>-<id>.<token>` in its environment, from the first to its
+last grandchild, in whatever session. Where the system has no /proc, the process group has to do.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import time
@@ -16,6 +17,11 @@ MARK = "TIDEMILL_JOB"
 _PROC = Path("/proc")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _ROUNDS = 50
+
+
+def named(home: Path, job_id: str) -> str:
+    """What a job is called among the processes of a machine: two homes may have jobs of one id."""
+    return f"{hashlib.sha256(str(home).encode()).hexdigest()[:12]}-{job_id}"
 
 
 def mark(job_id: str, token: int) -> str:

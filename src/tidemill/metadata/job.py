@@ -325,6 +325,8 @@ def end(
 def retry(connection: Connection, job_id: str, token: int, *, wait_s: float, error: dict[str, Any]) -> bool:
     """Puts a job that met an error which may pass back into the queue; after the last attempt it failed."""
     found = one(connection, job_id)
+    if found is not None and found.cancel_asked:
+        return end(connection, job_id, token, "cancelled")
     if found is not None and found.attempts >= found.attempts_max:
         return end(connection, job_id, token, "failed", error=error)
     return _leave(
@@ -333,7 +335,11 @@ def retry(connection: Connection, job_id: str, token: int, *, wait_s: float, err
 
 
 def release(connection: Connection, job_id: str, token: int) -> bool:
-    """Puts a job back whose worker leaves in order: that attempt does not count."""
+    """Puts a job back whose worker leaves in order: that attempt does not count. One that was asked to end
+    meanwhile does."""
+    found = one(connection, job_id)
+    if found is not None and found.cancel_asked:
+        return end(connection, job_id, token, "cancelled")
     return _leave(connection, job_id, token, state="queued", attempts=jobs.c.attempts - 1)
 
 

@@ -146,15 +146,18 @@ class Tail(threading.Thread):
         try:
             gone = self._source.seek(self.venue.taken)
             if gone:
-                process.hand_over(self.venue, None, [gone])
+                process.hand_over(self, None, [gone])
             while not (process.stopping.is_set() or self.left.is_set()):
                 batch = self._source.read(process.pace.read_records, 500)
-                process.hand_over(self.venue, batch, list(self._source.holes()))
+                process.hand_over(self, batch, list(self._source.holes()))
                 if batch is None or len(batch.records) < process.pace.read_records // 2:
                     process.stopping.wait(TAIL_PAUSE_S)
-        except (RuntimeError, OSError) as error:
-            self.failed = str(error)
-            process.log.error("a tail ended; it is started again", venue=self.venue.name, cause=str(error))
+        except Exception as error:  # whatever it was: a thread that ended unseen would end the venue
+            self.failed = str(error) or type(error).__name__
+            if not self.left.is_set():
+                process.log.error(
+                    "a tail ended; it is started again", venue=self.venue.name, cause=self.failed
+                )
             process.wake()
 
     def newest(self) -> tuple[int, int]:
@@ -171,7 +174,7 @@ class Tail(threading.Thread):
                 time.monotonic() < until
                 and (batch := self._source.read(self._process.pace.read_records, 0)) is not None
             ):
-                self._process.hand_over(self.venue, batch, list(self._source.holes()), wait=False)
+                self._process.hand_over(self, batch, list(self._source.holes()), wait=False)
 
 
 class Process:
@@ -455,14 +458,21 @@ class Process:
         newest: tuple[int, int] = reader.newest()
         return newest
 
-    def hand_over(self, venue: Venue, batch: Batch | None, holes: list[Hole], *, wait: bool = True) -> None:
-        """Called by tails; waits while too much is pending."""
+    def hand_over(self, tail: Tail, batch: Batch | None, holes: list[Hole], *, wait: bool = True) -> None:
+        """Called by tails; waits while too much is pending. What a tail brings whose venue was left meanwhile
+        is dropped: nobody would commit it, and it would count as pending for ever."""
         if batch is None and not holes:
             return
         with self._wanted:
-            while wait and self._pending >= self._pending_max and not self.stopping.is_set():
+            while (
+                wait
+                and self._pending >= self._pending_max
+                and not (self.stopping.is_set() or tail.left.is_set())
+            ):
                 self._wanted.wait(0.5)
-            self._inbox.append((venue, batch, holes))
+            if tail.left.is_set():
+                return
+            self._inbox.append((tail.venue, batch, holes))
             self._pending += len(batch.records) if batch else 0
             if self._pending >= self.pace.commit_records:
                 self._wanted.notify_all()

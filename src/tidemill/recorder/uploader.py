@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import secrets
 import traceback
 from typing import TYPE_CHECKING, Any
 
 from tidemill.address import shown
-from tidemill.bus.api import BusError, LostError
+from tidemill.bus.api import BusError, LostError, own_name
 from tidemill.errors import TidemillError
 from tidemill.home import Home, Lock
 from tidemill.log import Log
@@ -87,10 +86,7 @@ class Uploader(run.Process):
         """One name for all uploaders of a store that several can write; one of this home for its own lake."""
         if "://" in self.place:
             return f"{self.place.partition(':')[0]}-{hashlib.sha256(self.place.encode()).hexdigest()[:12]}"
-        path = self.home.path / "uploader-group"
-        if not path.exists():
-            path.write_text(f"lake-{secrets.token_hex(6)}\n")
-        return path.read_text().strip()
+        return own_name(self.home.path / "uploader-group", "lake")
 
     def _open_origin(self) -> Subscription:
         from tidemill.bus.opening import open_bus
@@ -104,10 +100,10 @@ class Uploader(run.Process):
     def _leave(self, venues: set[str]) -> None:
         for name in venues:
             tail = self._tails.pop(name)
-            tail.left.set()
             self._keeper.venues.pop(name, None)
             self._counted.pop(name, None)
             with self._wanted:
+                tail.left.set()
                 self._inbox = [one for one in self._inbox if one[0] is not tail.venue]
                 self._pending = sum(len(b.records) for _, b, _ in self._inbox if b)
                 self._pending += self._keeper.pending_records

@@ -374,7 +374,7 @@ class JobSubmit(Answer):
     kind: Annotated[str, Field(min_length=1, max_length=64)]
     detail: dict[str, Any] = Field(default_factory=dict)
     priority: Annotated[int, Field(ge=-10, le=10, description="higher goes first")] = 0
-    key: Annotated[str | None, Field(min_length=1, max_length=100)] = None
+    key: Annotated[str | None, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")] = None
 
 
 class JobLogLine(Answer):

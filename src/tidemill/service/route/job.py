@@ -13,15 +13,17 @@ from tidemill.service import answer, cursor, instant, param, platform, schema
 from tidemill.service.command import command
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "poisoned"]
-JobId = Annotated[str, Path(alias="id", max_length=100)]
+# PostgreSQL takes no NUL, not even to look for.
+_WORD = r"^[^\x00]*$"
+JobId = Annotated[str, Path(alias="id", max_length=100, pattern=_WORD)]
 
 
 @command("jobs", "GET", "/jobs", scope="jobs", model=schema.Jobs)
 async def jobs(
     request: Request,
     state: Annotated[State | None, Query()] = None,
-    kind: Annotated[str | None, Query(max_length=64)] = None,
-    owner: Annotated[str | None, Query(max_length=100)] = None,
+    kind: Annotated[str | None, Query(max_length=64, pattern=_WORD)] = None,
+    owner: Annotated[str | None, Query(max_length=100, pattern=_WORD)] = None,
     limit: Annotated[int, param.Limit(100, 1000)] = 100,
     cursor_: param.Cursor = None,
     time: instant.As = "ns",
