@@ -1,5 +1,5 @@
-"""The platform of a team, by configuration alone: rows and metadata on PostgreSQL, cache, jobs and bus on Redis,
-a second database that an uploader fills. The database is killed and Redis emptied while it runs."""
+"""The platform of a team, by configuration alone: rows and metadata on PostgreSQL, cache, jobs and bus on
+Redis, a second database that an uploader fills. The database is killed and Redis emptied while it runs."""
 
 from __future__ import annotations
 
@@ -143,7 +143,11 @@ def same(platform: Platform, url: str, name: str) -> None:
     status, page = platform.get(f"/api/v1/data/{name}/ticks?limit=5000")
     assert status == 200, page
     said = {
-        (int(one["epoch"]), int(one["sequence"])): (int(one["id"]), Decimal(one["price"]), Decimal(one["size"]))
+        (int(one["epoch"]), int(one["sequence"])): (
+            int(one["id"]),
+            Decimal(one["price"]),
+            Decimal(one["size"]),
+        )
         for one in page["items"]
     }
     assert rows
@@ -153,12 +157,13 @@ def same(platform: Platform, url: str, name: str) -> None:
     status, bars = platform.get(f"/api/v1/data/{name}/bars?interval=1s&limit=5000")
     assert status == 200, bars
     shown = {
-        ts: [Decimal(str(bars[field][at])) for field in BAR] for at, ts in enumerate(map(times_ns, bars["ts"]))
+        ts: [Decimal(str(bars[field][at])) for field in BAR]
+        for at, ts in enumerate(map(times_ns, bars["ts"]))
     }
     found = query(
         url,
-        f"SELECT DISTINCT ON (start) start, {', '.join(BAR[:-1])}, trades FROM bars"
-        " WHERE instrument = %s AND \"interval\" = '1s' ORDER BY start, revision DESC",
+        f"SELECT DISTINCT ON (ts_event) ts_event, {', '.join(BAR[:-1])}, trades_count FROM bars"
+        " WHERE instrument = %s AND \"interval\" = '1s' ORDER BY ts_event, revision DESC",
         name,
     )
     assert len(found) > 5
@@ -182,10 +187,10 @@ def newest(platform: Platform) -> int:
 
 
 def stored(home: Path) -> int:
+    """The last record that the recorder has kept, 0 before the first."""
     return offsets_of(home, VENUE)
 
 
 def uploaded(uploader: Part) -> int:
     """The last record that the second database has."""
-    position = uploader.status().get("venues", {}).get(VENUE, {}).get("stored")
-    return int(position[1]) if position else 0
+    return int(uploader.status().get("venues", {}).get(VENUE, {}).get("sequence", 0))
