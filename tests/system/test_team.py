@@ -21,6 +21,7 @@ from tests.servers.postgres import Postgres, with_timescale
 from tests.servers.redis import Redis
 from tests.system.check import lake_equals_journal
 from tests.system.harness import Journal, Platform, running, until
+from tidemill.cli import main
 from tidemill.model import time as times
 from tidemill.stores.opening import open_store
 
@@ -113,6 +114,7 @@ def test_a_team_by_configuration(
         store = open_store(home if url == first else other, url)
         lake_equals_journal(home, journal, store)
         store.close()
+    assert main(["data", "verify", "--home", str(home)]) == 0
     ids = "SELECT instrument, id FROM trades ORDER BY instrument, epoch, sequence"
     assert (mine := query(first, ids)) == query(second, ids)
     assert len(mine) == len({*mine}) > 0
