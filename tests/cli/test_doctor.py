@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.process import free_port
+from tests.servers.redis import Redis
 from tests.stores.make import mixed
 from tests.stores.test_live import World
 from tidemill.cli import doctor, main
@@ -123,3 +125,17 @@ def test_what_is_not_wanted_is_not_wrong(
     monkeypatch.setattr(platform, "platform_status", lambda home: {"parts": parts})
     assert not findings(home, capsys, "collector-x")
     assert findings(home, capsys, "bridge")
+
+
+def test_each_redis_is_asked(
+    home: Home, redis: Redis, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMILL_REDIS_URL", redis.url())
+    monkeypatch.setenv("TIDEMILL_BROKER_URL", f"redis://:secret@127.0.0.1:{free_port()}/1")
+    [answers] = findings(home, capsys, "redis")
+    assert answers["verdict"] == "ok"
+    [away] = findings(home, capsys, "broker")
+    assert away["verdict"] == "fail"
+    assert "TIDEMILL_BROKER_URL" in away["fix"]
+    assert "secret" not in json.dumps(away)
+    assert not findings(home, capsys, "bus")

@@ -28,13 +28,14 @@ def dump(place: Place) -> list[str]:
     with psycopg.connect(place, options=f"-c search_path={dialect.SCHEMA}") as connection:
         columns = "table_name, column_name, data_type, is_nullable, column_default"
         found += connection.execute(
-            f"SELECT {columns} FROM information_schema.columns WHERE table_schema = 'tidemill' ORDER BY 1, 2"
+            f"SELECT {columns} FROM information_schema.columns WHERE table_schema = current_schema()"
+            " ORDER BY 1, 2"
         ).fetchall()
         found += connection.execute(
-            "SELECT indexdef FROM pg_indexes WHERE schemaname = 'tidemill' ORDER BY 1"
+            "SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
         ).fetchall()
         for (name,) in connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'tidemill' ORDER BY 1"
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
         ).fetchall():
             rows = connection.execute(
                 sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(sql.Identifier(name))

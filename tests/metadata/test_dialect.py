@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -20,6 +22,9 @@ from tidemill.errors import ConfigError, DeadlineError, UpstreamError, UsageErro
 from tidemill.metadata import Metadata, collector, database, dialect, event, gap, setting
 from tidemill.model.collector import Collector
 from tidemill.model.gap import Gap
+from tidemill.stores.api import Query
+from tidemill.stores.postgres import Postgres as Rows
+from tidemill.stores.table import GAPS, TRADES
 
 WRITER = """
 import random, sys, time
@@ -288,3 +293,21 @@ def test_the_setting_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TIDEMILL_DATABASE_URL", "mysql://db/x")
     with pytest.raises(ConfigError):
         database.place(home)
+
+
+@pytest.mark.parametrize("first", ["metadata", "rows"])
+def test_rows_may_be_kept_in_the_same_database(postgres: Postgres, first: str) -> None:
+    """One server for all is what a team begins with, and its user may well be named `tidemill`."""
+    url = postgres.database()
+    assert urlsplit(url).username == "tidemill"
+    if first == "metadata":
+        Metadata.open(url).close()
+    with contextlib.closing(Rows(url)) as store:
+        assert store.offset(TRADES, "journal") is None
+        store.append(TRADES, TRADES.empty(), {"journal": 7})
+    with contextlib.closing(Metadata.open(url)) as metadata, metadata.write() as connection:
+        gap.merge(connection, [])
+        event.append(connection, "note", "beside", actor="cli")
+    with contextlib.closing(Rows(url)) as store:
+        assert store.offset(TRADES, "journal") == 7
+        assert store.read(GAPS, Query()).num_rows == 0

@@ -44,7 +44,12 @@ def _group() -> None:
 @app.command()
 def store(
     url: Annotated[
-        str, typer.Option("--store", help="postgresql://…, or `lake` for one in a temporary folder.")
+        str,
+        typer.Option(
+            "--store",
+            envvar="TIDEMILL_STORE_URL",
+            help="postgresql://…, or `lake` for one in a temporary folder.",
+        ),
     ] = "lake",
     rows: Annotated[
         int, typer.Option(help="Invented trades, spread over seven days.", min=10_000)

@@ -96,7 +96,8 @@ def _look(check: Check, home: Home) -> Iterator[Finding]:
 def _print(findings: list[Finding]) -> None:
     from rich.console import Console
 
-    out = Console(highlight=False)
+    # Into a file or a pipe each finding is one line.
+    out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     marks = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]fail[/red]"}
     for finding in findings:
         out.print(f"{marks[finding.verdict]} {finding.check:<12} ", end="")
@@ -395,13 +396,45 @@ def _store(home: Home) -> Iterator[Finding]:
         store.offset(BARS, "doctor")
     except UnavailableError as error:
         yield Finding(
-            "store", "fail", f"{where} cannot be reached: {error.message}",
+            "store", "fail", error.message,
             "start it, or mend TIDEMILL_STORE_URL; journals keep what arrives meanwhile",
         )  # fmt: skip
     else:
         yield Finding("store", "ok", f"{where} answers")
     finally:
         store.close()
+
+
+def _redis(_home: Home) -> Iterator[Finding]:
+    """Asks what is on a Redis whether it answers: each setting by itself, it may be another server."""
+    for variable, what, loss in (
+        ("TIDEMILL_REDIS_URL", "redis", "nothing is lost meanwhile, answers take longer"),
+        ("TIDEMILL_BROKER_URL", "broker", "no job is lost meanwhile, and none begins"),
+        ("TIDEMILL_BUS_URL", "bus", "journals keep what arrives meanwhile"),
+    ):
+        url = address.named(variable)
+        if url is None or address.scheme(url) not in ("redis", "rediss"):
+            continue
+        try:
+            import redis
+        except ModuleNotFoundError:
+            yield Finding(
+                what,
+                "fail",
+                f"{variable} is set and redis-py is not installed",
+                "pip install 'tidemill[team]'",
+            )
+            continue
+        try:
+            with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+                client.ping()
+        except (redis.RedisError, OSError, ValueError) as error:
+            yield Finding(
+                what, "fail", f"{address.shown(url)} does not answer: {error}",
+                f"start it, or mend {variable}; {loss}",
+            )  # fmt: skip
+        else:
+            yield Finding(what, "ok", f"{address.shown(url)} answers")
 
 
 def _clock(_home: Home) -> Iterator[Finding]:
@@ -441,8 +474,12 @@ def _venues(home: Home) -> Iterator[Finding]:
     from tidemill.cli.wish import wanted
     from tidemill.metadata import Metadata
 
+    try:
+        collectors = wanted(Metadata.of(home))
+    except errors.TidemillError:
+        return  # `_database` tells it
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    for collector in wanted(Metadata.of(home)):
+    for collector in collectors:
         host = HOSTS.get(collector.protocol)
         if collector.url or collector.name.startswith(SIM_PREFIX) or not host:
             continue
@@ -461,5 +498,6 @@ def _venues(home: Home) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    _python, _folder, _disk, _port, _orphans, _database, _journal, _lake, _store, _clock, _venues, _parts,
+    _python, _folder, _disk, _port, _orphans, _database, _journal, _lake, _store, _redis, _clock, _venues,
+    _parts,
 )  # fmt: skip

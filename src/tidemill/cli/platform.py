@@ -330,9 +330,10 @@ def status(home: HomeOption = None, json_: JsonOption = False) -> int:
         print(json.dumps(answer, indent=2))
         return code
     if not answer["running"]:
-        talk.print(f"no platform runs at {place.path}; `tidemill up` starts it")
         if not answer["parts"]:
+            talk.print(f"no platform runs at {place.path}; `tidemill up` starts it")
             return code
+        talk.print(f"no platform runs at {place.path}, only what was started by itself:")
     from rich.console import Console
     from rich.table import Table
 
@@ -342,7 +343,7 @@ def status(home: HomeOption = None, json_: JsonOption = False) -> int:
     for part in answer["parts"]:
         pid = str(part["pid"] or "—")
         table.add_row(part["part"], part["state"], pid, str(part["restarts"]), part.get("detail", ""))
-    out = Console(highlight=False)
+    out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     out.print(table)
     disk, store = answer["disk"], answer["store"]
     failing = store["failing_since_ns"]
@@ -393,7 +394,7 @@ async def _status(home: Home) -> dict[str, Any]:
             "home": str(home.path),
             "parts": parts,
             "disk": disk,
-            "store": _store(home, []),
+            "store": _store(home, parts),
         }
     supervisor = {
         "part": "supervisor",
@@ -415,13 +416,15 @@ async def _status(home: Home) -> dict[str, Any]:
 
 
 def _store(home: Home, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Where rows go, and since when the recorder cannot keep any there: `address`, `failing_since_ns`."""
+    """Where rows go, and since when none can be kept there: `address`, `failing_since_ns`. Recorder or
+    uploader may have been given another store than this command."""
     from tidemill.stores.opening import place
 
-    recorder = next((part for part in parts if part["part"] == "recorder"), {})
+    writers = {part["part"]: part for part in parts if part["part"] in ("recorder", "uploader")}
+    writer = writers.get("recorder") or writers.get("uploader") or {}
     return {
-        "address": recorder.get("store") or place(home.path),
-        "failing_since_ns": recorder.get("failing_since_ns"),
+        "address": writer.get("store") or place(home.path),
+        "failing_since_ns": writer.get("failing_since_ns"),
     }
 
 

@@ -118,7 +118,9 @@ class Child:
     def start(self) -> None:
         """Starts Celery's worker. Its stdin ends with us, however we end, and it ends with its stdin."""
         self._draining.unlink(missing_ok=True)
-        words = [sys.executable, "-m", "celery", "-q", "-A", f"{__name__}:served", "worker"]
+        # Celery warns of root, because it may be told to take pickles. Ours takes nothing but JSON.
+        words = [sys.executable, "-W", "ignore:You're running the worker with superuser"]
+        words += ["-m", "celery", "-q", "-A", f"{__name__}:served", "worker"]
         words += ["--pool", "prefork", "--concurrency", str(self._slots + 1), "--loglevel", "WARNING"]
         words += ["--hostname", f"{self._name}.{os.getpid()}@%h", "--queues", QUEUE]
         words += ["--without-gossip", "--without-mingle"]

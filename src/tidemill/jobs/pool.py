@@ -24,6 +24,7 @@ from tidemill.jobs.run import Bounds, Run, holder
 from tidemill.jobs.seed import Seed
 from tidemill.log import Log
 from tidemill.metadata import Metadata, job
+from tidemill.metadata.database import failure
 
 LOOK_S = 5.0
 """So long a slot sleeps when nobody wakes it; the sweep looks for all of them."""
@@ -150,7 +151,8 @@ class Pool:
             self._trouble(error)
 
     def _trouble(self, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"[:300]
+        told = failure(error, self.metadata.place) if isinstance(error, SQLAlchemyError) else error
+        text = f"{type(told).__name__}: {told}"[:300]
         if text != self._failed:
             self._failed = text
             self.log.warn("the job table cannot be used; it is tried again", cause=text)
@@ -171,7 +173,7 @@ class Pool:
             with self.metadata.read() as connection:
                 depth, waited_s = job.depth(connection), job.oldest_waiting_s(connection)
         except SQLAlchemyError as error:
-            shape = errors.UpstreamError("database_down", f"the job table cannot be read: {error}"[:300])
+            shape = failure(error, self.metadata.place)
             return said | {"state": "failed", "error": shape.as_dict()}
         queue = Counter(dict.fromkeys(job.STATES, 0))
         for (_kind, state), count in depth.items():

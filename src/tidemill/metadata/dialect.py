@@ -1,7 +1,7 @@
 """What SQLite and PostgreSQL do differently; everything else of this package runs on both as it is.
 
     SQLite                                    PostgreSQL
-    a file of the home, WAL, fsync            schema `tidemill` of the database that a URL names
+    a file of the home, WAL, fsync            schema `tidemill_metadata` of a database
     BEGIN IMMEDIATE: one writer at a time     an advisory lock at the start of each write: the same
     migrations hold a lock beside the file    migrations hold an advisory lock
     followers look every half second          followers are told by NOTIFY, and look all the same
@@ -48,7 +48,8 @@ STUCK_S = 30
 MIGRATE_LOCK_S = 0.5
 """How long a migration waits for a table, and keeps others waiting behind it, before it tries again."""
 MIGRATE_S = 60.0
-SCHEMA = "tidemill"
+# Not the name of a likely user: the store's tables go where "$user" leads, and both have a table `gaps`.
+SCHEMA = "tidemill_metadata"
 _CHANNEL = "tidemill_event"
 # The first number of our advisory locks: the letters `meta`.
 _LOCKS = 0x6D657461

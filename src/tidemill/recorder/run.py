@@ -546,10 +546,12 @@ class Process:
         if self._failing_ns is None:
             self._failing_ns = time.time_ns()
             self.log.error("a commit failed; it is tried again", cause=f"{type(error).__name__}: {error}")
+        told = error.message if isinstance(error, TidemillError) else str(error)
+        where = "" if self.place in told else f" to {self.place}"
         self._error = {
             "code": "commit_failed",
             "category": category,
-            "message": f"a commit to {self.place} failed: {error}",
+            "message": f"a commit{where} failed: {told}",
             "hint": hint,
             "retryable": True,
         }

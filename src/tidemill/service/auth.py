@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import anyio
 import orjson
+from sqlalchemy.exc import SQLAlchemyError
 
 from tidemill.cache import Shared
 from tidemill.errors import AuthError
@@ -32,6 +33,8 @@ TICKET_S = 30
 THREADS = 8
 # A session that was ended elsewhere is noticed within this time; at once where a message of it comes.
 SESSION_CHECK_S = 2.0
+# So many sessions are remembered for the time that the database is away.
+KNOWN_MAX = 1000
 SESSION = "session"
 """The topic of sessions that ended, and what their keys in the cache begin with."""
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -54,7 +57,8 @@ class Keeper:
         """Raises `ConfigError` when token or secret can be read by others or are too short."""
         self._metadata = metadata
         self._cache = cache or Shared(None, "")
-        self._cache.subscribe(SESSION, lambda ended: self._cache.memory.drop(_key(ended or "")))
+        self._cache.subscribe(SESSION, self._drop)
+        self._known: dict[str, access.Session] = {}
         self._revoked = home.revoked
         self._token = home.read_token().encode()
         self._secret = home.read_secret()
@@ -146,20 +150,45 @@ class Keeper:
             whole.replace(self._revoked)
         return subject
 
+    def _is_revoked(self, subject: str) -> bool:
+        """Whether a session has ended before its time; its expiry stands before its name."""
+        try:
+            lines = self._revoked.read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return any(line.partition(" ")[2] == subject for line in lines)
+
     def forget(self, session_id: str) -> None:
         """Makes an end of a session count at once, here and in processes that hear of it."""
         # Not dropped but written over: it counts as unknown for whoever finds it.
         self._cache.put(_key(session_id), b"null", SESSION_CHECK_S)
         self._cache.publish(SESSION, session_id)
+        self._known.pop(session_id, None)
+
+    def _drop(self, ended: str | None) -> None:
+        self._cache.memory.drop(_key(ended or ""))
+        self._known.pop(ended or "", None)
 
     def _session(self, session_id: str) -> access.Session | None:
-        """As the database says it, or said it up to `SESSION_CHECK_S` ago."""
+        """As the database says it, or said it up to `SESSION_CHECK_S` ago; as it said it last while it is
+        away: no session can be ended meanwhile."""
         kept = self._cache.get(_key(session_id))
         if kept is not None:
             row = orjson.loads(kept)
             return None if row is None else access.Session(**row)
-        with self._metadata.read() as connection:
-            found = access.session(connection, session_id)
+        try:
+            with self._metadata.read() as connection:
+                found = access.session(connection, session_id)
+        except SQLAlchemyError:
+            found = self._known.get(session_id)
+            if found is None or self._is_revoked(f"{found.subject}-{session_id}"):
+                raise
+        with self._lock:
+            self._known.pop(session_id, None)
+            if found is not None:
+                self._known[session_id] = found
+            if len(self._known) > KNOWN_MAX:
+                del self._known[next(iter(self._known))]
         self._cache.put(
             _key(session_id),
             orjson.dumps(None if found is None else dataclasses.asdict(found)),

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tidemill.address import VARIABLES, named
 from tidemill.errors import ConfigError
 from tidemill.home import Home
 
@@ -57,6 +58,7 @@ def parse(argv: list[str]) -> Config:
         host=host,
         port=_port(words.port if words.port is not None else os.environ.get("TIDEMILL_PORT")),
         supervised=bool(words.supervised),
+        profile="team" if any(map(named, VARIABLES)) else "local",
         allowed_hosts=_names("TIDEMILL_ALLOWED_HOSTS"),
         allowed_origins=_names("TIDEMILL_ALLOWED_ORIGINS"),
         limits={kind: _rate(kind, default) for kind, default in LIMITS.items()},

@@ -124,7 +124,10 @@ class Guard:
         path = scope["path"]
         method = scope.get("method", "WS")
         method = "GET" if method == "HEAD" else method
-        principal = await self._principal(headers)
+        # A page and its files are for anyone: who reloads one is not asked for a session, so that it
+        # opens, and says what is wrong, while the metadata database is away.
+        is_page = method == "GET" and not is_reserved(path)
+        principal = await self._principal(headers, cookies=not is_page)
         scope.setdefault("state", {})["principal"] = principal
         if principal is not None and principal.session is not None:
             _require_own_page(method, headers, origin, path)
@@ -140,7 +143,7 @@ class Guard:
                 http_status=405,
             )
 
-    async def _principal(self, headers: _Headers) -> Principal | None:
+    async def _principal(self, headers: _Headers, *, cookies: bool) -> Principal | None:
         bearers = headers.every(b"authorization")
         if bearers:
             scheme, _, text = bearers[0].partition(" ")
@@ -154,7 +157,7 @@ class Guard:
                     "the Authorization header holds no valid token: send `Bearer ` and the text of DIR/token"
                 )
             return found
-        for value in headers.cookies(self._keeper.cookie):
+        for value in headers.cookies(self._keeper.cookie) if cookies else ():
             found = await self._keeper.enter(value)
             if found is not None:
                 return found

@@ -39,6 +39,7 @@ class Report:
     """The last record that every table covers."""
     rows: int = 0
     files: int = 0
+    """In a lake alone: other stores are asked for rows."""
     dense_from: Position | None = None
     """The first record that was looked for: before it, retention has let rows go."""
     missing: int = 0
@@ -58,6 +59,11 @@ class Report:
     @property
     def clean(self) -> bool:
         return not (self.missing or self.doubled or self.bars_wrong or self.unreadable)
+
+    @property
+    def anything(self) -> bool:
+        """Is anything stored of the venue?"""
+        return self.rows > 0 or self.files > 0
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "clean": self.clean}
