@@ -232,7 +232,7 @@ def verify(
     for venue, name in asked:
         with talk.status(f"verifying {name or venue} …"):
             reports.append(verifying.verify(view.home, venue, name))
-    if not any(report.files for report in reports):
+    if not any(report.looked_at for report in reports):
         raise NotFoundError(
             "nothing_to_verify", f"nothing is stored of {what or view.home}",
             hint="the recorder stores every 10 s while the platform runs: `tidemill status`",
@@ -298,13 +298,15 @@ def drain(
 
 def _print(report: Any) -> None:
     out = _out()
-    if not report.files:
+    if not report.looked_at:
         out.print(f"{report.venue}: nothing to verify, nothing is stored")
         return
     good = "[green]whole[/green]" if report.clean else "[red]not whole[/red]"
     through = f"{report.through[0]}:{report.through[1]}" if report.through else "nothing"
     out.print(
-        f"{report.venue}: {good}; {report.rows:,} rows in {report.files} files, stored through {through}"
+        f"{report.venue}: {good}; {report.rows:,} rows"
+        + (f" in {report.files} files" if report.files else "")
+        + f", stored through {through}"
     )
     if report.dense_from:
         since = f"{report.dense_from[0]}:{report.dense_from[1]}"

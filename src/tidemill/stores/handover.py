@@ -7,7 +7,7 @@ that was opened anew has shown every row of it, and only if not one row has come
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -62,9 +62,9 @@ class Hot(Store, Protocol):
     def let_go(self, table: Table, day: int, expected: Digest) -> bool:
         """Drops a day whose digest is the expected one, in one step. False when it is another."""
 
-    def let_go_venue(self, table: Table, venue: str, before_ns: int, marks: Mapping[str, int]) -> int:
-        """Deletes a venue's rows before this `ts_event` and sets these offsets, in one step. Returns how many
-        went."""
+    def let_go_venue(self, table: Table, venue: str, before_ns: int) -> int:
+        """Deletes a venue's rows before this `ts_event` and says so by `retention_application`, in one step.
+        Returns how many went."""
 
 
 def identity(table: Table) -> list[str]:

@@ -56,6 +56,11 @@ class Report:
     """Files that cannot be read, or do not hold the rows their log says."""
 
     @property
+    def looked_at(self) -> bool:
+        """Anything is stored at all. Only a lake has files."""
+        return bool(self.rows or self.files)
+
+    @property
     def clean(self) -> bool:
         return not (self.missing or self.doubled or self.bars_wrong or self.unreadable)
 
@@ -122,22 +127,33 @@ def _rows(store: Store, home: Path, report: Report, instrument: str | None) -> l
     newest = join.newest_epoch(home, venue) or _newest_epoch(store, mine)
     ends = {e: store.offset(BARS, journal_application(venue, e)) for e in range(1, newest + 1)}
     report.through = max(((epoch, end) for epoch, end in ends.items() if end is not None), default=None)
+    for table in COMMITTED[:-1]:
+        for day in sorted(join.days(store, table, mine)):
+            span = mine.with_(
+                start=day * DAY, end=(day + 1) * DAY, through=report.through, columns=("epoch", "sequence")
+            )
+            try:
+                rows = store.read(table, span)
+            except DataQualityError as error:
+                _unreadable(error, report)
+                continue
+            report.rows += len(rows)
+            live = rows.filter(pa.compute.greater(rows["epoch"], 0))
+            _add(parts, live["epoch"].to_numpy(), live["sequence"].to_numpy())
+    try:
+        gaps = store.read(GAPS, mine.with_(through=report.through))
+    except DataQualityError as error:
+        _unreadable(error, report)
+        gaps = GAPS.empty()
+    holes = _holes(gaps)
+    # Asked last: what retention took while we read is not missing.
     gone = [
         (epoch, let_go)
         for table in COMMITTED[:-1]
         for epoch in ends
         if (let_go := store.offset(table, retention_application(venue, epoch))) is not None
     ]
-    for table in COMMITTED[:-1]:
-        for day in sorted(join.days(store, table, mine)):
-            span = mine.with_(
-                start=day * DAY, end=(day + 1) * DAY, through=report.through, columns=("epoch", "sequence")
-            )
-            rows = store.read(table, span)
-            report.rows += len(rows)
-            live = rows.filter(pa.compute.greater(rows["epoch"], 0))
-            _add(parts, live["epoch"].to_numpy(), live["sequence"].to_numpy())
-    _dense(parts, gone, ends, _holes(store.read(GAPS, mine.with_(through=report.through))), report)
+    _dense(parts, gone, ends, holes, report)
     if instrument:
         return [instrument]
     return [one.instrument for one in store.held(TRADES) if one.instrument.rpartition(".")[2] == venue]
