@@ -27,6 +27,7 @@ from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, name, number, 
 from tests.stores.test_contract import bars, rows
 from tidemill.errors import ConfigError
 from tidemill.model.interval import DAY
+from tidemill.stores import postgres_batch
 from tidemill.stores import postgres_schema as schema
 from tidemill.stores.api import (
     FencedError,
@@ -361,6 +362,36 @@ def test_a_venue_is_let_go_up_to_a_time(server: Server, url: str, store: Postgre
     assert store.offset(TRADES, retention_application(VENUE)) == last
     assert store.offset(TRADES, retention_application(VENUE, 1)) == 301
     assert store.let_go_venue(TRADES, "nobody", before) == 0
+
+
+def test_times_that_no_clock_shows_make_few_partitions(
+    server: Server, url: str, store: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = trades(20)
+    odd = [0, 2**62, -1, -(2**63), 2**63 - 1]
+    records["ts_event"][:5] = odd
+    assert store.append(TRADES, rows(TRADES, records), {APP: 20})
+    found = store.read(TRADES)["ts_event"].to_pylist()
+    assert sorted(odd) == [ts for ts in found if not START <= ts < START + DAY]
+    for ts in odd:  # each can be asked for, up to the last nanosecond
+        assert len(store.read(TRADES, Query(start=ts, end=ts + 1))) == 1
+    assert store.dead(TRADES) == 0
+    # A venue that stamps noise: what is near its arrival is kept, and as many days as there is room for.
+    monkeypatch.setattr(postgres_batch, "DAYS_MAX", 12)
+    records = trades(3_000, first_id=21)
+    records["ts_event"][::2] -= np.arange(1_500) * 20 * DAY
+    assert store.append(TRADES, rows(TRADES, records, first=21), {APP: 3_020}, {APP: 20})
+    assert store.offset(TRADES, APP) == 3_020
+    near = 1_500 + 6  # on its day, and up to 100 days before
+    assert len(store.read(TRADES)) == 20 + near + (12 - 6)
+    assert store.dead(TRADES) == 3_000 - near - (12 - 6)
+    assert len(store.days(TRADES)) == partitions(server, url) == 6 + 5 + (12 - 6)
+    reasons = ask(url, "SELECT DISTINCT reason FROM dead_letter")
+    assert len(reasons) == 1
+    assert "days from its arrival" in reasons[0][0]
+    # They do not keep a later row from its place.
+    assert store.append(TRADES, rows(TRADES, trades(10), first=3_021), {APP: 3_030}, {APP: 3_020})
+    assert store.dead(TRADES) == 3_000 - near - 6
 
 
 # ── rows that are refused ─────────────────────────────────────────────────────────────────────────
