@@ -74,7 +74,7 @@ class Batch:
         """Rows of journals that happened, says their venue, long before or after they arrived, on days that
         the store has no room for: each day is a partition, and a server bears some hundreds of them."""
         apart = np.abs(self._days - self._rows["ts_recv"].to_numpy() // DAY)
-        far = (apart > NEAR_DAYS) & (self._rows["epoch"].to_numpy() > 0)
+        far: npt.NDArray[np.bool_] = (apart > NEAR_DAYS) & (self._rows["epoch"].to_numpy() > 0)
         if not far.any():
             return far
         found = connection.execute(
@@ -84,7 +84,8 @@ class Batch:
         far &= ~np.isin(self._days, known)
         days, first = np.unique(self._days[far], return_index=True)
         nearest = days[np.argsort(apart[far][first], kind="stable")]
-        return far & np.isin(self._days, nearest[max(0, DAYS_MAX - len(known)) :])
+        far &= np.isin(self._days, nearest[max(0, DAYS_MAX - len(known)) :])
+        return far
 
     def _at(self, relation: Relation) -> npt.NDArray[np.int64]:
         """Where the rows of a relation are."""
