@@ -287,8 +287,11 @@ class Postgres:
                 tests.append(SQL("last >= {}").format(Literal(query.start)))
             if query.end is not None:
                 tests.append(SQL("first < {}").format(Literal(query.end)))
-            statement = SQL("SELECT day, sum(rows)::bigint FROM tidemill_held WHERE {} GROUP BY day")
-            found = connection.execute(statement.format(SQL(" AND ").join(tests))).fetchall()
+            found = connection.execute(
+                SQL("SELECT day, sum(rows)::bigint FROM tidemill_held WHERE {} GROUP BY day").format(
+                    SQL(" AND ").join(tests)
+                )
+            ).fetchall()
             return dict(found)
 
     # ── a window that moves on ────────────────────────────────────────────────────────────────────
