@@ -17,9 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psycopg
 import pyarrow.ipc
 import pytest
 
+from tests.servers.postgres import Postgres
 from tests.stores.make import NAMES, SECOND, START, VENUE, damage, mixed, number, trades
 from tests.stores.test_live import World
 from tidemill import wire
@@ -28,6 +30,7 @@ from tidemill.model.interval import DAY
 from tidemill.stores import export
 from tidemill.stores.lake import Lake
 from tidemill.stores.live import LiveView
+from tidemill.stores.opening import open_store
 from tidemill.stores.table import TRADES
 
 
@@ -164,6 +167,27 @@ def test_verify_finds_what_is_planted(world: World, capfd: pytest.CaptureFixture
     lake.maintain(TRADES, removals([file], dict(file.partition), data_change=True), "planted")
     assert run(world, "verify", VENUE) == 10
     assert "not whole" in capfd.readouterr().out
+
+
+def test_verify_works_where_the_store_is_a_database(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = postgres.database()
+    monkeypatch.setenv("TIDEMILL_STORE_URL", url)
+    store = open_store(tmp_path, url)
+    world = World(tmp_path, store)
+    world.write(mixed(1_000))
+    world.record()
+    world.journal.close()
+    store.close()
+    assert run(world, "verify", "--json") == 0
+    answer = json.loads(capfd.readouterr().out)
+    assert (answer["clean"], answer["venues"][0]["rows"]) == (True, 1_000)
+    assert run(world, "verify") == 0
+    assert "1,000 rows, stored through 1:1000" in capfd.readouterr().out
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM raw_trades WHERE sequence = (SELECT min(sequence) FROM raw_trades)")
+    assert run(world, "verify") == 10
 
 
 def test_verify_needs_no_journal_but_something_to_verify(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.stores.make import NAMES, SECOND, START, VENUE, damage, mixed, rot, w
 from tests.stores.test_live import World
 from tidemill import _native
 from tidemill.stores import verify
+from tidemill.stores.api import FencedError, UnavailableError, journal_application
 from tidemill.stores.lake import Lake
 from tidemill.stores.live import LiveView
 from tidemill.stores.table import BARS, COMMITTED, GAPS, INSTRUMENTS, QUOTES, TRADES, Table
@@ -90,6 +92,42 @@ def test_an_error_in_any_table_loses_and_doubles_nothing(
     keys = bars.select(["instrument", "interval", "ts_event"]).to_pylist()
     assert len({tuple(key.values()) for key in keys}) == len(keys)
     assert verify.verify(world.home, VENUE).clean
+
+
+def test_a_commit_whose_answer_was_lost_and_that_is_kept_late_is_no_other_writer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Lake.append
+    late: list[Callable[[], bool]] = []
+
+    def append(self: Lake, table: Table, *rest: Any) -> bool:
+        if table is TRADES and not late:
+            late.append(lambda: real(self, TRADES, *rest))
+            raise UnavailableError("the connection is gone, the server goes on")
+        if table is TRADES and len(late) == 1:
+            late.append(late[0])
+            assert late[0]()  # after the recorder has looked again
+        return real(self, table, *rest)
+
+    world.write(mixed(600))
+    monkeypatch.setattr(Lake, "append", append)
+    with pytest.raises(UnavailableError, match="goes on"):
+        world.record()
+    world.write(mixed(300, start=START + 60 * SECOND, first_id=601, seed=8))
+    with pytest.raises(UnavailableError, match="kept after all"):
+        world.record()
+    world.record()
+    assert stored(world.home) == list(range(1, 901))
+    assert verify.verify(world.home, VENUE).clean
+    # Another writer is another writer.
+    lake = Lake(world.home / "lake")
+    application = journal_application(VENUE, 1)
+    assert lake.append(
+        TRADES, TRADES.empty(), {application: 905}, {application: lake.offset(TRADES, application)}
+    )
+    world.write(mixed(100, start=START + 120 * SECOND, first_id=901, seed=9))
+    with pytest.raises(FencedError):
+        world.record()
 
 
 def test_a_restart_between_two_tables_skips_what_is_there(

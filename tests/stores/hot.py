@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hashlib import blake2b
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.model.interval import DAY
+from tidemill.stores.api import retention_application
 from tidemill.stores.memory import Memory
 from tidemill.stores.table import Table
 
@@ -42,14 +42,18 @@ class MemoryHot(Memory):
             self._rows[table.name] = [self._all(table).filter(~_of_day(day))]
             return True
 
-    def let_go_venue(self, table: Table, venue: str, before_ns: int, marks: Mapping[str, int]) -> int:
+    def let_go_venue(self, table: Table, venue: str, before_ns: int) -> int:
         with self._lock:
             rows = self._all(table)
             going = (pc.field("venue") == venue) & (pc.field("ts_event") < before_ns)
             self._rows[table.name] = [kept := rows.filter(~going)]
-            for name, number in marks.items():
-                key = table.name, name
-                self._offsets[key] = max(number, self._offsets.get(key, number))
+            for row in rows.filter(going).to_pylist():
+                for name, number in (
+                    (retention_application(venue), row["ts_event"]),
+                    (retention_application(venue, row["epoch"]), row["sequence"]),
+                ):
+                    key = table.name, name
+                    self._offsets[key] = max(number, self._offsets.get(key, number))
             return len(rows) - len(kept)
 
 

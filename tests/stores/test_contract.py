@@ -341,6 +341,49 @@ def test_changed_bars_can_be_asked_for_alone(store: Store) -> None:
     assert sequences(store.read(BARS, Query(revised=True, revisions=True, through=(1, 2)))) == []
 
 
+def test_changed_bars_of_other_months_and_venues(store: Store) -> None:
+    minutes = [START + day * DAY for day in (0, 40, 80)]
+    store.append(BARS, bar_rows(bars(minutes), VENUE, 1, name), {APP: 1})
+    assert len(store.read(BARS, Query(revised=True))) == 0
+    late = bars(minutes[::2], 1, 12)
+    late["sequence"] = [2, 3]
+    store.append(BARS, bar_rows(late, VENUE, 1, name), {APP: 3})
+    found = store.read(BARS, Query(revised=True, revisions=True))
+    assert found["ts_event"].to_pylist() == minutes[::2]
+    assert set(found["revision"].to_pylist()) == {1}
+    for limit in (1, 2, 3):
+        newest = store.read(BARS, Query(revised=True, limit=limit))
+        assert newest["ts_event"].to_pylist() == minutes[::2][-limit:]
+    assert sequences(store.read(BARS, Query(revised=True, after=(1, 2), through=(1, 3)))) == [3]
+    assert len(store.read(BARS, Query(revised=True, venues=("kraken",)))) == 0
+
+
+def test_the_version_changes_with_every_row_of_its_span(store: Store) -> None:
+    day = START // DAY * DAY
+    span = day, day + DAY
+    edges = [(None, None), span, (day, None), (None, day + DAY), (-(2**63), 2**63)]
+    seen = [[store.version(TRADES, *edge)] for edge in edges]
+    batches = [
+        trades(10),
+        trades(1, start=day + DAY - 1),
+        trades(1, start=day),  # a late row
+        trades(10, start=START + SECOND),
+    ]
+    at = 0
+    for records in batches:
+        batch = rows(TRADES, records, first=at + 1)
+        at += len(records)
+        assert store.append(TRADES, batch, {APP: at})
+        for edge, told in zip(edges, seen, strict=True):
+            version = store.version(TRADES, *edge)
+            assert version not in told, edge
+            assert store.version(TRADES, *edge) == version
+            told.append(version)
+        # A batch that is refused, or kept before, changes nothing that is read.
+        assert not store.append(TRADES, batch, {APP: at})
+    assert store.version(TRADES, day - DAY, day) == store.version(TRADES, day - DAY, day)
+
+
 def test_days_that_may_have_rows_are_told(store: Store) -> None:
     if not isinstance(store, Dated):
         return  # it is optional

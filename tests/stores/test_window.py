@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.stores.hot import MemoryHot
 from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, name, trades
 from tests.stores.test_contract import bars
+from tidemill import wire
 from tidemill.errors import DataQualityError, UsageError
 from tidemill.log import Log
 from tidemill.model.interval import DAY, HOUR
@@ -524,7 +525,8 @@ def test_a_home_goes_from_lake_to_window_and_back(window: Window, tmp_path: Path
     assert window.append(TRADES, made(trades(9, start=MIDNIGHT + DAY), 251), {APP: 259}, {APP: 250})
     assert in_use(Lake(tmp_path))
     assert lake.offset(TRADES, APP) == 200
-    hot.let_go_venue(TRADES, VENUE, 0, {retention_application(VENUE): 17, retention_application(VENUE, 1): 3})
+    marks = {retention_application(VENUE): 17, retention_application(VENUE, 1): 3}
+    hot.append(TRADES, TRADES.empty(), marks)
     before = window.read(TRADES)
     assert window.drain() == 59
     assert window.drain() == 0
@@ -623,6 +625,23 @@ def test_retention_lets_go_of_levels_and_says_so(window: Window) -> None:
         assert after[table] == before[table]
     keeping(window, levels_hours=0, sim_hours=0).retain(now + 300 * DAY)
     assert contents(window) == after
+
+
+@on_servers
+def test_retention_is_quick_whatever_time_a_venue_stamps(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = mixed(200, start=MIDNIGHT)
+    levels = np.flatnonzero(records["kind"] == wire.KIND_LEVEL)
+    records["ts_event"][levels[:3]] = 0, -(2**63), -(10**18)
+    window.append(LEVELS, made(records, 1, LEVELS), {APP: 200})
+    asked: list[Query] = []
+    real = window.hot.read
+    monkeypatch.setattr(window.hot, "read", lambda table, query: asked.append(query) or real(table, query))
+    keeping(window).retain(MIDNIGHT + HOUR)
+    assert len(asked) < 10
+    assert min(window.read(LEVELS)["ts_event"].to_pylist()) >= MIDNIGHT
+    assert window.offset(LEVELS, retention_application(VENUE)) == 0
 
 
 def test_trades_of_open_bars_outlive_retention(window: Window) -> None:

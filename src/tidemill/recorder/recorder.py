@@ -65,8 +65,8 @@ class Venue:
     """Bars that are not committed yet, with the epoch that closed them."""
     late: dict[tuple[int, int, int, int], None] = field(default_factory=dict)
     """Bars that a trade came for after the builder had forgotten them: (number, interval, start, end)."""
-    attempted: Position | None = None
-    """Where a commit was to lead of which it is not known whether it was kept."""
+    attempted: list[Position] = field(default_factory=list)
+    """Where commits were to lead of which it is not known whether they were kept."""
     instruments: dict[str, Instrument] = field(default_factory=dict)
     """What the instruments table holds of this venue."""
     position: Position | None = None
@@ -172,14 +172,20 @@ class Recorder:
         if not work:
             return 0
         for item in work:
-            item.venue.attempted = item.last
+            if item.last not in item.venue.attempted:
+                item.venue.attempted.append(item.last)
         try:
             for table in COMMITTED[:-1]:
                 self._commit(table, work)
             self._commit_bars(work)
+        except FencedError as error:
+            # Where the answer to a commit was lost, the server may keep it after we have looked: then the
+            # other writer was this one.
+            self._look_again()
+            raise UnavailableError(f"a commit of before was kept after all: {error}") from error
         except BaseException as error:
             # A store that is away is asked when it is back.
-            if not isinstance(error, UnavailableError | FencedError):
+            if not isinstance(error, UnavailableError):
                 self._look_again()
             raise
         for item in work:
@@ -197,12 +203,12 @@ class Recorder:
         """After an error only the tables themselves know what they hold: what they held before it, or what
         was on its way. Anything else is another writer's."""
         for venue in self.venues.values():
-            if venue.attempted is None:
+            if not venue.attempted:
                 continue
             for table in COMMITTED:
                 before = venue.stored[table.name]
                 found = self._store.position(table, venue.name, venue.newest_epoch)
-                if found not in (before, venue.attempted):
+                if found not in (before, *venue.attempted):
                     raise FencedError(
                         f"{table.name} of {venue.name} has come to {found}; this writer had brought it to"
                         f" {before} and was on the way to {venue.attempted}"
@@ -210,7 +216,6 @@ class Recorder:
                 venue.stored[table.name] = found
             if (venue.stored[BARS.name] or (0, 0)) >= venue.built:
                 venue.unsaved.clear()
-            venue.attempted = None
 
     def _commit(self, table: Table, work: Sequence[_Work]) -> None:
         parts: list[pa.Table] = []
@@ -408,7 +413,7 @@ class _Work:
         del venue.pending[: len(self._batches)]
         del venue.holes[: len(self._holes)]
         venue.position = self.last
-        venue.attempted = None
+        venue.attempted.clear()
         venue.records += self.records
 
 

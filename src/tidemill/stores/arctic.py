@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 
 from tidemill import address
 from tidemill.errors import ConfigError
+from tidemill.model.interval import DAY
 from tidemill.stores import column, delta, select
 from tidemill.stores.api import Held, Position, Query, UnavailableError, journal_application
 from tidemill.stores.memory import covered
@@ -190,6 +191,17 @@ class Arctic:
 
     def held(self, table: Table) -> list[Held]:
         return self._whole(table, lambda head: self._count(table, head))
+
+    def dated(self, table: Table, query: Query) -> dict[int, int]:
+        """As `api.Dated`: a partition that reaches over several days counts for each of them."""
+        with self._translated():
+            parts = self._head(table).parts
+        found: dict[int, int] = {}
+        for symbol, part in parts.items():
+            if _reaches(table, symbol, part, query):
+                for day in range(part.ts_min // DAY, part.ts_max // DAY + 1):
+                    found[day] = found.get(day, 0) + part.rows
+        return found
 
     def version(self, table: Table, start: int | None = None, end: int | None = None) -> str:
         low, high = _or(start, _INT64[0]), _or(end, _INT64[1])

@@ -7,7 +7,7 @@ that was opened anew has shown every row of it, and only if not one row has come
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -38,9 +38,11 @@ WINDOW = "window"
 back."""
 
 _WRAP = 1 << 64
-_PIECE_ROWS = 500_000
-"""About as many rows are handed over at once; a piece that turns out larger than `_PIECE_ROWS_MAX` is cut."""
-_PIECE_ROWS_MAX = 2_000_000
+_PIECE_ROWS = 50_000
+"""About as many rows are handed over at once: measured, larger pieces are no quicker, cost ten times their
+size in memory, and keep the recorder from its commits. One that turns out larger than `_PIECE_ROWS_MAX` is
+cut."""
+_PIECE_ROWS_MAX = 200_000
 _TRIES = 5
 _LIVE: Position = (0, 2**63 - 1)
 """Rows of journals lie beyond this position, rows that came another way before it."""
@@ -62,9 +64,9 @@ class Hot(Store, Protocol):
     def let_go(self, table: Table, day: int, expected: Digest) -> bool:
         """Drops a day whose digest is the expected one, in one step. False when it is another."""
 
-    def let_go_venue(self, table: Table, venue: str, before_ns: int, marks: Mapping[str, int]) -> int:
-        """Deletes a venue's rows before this `ts_event` and sets these offsets, in one step. Returns how many
-        went."""
+    def let_go_venue(self, table: Table, venue: str, before_ns: int) -> int:
+        """Deletes a venue's rows before this `ts_event` and says so by `retention_application`, in one step.
+        Returns how many went."""
 
 
 def identity(table: Table) -> list[str]:
@@ -119,6 +121,8 @@ def handed_over(hot: Hot, lake: Lake, table: Table, day: int) -> Generator[int, 
             added = _keep(hot, lake, table, day, span, rows)
             there = _proven(hot, lake, table, span, rows)
             count, checksum = count + there[0], (checksum + there[1]) % _WRAP
+            del rows  # not held until the next piece, which may be long after
+            pa.default_memory_pool().release_unused()
             yield added
         if hot.let_go(table, day, (count, checksum)):
             return True

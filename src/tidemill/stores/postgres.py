@@ -30,7 +30,15 @@ from tidemill.stores import postgres_copy as copying
 from tidemill.stores import postgres_digest as digests
 from tidemill.stores import postgres_schema as schema
 from tidemill.stores import select
-from tidemill.stores.api import FencedError, Held, Position, Query, UnavailableError, journal_application
+from tidemill.stores.api import (
+    FencedError,
+    Held,
+    Position,
+    Query,
+    UnavailableError,
+    journal_application,
+    retention_application,
+)
 from tidemill.stores.memory import covered
 from tidemill.stores.postgres_batch import Batch
 from tidemill.stores.postgres_connection import Connections
@@ -279,8 +287,11 @@ class Postgres:
                 tests.append(SQL("last >= {}").format(Literal(query.start)))
             if query.end is not None:
                 tests.append(SQL("first < {}").format(Literal(query.end)))
-            statement = SQL("SELECT day, sum(rows)::bigint FROM tidemill_held WHERE {} GROUP BY day")
-            found = connection.execute(statement.format(SQL(" AND ").join(tests))).fetchall()
+            found = connection.execute(
+                SQL("SELECT day, sum(rows)::bigint FROM tidemill_held WHERE {} GROUP BY day").format(
+                    SQL(" AND ").join(tests)
+                )
+            ).fetchall()
             return dict(found)
 
     # ── a window that moves on ────────────────────────────────────────────────────────────────────
@@ -336,25 +347,32 @@ class Postgres:
             "DELETE FROM tidemill_held WHERE of_table = %s AND day = %s", (NUMBERS[table.name], day)
         )
 
-    def let_go_venue(self, table: Table, venue: str, before_ns: int, marks: Mapping[str, int]) -> int:
-        """Deletes the rows of a venue with a `ts_event` before this time, and in the same step sets the
-        offsets `marks` (see `retention_application`), which never go back. Returns how many rows went."""
+    def let_go_venue(self, table: Table, venue: str, before_ns: int) -> int:
+        """Deletes the rows of a venue with a `ts_event` before this time, and in the same step says so by
+        `retention_application`; these marks never go back. Returns how many rows went."""
         with self._session() as connection, connection.transaction():
+            connection.execute(SQL("SET LOCAL statement_timeout = {}").format(Literal(_DIGEST_TIMEOUT)))
             # No name has the number 0.
             number = self._names.known(connection, [venue]).get(venue, 0)
             found = connection.execute(
-                "SELECT day, bool_and(venue = %s), sum(rows)::bigint FROM tidemill_held"
-                " WHERE of_table = %s AND day <= %s GROUP BY day HAVING bool_or(venue = %s) ORDER BY day",
-                (number, NUMBERS[table.name], (before_ns - 1) // DAY, number),
+                "SELECT day, bool_and(venue = %s) FROM tidemill_held"
+                " WHERE of_table = %s AND day <= %s GROUP BY day"
+                " HAVING min(first) FILTER (WHERE venue = %s) < %s ORDER BY day",
+                (number, NUMBERS[table.name], (before_ns - 1) // DAY, number, before_ns),
             ).fetchall()
-            _own_days(connection, table, [day for day, _, _ in found])
+            _own_days(connection, table, [day for day, _ in found])
             gone = 0
-            for day, alone, rows in found:
+            marks: dict[str, int] = {}
+            for day, alone in found:
+                # Other writers wait from here on: the marks are of all rows that go, and of no others.
+                rows, told = self._marks(connection, table, venue, number, day, before_ns)
+                gone += rows
+                for application, at in told.items():
+                    marks[application] = max(at, marks.get(application, at))
                 if alone and (day + 1) * DAY <= before_ns and self._alone(connection, table, number, day):
-                    gone += rows
                     self._drop(connection, table, day)
                 else:
-                    gone += self._delete(connection, table, number, day, before_ns)
+                    self._delete(connection, table, number, day, before_ns)
             for application, sequence in sorted(marks.items()):
                 connection.execute(
                     "INSERT INTO tidemill_offset AS o (of_table, application, sequence) VALUES (%s, %s, %s)"
@@ -364,6 +382,29 @@ class Postgres:
                 )
             return gone
 
+    def _marks(
+        self, connection: Connection[Any], table: Table, venue: str, number: int, day: int, before_ns: int
+    ) -> tuple[int, dict[str, int]]:
+        """How many of a venue's rows of a day lie before this time, and what `retention_application` will
+        say of them."""
+        low, high = schema.bounds(day)
+        count, told = 0, dict[str, int]()
+        for relation in RELATIONS[table.name]:
+            found = connection.execute(
+                SQL(
+                    "SELECT epoch, count(*), max(sequence), max(ts_event) FROM {} WHERE ts >= {} AND ts < {}"
+                    " AND venue = {} AND ts_event < {} GROUP BY epoch"
+                ).format(
+                    relation.identifier, Literal(low), Literal(high), Literal(number), Literal(before_ns)
+                )
+            )
+            for epoch, rows, sequence, ts_event in found.fetchall():
+                count += rows
+                of_venue, of_epoch = retention_application(venue), retention_application(venue, epoch)
+                told[of_venue] = max(ts_event, told.get(of_venue, ts_event))
+                told[of_epoch] = max(sequence, told.get(of_epoch, sequence))
+        return count, told
+
     def _alone(self, connection: Connection[Any], table: Table, venue: int, day: int) -> bool:
         """True when a day, which is ours now, has rows of this venue alone."""
         found = connection.execute(
@@ -372,9 +413,10 @@ class Postgres:
         ).fetchone()
         return found == (0,)
 
-    def _delete(self, connection: Connection[Any], table: Table, venue: int, day: int, before_ns: int) -> int:
+    def _delete(
+        self, connection: Connection[Any], table: Table, venue: int, day: int, before_ns: int
+    ) -> None:
         low, high = schema.bounds(day)
-        gone = 0
         connection.execute(
             "DELETE FROM tidemill_held WHERE of_table = %s AND day = %s AND venue = %s",
             (NUMBERS[table.name], day, venue),
@@ -383,11 +425,11 @@ class Postgres:
             mine = SQL("ts >= {} AND ts < {} AND venue = {}").format(
                 Literal(low), Literal(high), Literal(venue)
             )
-            gone += connection.execute(
+            connection.execute(
                 SQL("DELETE FROM {} WHERE {} AND ts_event < {}").format(
                     relation.identifier, mine, Literal(before_ns)
                 )
-            ).rowcount
+            )
             connection.execute(
                 SQL(
                     "INSERT INTO tidemill_held AS h (of_table, venue, instrument, day, rows, first, last)"
@@ -399,7 +441,6 @@ class Postgres:
                     Literal(NUMBERS[table.name]), Literal(venue), Literal(day), relation.identifier, mine
                 )
             )
-        return gone
 
 
 def _relations(table: Table, query: Query) -> list[Relation]:

@@ -25,6 +25,13 @@ from tidemill.stores.table import BARS, TRADES, Table
 PAYLOAD = "payload"
 """A column that rows of trades may have besides their table's: the venue's message as JSON text, or null."""
 
+NEAR_DAYS = 100
+"""A day that is no further from its rows' arrival is always kept: venues tell of old trades at a start."""
+DAYS_MAX = 300
+"""With so many days in a table, rows of further ones are kept only near their arrival."""
+_UNKNOWN = "a name that is no text PostgreSQL keeps"
+_STRANGE = f"its time is over {NEAR_DAYS} days from its arrival, and such rows have too many days already"
+
 
 class Batch:
     """Rows on their way in."""
@@ -34,8 +41,9 @@ class Batch:
         self._rows = rows
         self._days = rows["ts_event"].to_numpy() // DAY
         self._codes: dict[str, npt.NDArray[np.int64]] = {}
-        self._unknown = np.zeros(len(rows), bool)
-        """Rows with a name that PostgreSQL cannot keep."""
+        self._refused: dict[int, str] = {}
+        """Rows that are not sent at all, and why."""
+        unknown = np.zeros(len(rows), bool)
         encoded = {
             field.name: _encoded(rows[field.name]) for field in table.schema if pa.types.is_string(field.type)
         }
@@ -48,7 +56,11 @@ class Batch:
             lookup = np.array([numbers.get(text, -1) for text in one.dictionary.to_pylist()] + [-1], np.int64)
             codes = pc.fill_null(one.indices, len(lookup) - 1).to_numpy(zero_copy_only=False)
             self._codes[name] = lookup[codes]
-            self._unknown |= self._codes[name] < 0
+            unknown |= self._codes[name] < 0
+        self._refused |= dict.fromkeys(np.flatnonzero(self._strange(connection)).tolist(), _STRANGE)
+        self._refused |= dict.fromkeys(np.flatnonzero(unknown).tolist(), _UNKNOWN)
+        self._sent = np.ones(len(rows), bool)
+        self._sent[list(self._refused)] = False
         self._parts = [(relation, self._at(relation)) for relation in RELATIONS[table.name]]
         self.days = [
             (relation, np.unique(self._days[at]).tolist())
@@ -56,21 +68,36 @@ class Batch:
             if relation.partitioned and len(at)
         ]
         """Of each relation the days that it needs."""
-        self.all_days: list[int] = np.unique(self._days).tolist()
+        self.all_days: list[int] = np.unique(self._days[self._sent]).tolist()
+
+    def _strange(self, connection: Connection[Any]) -> npt.NDArray[np.bool_]:
+        """Rows of journals that happened, says their venue, long before or after they arrived, on days that
+        the store has no room for: each day is a partition, and a server bears some hundreds of them."""
+        apart = np.abs(self._days - self._rows["ts_recv"].to_numpy() // DAY)
+        far: npt.NDArray[np.bool_] = (apart > NEAR_DAYS) & (self._rows["epoch"].to_numpy() > 0)
+        if not far.any():
+            return far
+        found = connection.execute(
+            "SELECT DISTINCT day FROM tidemill_held WHERE of_table = %s", (NUMBERS[self.table.name],)
+        )
+        known = [day for (day,) in found]
+        far &= ~np.isin(self._days, known)
+        days, first = np.unique(self._days[far], return_index=True)
+        nearest = days[np.argsort(apart[far][first], kind="stable")]
+        far &= np.isin(self._days, nearest[max(0, DAYS_MAX - len(known)) :])
+        return far
 
     def _at(self, relation: Relation) -> npt.NDArray[np.int64]:
         """Where the rows of a relation are."""
         if self.table is not BARS:
-            return np.flatnonzero(~self._unknown)
+            return np.flatnonzero(self._sent)
         minutes = pc.equal(self._rows["interval"].cast(pa.string()), schema.MINUTE_BARS)
         own = pc.fill_null(minutes, False).to_numpy() == (relation.name == "candles_1m")
-        return np.flatnonzero(own & ~self._unknown)
+        return np.flatnonzero(own & self._sent)
 
     def copy(self, connection: Connection[Any]) -> dict[int, str]:
         """Sends all rows; returns those that were refused, and why."""
-        dead = dict.fromkeys(
-            np.flatnonzero(self._unknown).tolist(), "a name that is no text PostgreSQL keeps"
-        )
+        dead = dict(self._refused)
         for relation, at in self._parts:
             self._copy(connection, relation, at, dead)
         return dead
@@ -153,24 +180,26 @@ class Batch:
     def bury(self, connection: Connection[Any], applications: str, dead: Mapping[int, str]) -> None:
         """Keeps the refused rows in `dead_letter`."""
         with connection.cursor() as cursor:
-            for at, reason in sorted(dead.items()):
-                one = self._rows.slice(at, 1)
-                raw = io.BytesIO()
-                with pa.ipc.new_stream(raw, one.schema) as writer:
-                    writer.write_table(one)
-                cursor.execute(
-                    'INSERT INTO dead_letter ("table", application, venue, epoch, sequence, reason, row)'
-                    " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-                    (
-                        self.table.name,
-                        applications,
-                        _printable(one["venue"][0].as_py()),
-                        one["epoch"][0].as_py(),
-                        one["sequence"][0].as_py(),
-                        _printable(reason),
-                        raw.getvalue(),
-                    ),
-                )
+            cursor.executemany(
+                'INSERT INTO dead_letter ("table", application, venue, epoch, sequence, reason, row)'
+                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                (self._letter(at, applications, reason) for at, reason in sorted(dead.items())),
+            )
+
+    def _letter(self, at: int, applications: str, reason: str) -> tuple[object, ...]:
+        one = self._rows.slice(at, 1)
+        raw = io.BytesIO()
+        with pa.ipc.new_stream(raw, one.schema) as writer:
+            writer.write_table(one)
+        return (
+            self.table.name,
+            applications,
+            _printable(one["venue"][0].as_py()),
+            one["epoch"][0].as_py(),
+            one["sequence"][0].as_py(),
+            _printable(reason),
+            raw.getvalue(),
+        )
 
 
 def _printable(text: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,11 +78,10 @@ class Connections:
     def use(self) -> Iterator[Connection[Any]]:
         """A connection in autocommit. Raises `UnavailableError` and `ConfigError` as `meaning` says; after an
         error the connection is closed, so that nothing of it comes back."""
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
+        connection = self._waiting()
         whole = False
         try:
-            if connection is None or connection.closed:
+            if connection is None:
                 connection = self._open()
             yield connection
             whole = True
@@ -98,6 +98,15 @@ class Connections:
                         connection.close()
                 else:
                     connection.close()
+
+    def _waiting(self) -> Connection[Any] | None:
+        """A connection that waits and that the server has not ended, such as by a restart, meanwhile."""
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None or _stands(connection):
+                return connection
+            connection.close()
 
     def _open(self) -> Connection[Any]:
         # Never prepared: a plan must see the times asked for, to leave out the other days.
@@ -127,6 +136,15 @@ class Connections:
         if is_away(error):
             return UnavailableError(f"the database at {self.shown} is away: {told}")
         return error
+
+
+def _stands(connection: Connection[Any]) -> bool:
+    """False when the other end has closed, or said anything: nobody has asked. Costs no round trip."""
+    if connection.closed:
+        return False
+    poll = select.poll()  # not select(), which knows no descriptor above 1,023
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return not poll.poll(0)
 
 
 def _refused(told: str) -> bool:

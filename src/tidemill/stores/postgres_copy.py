@@ -174,12 +174,15 @@ def received(connection: Connection[Any], statement: Composed) -> bytes:
     if begun.status != ExecStatus.COPY_OUT:
         raise error_from_result(begun)
     parts: list[Buffer] = []
+    # Not select(), which knows no descriptor above 1,023.
+    poll = select.poll()
+    poll.register(server.socket, select.POLLIN)
     while True:
         length, data = server.get_copy_data(1)
         if length > 0:
             parts.append(data)
         elif length == 0:
-            select.select([server.socket], [], [])
+            poll.poll()
             server.consume_input()
         else:
             break

@@ -32,10 +32,8 @@ class Names:
         each other's names would.
         """
         wanted = set(texts)
-        new = sorted(text for text in wanted - self._numbers.keys() if _fits(text))
-        if new:
-            self.known(connection, new)
-            new = [text for text in new if text not in self._numbers]
+        numbers = self.known(connection, wanted)
+        new = sorted(text for text in wanted - numbers.keys() if _fits(text))
         if new:
             try:
                 _insert(connection, new)
@@ -49,30 +47,34 @@ class Names:
                     except psycopg.Error as one:
                         if not is_data(one):
                             raise
-            self.known(connection, new)
-        return {text: number for text in wanted if (number := self._numbers.get(text)) is not None}
+            numbers |= self.known(connection, new)
+        return numbers
 
     def known(self, connection: Connection[Any], texts: Iterable[str]) -> dict[str, int]:
         """The number of each of these names that has one."""
         wanted = [text for text in set(texts) if _fits(text)]
-        new = [text for text in wanted if text not in self._numbers]
+        known = self._numbers  # another thread may forget it meanwhile
+        new = [text for text in wanted if text not in known]
         if new:
-            self._keep(
-                connection.execute(
-                    "SELECT id, name FROM tidemill_name WHERE name = ANY(%s)", (new,)
-                ).fetchall()
-            )
-        return {text: self._numbers[text] for text in wanted if text in self._numbers}
+            found = connection.execute(
+                "SELECT id, name FROM tidemill_name WHERE name = ANY(%s)", (new,)
+            ).fetchall()
+            known.update((text, number) for number, text in found)
+            self._keep(found)
+        return {text: number for text in wanted if (number := known.get(text)) is not None}
 
     def texts(self, connection: Connection[Any], numbers: Iterable[int]) -> list[str]:
         """The name of each number."""
         wanted = list(numbers)
-        new = [number for number in wanted if number not in self._texts]
+        known = self._texts  # another thread may forget it meanwhile
+        new = [number for number in wanted if number not in known]
         if new:
-            self._keep(
-                connection.execute("SELECT id, name FROM tidemill_name WHERE id = ANY(%s)", (new,)).fetchall()
-            )
-        return [self._texts[number] for number in wanted]
+            found = connection.execute(
+                "SELECT id, name FROM tidemill_name WHERE id = ANY(%s)", (new,)
+            ).fetchall()
+            known.update(found)
+            self._keep(found)
+        return [known[number] for number in wanted]
 
     def _keep(self, found: Iterable[tuple[int, str]]) -> None:
         for number, text in found:

@@ -62,7 +62,7 @@ class Report:
 
     @property
     def anything(self) -> bool:
-        """Is anything stored of the venue?"""
+        """Is anything stored of the venue? Only a lake has files."""
         return self.rows > 0 or self.files > 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -128,22 +128,33 @@ def _rows(store: Store, home: Path, report: Report, instrument: str | None) -> l
     newest = join.newest_epoch(home, venue) or _newest_epoch(store, mine)
     ends = {e: store.offset(BARS, journal_application(venue, e)) for e in range(1, newest + 1)}
     report.through = max(((epoch, end) for epoch, end in ends.items() if end is not None), default=None)
+    for table in COMMITTED[:-1]:
+        for day in sorted(join.days(store, table, mine)):
+            span = mine.with_(
+                start=day * DAY, end=(day + 1) * DAY, through=report.through, columns=("epoch", "sequence")
+            )
+            try:
+                rows = store.read(table, span)
+            except DataQualityError as error:
+                _unreadable(error, report)
+                continue
+            report.rows += len(rows)
+            live = rows.filter(pa.compute.greater(rows["epoch"], 0))
+            _add(parts, live["epoch"].to_numpy(), live["sequence"].to_numpy())
+    try:
+        gaps = store.read(GAPS, mine.with_(through=report.through))
+    except DataQualityError as error:
+        _unreadable(error, report)
+        gaps = GAPS.empty()
+    holes = _holes(gaps)
+    # Asked last: what retention took while we read is not missing.
     gone = [
         (epoch, let_go)
         for table in COMMITTED[:-1]
         for epoch in ends
         if (let_go := store.offset(table, retention_application(venue, epoch))) is not None
     ]
-    for table in COMMITTED[:-1]:
-        for day in sorted(join.days(store, table, mine)):
-            span = mine.with_(
-                start=day * DAY, end=(day + 1) * DAY, through=report.through, columns=("epoch", "sequence")
-            )
-            rows = store.read(table, span)
-            report.rows += len(rows)
-            live = rows.filter(pa.compute.greater(rows["epoch"], 0))
-            _add(parts, live["epoch"].to_numpy(), live["sequence"].to_numpy())
-    _dense(parts, gone, ends, _holes(store.read(GAPS, mine.with_(through=report.through))), report)
+    _dense(parts, gone, ends, holes, report)
     if instrument:
         return [instrument]
     return [one.instrument for one in store.held(TRADES) if one.instrument.rpartition(".")[2] == venue]

@@ -15,9 +15,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake.exceptions import DeltaError
 
-from tidemill.errors import DataQualityError, TidemillError, UsageError
+from tidemill.errors import DataQualityError, UsageError
 from tidemill.log import Log
 from tidemill.model.interval import DAY, HOUR
 from tidemill.stores import handover, restore, select
@@ -25,12 +24,11 @@ from tidemill.stores.api import (
     Dated,
     FencedError,
     Held,
-    OffsetError,
     Position,
     Query,
     UnavailableError,
-    retention_application,
 )
+from tidemill.stores.delta import SyncError
 from tidemill.stores.handover import REACH, WINDOW, Hot
 from tidemill.stores.lake import Lake
 from tidemill.stores.memory import covered
@@ -343,7 +341,9 @@ class Keeping:
     def _try(self, what: Callable[[], object]) -> None:
         try:
             what()
-        except (TidemillError, UnavailableError, OffsetError, DeltaError, pa.ArrowException) as error:
+        except SyncError:
+            raise
+        except Exception as error:  # whatever a disk, a server or a library says
             if self._moving is not None:
                 self._failed[self._moving[0].name, self._moving[1]] = time.monotonic()
                 self._moving = None
@@ -402,8 +402,8 @@ class Keeping:
                     # Bars that are open after a restart are made of them.
                     before = min(before, self._needed_from(venue))
                 before -= before % HOUR
-                if start < before:
-                    self._let_go(table, venue, start, before)
+                if start < before and (gone := hot.let_go_venue(table, venue, before)):
+                    self._log.info("rows let go", table=table.name, venue=venue, rows=gone)
 
     def _kept_ns(self, table: Table, venue: str) -> int:
         """How long rows are kept; 0 for ever."""
@@ -416,23 +416,3 @@ class Keeping:
             return restore.needed_from(self._window, venue)
         except DataQualityError:  # unreadable: which ones are needed is not known
             return _NEVER
-
-    def _let_go(self, table: Table, venue: str, start: int, before: int) -> None:
-        """Only this thread's process appends here: nothing comes between the look and the deletion."""
-        hot = self._window.hot
-        last: dict[int, int] = {}
-        newest = start
-        for hour in range(start - start % HOUR, before, HOUR):
-            span = Query(
-                venues=(venue,), start=hour, end=hour + HOUR, columns=("ts_event", "epoch", "sequence")
-            )
-            rows = hot.read(table, span)
-            if len(rows):
-                newest = max(newest, pc.max(rows["ts_event"]).as_py())
-            for line in rows.group_by("epoch").aggregate([("sequence", "max")]).to_pylist():
-                last[line["epoch"]] = max(line["sequence_max"], last.get(line["epoch"], 0))
-        marks = {retention_application(venue, epoch): sequence for epoch, sequence in last.items()}
-        marks[retention_application(venue)] = newest
-        gone = hot.let_go_venue(table, venue, before, marks)
-        if gone:
-            self._log.info("rows let go", table=table.name, venue=venue, rows=gone)
