@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidemill import errors
 from tidemill.home import Home
 from tidemill.jobs import broker, metric, period
 from tidemill.jobs.run import Bounds, Run, holder
