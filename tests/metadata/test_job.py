@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from sqlalchemy import Connection, create_engine, update
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, update
 
-from tests.servers.postgres import Postgres
 from tidemill.errors import ConflictError, RateLimitError
 from tidemill.metadata import Metadata, event, job
 from tidemill.metadata.database import now_ns
-from tidemill.metadata.table import jobs, tables
+from tidemill.metadata.table import jobs
 
 
-class Database(Protocol):
-    def read(self) -> contextlib.AbstractContextManager[Connection]: ...
-
-    def write(self) -> contextlib.AbstractContextManager[Connection]: ...
-
-
-class OnPostgres:
-    """The same tables on a PostgreSQL, each use one transaction."""
-
-    def __init__(self, url: str) -> None:
-        self.engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool)
-        tables.create_all(self.engine)
-
-    @contextlib.contextmanager
-    def write(self) -> Iterator[Connection]:
-        with self.engine.begin() as connection:
-            yield connection
-
-    read = write
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    if request.param == "sqlite":
-        return Metadata.open(tmp_path / "tidemill.db")
-    server: Postgres = request.getfixturevalue("postgres")
-    return OnPostgres(server.database())
+@pytest.fixture
+def database(metadata: Metadata) -> Metadata:
+    return metadata
 
 
 def take(connection: Connection, holder: str = "w", **rest: Any) -> job.Job:
@@ -62,7 +34,7 @@ def lapse(connection: Connection, job_id: str) -> None:
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(lease_until=now_ns() - 1))
 
 
-def test_a_job_is_claimed_moves_on_and_ends_once(database: Database) -> None:
+def test_a_job_is_claimed_moves_on_and_ends_once(database: Metadata) -> None:
     with database.write() as connection:
         entered, new = job.submit(connection, "export", owner="a", detail={"kind": "bars"})
         assert new
@@ -105,7 +77,7 @@ def test_a_job_is_claimed_moves_on_and_ends_once(database: Database) -> None:
         assert told == ["queued", "running", "running", "done"]
 
 
-def test_who_lost_a_job_can_write_nothing(database: Database) -> None:
+def test_who_lost_a_job_can_write_nothing(database: Metadata) -> None:
     with database.write() as connection:
         name = job.submit(connection, "export", owner="a")[0].id
         old = take(connection, "old")
@@ -130,7 +102,7 @@ def test_who_lost_a_job_can_write_nothing(database: Database) -> None:
         assert job.logs(connection, name) == []
 
 
-def test_the_third_death_poisons_and_an_orderly_leave_counts_nothing(database: Database) -> None:
+def test_the_third_death_poisons_and_an_orderly_leave_counts_nothing(database: Metadata) -> None:
     with database.write() as connection:
         name = job.submit(connection, "export", owner="a")[0].id
         assert job.release(connection, name, take(connection).token)
@@ -148,7 +120,7 @@ def test_the_third_death_poisons_and_an_orderly_leave_counts_nothing(database: D
         assert [row["state"] for row in failed] == ["poisoned"]
 
 
-def test_an_error_that_may_pass_waits_and_fails_at_last(database: Database) -> None:
+def test_an_error_that_may_pass_waits_and_fails_at_last(database: Metadata) -> None:
     with database.write() as connection:
         name = job.submit(connection, "export", owner="a", attempts_max=2)[0].id
         error = {"code": "venue_unreachable"}
@@ -161,7 +133,7 @@ def test_an_error_that_may_pass_waits_and_fails_at_last(database: Database) -> N
         assert (gone.state, gone.error) == ("failed", error)
 
 
-def test_cancelling(database: Database) -> None:
+def test_cancelling(database: Metadata) -> None:
     with database.write() as connection:
         waiting = job.submit(connection, "export", owner="a")[0].id
         found = job.ask_cancel(connection, waiting, actor="a")
@@ -184,7 +156,7 @@ def test_cancelling(database: Database) -> None:
         assert [row.subject for row in asked] == [waiting, running, running]
 
 
-def test_a_key_is_one_job_until_it_has_ended(database: Database) -> None:
+def test_a_key_is_one_job_until_it_has_ended(database: Metadata) -> None:
     with database.write() as connection:
         first, _ = job.submit(connection, "export", owner="a", key="k")
         again, new = job.submit(connection, "export", owner="a", key="k")
@@ -199,7 +171,7 @@ def test_a_key_is_one_job_until_it_has_ended(database: Database) -> None:
         assert not job.submit(connection, "tidy", owner="beat", job_id="tidy-7")[1]
 
 
-def test_an_owner_may_have_so_many_that_wait_and_that_run(database: Database) -> None:
+def test_an_owner_may_have_so_many_that_wait_and_that_run(database: Metadata) -> None:
     with database.write() as connection:
         for _ in range(3):
             job.submit(connection, "export", owner="a", queued_max=3)
@@ -214,7 +186,7 @@ def test_an_owner_may_have_so_many_that_wait_and_that_run(database: Database) ->
         assert take(connection, "v", share=("v", 1)).owner == "a"
 
 
-def test_priority_first_then_fair_shares_then_age(database: Database) -> None:
+def test_priority_first_then_fair_shares_then_age(database: Metadata) -> None:
     with database.write() as connection:
         for number in range(6):
             job.submit(connection, "export", owner="a", detail={"n": number})
@@ -241,7 +213,7 @@ def test_priority_first_then_fair_shares_then_age(database: Database) -> None:
         assert turns.index("b") <= 1
 
 
-def test_many_workers_at_once_share_without_doubles(database: Database) -> None:
+def test_many_workers_at_once_share_without_doubles(database: Metadata) -> None:
     with database.write() as connection:
         for number in range(60):
             job.submit(connection, "export", owner=f"o{number % 3}")
@@ -268,7 +240,7 @@ def test_many_workers_at_once_share_without_doubles(database: Database) -> None:
 
 
 def test_logs_are_bounded_and_what_ended_long_ago_goes(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Metadata, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job, "LOG_LINES_MAX", 3)
     with database.write() as connection:
