@@ -46,7 +46,7 @@ def scheme(url: str) -> str:
 def shown(url: str) -> str:
     """The address without what must not be seen: user and password stay away, and so do query values.
 
-    Where a password may have fallen into another part, such as one with a `/` in it, only the scheme is shown.
+    Where a password may be in another part, as one that holds a `/` is, only the scheme is shown.
     """
     try:
         parts = urlsplit(url)
