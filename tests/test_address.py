@@ -31,6 +31,11 @@ def test_another_scheme_is_refused_without_its_password(monkeypatch: pytest.Monk
         ("postgresql://me:secret@/db?host=/run/pg", "postgresql:///db"),
         ("redis://:sec ret@host:port/0", "redis:…"),
         ("lake", "lake"),
+        ("postgresql://me:12/cret@host/db", "postgresql:…"),
+        ("postgresql://me@12/cret@host/db", "postgresql:…"),
+        ("redis://:#cret@host:6379/0", "redis:…"),
+        ("me:secret@host/db", "me:…"),
+        ("host=db user=me password=secret", "…"),
     ],
 )
 def test_what_is_shown_holds_no_secret(url: str, seen: str) -> None:

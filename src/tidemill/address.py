@@ -44,10 +44,17 @@ def scheme(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """The address without what must not be seen: user and password stay away, and so do query values."""
+    """The address without what must not be seen: user and password stay away, and so do query values.
+
+    Where a password may be in another part, as one that holds a `/` is, only the scheme is shown.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
     except ValueError:
         return f"{scheme(url)}:…"
-    return f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme else url
+    if "@" in parts.path + parts.query + parts.fragment:
+        return f"{parts.scheme or '…'}:…"
+    if not parts.scheme:
+        return url if "=" not in url else "…"
+    return f"{parts.scheme}://{host}{port}{parts.path}"

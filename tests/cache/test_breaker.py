@@ -51,6 +51,16 @@ def test_each_failed_probe_doubles_the_pause_up_to_its_bound(clock: Clock) -> No
     assert pauses == [1, 2, 4, OPEN_S_MAX, OPEN_S_MAX, OPEN_S_MAX]
 
 
+def test_many_that_meet_the_same_fault_open_it_once_for_a_second(clock: Clock) -> None:
+    breaker = Breaker()
+    assert all(breaker.admit() for _ in range(8))
+    for _ in range(8):
+        breaker.failed("no answer")
+    assert (breaker.state, breaker.opened) == ("open", 1)
+    clock.now += OPEN_S
+    assert breaker.admit()
+
+
 def test_slow_answers_in_a_row_open_it(clock: Clock) -> None:
     breaker = Breaker()
     for spent_s in (SLOW_S * 2, SLOW_S * 2, 0.001):

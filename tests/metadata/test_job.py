@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
+import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from sqlalchemy import Connection, create_engine, update
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, update
 
-from tests.servers.postgres import Postgres
 from tidemill.errors import ConflictError, RateLimitError
 from tidemill.metadata import Metadata, event, job
 from tidemill.metadata.database import now_ns
-from tidemill.metadata.table import jobs, tables
+from tidemill.metadata.table import jobs
 
 
-class Database(Protocol):
-    def read(self) -> contextlib.AbstractContextManager[Connection]: ...
-
-    def write(self) -> contextlib.AbstractContextManager[Connection]: ...
-
-
-class OnPostgres:
-    """The same tables on a PostgreSQL, each use one transaction."""
-
-    def __init__(self, url: str) -> None:
-        self.engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool)
-        tables.create_all(self.engine)
-
-    @contextlib.contextmanager
-    def write(self) -> Iterator[Connection]:
-        with self.engine.begin() as connection:
-            yield connection
-
-    read = write
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    if request.param == "sqlite":
-        return Metadata.open(tmp_path / "tidemill.db")
-    server: Postgres = request.getfixturevalue("postgres")
-    return OnPostgres(server.database())
+@pytest.fixture
+def database(metadata: Metadata) -> Metadata:
+    return metadata
 
 
 def take(connection: Connection, holder: str = "w", **rest: Any) -> job.Job:
@@ -63,7 +37,7 @@ def lapse(connection: Connection, job_id: str) -> None:
     connection.execute(update(jobs).where(*running).values(lease_until=now_ns() - 1))
 
 
-def test_a_job_is_claimed_moves_on_and_ends_once(database: Database) -> None:
+def test_a_job_is_claimed_moves_on_and_ends_once(database: Metadata) -> None:
     with database.write() as connection:
         entered, new = job.submit(connection, "export", owner="a", detail={"kind": "bars"})
         assert new
@@ -106,7 +80,7 @@ def test_a_job_is_claimed_moves_on_and_ends_once(database: Database) -> None:
         assert told == ["queued", "running", "running", "done"]
 
 
-def test_who_lost_a_job_can_write_nothing(database: Database) -> None:
+def test_who_lost_a_job_can_write_nothing(database: Metadata) -> None:
     with database.write() as connection:
         name = job.submit(connection, "export", owner="a")[0].id
         old = take(connection, "old")
@@ -131,7 +105,7 @@ def test_who_lost_a_job_can_write_nothing(database: Database) -> None:
         assert job.logs(connection, name) == []
 
 
-def test_the_third_death_poisons_and_an_orderly_leave_counts_nothing(database: Database) -> None:
+def test_the_third_death_poisons_and_an_orderly_leave_counts_nothing(database: Metadata) -> None:
     with database.write() as connection:
         name = job.submit(connection, "export", owner="a")[0].id
         assert job.release(connection, name, take(connection).token)
@@ -149,7 +123,7 @@ def test_the_third_death_poisons_and_an_orderly_leave_counts_nothing(database: D
         assert [row["state"] for row in failed] == ["poisoned"]
 
 
-def test_an_error_that_may_pass_waits_and_fails_at_last(database: Database) -> None:
+def test_an_error_that_may_pass_waits_and_fails_at_last(database: Metadata) -> None:
     with database.write() as connection:
         name = job.submit(connection, "export", owner="a", attempts_max=2)[0].id
         error = {"code": "venue_unreachable"}
@@ -162,7 +136,7 @@ def test_an_error_that_may_pass_waits_and_fails_at_last(database: Database) -> N
         assert (gone.state, gone.error) == ("failed", error)
 
 
-def test_cancelling(database: Database) -> None:
+def test_cancelling(database: Metadata) -> None:
     with database.write() as connection:
         waiting = job.submit(connection, "export", owner="a")[0].id
         found = job.ask_cancel(connection, waiting, actor="a")
@@ -185,7 +159,7 @@ def test_cancelling(database: Database) -> None:
         assert [row.subject for row in asked] == [waiting, running, running]
 
 
-def test_one_that_was_asked_to_end_does_not_go_back_into_the_queue(database: Database) -> None:
+def test_one_that_was_asked_to_end_does_not_go_back_into_the_queue(database: Metadata) -> None:
     """The word to end came after its worker's last look."""
     for leave in (
         lambda c, mine: job.release(c, mine.id, mine.token),
@@ -202,7 +176,7 @@ def test_one_that_was_asked_to_end_does_not_go_back_into_the_queue(database: Dat
             assert ended.state == "cancelled"
 
 
-def test_a_key_is_one_job_until_it_has_ended(database: Database) -> None:
+def test_a_key_is_one_job_until_it_has_ended(database: Metadata) -> None:
     with database.write() as connection:
         first, _ = job.submit(connection, "export", owner="a", key="k")
         again, new = job.submit(connection, "export", owner="a", key="k")
@@ -217,7 +191,7 @@ def test_a_key_is_one_job_until_it_has_ended(database: Database) -> None:
         assert not job.submit(connection, "tidy", owner="beat", job_id="tidy-7")[1]
 
 
-def test_an_owner_may_have_so_many_that_wait_and_that_run(database: Database) -> None:
+def test_an_owner_may_have_so_many_that_wait_and_that_run(database: Metadata) -> None:
     with database.write() as connection:
         for _ in range(3):
             job.submit(connection, "export", owner="a", queued_max=3)
@@ -232,7 +206,7 @@ def test_an_owner_may_have_so_many_that_wait_and_that_run(database: Database) ->
         assert take(connection, "v", share=("v", 1)).owner == "a"
 
 
-def test_priority_first_then_fair_shares_then_age(database: Database) -> None:
+def test_priority_first_then_fair_shares_then_age(database: Metadata) -> None:
     with database.write() as connection:
         for number in range(6):
             job.submit(connection, "export", owner="a", detail={"n": number})
@@ -259,7 +233,7 @@ def test_priority_first_then_fair_shares_then_age(database: Database) -> None:
         assert turns.index("b") <= 1
 
 
-def test_many_workers_at_once_share_without_doubles(database: Database) -> None:
+def test_many_workers_at_once_share_without_doubles(database: Metadata) -> None:
     with database.write() as connection:
         for number in range(60):
             job.submit(connection, "export", owner=f"o{number % 3}")
@@ -286,7 +260,7 @@ def test_many_workers_at_once_share_without_doubles(database: Database) -> None:
 
 
 def test_logs_are_bounded_and_what_ended_long_ago_goes(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Metadata, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job, "LOG_LINES_MAX", 3)
     with database.write() as connection:
@@ -311,19 +285,24 @@ def test_logs_are_bounded_and_what_ended_long_ago_goes(
         assert job.page(connection, limit=9, kind="verify") == []
 
 
+@functools.cache
+def empty() -> bytes:
+    """A database without jobs: made once, because the migrations take longer than all the rest."""
+    with tempfile.TemporaryDirectory(prefix="tidemill-queue-") as folder:
+        file = Path(folder) / "tidemill.db"
+        Metadata.open(file).close()
+        return file.read_bytes()
+
+
 class Queue(RuleBasedStateMachine):
     """Workers that claim, write late, die and come back, in any order."""
 
-    @staticmethod
-    def folder() -> Path:
-        import tempfile
-
-        return Path(tempfile.mkdtemp(prefix="tidemill-queue-"))
-
     def __init__(self) -> None:
         super().__init__()
-        self.place = self.folder()
-        self.metadata = Metadata.open(self.place / "tidemill.db")
+        self.folder = tempfile.TemporaryDirectory(prefix="tidemill-queue-")
+        file = Path(self.folder.name) / "tidemill.db"
+        file.write_bytes(empty())
+        self.metadata = Metadata.open(file)
         self.held: list[job.Job] = []
         self.tokens: dict[str, int] = {}
         self.ended: dict[str, tuple[str, int | None]] = {}
@@ -392,10 +371,8 @@ class Queue(RuleBasedStateMachine):
             assert row.token == self.tokens.get(row.id, 0)
 
     def teardown(self) -> None:
-        import shutil
-
         self.metadata.close()
-        shutil.rmtree(self.place)
+        self.folder.cleanup()
 
 
 TestQueue = Queue.TestCase

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -11,7 +14,9 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from tests.servers import postgres as server
 from tests.servers.postgres import Postgres
+from tests.servers.process import free_port
 from tests.service.conftest import Service, short_home
 from tidemill import control
 from tidemill.metadata import Metadata, event
@@ -116,3 +121,67 @@ def test_each_has_a_control_socket_of_its_own(pair: tuple[Service, Service]) -> 
         for name in ("service", f"service-{second.port}")
     ]
     assert pids == [first.process.pid, second.process.pid]
+
+
+@pytest.fixture
+def own() -> Iterator[Postgres]:
+    """A server that a test may stop."""
+    programs = server.plain()
+    if programs is None:
+        pytest.skip("no PostgreSQL here")
+    with Postgres(programs) as running:
+        yield running
+
+
+def test_a_database_that_dies_takes_nothing_with_it_and_is_taken_back(own: Postgres) -> None:
+    """Market data is answered, health names the database, what needs it says so: and nothing is a 500."""
+    home = short_home()
+    service = Service(home, {"TIDEMILL_DATABASE_URL": own.database()})
+    try:
+        own.process.kill()
+        for _ in range(3):
+            assert service.client.get("/api/v1/instruments").status_code == 200
+            assert service.client.get("/api/v1/datasets").status_code == 200
+            said = {part["part"]: part for part in service.client.get("/api/v1/health").json()["parts"]}
+            assert (said["database"]["state"], said["database"]["ready"]) == ("failed", False)
+            assert said["data"]["ready"]
+            for answer in (
+                service.client.get("/api/v1/collection/status"),
+                service.client.get("/api/v1/events"),
+                service.client.get("/api/v1/jobs"),
+                service.client.get("/api/v1/config"),
+                service.client.post("/api/v1/collection/start", json={"venue": "sim-kraken"}),
+                service.stranger.post(
+                    "/api/v1/session", json={"key": "k" * 40}, headers={"Origin": service.url}
+                ),
+            ):
+                assert (answer.status_code, answer.json()["code"]) == (503, "database_down"), answer.text
+        assert service.stranger.get("/api/v1/health/live").status_code == 200
+        own.process.start()
+        deadline = time.monotonic() + 10
+        while service.client.get("/api/v1/collection/status").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        service.stop()
+        shutil.rmtree(home.path, ignore_errors=True)
+
+
+def test_a_service_whose_database_is_away_does_not_start_and_says_why() -> None:
+    home = short_home()
+    words = [sys.executable, "-m", "tidemill", "serve", "--home", str(home.path), "--port", "0"]
+    address = f"postgresql://me:CANARY@127.0.0.1:{free_port()}/tidemill"
+    run = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "TIDEMILL_DATABASE_URL": address},
+    )
+    shutil.rmtree(home.path, ignore_errors=True)
+    said = run.stdout + run.stderr
+    assert run.returncode not in (0, 1)
+    assert "database_down" in said
+    assert "refused" in said
+    assert "CANARY" not in said
+    assert "Traceback" not in said

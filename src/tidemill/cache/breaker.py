@@ -27,6 +27,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._open_s = OPEN_S
         self._until: float | None = None
+        self._probing = False
         self._slow = 0
         self.opened = 0
         """How often it opened."""
@@ -49,6 +50,7 @@ class Breaker:
             if now < self._until or not probe:
                 return False
             self._until = now + PROBE_S  # this one; the others wait for what it says
+            self._probing = True
             return True
 
     def passed(self, spent_s: float) -> None:
@@ -59,6 +61,7 @@ class Breaker:
                 self._open(f"its answers take more than {SLOW_S * 1000:.0f} ms")
             elif self._slow == 0:
                 self._until, self._open_s, self.why = None, OPEN_S, ""
+                self._probing = False
 
     def failed(self, why: str) -> None:
         """A call was not answered, or with an error."""
@@ -66,10 +69,13 @@ class Breaker:
             self._open(why)
 
     def _open(self, why: str) -> None:
+        self.why = why
+        self._slow = 0
         if self._until is None:
             self.opened += 1
-        else:
+        elif self._probing:
             self._open_s = min(2 * self._open_s, OPEN_S_MAX)
+        else:
+            return  # one of those that were under way when it opened: they have all met the same fault
+        self._probing = False
         self._until = time.monotonic() + self._open_s
-        self._slow = 0
-        self.why = why

@@ -33,7 +33,6 @@ LOG_LINES_MAX = 2_000
 LOG_CHARS_MAX = 4_000
 KEPT_NS = 30 * 86_400 * 1_000_000_000
 """How long an ended job and its log are kept."""
-_CLAIM_LOCK = 0x7469_6465_6A6F_6273
 _S = 1_000_000_000
 
 
@@ -210,10 +209,8 @@ def claim(
     have as many with holders that begin with `share[0]` as `share[1]` says. The attempt is counted here,
     before anything starts, so that a worker that dies of a job cannot forget that it tried.
     """
-    if connection.dialect.name == "postgresql":
-        # One claim at a time, as SQLite's write lock has it: shares and bounds are exact.
-        connection.execute(select(func.pg_advisory_xact_lock(_CLAIM_LOCK)))
     now = now_ns()
+    # Writers come one after the other on both kinds of database: shares and bounds are exact.
     found = job_id or _next(connection, now, running_max, share)
     if found is None:
         return None

@@ -35,6 +35,8 @@ THREADS = 8
 SESSION_CHECK_S = 2.0
 # So many sessions are remembered for the time that the database is away.
 KNOWN_MAX = 1000
+# That it has ended is kept for longer than any older reading of it may be found.
+ENDED_S = 5 * SESSION_CHECK_S
 SESSION = "session"
 """The topic of sessions that ended, and what their keys in the cache begin with."""
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -57,7 +59,7 @@ class Keeper:
         """Raises `ConfigError` when token or secret can be read by others or are too short."""
         self._metadata = metadata
         self._cache = cache or Shared(None, "")
-        self._cache.subscribe(SESSION, self._drop)
+        self._cache.subscribe(SESSION, self._hear)
         self._known: dict[str, access.Session] = {}
         self._revoked = home.revoked
         self._token = home.read_token().encode()
@@ -76,18 +78,18 @@ class Keeper:
         """Who a cookie lets in; None when it is forged, too old or was ended."""
         subject = self._verify(cookie, "session")
         name, _, session_id = (subject or "").rpartition("-")
-        if not name:
-            return None
-        found = self._session(session_id)
-        if found is None or found.subject != name or not found.holds(time.time_ns()):
-            return None
-        return Principal(name, frozenset(SCOPES), session_id, found.expires)
+        return _let_in(name, self._session(session_id)) if name else None
 
     async def enter(self, cookie: str) -> Principal | None:
-        """As `session`, and the event loop never waits for a database."""
-        _, _, session_id = (self._verify(cookie, "session") or "").rpartition("-")
-        if not session_id or self._cache.memory.get(_key(session_id)) is not None:
-            return self.session(cookie)
+        """As `session`, and the event loop never waits for a database or a Redis."""
+        name, _, session_id = (self._verify(cookie, "session") or "").rpartition("-")
+        if not name:
+            return None
+        if self._has_ended(session_id):
+            return None
+        kept = self._cache.memory.get(_key(session_id))
+        if kept is not None:
+            return _let_in(name, _read(kept))
         return await anyio.to_thread.run_sync(self.session, cookie, limiter=self._threads)
 
     def ticket(self, text: str) -> Principal | None:
@@ -165,17 +167,27 @@ class Keeper:
         self._cache.publish(SESSION, session_id)
         self._known.pop(session_id, None)
 
-    def _drop(self, ended: str | None) -> None:
-        self._cache.memory.drop(_key(ended or ""))
-        self._known.pop(ended or "", None)
+    def _hear(self, ended: str | None) -> None:
+        """A session has ended, here or elsewhere; None when that of any may have been missed."""
+        if ended:
+            # A key of its own: who read the database just before must not write over it.
+            self._cache.memory.put(_ended(ended), b"", ENDED_S)
+            self._known.pop(ended, None)
+        else:
+            self._cache.memory.drop(_key(""))
+            self._known.clear()
+
+    def _has_ended(self, session_id: str) -> bool:
+        return self._cache.memory.get(_ended(session_id)) is not None
 
     def _session(self, session_id: str) -> access.Session | None:
         """As the database says it, or said it up to `SESSION_CHECK_S` ago; as it said it last while it is
         away: no session can be ended meanwhile."""
+        if self._has_ended(session_id):
+            return None
         kept = self._cache.get(_key(session_id))
         if kept is not None:
-            row = orjson.loads(kept)
-            return None if row is None else access.Session(**row)
+            return _read(kept)
         try:
             with self._metadata.read() as connection:
                 found = access.session(connection, session_id)
@@ -189,11 +201,8 @@ class Keeper:
                 self._known[session_id] = found
             if len(self._known) > KNOWN_MAX:
                 del self._known[next(iter(self._known))]
-        self._cache.put(
-            _key(session_id),
-            orjson.dumps(None if found is None else dataclasses.asdict(found)),
-            SESSION_CHECK_S,
-        )
+        row = None if found is None else dataclasses.asdict(found)
+        self._cache.put(_key(session_id), orjson.dumps(row), SESSION_CHECK_S)
         return found
 
     def _sign(self, expires: int, subject: str, purpose: str) -> str:
@@ -222,6 +231,22 @@ def name(home: Home) -> str:
 
 def _key(session_id: str) -> str:
     return f"{SESSION}:{session_id}"
+
+
+def _ended(session_id: str) -> str:
+    return f"ended:{session_id}"
+
+
+def _read(kept: bytes) -> access.Session | None:
+    row = orjson.loads(kept)
+    return None if row is None else access.Session(**row)
+
+
+def _let_in(name: str, found: access.Session | None) -> Principal | None:
+    """Whom a session of that name lets in now."""
+    if found is None or found.subject != name or not found.holds(time.time_ns()):
+        return None
+    return Principal(name, frozenset(SCOPES), found.id, found.expires)
 
 
 def _subject(principal: Principal) -> str:

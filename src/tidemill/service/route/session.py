@@ -53,11 +53,11 @@ async def close_session(request: Request) -> Response:
     session = principal.session
     cause = answer.request_id.get()
     if session is not None:
-        subject = service.keeper.revoke(principal)
+        subject = await service.run(service.keeper.revoke, principal)
         await service.write(
             lambda connection: access.end_session(connection, session, actor=principal.subject, cause=cause)
         )
-        service.keeper.forget(session)
+        await service.run(service.keeper.forget, session)
         # The bridge checks tickets by itself and would hold an open stream until its next connection. A
         # bridge that does not answer has no streams to end, and knows when it starts.
         with contextlib.suppress(control.Unreachable):

@@ -67,5 +67,33 @@ def downgrade() -> None:
     op.drop_table("job_logs")
     for name in ("uq_jobs_owner_key", "ix_jobs_owner_started", "ix_jobs_queue"):
         op.drop_index(name, "jobs")
+    if op.get_bind().dialect.name == "sqlite":
+        _copy_back()
+        return
     for column in reversed(_columns()):
         op.drop_column("jobs", column.name)
+
+
+def _copy_back() -> None:
+    """SQLite writes the whole table anew for each column that it drops: here once for all of them."""
+    names = ("id", "kind", "state", "progress", "owner", "created", "started", "ended", "detail", "error")
+    op.drop_index("ix_jobs_created", "jobs")
+    op.rename_table("jobs", "jobs_0003")
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.String, nullable=False),
+        sa.Column("kind", sa.String, nullable=False),
+        sa.Column("state", sa.String, nullable=False),
+        sa.Column("progress", sa.Float, nullable=False),
+        sa.Column("owner", sa.String, nullable=False),
+        sa.Column("created", sa.BigInteger, nullable=False),
+        sa.Column("started", sa.BigInteger),
+        sa.Column("ended", sa.BigInteger),
+        sa.Column("detail", sa.JSON, nullable=False),
+        sa.Column("error", sa.JSON),
+        sa.PrimaryKeyConstraint("id", name="pk_jobs"),
+    )
+    old, new = (sa.table(table, *map(sa.column, names)) for table in ("jobs_0003", "jobs"))
+    op.execute(sa.insert(new).from_select(names, sa.select(old)))
+    op.drop_table("jobs_0003")
+    op.create_index("ix_jobs_created", "jobs", ["created", "id"])
