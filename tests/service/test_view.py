@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from deltalake.exceptions import DeltaError
 
+from tidemill.cache import Shared
 from tidemill.errors import DataQualityError, NotFoundError, TidemillError
 from tidemill.home import Home
 from tidemill.service import view
@@ -17,7 +18,7 @@ from tidemill.service.view import View
 
 @pytest.fixture
 def sight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> View:
-    found = View(Home.at(tmp_path))
+    found = View(Home.at(tmp_path), Shared(None, ""))
     monkeypatch.setattr(found, "_made", lambda: None)
     return found
 
