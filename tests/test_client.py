@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -204,13 +206,18 @@ def test_an_unreachable_platform_is_an_upstream_error() -> None:
 
 def test_the_examples_of_the_page_run(td: tm.Client) -> None:
     page = (Path(__file__).parent.parent / "docs" / "python.md").read_text()
-    first, streams, writing = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    first, streams, market, writing = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     scope: dict[str, Any] = {}
     exec(first.replace("connect()", f"connect({str(td.home)!r})"), scope)  # noqa: S102 - the page's own text
     scope["td"].close()
     scope["td"] = td
     exec(streams.replace("timeout_s=5", 'since="oldest", timeout_s=0.2'), scope)  # noqa: S102
     assert scope["at"] > (1, 1)
+    scope["home"] = td.home
+    exec(f"async def ask():\n{indent(market, '    ')}\n    return trades, book", scope)  # noqa: S102
+    trades, book = asyncio.run(scope["ask"]())
+    assert len(trades) > 0
+    assert book.instrument == "BTC-USD.sim-kraken"
     exec(writing, scope)  # noqa: S102
     assert (scope["first"], td.trades("BTC-USD.my-venue", exact=True)["price"].to_list()) == (1, ["64231.50"])
     for shape in ("instruments", "bars", "trades", "quotes"):

@@ -195,7 +195,7 @@ def test_a_migration_behind_a_long_reader_lets_others_past_it(
         except BaseException as error:
             failed.append(error)
 
-    with psycopg.connect(place, options="-c search_path=tidemill") as reader:
+    with psycopg.connect(place, options=f"-c search_path={dialect.SCHEMA}") as reader:
         reader.execute("SELECT count(*) FROM gaps")  # holds its lock until the transaction ends
         thread = threading.Thread(target=migrate)
         thread.start()
@@ -219,7 +219,7 @@ def test_a_migration_that_never_gets_its_table_says_so(
     place = postgres.database()  # type: ignore[attr-defined]
     database.migrate(place, "0001")
     monkeypatch.setattr(dialect, "MIGRATE_S", 1.0)
-    with psycopg.connect(place, options="-c search_path=tidemill") as reader:
+    with psycopg.connect(place, options=f"-c search_path={dialect.SCHEMA}") as reader:
         reader.execute("SELECT count(*) FROM gaps")
         with pytest.raises(DeadlineError) as late:
             Metadata.open(place)
