@@ -222,10 +222,9 @@ def test_a_worker_that_stands_still_loses_its_job_and_its_late_result(office: Of
     assert told.count("done") == 1
 
 
+@pytest.mark.parametrize("office", ["celery"], indirect=True)
 def test_a_flushed_broker_forgets_no_job(office: Office, tmp_path: Path) -> None:
     """The messages of jobs that wait are gone; the table is not."""
-    if not office.celery:
-        pytest.skip("there is no broker")
     import redis
 
     office.start(slots=1)
