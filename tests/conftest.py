@@ -61,7 +61,10 @@ def timescale() -> Iterator[postgres_server.Postgres]:
     """A PostgreSQL with TimescaleDB that tests share."""
     programs = postgres_server.with_timescale()
     if programs is None:
-        pytest.skip("TimescaleDB could not be unpacked: see .cache/timescaledb.log")
+        pytest.skip(
+            "TimescaleDB could not be unpacked (.cache/timescaledb.log), or nobody may enter this folder"
+            " (TIDEMILL_CACHE names another)"
+        )
     with postgres_server.Postgres(programs, timescale=True) as server:
         yield server
 

@@ -75,7 +75,7 @@ def libraries() -> Path | None:
     """Where the broker's jars are: fetched into `.cache` at the first call, 43 MB."""
     if not found("java") or not found("mvn"):
         return None
-    CACHE.mkdir(exist_ok=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "kafka.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (LIBRARIES / "ready").exists():

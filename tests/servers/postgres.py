@@ -111,7 +111,9 @@ def plain() -> Path | None:
 def with_timescale() -> Path | None:
     """Where a PostgreSQL is that brings TimescaleDB: unpacked into `.cache` at the first call."""
     programs = TIMESCALE / "usr/lib/postgresql/17/bin"
-    CACHE.mkdir(exist_ok=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    if os.getuid() == 0 and not all(folder.stat().st_mode & 0o001 for folder in (CACHE, *CACHE.parents)):
+        return None  # nobody, whom the server runs as, would not find its programs
     with (CACHE / "timescaledb.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (TIMESCALE / "ready").exists():

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-CACHE = Path(__file__).parents[2] / ".cache"
+CACHE = Path(os.environ.get("TIDEMILL_CACHE") or Path(__file__).parents[2] / ".cache")
+"""Where servers are unpacked; not the checkout's own folder where that is closed to the user whom PostgreSQL
+runs as."""
 READY_S = 60.0
 
 
@@ -67,6 +69,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 env=self._environment,
+                cwd=self._log.parent,
                 start_new_session=True,
             )
         until = time.monotonic() + READY_S
