@@ -230,9 +230,9 @@ def alone(home: Path, table: Table, venue: str, query: Query) -> tuple[pa.Table,
     rows = select.finish(table, fresh, query)
     edge = query.start
     if query.limit is not None and not query.oldest and select.count(table, rows, query) >= query.limit:
+        if (first.epoch, first.sequence) == (1, 1):
+            return rows, through  # a young journal: it has every record that ever came
         edge = rows["ts_event"][0].as_py()
     if query.after is not None and query.after >= (first.epoch, first.sequence - 1):
         return rows, through
-    if table.kinds and (first.epoch, first.sequence) == (1, 1):
-        return rows, through  # a young journal: it has everything that ever came, and only bars are imported
     return (rows, through) if edge is not None and edge >= reaches else None
