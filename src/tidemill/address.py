@@ -32,7 +32,8 @@ def named(variable: str, given: str | None = None) -> str | None:
     if text is not None and scheme(text) not in schemes:
         raise ConfigError(
             "address_invalid",
-            f"{variable} is {shown(text)!r}; it must begin with {' or '.join(schemes)}",
+            f"{variable}, or the option in its place, is {shown(text)!r}; it must begin with "
+            f"{' or '.join(schemes)}",
             hint="docs/config.md has an example of each",
         )
     return text
