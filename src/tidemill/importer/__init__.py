@@ -1,0 +1,1 @@
+"""Files of others: what they hold is found out, shown, mapped, checked and kept."""

@@ -1,0 +1,37 @@
+"""Who has history: a file each, found by its name; others by entry points `tidemill.providers`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module, metadata
+from pathlib import Path
+
+from tidemill import errors
+from tidemill.model.collector import SIM_PREFIX
+from tidemill.providers.api import Provider
+
+GROUP = "tidemill.providers"
+_NOT_PROVIDERS = {"__init__", "api", "bucket", "credential", "exact", "http"}
+
+
+def names() -> list[str]:
+    """Every provider there is here. `sim-<name>` is the same one, played by the simulator."""
+    return sorted(_own() | {point.name for point in metadata.entry_points(group=GROUP)})
+
+
+@cache
+def _own() -> frozenset[str]:
+    return frozenset(file.stem for file in Path(__file__).parent.glob("*.py")) - _NOT_PROVIDERS
+
+
+@cache
+def load(name: str) -> type[Provider]:
+    """The provider of that name, `sim-` before it or not. Raises `NotFoundError` naming the nearest."""
+    plain = name.removeprefix(SIM_PREFIX)
+    if plain in _own():
+        plugin: type[Provider] = import_module(f"{__name__}.{plain}").plugin
+        return plugin
+    for point in metadata.entry_points(group=GROUP, name=plain):
+        found: type[Provider] = point.load()
+        return found
+    raise errors.unknown("provider", name, names())

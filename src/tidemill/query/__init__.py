@@ -1,0 +1,1 @@
+"""SQL over what is stored: read-only, and locked to it."""
