@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { cleanup, fireEvent, render, screen } from '@testing-library/react';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { CollectorStatus, Instrument, LogLine } from '@/api/types';
+import type { CollectorStatus, Instrument, LogLine, PartStatus } from '@/api/types';
 import { DepthLadder } from '@/features/book/DepthLadder';
 import { sparkValues, withWanted } from '@/features/collection/collection';
 import { rest, words } from '@/features/collection/LogLines';
@@ -289,6 +289,16 @@ describe('collection', () => {
       freshness: 'offline',
       facts: ['does not answer'],
     });
+  });
+
+  it.each([
+    ['/data/lake', 'Lake'],
+    ['postgresql://host/market', 'PostgreSQL'],
+    ['arctic://folder', 'ArcticDB'],
+  ])('the last step is called what %s is', (store, name) => {
+    const recorder = { part: 'recorder', state: 'ok', store } as unknown as PartStatus;
+    const nodes = pipelineNodes({ collectors: [], parts: [recorder], pipeline: {} }, 0);
+    expect(nodes.at(-1)?.name).toBe(name);
   });
 
   it('events make the right answers old', () => {

@@ -63,6 +63,8 @@ export interface RecorderSays {
   venues?: Record<string, { lag_records?: number; lag_ns?: number; rows_per_s?: number; lost?: number }>;
   tables?: Record<string, { rows: number; bytes: number; files: number }>;
   last_commit_ns?: PartTime;
+  /** Where rows are kept: a folder, or a database's address without its password. */
+  store?: string;
 }
 
 type Known<T> = { [K in keyof T as string extends K ? never : K]: T[K] };

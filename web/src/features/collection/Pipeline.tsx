@@ -15,7 +15,7 @@ interface Node {
 const said = (...facts: (string | null | false)[]): string[] =>
   facts.filter((fact): fact is string => Boolean(fact));
 
-/** Every step from the venues to the lake, with the depth and lag that the platform reports. */
+/** Every step from the venues to the store, with the depth and lag that the platform reports. */
 export function pipelineNodes(status: CollectionStatus, now_ms: number): Node[] {
   const { collectors } = status;
   const wanted = collectors.filter((collector) => collector.wanted);
@@ -53,8 +53,14 @@ export function pipelineNodes(status: CollectionStatus, now_ms: number): Node[] 
       ? { name: 'Recorder', freshness: freshnessOf(recorder.state), facts: writing(recorder) }
       : silent('Recorder'),
   );
-  nodes.push({ name: 'Lake', freshness: null, facts: stored(recorder, now_ms) });
+  nodes.push({ name: storeName(recorder?.store), freshness: null, facts: stored(recorder, now_ms) });
   return nodes;
+}
+
+/** What the recorder writes to; without a word of it, what a platform has unless another store is set. */
+function storeName(place = ''): string {
+  if (place.startsWith('postgres')) return 'PostgreSQL';
+  return place.startsWith('arctic') ? 'ArcticDB' : 'Lake';
 }
 
 const silent = (name: string): Node => ({ name, freshness: 'offline', facts: ['does not answer'] });
