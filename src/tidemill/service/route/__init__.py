@@ -20,4 +20,5 @@ def enter_all() -> None:
         market,
         metric,
         session,
+        tile,
     )

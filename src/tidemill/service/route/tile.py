@@ -1,0 +1,47 @@
+"""Prices at any zoom, in tiles of bytes (`docs/api.md`)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+from fastapi import Query, Request, Response
+
+from tidemill.model.interval import SECOND
+from tidemill.service import param, platform
+from tidemill.service.command import command
+from tidemill.service.platform import Platform
+
+TILES = "application/vnd.tidemill.tiles"
+COUNT_MAX = 16
+
+
+@command("data.tiles", "GET", "/data/{symbol:path}/tiles", scope="data", media=(TILES,))
+async def tiles(
+    request: Request,
+    symbol: param.Symbol,
+    level: Annotated[int, Query(ge=0, le=2**62, description="width of a bucket in ns; 0 for single trades")],
+    index: Annotated[int, Query(ge=0, le=2**62, description="number of the first tile since 1970")],
+    count: Annotated[int, Query(ge=1, le=COUNT_MAX, description="tiles, one after the other")] = 1,
+) -> Response:
+    """First, highest, lowest and last price of every bucket of time, 1,000 buckets to a tile."""
+    service = platform.of(request)
+    return await service.run(lambda: _tiles(service, symbol, level, range(index, index + count), request))
+
+
+def _tiles(service: Platform, symbol: str, level: int, wanted: range, request: Request) -> Response:
+    from tidemill.stores import tile
+
+    instrument = service.view.resolve(symbol)
+    start, end = tile.span(level, wanted[0])[0], tile.span(level, wanted[-1])[1]
+    interval = f"{max(level // SECOND, 1)}s"
+    version, _ = service.view.call(lambda live: live.version(instrument, interval, start, end))
+    tag = f'"{hashlib.sha256(f"{version} {instrument} {level} {wanted}".encode()).hexdigest()[:32]}"'
+    # Asked again whenever it is shown again, and answered without a byte where nothing has changed.
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    body = service.view.call(
+        lambda live: b"".join(tile.tile(live, instrument, level, at).encode() for at in wanted)
+    )
+    return Response(body, media_type=TILES, headers=headers)

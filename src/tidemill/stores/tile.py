@@ -1,0 +1,199 @@
+"""Series at any zoom: the first, highest, lowest and last price of every bucket of time, in tiles.
+
+Time is cut into buckets of a fixed width, 1,000 of them to a tile, so that a screen of 2,000 pixels needs a
+few tiles whatever span it shows. Whoever draws, for each pixel, the first, highest, lowest and last price of
+the buckets under it draws the same picture as from all the trades (M4: Jugel and others, "M4: a
+visualization-oriented time series data aggregation", VLDB 2014, https://doi.org/10.14778/2732951.2732953).
+
+The wider levels are bars, which the store keeps at every size: nothing is stored twice, and a late trade
+changes its tiles as it changes its bars. The narrow ones are made of the trades themselves.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill import wire
+from tidemill.errors import ResourceError, UsageError
+from tidemill.model.bar import Bars, volume_floats
+from tidemill.model.interval import DAY, HOUR, MINUTE, SECOND
+from tidemill.stores.live import LiveView
+
+BUCKETS = 1_000
+"""Of a tile."""
+MILLI = SECOND // 1_000
+RAW = 0
+"""The level of single trades; its tiles are `RAW_NS` long."""
+RAW_NS = 2 * SECOND
+LEVELS = (
+    RAW,
+    *(10 * MILLI, 100 * MILLI),
+    *(SECOND, 5 * SECOND, 15 * SECOND),
+    *(MINUTE, 5 * MINUTE, 15 * MINUTE),
+    *(HOUR, 4 * HOUR),
+    *(DAY, 5 * DAY, 20 * DAY),
+)
+"""Widths of a bucket, ns, narrow to wide: from one to the next it is at most six times (raw apart)."""
+TRADES_MAX = 1_000_000
+"""Trades that one tile may be made of; a market this busy has more than 10,000 of them a second."""
+
+Ints = npt.NDArray[np.int64]
+Prices = tuple[Ints, Ints, Ints, Ints]
+
+MAGIC, VERSION = 0x4C544D54, 1  # "TMTL"
+HEAD = struct.Struct("<IBBBBqqII")
+OPEN, INCOMPLETE = 1, 2
+"""Flags: the last bucket is still filling; something is known to be missing."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Buckets that hold trades, ascending; arrays of shape (n,)."""
+
+    level: int
+    start: int
+    """ns UTC."""
+    end: int
+    at: npt.NDArray[np.uint32]
+    """Which bucket of the tile; at level 0 nanoseconds since the tile's start."""
+    first: Ints
+    high: Ints
+    low: Ints
+    last: Ints
+    """Mantissas at `price_scale`."""
+    volume: npt.NDArray[np.float64]
+    trades: npt.NDArray[np.uint32]
+    price_scale: int
+    open: bool
+    complete: bool
+
+    def encode(self) -> bytes:
+        """The tile in bytes, little-endian: a head of 32 (magic `TMTL`, version, price scale, flags, zero,
+        start, width of a bucket in ns, number n, zero), then `first`, `high`, `low`, `last` (i64 each),
+        `volume` (f64), `trades` and `at` (u32 each)."""
+        flags = (OPEN if self.open else 0) | (0 if self.complete else INCOMPLETE)
+        head = HEAD.pack(MAGIC, VERSION, self.price_scale, flags, 0, self.start, self.level, len(self.at), 0)
+        columns = (self.first, self.high, self.low, self.last)
+        return b"".join(
+            [
+                head,
+                *(column.astype("<i8").tobytes() for column in columns),
+                self.volume.astype("<f8").tobytes(),
+                self.trades.astype("<u4").tobytes(),
+                self.at.astype("<u4").tobytes(),
+            ]
+        )
+
+
+def span(level: int, index: int) -> tuple[int, int]:
+    """First ns of a tile, and first ns after it. Raises `UsageError` for what is no tile."""
+    if level not in LEVELS:
+        raise UsageError(
+            "tile_unknown",
+            f"there are no tiles with buckets of {level} ns",
+            hint=f"one of: {', '.join(map(str, LEVELS))}",
+        )
+    width = RAW_NS if level == RAW else level * BUCKETS
+    start, end = index * width, (index + 1) * width
+    if index < 0 or end >= 2**63:
+        raise UsageError(
+            "tile_unknown",
+            f"tile {index} lies beyond the times there are",
+            hint="tile n of a level begins n times its length after 1 January 1970",
+        )
+    return start, end
+
+
+def tile(live: LiveView, instrument: str, level: int, index: int) -> Tile:
+    """One tile of an instrument's prices. Raises `UsageError` for what is no tile, `NotFoundError` for an
+    unknown instrument and `ResourceError` where more trades lie in it than a tile may hold."""
+    start, end = span(level, index)
+    if level < SECOND:
+        return _of_trades(live, instrument, level, start, end)
+    found = live.bars(instrument, f"{level // SECOND}s", start, end, BUCKETS)
+    bars = np.concatenate([found.bars, found.current])
+    at = ((bars["start"] - start) // level).astype(np.uint32)
+    (first, high, low, last), scale = _at_one_scale(bars)
+    return Tile(
+        level=level,
+        start=start,
+        end=end,
+        at=at,
+        first=first,
+        high=high,
+        low=low,
+        last=last,
+        volume=volume_floats(bars),
+        trades=bars["trades"].astype(np.uint32),
+        price_scale=scale,
+        open=len(found.current) > 0,
+        complete=found.complete,
+    )
+
+
+def _at_one_scale(bars: Bars) -> tuple[Prices, int]:
+    """Prices at the finest scale among them: a venue may have begun to print more places."""
+    scale = int(bars["price_scale"].max(initial=0))
+    factor = 10 ** (scale - bars["price_scale"].astype(np.int64))
+    return (bars["open"] * factor, bars["high"] * factor, bars["low"] * factor, bars["close"] * factor), scale
+
+
+def _of_trades(live: LiveView, instrument: str, level: int, start: int, end: int) -> Tile:
+    found = live.trades(instrument, start, end, TRADES_MAX)
+    if found.more:
+        raise ResourceError(
+            "tile_too_large",
+            f"more than {TRADES_MAX} trades of {instrument} lie between {start} and {end}",
+            hint="ask for narrower buckets",
+        )
+    rows = found.rows
+    names = ("ts_event", "price", "price_scale", "size", "size_scale", "flags")
+    columns = {name: rows[name].to_numpy().astype(np.int64) for name in names}
+    counted = columns["flags"] & wire.FLAG_IRREGULAR == 0
+    columns = {name: values[counted] for name, values in columns.items()}
+    scale = int(columns["price_scale"].max(initial=0))
+    price = columns["price"] * 10 ** (scale - columns["price_scale"])
+    volume = wire.floats(columns["size"], columns["size_scale"])
+    after = columns["ts_event"] - start
+    if level == RAW:
+        edges = np.arange(len(price))
+        at = after.astype(np.uint32)
+    else:
+        buckets = after // level
+        edges = np.flatnonzero(np.diff(buckets, prepend=-1))
+        at = buckets[edges].astype(np.uint32)
+    first, high, low, last = _reduced(price, edges)
+    return Tile(
+        level=level,
+        start=start,
+        end=end,
+        at=at,
+        first=first,
+        high=high,
+        low=low,
+        last=last,
+        volume=_sums(volume, edges),
+        trades=np.diff(edges, append=len(price)).astype(np.uint32),
+        price_scale=scale,
+        open=False,
+        complete=found.complete,
+    )
+
+
+def _reduced(price: Ints, edges: npt.NDArray[np.intp]) -> Prices:
+    """First, highest, lowest and last of each run that begins at an edge."""
+    if not len(edges):
+        return price[:0], price[:0], price[:0], price[:0]
+    lasts = np.append(edges[1:], len(price)) - 1
+    high, low = np.maximum.reduceat(price, edges), np.minimum.reduceat(price, edges)
+    return price[edges], high, low, price[lasts]
+
+
+def _sums(values: npt.NDArray[np.float64], edges: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    summed: npt.NDArray[Any] = np.add.reduceat(values, edges) if len(edges) else values[:0]
+    return summed

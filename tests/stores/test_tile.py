@@ -1,0 +1,152 @@
+"""Tiles hold, bucket by bucket, what all the trades say, at every level, stored or just arrived."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.stores.make import NAMES, SECOND, START, trades
+from tests.stores.test_live import World
+from tidemill import wire
+from tidemill.errors import NotFoundError, UsageError
+from tidemill.model.interval import DAY
+from tidemill.stores import tile
+from tidemill.stores.live import LiveView
+
+NAME = NAMES[0]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two thirds of the trades stored, the last third only in the journal; some at one and the same time."""
+    world = World(tmp_path_factory.mktemp("home"))
+    records = trades(30_000, step=SECOND // 7)
+    records["ts_event"] -= records["ts_event"] % (30 * 1_000_000)
+    records["flags"][::97] |= wire.FLAG_IRREGULAR
+    world.write(records[:20_000])
+    world.record()
+    world.write(records[20_000:])
+    yield world
+    world.journal.close()
+
+
+@pytest.fixture(scope="module")
+def view(world: World) -> Iterator[LiveView]:
+    view = world.view(follow=False)
+    yield view
+    view.close()
+
+
+def oracle(world: World, level: int, start: int, end: int) -> dict[int, tuple[int, int, int, int, int, int]]:
+    """By bucket: first, high, low, last, volume, trades; one trade at a time."""
+    records, _ = world.trades(NAME)
+    found: dict[int, list[tuple[int, int]]] = {}
+    order = np.argsort(records["ts_event"], kind="stable")
+    for record in records[order]:
+        at = int(record["ts_event"])
+        if start <= at < end and not record["flags"] & wire.FLAG_IRREGULAR:
+            found.setdefault((at - start) // level, []).append((int(record["price"]), int(record["size"])))
+    return {
+        bucket: (
+            held[0][0],
+            max(price for price, _ in held),
+            min(price for price, _ in held),
+            held[-1][0],
+            sum(size for _, size in held),
+            len(held),
+        )
+        for bucket, held in found.items()
+    }
+
+
+def shown(one: tile.Tile) -> dict[int, tuple[int, int, int, int, int, int]]:
+    volume = np.rint(one.volume * 1e8).astype(np.int64)
+    columns = (one.first, one.high, one.low, one.last, volume, one.trades)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return dict(zip(one.at.tolist(), rows, strict=True))
+
+
+@pytest.mark.parametrize("level", [level for level in tile.LEVELS if level < tile.SECOND and level])
+def test_narrow_buckets_hold_what_the_trades_say(world: World, view: LiveView, level: int) -> None:
+    index = (START + 400 * SECOND) // (level * tile.BUCKETS)
+    seen = 0
+    for at in range(index, index + 3):
+        found = tile.tile(view, NAME, level, at)
+        expected = oracle(world, level, found.start, found.end)
+        assert shown(found) == expected
+        seen += len(expected)
+    assert seen > 50
+
+
+@pytest.mark.parametrize("level", [level for level in tile.LEVELS if level >= tile.SECOND])
+def test_wide_buckets_are_the_trades_own(world: World, view: LiveView, level: int) -> None:
+    index = START // (level * tile.BUCKETS)
+    seen = 0
+    for at in range(index, index + 2):
+        found = tile.tile(view, NAME, level, at)
+        expected = oracle(world, level, found.start, found.end)
+        assert shown(found) == expected
+        seen += len(expected)
+    assert seen >= 1
+
+
+def test_single_trades_keep_their_order(world: World, view: LiveView) -> None:
+    index = (START + 500 * SECOND) // tile.RAW_NS
+    found = tile.tile(view, NAME, tile.RAW, index)
+    records, _ = world.trades(NAME)
+    mine = records[(records["ts_event"] >= found.start) & (records["ts_event"] < found.end)]
+    mine = mine[mine["flags"] & wire.FLAG_IRREGULAR == 0]
+    assert len(mine) > 3
+    assert found.first.tolist() == found.last.tolist() == mine["price"].tolist()
+    assert found.at.tolist() == (mine["ts_event"] - found.start).tolist()
+
+
+def test_tiles_of_a_level_abut_and_hold_every_trade_once(world: World, view: LiveView) -> None:
+    records, _ = world.trades(NAME)
+    regular = records[records["flags"] & wire.FLAG_IRREGULAR == 0]
+    for level in (100 * tile.MILLI, tile.SECOND, 5 * tile.SECOND):
+        first = int(regular["ts_event"].min()) // (level * tile.BUCKETS)
+        last = int(regular["ts_event"].max()) // (level * tile.BUCKETS)
+        found = [tile.tile(view, NAME, level, at) for at in range(first, last + 1)]
+        assert sum(int(one.trades.sum()) for one in found) == len(regular)
+        assert all(a.end == b.start for a, b in itertools.pairwise(found))
+
+
+def test_the_newest_bucket_is_open_and_a_time_without_trades_is_empty(view: LiveView) -> None:
+    newest = tile.tile(view, NAME, 20 * DAY, START // (20 * DAY * tile.BUCKETS))
+    assert newest.open
+    for level in (tile.RAW, 10 * tile.MILLI, tile.SECOND):
+        empty = tile.tile(view, NAME, level, 3)
+        assert len(empty.at) == len(empty.first) == len(empty.volume) == 0
+        assert not empty.open
+
+
+def test_a_tile_in_bytes_is_read_by_its_layout(view: LiveView) -> None:
+    one = tile.tile(view, NAME, tile.SECOND, START // (tile.SECOND * tile.BUCKETS))
+    raw = one.encode()
+    magic, version, scale, flags, zero, start, width, count, _ = struct.unpack_from("<IBBBBqqII", raw)
+    assert raw[:4] == b"TMTL"
+    assert (magic, version, zero) == (tile.MAGIC, 1, 0)
+    assert (scale, start, width, count) == (1, one.start, tile.SECOND, len(one.at))
+    assert flags == 0
+    assert count > 0
+    assert len(raw) == 32 + count * (4 * 8 + 8 + 4 + 4)
+    high = np.frombuffer(raw, "<i8", count, 32 + 8 * count)
+    assert high.tolist() == one.high.tolist()
+    assert np.frombuffer(raw, "<u4", count, 32 + 44 * count).tolist() == one.at.tolist()
+
+
+@pytest.mark.parametrize(("level", "index"), [(7, 0), (-1, 0), (tile.SECOND, -1), (20 * DAY, 2**40)])
+def test_what_is_no_tile_is_refused(view: LiveView, level: int, index: int) -> None:
+    with pytest.raises(UsageError, match="tile"):
+        tile.tile(view, NAME, level, index)
+
+
+def test_an_unknown_instrument_is_named(view: LiveView) -> None:
+    for level in (tile.RAW, tile.SECOND):
+        with pytest.raises(NotFoundError):
+            tile.tile(view, "BTC-USD.nowhere", level, 1)
