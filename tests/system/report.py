@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 NAME = "soak-kills"
 TESTS = {
-    NAME: "tests/system/test_kill.py, tests/recorder/test_kill.py",
+    NAME: "tests/system/test_kill.py, tests/recorder/test_kill.py and test_store.py",
     "soak-bus": "tests/bus/test_kill.py, tests/bus/test_depth.py",
 }
 """Pages, and the tests that fill them."""

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import random
+import random
 import signal
 import sys
 import threading
@@ -395,7 +396,8 @@ class Process:
             return
         self._unreachable = False
         self._leave(set(self._tails) - set(names))
-        for name in names:
+        # Whoever is first is a batch ahead: a recorder that is killed often must not starve the same venue.
+        for name in random.sample(names, len(names)):
             tail = self._tails.get(name)
             if tail and tail.failed is None:
                 continue
