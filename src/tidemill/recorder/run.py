@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import random
-import random
 import signal
 import sys
 import threading
