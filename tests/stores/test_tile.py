@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,3 +152,22 @@ def test_an_unknown_instrument_is_named(view: LiveView) -> None:
     for level in (tile.RAW, tile.SECOND):
         with pytest.raises(NotFoundError):
             tile.tile(view, "BTC-USD.nowhere", level, 1)
+
+
+def test_the_golden_tiles_are_written_to_the_byte() -> None:
+    golden = json.loads((Path(__file__).parents[2] / "vectors" / "tile" / "tile.json").read_text())
+    for one in golden["tiles"]:
+        said = one["expect"]
+        made = tile.Tile(
+            level=tile.SECOND,
+            start=one["start"],
+            end=one["start"] + 1_000 * tile.SECOND,
+            at=np.array(one["at"], np.uint32),
+            **{name: np.array(values, np.int64) for name, values in one["mantissas"].items()},
+            volume=np.array(said["volume"], np.float64),
+            trades=np.array(said["trades"], np.uint32),
+            price_scale=said["price_scale"],
+            open=said["open"],
+            complete=said["complete"],
+        )
+        assert made.encode().hex() == one["bytes"]

@@ -4,6 +4,7 @@ import type {
   Bars,
   CollectionStatus,
   Config,
+  DataMetadata,
   ErrorBody,
   Gaps,
   Instruments,
@@ -114,6 +115,9 @@ export const api = {
       query: { limit },
       ...(signal ? { signal } : {}),
     }),
+
+  metadata: (instrument: string, signal?: AbortSignal) =>
+    request<DataMetadata>(`${instrumentPath(instrument)}/metadata`, signal ? { signal } : {}),
 
   gaps: (query: { venue?: string; limit?: number }) => request<Gaps>('/gaps', { query }),
 

@@ -18,6 +18,7 @@ export type Tick = Schemas['Trade'];
 export type Ticks = Schemas['Trades'];
 export type Gap = Schemas['Gap'];
 export type Gaps = Schemas['Gaps'];
+export type DataMetadata = Schemas['DataMetadata'];
 export type GapState = Gap['state'];
 /** Its own words may follow: `{ message: 'state', state: 'live' }`. */
 export type LogLine = Schemas['LogLine'] & Record<string, unknown>;

@@ -6,6 +6,7 @@ import { DepthLadder } from '@/features/book/DepthLadder';
 import { type ChartHandle, ChartPanel, type ShownBar } from '@/features/chart/ChartPanel';
 import { curlSnippet, pythonSnippet } from '@/features/chart/snippet';
 import { Toolbar } from '@/features/chart/Toolbar';
+import { HistoryPanel } from '@/features/history/HistoryPanel';
 import { InstrumentList } from '@/features/instrument/InstrumentList';
 import { TradesTape } from '@/features/trades/TradesTape';
 import { useSecond } from '@/shared/clock';
@@ -21,6 +22,7 @@ import { copyText } from '@/shared/toast';
 import { usePhone } from '@/theme/ThemeProvider';
 import './charts-page.css';
 import { PhoneWorkspace } from './PhoneWorkspace';
+import type { ChartSearch } from './router';
 
 const route = getRouteApi('/charts');
 
@@ -44,6 +46,7 @@ export function ChartsPage() {
         instrument={chosen}
         instruments={instruments}
         interval={interval}
+        all={search.all === true}
         inAddress={search.instrument !== undefined && search.interval !== undefined}
       />
     );
@@ -82,10 +85,11 @@ function Workspace(props: {
   instrument: Instrument;
   instruments: Instrument[];
   interval: Interval;
+  all: boolean;
   /** False: the address does not say yet what is shown. */
   inAddress: boolean;
 }) {
-  const { instrument, instruments, interval, inAddress } = props;
+  const { instrument, instruments, interval, all, inAddress } = props;
   const navigate = useNavigate({ from: '/charts' });
   const market = useMarket(instrument.instrument);
   const view = useInstrumentFeed(market);
@@ -95,16 +99,19 @@ function Workspace(props: {
   const name = instrument.instrument;
 
   useEffect(() => {
-    if (!inAddress) void navigate({ search: { instrument: name, interval }, replace: true });
+    if (!inAddress)
+      void navigate({ search: (old) => ({ ...old, instrument: name, interval }), replace: true });
   }, [inAddress, name, interval, navigate]);
   usePageTitle(instrument, market);
-  useChartCommands(name, interval, chart, setTable);
 
   const go = useCallback(
-    (search: { instrument?: string; interval?: Interval }) =>
-      void navigate({ search: (old) => ({ ...old, ...search }) }),
+    (change: { instrument?: string; interval?: Interval; all?: true | undefined }) =>
+      void navigate({ search: (old) => present({ ...old, ...change }) }),
     [navigate],
   );
+  const pick = useCallback((value: Interval) => go({ interval: value, all: undefined }), [go]);
+  const showAll = useCallback(() => go({ all: all ? undefined : true }), [go, all]);
+  useChartCommands(name, interval, chart, setTable, showAll);
   const panel = (onBar?: (shown: ShownBar) => void) => (
     <ChartPanel
       market={market}
@@ -113,6 +120,7 @@ function Workspace(props: {
       view={view}
       table={table}
       handle={chart}
+      cover={all && <HistoryPanel instrument={instrument} />}
       {...(onBar ? { onBar } : {})}
     />
   );
@@ -123,7 +131,8 @@ function Workspace(props: {
         interval={interval}
         market={market}
         view={view}
-        pick={(value) => go({ interval: value })}
+        all={all}
+        pick={pick}
         panel={panel}
       />
     );
@@ -137,8 +146,9 @@ function Workspace(props: {
         instrument={instrument}
         interval={interval}
         table={table}
+        all={all}
         pickInstrument={() => openPalette('instrument')}
-        pickInterval={(value) => go({ interval: value })}
+        pickInterval={pick}
       />
       <div className="workspace">
         {panel()}
@@ -155,6 +165,11 @@ function Workspace(props: {
       </div>
     </>
   );
+}
+
+/** Without what is undefined: it has no place in the address. */
+function present({ all, ...rest }: ChartSearch & { all?: true | undefined }): ChartSearch {
+  return all ? { ...rest, all } : rest;
 }
 
 function useInstrumentFeed(market: Market): FeedView {
@@ -177,6 +192,7 @@ function useChartCommands(
   interval: Interval,
   chart: React.RefObject<ChartHandle | null>,
   setTable: React.Dispatch<React.SetStateAction<boolean>>,
+  showAll: () => void,
 ): void {
   const home = useConfig().data?.home ?? '~/.local/share/tidemill';
   const commands = useMemo((): Command[] => {
@@ -188,6 +204,14 @@ function useChartCommands(
         group,
         keys: 'Alt+V',
         run: () => setTable((table) => !table),
+      },
+      {
+        id: 'chart.all',
+        title: 'Everything that is stored, or back to bars',
+        group,
+        keys: 'Alt+A',
+        words: 'history zoom',
+        run: showAll,
       },
       {
         id: 'chart.reset',
@@ -224,7 +248,7 @@ function useChartCommands(
         run: () => void copyText(location.href, 'Link'),
       },
     ];
-  }, [instrument, interval, chart, setTable, home]);
+  }, [instrument, interval, chart, setTable, showAll, home]);
   useRegister(commands);
 }
 

@@ -24,10 +24,11 @@ export function PhoneWorkspace(props: {
   interval: Interval;
   market: Market;
   view: FeedView;
+  all: boolean;
   pick(interval: Interval): void;
   panel(onBar: (shown: ShownBar) => void): React.ReactNode;
 }) {
-  const { instrument, interval, market, view, pick, panel } = props;
+  const { instrument, interval, market, view, all, pick, panel } = props;
   const [tab, setTab] = useState<(typeof PHONE_TABS)[number]>('Chart');
   const [shown, setShown] = useState<ShownBar>({
     bar: null,
@@ -57,7 +58,7 @@ export function PhoneWorkspace(props: {
           </button>
         ))}
       </div>
-      {tab === 'Chart' && <PhoneIntervals interval={interval} pickInterval={pick} />}
+      {tab === 'Chart' && <PhoneIntervals interval={interval} all={all} pickInterval={pick} />}
       <div className="phone-pane">
         {/* Stays in the page behind the other tabs: the price above is its. */}
         <div className="phone-chart" hidden={tab !== 'Chart'}>

@@ -13,6 +13,8 @@ export interface ChartSearch {
   /** `BASE-QUOTE.venue`; absent means the last one looked at, or the first there is. */
   instrument?: string;
   interval?: Interval;
+  /** Everything that is stored, instead of bars of the interval. */
+  all?: true;
 }
 
 const chartsPage = lazyRouteComponent(() => import('./ChartsPage'), 'ChartsPage');
@@ -38,10 +40,11 @@ const home = createRoute({
 });
 
 function readChartSearch(search: Record<string, unknown>): ChartSearch {
-  const { instrument, interval } = search;
+  const { instrument, interval, all } = search;
   return {
     ...(typeof instrument === 'string' && instrument !== '' ? { instrument } : {}),
     ...(isInterval(interval) ? { interval } : {}),
+    ...(all === true ? { all } : {}),
   };
 }
 

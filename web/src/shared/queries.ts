@@ -29,3 +29,13 @@ export const useInstruments = () =>
     // A platform that has just started learns its instruments within seconds.
     refetchInterval: (query) => (query.state.data?.length ? 60_000 : 2_000),
   });
+
+/** The instrument, what is stored of it, and its gaps. */
+export const useMetadata = (instrument: string) =>
+  useQuery({
+    queryKey: ['metadata', instrument],
+    queryFn: ({ signal }) => api.metadata(instrument, signal),
+    staleTime: 60_000,
+    // Nothing may be stored yet of an instrument that was connected a moment ago.
+    refetchInterval: (query) => (query.state.data?.datasets.length ? 60_000 : 5_000),
+  });

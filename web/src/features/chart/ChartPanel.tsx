@@ -44,9 +44,11 @@ export function ChartPanel(props: {
   view: FeedView;
   table: boolean;
   handle: React.Ref<ChartHandle>;
+  /** Shown in the chart's place; the chart goes on behind it. */
+  cover?: React.ReactNode;
   onBar?(shown: ShownBar): void;
 }) {
-  const { market, instrument, interval, view, table, handle, onBar } = props;
+  const { market, instrument, interval, view, table, handle, cover, onBar } = props;
   const box = useRef<HTMLDivElement>(null);
   const chart = useRef<ChartView | null>(null);
   const feed = useRef<BarFeed | null>(null);
@@ -161,7 +163,7 @@ export function ChartPanel(props: {
   const empty = status.phase === 'ready' && series?.bars.length === 0;
   return (
     <section className={`chart-panel ${OLD.has(view.freshness) ? 'stale' : ''}`} aria-label="Price chart">
-      {!phone && (
+      {!phone && !cover && (
         <Legend
           instrument={instrument}
           interval={drawn}
@@ -176,6 +178,7 @@ export function ChartPanel(props: {
       <div
         className="chart-box"
         ref={box}
+        inert={Boolean(cover)}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: the chart has a keyboard layer of its own
         tabIndex={0}
         role="group"
@@ -193,7 +196,7 @@ export function ChartPanel(props: {
           event.preventDefault();
         }}
       />
-      {phone && note && <span className="chart-note micro tertiary">{note}</span>}
+      {phone && note && !cover && <span className="chart-note micro tertiary">{note}</span>}
       {status.phase === 'loading' && <ChartSkeleton />}
       {status.phase === 'error' && (
         <div className="chart-cover chart-error">
@@ -216,11 +219,12 @@ export function ChartPanel(props: {
           </p>
         </div>
       )}
-      {table && series && (
+      {table && series && !cover && (
         <div className="chart-cover" data-version={version}>
           <BarTable series={series} base={instrument.base} />
         </div>
       )}
+      {cover}
     </section>
   );
 }

@@ -9,10 +9,12 @@ export function Toolbar(props: {
   instrument: Instrument;
   interval: Interval;
   table: boolean;
+  /** Everything that is stored is shown, not bars of the interval. */
+  all: boolean;
   pickInstrument(): void;
   pickInterval(interval: Interval): void;
 }) {
-  const { instrument, interval, table, pickInstrument, pickInterval } = props;
+  const { instrument, interval, table, all, pickInstrument, pickInterval } = props;
   return (
     <div className="toolbar" role="toolbar" aria-label="Chart">
       <button
@@ -33,18 +35,20 @@ export function Toolbar(props: {
           <button
             key={value}
             type="button"
-            aria-pressed={value === interval}
+            aria-pressed={!all && value === interval}
             onClick={() => pickInterval(value)}
           >
             {value}
           </button>
         ))}
+        <AllButton all={all} />
       </div>
       <span className="space" />
       <button
         type="button"
         className="button quiet"
         aria-pressed={table}
+        disabled={all}
         onClick={() => runCommand('chart.table')}
       >
         <Table2 size={16} strokeWidth={1.75} aria-hidden />
@@ -87,7 +91,24 @@ export function Toolbar(props: {
   );
 }
 
-export function PhoneIntervals(props: { interval: Interval; pickInterval(interval: Interval): void }) {
+function AllButton({ all }: { all: boolean }) {
+  return (
+    <button
+      type="button"
+      aria-pressed={all}
+      title="Everything that is stored, down to single trades (Alt+A)"
+      onClick={() => runCommand('chart.all')}
+    >
+      All
+    </button>
+  );
+}
+
+export function PhoneIntervals(props: {
+  interval: Interval;
+  all: boolean;
+  pickInterval(interval: Interval): void;
+}) {
   return (
     // biome-ignore lint/a11y/useSemanticElements: a row of toggle buttons, not a form
     <div className="intervals-phone" role="group" aria-label="Interval">
@@ -95,12 +116,13 @@ export function PhoneIntervals(props: { interval: Interval; pickInterval(interva
         <button
           key={value}
           type="button"
-          aria-pressed={value === props.interval}
+          aria-pressed={!props.all && value === props.interval}
           onClick={() => props.pickInterval(value)}
         >
           {value}
         </button>
       ))}
+      <AllButton all={props.all} />
     </div>
   );
 }

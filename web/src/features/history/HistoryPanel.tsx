@@ -37,11 +37,11 @@ export function HistoryPanel({ instrument }: { instrument: Instrument }) {
         <ErrorState what="History" error={error} retry={() => void refetch()} />
       </Cover>
     );
-  if (whole === undefined) return <section className="chart-panel" aria-label="History" aria-busy />;
+  if (whole === undefined) return <section className="chart-cover" aria-label="History" aria-busy />;
   if (whole === null)
     return (
-      <section className="chart-panel" aria-label="History">
-        <div className="chart-cover empty">
+      <section className="chart-cover" aria-label="History">
+        <div className="empty">
           <ChartLine size={18} className="tertiary" aria-hidden />
           <div className="strong">Nothing stored yet</div>
           <p>The history of {name} begins here with its first stored trade.</p>
@@ -53,12 +53,10 @@ export function HistoryPanel({ instrument }: { instrument: Instrument }) {
 
 function Cover({ children }: { children: React.ReactNode }) {
   return (
-    <section className="chart-panel" aria-label="History">
-      <div className="chart-cover chart-error">
-        <section className="panel" aria-label="Error">
-          {children}
-        </section>
-      </div>
+    <section className="chart-cover chart-error" aria-label="History">
+      <section className="panel" aria-label="Error">
+        {children}
+      </section>
     </section>
   );
 }
@@ -160,10 +158,8 @@ function HistoryChart({ instrument, whole }: { instrument: Instrument; whole: Vi
     if (event.altKey) return;
     if (event.key === 'ArrowLeft') setView((old) => moved(old, -step, whole));
     else if (event.key === 'ArrowRight') setView((old) => moved(old, step, whole));
-    else if (event.key === 'ArrowUp' || event.key === '+')
-      setView((old) => zoomed(old, 0.7, 0.5, whole));
-    else if (event.key === 'ArrowDown' || event.key === '-')
-      setView((old) => zoomed(old, 1.43, 0.5, whole));
+    else if (event.key === 'ArrowUp' || event.key === '+') setView((old) => zoomed(old, 0.7, 0.5, whole));
+    else if (event.key === 'ArrowDown' || event.key === '-') setView((old) => zoomed(old, 1.43, 0.5, whole));
     else if (event.key === 'Home') setView(whole);
     else return;
     event.preventDefault();
@@ -171,7 +167,7 @@ function HistoryChart({ instrument, whole }: { instrument: Instrument; whole: Vi
 
   const at = pointer === null ? null : view.from + (pointer / plotWidth(size.width)) * (view.to - view.from);
   return (
-    <section className="chart-panel" aria-label="History">
+    <section className="chart-cover" aria-label="History">
       <div className="legend">
         <div className="row legend-line">
           <span className="medium">{name}</span>
@@ -181,7 +177,14 @@ function HistoryChart({ instrument, whole }: { instrument: Instrument; whole: Vi
           {shown && <span className="tertiary">{count(shown.columns.trades)} trades in view</span>}
           {shown && !shown.columns.complete && <span className="history-gap">with known gaps</span>}
         </div>
-        <Reading shown={shown} pointer={pointer} view={view} at={at} zone={zone} plot={plotWidth(size.width)} />
+        <Reading
+          shown={shown}
+          pointer={pointer}
+          view={view}
+          at={at}
+          zone={zone}
+          plot={plotWidth(size.width)}
+        />
         {failure && <div className="history-gap">{failure.message}</div>}
       </div>
       {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is for forms */}

@@ -2,7 +2,7 @@
 // as often as it likes; only the newest one is answered, first from what is here already, then exactly.
 
 import { type Columns, columnsOf, type View } from './columns';
-import { indexesOf, type Level, LEVELS, levelFor, readTiles, runsOf, type Tile } from './tile';
+import { indexesOf, LEVELS, type Level, levelFor, readTiles, runsOf, type Tile } from './tile';
 
 export interface Asked {
   instrument: string;
