@@ -16,7 +16,8 @@ from tests.stores.test_live import World
 from tidemill import wire
 from tidemill.errors import NotFoundError, UsageError
 from tidemill.model.interval import DAY
-from tidemill.stores import tile
+from tidemill.stores import imported, tile
+from tidemill.stores.lake import Lake
 from tidemill.stores.live import LiveView
 
 NAME = NAMES[0]
@@ -152,6 +153,68 @@ def test_an_unknown_instrument_is_named(view: LiveView) -> None:
     for level in (tile.RAW, tile.SECOND):
         with pytest.raises(NotFoundError):
             tile.tile(view, "BTC-USD.nowhere", level, 1)
+
+
+def test_where_only_longer_bars_are_stored_they_stand_in(tmp_path: Path) -> None:
+    name, start = "AAPL.somewhere", START // DAY * DAY
+    store = Lake(tmp_path / "lake")
+    count = 300
+    close = 19_000 + np.arange(count)
+    columns = {
+        "start": start + np.arange(count) * 60 * SECOND,
+        "open": close - 1,
+        "high": close + 2,
+        "low": close - 3,
+        "close": close,
+        "volume": np.full(count, 7),
+        "trades": np.ones(count, np.int64),
+        "price_scale": 2,
+        "size_scale": 0,
+    }
+    imported.keep(store, name, "1m", columns, source="test", chunk="1", ts_recv=start + DAY)
+    view = LiveView(tmp_path, follow=False)
+    for level in (tile.SECOND, 15 * tile.SECOND):
+        found = tile.tile(view, name, level, start // (level * tile.BUCKETS) + 1)
+        begin = (columns["start"] >= found.start) & (columns["start"] < found.end)
+        assert found.at.tolist() == ((columns["start"][begin] - found.start) // level).tolist()
+        assert found.high.tolist() == columns["high"][begin].tolist()
+        assert found.grain == 60 * SECOND
+    fitting = tile.tile(view, name, 60 * SECOND, start // (60 * SECOND * tile.BUCKETS))
+    assert fitting.grain == 0
+    for level in (tile.RAW, 10 * tile.MILLI, 100 * tile.MILLI):
+        moment = start + 90 * 60 * SECOND
+        width = tile.RAW_NS if level == tile.RAW else level * tile.BUCKETS
+        near = tile.tile(view, name, level, moment // width)
+        assert near.high.tolist()[:1] == [19_092]
+        assert near.grain == 60 * SECOND
+    view.close()
+
+
+def test_a_hole_is_filled_only_by_bars_that_nothing_finer_covers(tmp_path: Path) -> None:
+    """Seconds of one minute, then minutes alone: the first minute is its seconds, not itself."""
+    name, start = "AAPL.somewhere", START // DAY * DAY
+    level = tile.SECOND
+    begin = (start // (level * tile.BUCKETS) + 1) * level * tile.BUCKETS
+    begin += -begin % (60 * SECOND)
+    store = Lake(tmp_path / "lake")
+
+    def keep(interval: str, first: int, width: int, count: int) -> None:
+        price = np.full(count, 100)
+        columns = {
+            "start": first + np.arange(count) * width,
+            **dict.fromkeys(("open", "high", "low", "close", "volume", "trades"), price),
+            "price_scale": 2,
+            "size_scale": 0,
+        }
+        imported.keep(store, name, interval, columns, source="t", chunk=interval, ts_recv=begin + DAY)
+
+    keep("1s", begin, SECOND, 60)
+    keep("1m", begin + 60 * SECOND, 60 * SECOND, 5)
+    view = LiveView(tmp_path, follow=False)
+    found = tile.tile(view, name, level, begin // (level * tile.BUCKETS))
+    offset = (begin - found.start) // level
+    assert found.at.tolist() == [offset + n for n in (*range(60), 60, 120, 180, 240, 300)]
+    view.close()
 
 
 def test_the_golden_tiles_are_written_to_the_byte() -> None:

@@ -33,6 +33,7 @@ describe('tiles', () => {
         priceScale: said.price_scale,
         open: said.open,
         complete: said.complete,
+        grain: 0,
       });
       expect([...(tile?.at ?? [])]).toEqual(said.at_ms);
       for (const name of ['first', 'high', 'low', 'last', 'volume', 'trades'] as const)
@@ -98,6 +99,7 @@ const tileOf = (rows: { at: number; price: number }[]): Tile => ({
   priceScale: 2,
   open: false,
   complete: true,
+  grain: 0,
 });
 
 describe('columns', () => {

@@ -6,7 +6,8 @@ the buckets under it draws the same picture as from all the trades (M4: Jugel an
 visualization-oriented time series data aggregation", VLDB 2014, https://doi.org/10.14778/2732951.2732953).
 
 The wider levels are bars, which the store keeps at every size: nothing is stored twice, and a late trade
-changes its tiles as it changes its bars. The narrow ones are made of the trades themselves.
+changes its tiles as it changes its bars. The narrow ones are made of the trades themselves. Where only longer
+bars are stored, as of imported minutes, those stand in the bucket they begin in, and `grain` says so.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from tidemill import wire
 from tidemill.errors import ResourceError, UsageError
 from tidemill.model.bar import Bars, volume_floats
-from tidemill.model.interval import DAY, HOUR, MINUTE, SECOND
+from tidemill.model.interval import DAY, HOUR, MINUTE, SECOND, STORED, Interval
 from tidemill.stores.live import LiveView
 
 BUCKETS = 1_000
@@ -71,11 +72,13 @@ class Tile:
     price_scale: int
     open: bool
     complete: bool
+    grain: int = 0
+    """ns; where longer bars than a bucket stand in for it, the longest of them; else 0."""
 
     def encode(self) -> bytes:
         """The tile in bytes, little-endian: a head of 32 (magic `TMTL`, version, price scale, flags, zero,
-        start, width of a bucket in ns, number n, zero), then `first`, `high`, `low`, `last` (i64 each),
-        `volume` (f64), `trades` and `at` (u32 each)."""
+        start, width of a bucket in ns, number n, grain in ms), then `first`, `high`, `low`, `last` (i64
+        each), `volume` (f64), `trades` and `at` (u32 each)."""
         flags = (OPEN if self.open else 0) | (0 if self.complete else INCOMPLETE)
         head = HEAD.pack(MAGIC, VERSION, self.price_scale, flags, 0, self.start, self.level, len(self.at), 0)
         columns = (self.first, self.high, self.low, self.last)
@@ -114,10 +117,17 @@ def tile(live: LiveView, instrument: str, level: int, index: int) -> Tile:
     unknown instrument and `ResourceError` where more trades lie in it than a tile may hold."""
     start, end = span(level, index)
     if level < SECOND:
-        return _of_trades(live, instrument, level, start, end)
-    found = live.bars(instrument, f"{level // SECOND}s", start, end, BUCKETS)
-    bars = np.concatenate([found.bars, found.current])
-    at = ((bars["start"] - start) // level).astype(np.uint32)
+        return _of_trades(live, instrument, level, start, end) or _of_bars(
+            live, instrument, level, start, end
+        )
+    return _of_bars(live, instrument, level, start, end)
+
+
+def _of_bars(live: LiveView, instrument: str, level: int, start: int, end: int) -> Tile:
+    found = live.bars(instrument, f"{max(level // SECOND, 1)}s", start, end, BUCKETS)
+    bars, grain = _filled(live, instrument, np.concatenate([found.bars, found.current]), level, start, end)
+    after = bars["start"] - start
+    at = (after if level == RAW else after // level).astype(np.uint32)
     (first, high, low, last), scale = _at_one_scale(bars)
     return Tile(
         level=level,
@@ -133,7 +143,44 @@ def tile(live: LiveView, instrument: str, level: int, index: int) -> Tile:
         price_scale=scale,
         open=len(found.current) > 0,
         complete=found.complete,
+        grain=grain,
     )
+
+
+def _filled(
+    live: LiveView, instrument: str, bars: Bars, level: int, start: int, end: int
+) -> tuple[Bars, int]:
+    """The bars and, where a longer stored one begins and has nothing finer in it, that one; and the longest
+    width of those."""
+    grain = 0
+    finest = f"{max(level // SECOND, 1)}s"
+    for text in STORED:
+        width = Interval.parse(text).length_ns
+        if width <= level:
+            continue
+        places = np.arange(-(-start // width) * width, end, width)
+        if not _free(bars, places, width).any():
+            continue
+        longer = live.bars(instrument, text, start, end, BUCKETS)
+        wanted = np.concatenate([longer.bars, longer.current])
+        wanted = wanted[_free(bars, wanted["start"], width)]
+        if len(wanted) and wanted["end"][-1] > end:
+            beyond = live.bars(instrument, finest, end, int(wanted["end"][-1]), 1)
+            if len(beyond.bars) + len(beyond.current):
+                wanted = wanted[:-1]  # it begins here, and what is finer of it lies in the next tile
+        if len(wanted):
+            grain = width
+            bars = np.concatenate([bars, wanted])
+            bars = bars[np.argsort(bars["start"], kind="stable")]
+    return bars, grain
+
+
+def _free(bars: Bars, starts: Ints, width: int) -> npt.NDArray[np.bool_]:
+    """Which of the spans that begin at `starts` hold no bar's begin."""
+    found: npt.NDArray[np.bool_] = np.searchsorted(bars["start"], starts) == np.searchsorted(
+        bars["start"], starts + width
+    )
+    return found
 
 
 def _at_one_scale(bars: Bars) -> tuple[Prices, int]:
@@ -143,7 +190,8 @@ def _at_one_scale(bars: Bars) -> tuple[Prices, int]:
     return (bars["open"] * factor, bars["high"] * factor, bars["low"] * factor, bars["close"] * factor), scale
 
 
-def _of_trades(live: LiveView, instrument: str, level: int, start: int, end: int) -> Tile:
+def _of_trades(live: LiveView, instrument: str, level: int, start: int, end: int) -> Tile | None:
+    """The tile, or None where no trade lies in it: bars may."""
     found = live.trades(instrument, start, end, TRADES_MAX)
     if found.more:
         raise ResourceError(
@@ -152,6 +200,8 @@ def _of_trades(live: LiveView, instrument: str, level: int, start: int, end: int
             hint="ask for narrower buckets",
         )
     rows = found.rows
+    if not len(rows):
+        return None
     names = ("ts_event", "price", "price_scale", "size", "size_scale", "flags")
     columns = {name: rows[name].to_numpy().astype(np.int64) for name in names}
     counted = columns["flags"] & wire.FLAG_IRREGULAR == 0

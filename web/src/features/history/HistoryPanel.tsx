@@ -12,7 +12,7 @@ import { type Columns, moved, type View, zoomed } from './columns';
 import './history.css';
 import type { Answer, Asked } from './history-worker';
 import { paint, plotWidth } from './paint';
-import type { Level } from './tile';
+import { type Level, widthText } from './tile';
 import { wholeOf } from './whole';
 
 interface Shown {
@@ -171,9 +171,7 @@ function HistoryChart({ instrument, whole }: { instrument: Instrument; whole: Vi
       <div className="legend">
         <div className="row legend-line">
           <span className="medium">{name}</span>
-          <span className="tertiary">
-            {shown ? `${shown.level.text}${shown.exact ? '' : ', finer is on its way'}` : 'loading'}
-          </span>
+          <span className="tertiary">{shown ? grainText(shown) : 'loading'}</span>
           {shown && <span className="tertiary">{count(shown.columns.trades)} trades in view</span>}
           {shown && !shown.columns.complete && <span className="history-gap">with known gaps</span>}
         </div>
@@ -218,6 +216,12 @@ function HistoryChart({ instrument, whole }: { instrument: Instrument; whole: Vi
       </div>
     </section>
   );
+}
+
+/** How fine what is drawn is. */
+function grainText({ level, columns, exact }: Shown): string {
+  if (!exact) return `${level.text}, finer is on its way`;
+  return columns.grain > 0 ? `bars of ${widthText(columns.grain)}, nothing finer is stored` : level.text;
 }
 
 /** What the pixel under the pointer holds. */

@@ -23,6 +23,8 @@ export interface Columns {
   trades: number;
   priceScale: number;
   complete: boolean;
+  /** The longest bar that stands in for something finer, ms; 0 where none does. */
+  grain: number;
 }
 
 export function columnsOf(tiles: readonly Tile[], view: View, pixels: number): Columns {
@@ -39,11 +41,13 @@ export function columnsOf(tiles: readonly Tile[], view: View, pixels: number): C
     trades: 0,
     priceScale: 0,
     complete: true,
+    grain: 0,
   };
   const per_px = (view.to - view.from) / pixels;
   for (const tile of tiles) {
     columns.priceScale = Math.max(columns.priceScale, tile.priceScale);
     columns.complete &&= tile.complete;
+    columns.grain = Math.max(columns.grain, tile.grain);
     for (let i = 0; i < tile.at.length; i++) {
       const pixel = Math.floor(((tile.at[i] as number) - view.from) / per_px);
       if (pixel < 0 || pixel >= pixels) continue;

@@ -17,6 +17,8 @@ export interface Tile {
   /** Its last bucket is still filling. */
   open: boolean;
   complete: boolean;
+  /** Where bars longer than a bucket stand in for it, how long they are, ms; else 0. */
+  grain: number;
 }
 
 export interface Level {
@@ -65,6 +67,10 @@ export const LEVELS: readonly Level[] = [
   level(20 * DAY, '20 days'),
 ];
 
+/** What people call a width of so many ms. */
+export const widthText = (width: number): string =>
+  LEVELS.find((one) => one.width === width)?.text ?? `${width / SECOND} seconds`;
+
 /** How much time a tile of a level spans, ms. */
 export const tileSpan = ({ width }: Level): number => (width === 0 ? RAW_MS : width * BUCKETS);
 
@@ -104,6 +110,7 @@ export function readTiles(bytes: ArrayBuffer, one: Level, index: number): Tile[]
     const flags = view.getUint8(at + 6);
     const start_ms = Number(view.getBigInt64(at + 8, true) / 1_000_000n);
     const count = view.getUint32(at + 24, true);
+    const grain = view.getUint32(at + 28, true);
     let place = at + HEAD;
     const prices = () => {
       const read = new BigInt64Array(bytes.slice(place, place + 8 * count));
@@ -132,6 +139,7 @@ export function readTiles(bytes: ArrayBuffer, one: Level, index: number): Tile[]
       priceScale,
       open: (flags & OPEN) !== 0,
       complete: (flags & INCOMPLETE) === 0,
+      grain,
     });
     at = place;
   }
