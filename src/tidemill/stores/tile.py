@@ -22,6 +22,7 @@ import numpy.typing as npt
 from tidemill import wire
 from tidemill.errors import ResourceError, UsageError
 from tidemill.model.bar import Bars, volume_floats
+from tidemill.model.gap import Gap
 from tidemill.model.interval import DAY, HOUR, MINUTE, SECOND, STORED, Interval
 from tidemill.stores.live import LiveView
 
@@ -113,47 +114,89 @@ def span(level: int, index: int) -> tuple[int, int]:
 
 
 def tile(live: LiveView, instrument: str, level: int, index: int) -> Tile:
-    """One tile of an instrument's prices. Raises `UsageError` for what is no tile, `NotFoundError` for an
-    unknown instrument and `ResourceError` where more trades lie in it than a tile may hold."""
-    start, end = span(level, index)
-    if level < SECOND:
-        return _of_trades(live, instrument, level, start, end) or _of_bars(
-            live, instrument, level, start, end
+    """One tile; see `tiles`."""
+    return tiles(live, instrument, level, range(index, index + 1))[0]
+
+
+def tiles(live: LiveView, instrument: str, level: int, indexes: range) -> list[Tile]:
+    """Tiles of an instrument's prices that follow one another, read at once. Raises `UsageError` for what is
+    no tile, `NotFoundError` for an unknown instrument and `ResourceError` where more trades lie in them than
+    may be read."""
+    spans = [span(level, index) for index in indexes]
+    if not spans:
+        return []
+    start, end = spans[0][0], spans[-1][1]
+    found = _of_trades(live, instrument, level, start, end) if level < SECOND else None
+    if found is None:
+        found = _of_bars(live, instrument, level, start, end)
+    return [found.tile(level, *one) for one in spans]
+
+
+@dataclass(frozen=True)
+class _Buckets:
+    """Buckets of any number of tiles, ascending; arrays of shape (n,)."""
+
+    start: Ints
+    prices: Prices
+    volume: npt.NDArray[np.float64]
+    trades: npt.NDArray[np.uint32]
+    grain: Ints
+    price_scale: int
+    gaps: list[Gap]
+    open: bool = False
+    dropped: bool = False
+
+    def tile(self, level: int, start: int, end: int) -> Tile:
+        low, high = np.searchsorted(self.start, (start, end)).tolist()
+        mine = slice(low, high)
+        after = self.start[mine] - start
+        first, highest, lowest, last = (column[mine] for column in self.prices)
+        return Tile(
+            level=level,
+            start=start,
+            end=end,
+            at=(after if level == RAW else after // level).astype(np.uint32),
+            first=first,
+            high=highest,
+            low=lowest,
+            last=last,
+            volume=self.volume[mine],
+            trades=self.trades[mine],
+            price_scale=self.price_scale,
+            open=self.open and low < high == len(self.start),
+            complete=not self.dropped and not any(gap.overlaps(start, end) for gap in self.gaps),
+            grain=int(self.grain[mine].max(initial=0)),
         )
-    return _of_bars(live, instrument, level, start, end)
 
 
-def _of_bars(live: LiveView, instrument: str, level: int, start: int, end: int) -> Tile:
-    found = live.bars(instrument, f"{max(level // SECOND, 1)}s", start, end, BUCKETS)
-    bars, grain = _filled(live, instrument, np.concatenate([found.bars, found.current]), level, start, end)
-    after = bars["start"] - start
-    at = (after if level == RAW else after // level).astype(np.uint32)
-    (first, high, low, last), scale = _at_one_scale(bars)
-    return Tile(
-        level=level,
-        start=start,
-        end=end,
-        at=at,
-        first=first,
-        high=high,
-        low=low,
-        last=last,
-        volume=volume_floats(bars),
-        trades=bars["trades"].astype(np.uint32),
-        price_scale=scale,
-        open=len(found.current) > 0,
-        complete=found.complete,
-        grain=grain,
+def _of_bars(live: LiveView, instrument: str, level: int, start: int, end: int) -> _Buckets:
+    most = (end - start) // max(level, SECOND) + 1
+    found = live.bars(instrument, f"{max(level // SECOND, 1)}s", start, end, most)
+    bars = np.concatenate([found.bars, found.current])
+    exact = len(bars)
+    bars, longer = _filled(live, instrument, bars, level, start, end)
+    grain = np.where(longer, bars["end"] - bars["start"], 0)
+    prices, scale = _at_one_scale(bars)
+    return _Buckets(
+        bars["start"].copy(),
+        prices,
+        volume_floats(bars),
+        bars["trades"].astype(np.uint32),
+        grain,
+        scale,
+        found.gaps,
+        open=exact > len(found.bars),
+        dropped=found.dropped,
     )
 
 
 def _filled(
     live: LiveView, instrument: str, bars: Bars, level: int, start: int, end: int
-) -> tuple[Bars, int]:
-    """The bars and, where a longer stored one begins and has nothing finer in it, that one; and the longest
-    width of those."""
-    grain = 0
+) -> tuple[Bars, npt.NDArray[np.bool_]]:
+    """The bars and, where a longer stored one begins and has nothing finer in it, that one; and which those
+    are."""
     finest = f"{max(level // SECOND, 1)}s"
+    longer = np.zeros(len(bars), bool)
     for text in STORED:
         width = Interval.parse(text).length_ns
         if width <= level:
@@ -161,18 +204,17 @@ def _filled(
         places = np.arange(-(-start // width) * width, end, width)
         if not _free(bars, places, width).any():
             continue
-        longer = live.bars(instrument, text, start, end, BUCKETS)
-        wanted = np.concatenate([longer.bars, longer.current])
+        found = live.bars(instrument, text, start, end, (end - start) // width + 1)
+        wanted = np.concatenate([found.bars, found.current])
         wanted = wanted[_free(bars, wanted["start"], width)]
         if len(wanted) and wanted["end"][-1] > end:
             beyond = live.bars(instrument, finest, end, int(wanted["end"][-1]), 1)
             if len(beyond.bars) + len(beyond.current):
                 wanted = wanted[:-1]  # it begins here, and what is finer of it lies in the next tile
-        if len(wanted):
-            grain = width
-            bars = np.concatenate([bars, wanted])
-            bars = bars[np.argsort(bars["start"], kind="stable")]
-    return bars, grain
+        bars = np.concatenate([bars, wanted])
+        order = np.argsort(bars["start"], kind="stable")
+        bars, longer = bars[order], np.concatenate([longer, np.ones(len(wanted), bool)])[order]
+    return bars, longer
 
 
 def _free(bars: Bars, starts: Ints, width: int) -> npt.NDArray[np.bool_]:
@@ -190,14 +232,14 @@ def _at_one_scale(bars: Bars) -> tuple[Prices, int]:
     return (bars["open"] * factor, bars["high"] * factor, bars["low"] * factor, bars["close"] * factor), scale
 
 
-def _of_trades(live: LiveView, instrument: str, level: int, start: int, end: int) -> Tile | None:
-    """The tile, or None where no trade lies in it: bars may."""
+def _of_trades(live: LiveView, instrument: str, level: int, start: int, end: int) -> _Buckets | None:
+    """None where no trade lies in the span: bars may."""
     found = live.trades(instrument, start, end, TRADES_MAX)
     if found.more:
         raise ResourceError(
             "tile_too_large",
             f"more than {TRADES_MAX} trades of {instrument} lie between {start} and {end}",
-            hint="ask for narrower buckets",
+            hint="ask for fewer tiles, or for narrower buckets",
         )
     rows = found.rows
     if not len(rows):
@@ -206,32 +248,23 @@ def _of_trades(live: LiveView, instrument: str, level: int, start: int, end: int
     columns = {name: rows[name].to_numpy().astype(np.int64) for name in names}
     counted = columns["flags"] & wire.FLAG_IRREGULAR == 0
     columns = {name: values[counted] for name, values in columns.items()}
-    scale = int(columns["price_scale"].max(initial=0))
+    at, scale = columns["ts_event"], int(columns["price_scale"].max(initial=0))
     price = columns["price"] * 10 ** (scale - columns["price_scale"])
     volume = wire.floats(columns["size"], columns["size_scale"])
-    after = columns["ts_event"] - start
     if level == RAW:
         edges = np.arange(len(price))
-        at = after.astype(np.uint32)
     else:
-        buckets = after // level
-        edges = np.flatnonzero(np.diff(buckets, prepend=-1))
-        at = buckets[edges].astype(np.uint32)
-    first, high, low, last = _reduced(price, edges)
-    return Tile(
-        level=level,
-        start=start,
-        end=end,
-        at=at,
-        first=first,
-        high=high,
-        low=low,
-        last=last,
-        volume=_sums(volume, edges),
-        trades=np.diff(edges, append=len(price)).astype(np.uint32),
-        price_scale=scale,
-        open=False,
-        complete=found.complete,
+        at = at // level * level
+        edges = np.flatnonzero(np.diff(at, prepend=-1))
+        at = at[edges]
+    return _Buckets(
+        at,
+        _reduced(price, edges),
+        _sums(volume, edges),
+        np.diff(edges, append=len(price)).astype(np.uint32),
+        np.zeros(len(edges), np.int64),
+        scale,
+        found.gaps,
     )
 
 

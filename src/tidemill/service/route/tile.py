@@ -41,7 +41,6 @@ def _tiles(service: Platform, symbol: str, level: int, wanted: range, request: R
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    body = service.view.call(
-        lambda live: b"".join(tile.tile(live, instrument, level, at).encode() for at in wanted)
-    )
+    found = service.view.call(lambda live: tile.tiles(live, instrument, level, wanted))
+    body = b"".join(one.encode() for one in found)
     return Response(body, media_type=TILES, headers=headers)
