@@ -428,11 +428,11 @@ def _steps(
     """
     if not files or query.limit is None:
         return
-    low = max(min(file.ts_min for file in files), _or(query.start, -(2**63)))
-    high = min(max(file.ts_max for file in files) + 1, _or(query.end, 2**63 - 1))
+    first, beyond = min(file.ts_min for file in files), max(file.ts_max for file in files) + 1
+    low, high = max(first, _or(query.start, -(2**63))), min(beyond, _or(query.end, 2**63 - 1))
     rows = sum(file.rows for file in files)
     # As if the wanted rows were a tenth of all and evenly spread; too small a guess costs one more look.
-    width = max(1_000_000_000, (high - low) * query.limit * 10 // max(rows, 1))
+    width = max(1_000_000_000, (beyond - first) * query.limit * 10 // max(rows, 1))
     while True:
         last = width >= high - low or rows < 20_000
         span: tuple[int | None, int | None]
