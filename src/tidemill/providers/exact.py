@@ -73,7 +73,9 @@ def _plain(text: str, what: str) -> str:
     except InvalidOperation:
         value = Decimal("NaN")
     if not value.is_finite() or "_" in text or text != text.strip():
-        raise UpstreamError("provider_number", f"{what} is {text[:40]!r}, which is no number", retryable=False)
+        raise UpstreamError(
+            "provider_number", f"{what} is {text[:40]!r}, which is no number", retryable=False
+        )
     # Looked at before it is written out: 1e400 has 400 digits, and 1e999999999 no end.
     if not value:
         return "0"
@@ -107,7 +109,9 @@ def _unfit(text: str, what: str) -> UpstreamError:
     )
 
 
-def together(columns: Sequence[Sequence[Any]], what: str, places: int | None = None) -> tuple[list[Ints], int]:
+def together(
+    columns: Sequence[Sequence[Any]], what: str, places: int | None = None
+) -> tuple[list[Ints], int]:
     """Several columns at one common scale: open, high, low and close."""
     whole, scale = mantissas([value for column in columns for value in column], what, places)
     ends = np.cumsum([len(column) for column in columns])[:-1]
@@ -140,7 +144,9 @@ def moments(texts: Sequence[Any], what: str) -> Ints:
     """RFC 3339 in UTC, `2021-02-22T15:51:44.335689322Z`, as ns UTC."""
     for text in texts:
         if not isinstance(text, str) or not _MOMENT.fullmatch(text):
-            raise UpstreamError("provider_time", f"{what} is {str(text)[:40]!r}, which is no time", retryable=False)
+            raise UpstreamError(
+                "provider_time", f"{what} is {str(text)[:40]!r}, which is no time", retryable=False
+            )
     try:
         return np.array([text[:-1] for text in texts], "datetime64[ns]").astype(np.int64)
     except (ValueError, OverflowError) as error:

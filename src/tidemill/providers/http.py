@@ -116,7 +116,9 @@ class Http:
                 hint="nothing was sent there",
                 retryable=False,
             )
-        return await self.get(f"{parts.path}?{parts.query}" if parts.query else parts.path, cost=cost, judge=judge)
+        return await self.get(
+            f"{parts.path}?{parts.query}" if parts.query else parts.path, cost=cost, judge=judge
+        )
 
     async def close(self) -> None:
         if self._client is not None:
@@ -190,7 +192,9 @@ class Http:
         return text
 
     def _failed(self, code: str, why: str) -> UpstreamError:
-        return UpstreamError(code, self.clean(f"{self._who} at {self._base} {why}"), hint="trying again may help")
+        return UpstreamError(
+            code, self.clean(f"{self._who} at {self._base} {why}"), hint="trying again may help"
+        )
 
     def _limited(self, status: int, headers: Mapping[str, str]) -> RateLimitError:
         said = _retry_after_s(headers)
@@ -217,7 +221,9 @@ class Http:
         if 300 <= status < 400:
             why = "; redirects are not followed, as they would take the key along"
         return UpstreamError(
-            "provider_answer", f"{self._who} answers with status {status}{why}", retryable=status >= 500 or status == 408
+            "provider_answer",
+            f"{self._who} answers with status {status}{why}",
+            retryable=status >= 500 or status == 408,
         )
 
 

@@ -60,7 +60,7 @@ class Kraken(Rest):
         )
         # A quiet interval comes as a flat bar of nothing; here it has none.
         made = page.select_bars(made, made.trades > 0)
-        end = min(chunk.end, self.settled(ask) // length * length)
+        end = min(chunk.end, self.running(ask))
         reach = int(rows[0][0]) * SECOND if rows else end
         parts = [page.within(made, chunk.start, end)]
         if reach > chunk.start:
@@ -119,7 +119,9 @@ class Kraken(Rest):
         """The one list in an answer, whatever its key, and `last`."""
         answer = await self._http.get(path, params, judge=_judge)
         result = answer.data["result"]
-        rows = self.listed(next((v for k, v in result.items() if k != "last"), []), "what Kraken calls by a pair")
+        rows = self.listed(
+            next((v for k, v in result.items() if k != "last"), []), "what Kraken calls by a pair"
+        )
         if any(not isinstance(row, list) or len(row) < width for row in rows):
             raise self.malformed(f"a row has not {width} fields")
         return rows, result.get("last")

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from tidemill.errors import UpstreamError, UsageError
 from tidemill.model.collector import SIM_PREFIX
-from tidemill.model.interval import DAY, SECOND, Interval
+from tidemill.model.interval import SECOND, Interval
 from tidemill.providers import credential
-from tidemill.providers.api import Ask, BarColumns, Chunk, Credential, Gate, Kind, Limits, TradeColumns
+from tidemill.providers.api import Ask, Chunk, Credential, Gate, Kind, Limits
 from tidemill.providers.http import Http, Patience
 
 CHUNKS_MAX = 1_000_000
@@ -131,6 +131,16 @@ class Rest:
         """How long a bar of this ask is."""
         return Interval.parse(ask.interval).length_ns
 
+    def running(self, ask: Ask) -> int:
+        """ns UTC, where the bar begins that is not over yet, or may still change: bars before it are given."""
+        return Interval.parse(ask.interval).start(self.settled(ask))
+
+    def onward(self, cursor: int, to: int) -> int:
+        """The place of the next page. Raises `UpstreamError` where a page leads back to where it was."""
+        if to <= cursor:
+            raise UpstreamError("provider_loop", f"{self.venue} sends a page that leads no further")
+        return to
+
     def malformed(self, what: str) -> UpstreamError:
         return UpstreamError("provider_answer", f"{self.venue} answers in another shape: {what}")
 
@@ -148,6 +158,3 @@ def whole_bars(start: int, end: int, length_ns: int) -> int:
 
 def pages(rows: int, each: int) -> int:
     return max(1, -(-rows // each))
-
-
-__all__ = ["DAY", "BarColumns", "Rest", "TradeColumns", "pages", "whole_bars"]
