@@ -37,11 +37,19 @@ def batches(source: Source, wanted: Sequence[str], most: int = bound.BATCH_ROWS)
     number = 1
     with _told(source):
         _bounded(source, schema(source))
-        found = _of_parquet(source, wanted, most) if source.shape == "parquet" else _of_arrow(source, wanted, most)
+        found = (
+            _of_parquet(source, wanted, most)
+            if source.shape == "parquet"
+            else _of_arrow(source, wanted, most)
+        )
         for batch in found:
             columns = {name: _whole(source, batch.column(name)) for name in wanted}
             yield Raw(
-                np.arange(number, number + len(batch), dtype=np.int64), columns, _Text(columns), [], batch.nbytes
+                np.arange(number, number + len(batch), dtype=np.int64),
+                columns,
+                _Text(columns),
+                [],
+                batch.nbytes,
             )
             number += len(batch)
 
@@ -99,20 +107,29 @@ def _parquet(source: Source) -> pq.ParquetFile:
         file.seek(max(source.bytes - 8, 0))
         end = file.read(8)
     if len(end) < 8 or end[4:] != b"PAR1":
-        raise bound.unreadable(source.label, "its end is missing" if end[4:] != b"PARE" else "it is encrypted")
+        raise bound.unreadable(
+            source.label, "its end is missing" if end[4:] != b"PARE" else "it is encrypted"
+        )
     footer = int.from_bytes(end[:4], "little")
     if footer > source.bytes - 12:
         raise bound.unreadable(source.label, f"its footer is said to have {footer:,} bytes")
     if footer > bound.FOOTER_BYTES_MAX:
-        raise bound.refused(source.label, f"its footer has {footer:,} bytes; {bound.FOOTER_BYTES_MAX:,} may be")
+        raise bound.refused(
+            source.label, f"its footer has {footer:,} bytes; {bound.FOOTER_BYTES_MAX:,} may be"
+        )
     found = pq.ParquetFile(
         source.path, pre_buffer=False, memory_map=False,
         thrift_string_size_limit=bound.FOOTER_BYTES_MAX, thrift_container_size_limit=1_000_000,
     )  # fmt: skip
     meta = found.metadata
     if meta.num_columns > bound.COLUMNS_MAX:
-        raise bound.refused(source.label, f"it has {meta.num_columns:,} columns; {bound.COLUMNS_MAX:,} may be")
-    width = sum(_width(meta.schema.column(at).physical_type, meta.schema.column(at).length) for at in range(meta.num_columns))
+        raise bound.refused(
+            source.label, f"it has {meta.num_columns:,} columns; {bound.COLUMNS_MAX:,} may be"
+        )
+    width = sum(
+        _width(meta.schema.column(at).physical_type, meta.schema.column(at).length)
+        for at in range(meta.num_columns)
+    )
     unpacked = 0
     for at in range(meta.num_row_groups):
         group = meta.row_group(at)

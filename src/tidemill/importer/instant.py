@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -49,7 +48,9 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UsageError(
-            "zone_unknown", f"{name[:60]!r} is no time zone", hint="write an IANA name, such as America/New_York"
+            "zone_unknown",
+            f"{name[:60]!r} is no time zone",
+            hint="write an IANA name, such as America/New_York",
         ) from None
 
 
@@ -68,7 +69,9 @@ def read(columns: list[pa.Array], form: str, zone_name: str, day: int | None) ->
     if pa.types.is_date(first.type):
         days = first.cast(pa.date32()).cast(pa.int32())
         bad = ~np.asarray(days.is_valid())
-        return localised(days.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64) * DAY, bad, zone_name)
+        return localised(
+            days.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64) * DAY, bad, zone_name
+        )
     if form in EPOCHS:
         return _scaled(number.of(first), EPOCHS[form])
     if form in OF_DAY:
@@ -160,7 +163,7 @@ def localised(local: Ints, bad: Mask, zone_name: str) -> tuple[Ints, Mask]:
 
 
 def _utc_offset(info: ZoneInfo, local: int) -> int:
-    wall = datetime(1970, 1, 1) + timedelta(seconds=local // SECOND)  # noqa: DTZ001 - a wall clock
+    wall = datetime(1970, 1, 1) + timedelta(seconds=local // SECOND)
     offset = wall.replace(tzinfo=info).utcoffset()
     return int((offset or timedelta()).total_seconds()) * SECOND
 
@@ -197,8 +200,8 @@ def day_of(text: str) -> int | None:
     if len(digits) != 8 or not digits.isascii() or not digits.isdigit():
         return None
     try:
-        return (datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:])) - datetime(1970, 1, 1)).days * DAY  # noqa: DTZ001
+        return (
+            datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:])) - datetime(1970, 1, 1)
+        ).days * DAY
     except ValueError:
         return None
-
-

@@ -34,12 +34,16 @@ def check(source: Source) -> tuple[int, int]:
             file.seek(at)
             head = file.read(8)
             if head[:4] != _CONTINUED or len(head) < 8:
-                raise bound.unreadable(source.label, f"there is no message at byte {at}: it is cut or damaged")
+                raise bound.unreadable(
+                    source.label, f"there is no message at byte {at}: it is cut or damaged"
+                )
             length = int.from_bytes(head[4:], "little", signed=True)
             if length == 0:
                 return rows, total
             if not 0 < length <= min(bound.FOOTER_BYTES_MAX, source.bytes - at - 8):
-                raise bound.unreadable(source.label, f"a message at byte {at} is said to have {length:,} bytes")
+                raise bound.unreadable(
+                    source.label, f"a message at byte {at} is said to have {length:,} bytes"
+                )
             meta = file.read(length)
             body = at + 8 + length
             try:
@@ -57,7 +61,9 @@ def check(source: Source) -> tuple[int, int]:
             total += unpacked
             # A column without values costs a file nothing, however many rows it has.
             if max(total, rows) > bound.allowed(source.bytes):
-                raise bound.refused(source.label, f"{source.bytes:,} bytes say that they become {max(total, rows):,}")
+                raise bound.refused(
+                    source.label, f"{source.bytes:,} bytes say that they become {max(total, rows):,}"
+                )
             at = body + size
             if at >= source.bytes:
                 return rows, total  # a stream may end without saying so

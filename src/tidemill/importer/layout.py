@@ -45,13 +45,28 @@ class Layout:
 
 _MAKER = {"true": "sell", "false": "buy", "1": "sell", "0": "buy"}
 """Of columns that say whether the buyer was the maker: then the seller crossed the spread."""
-_SIDE = {"buy": "buy", "sell": "sell", "b": "buy", "s": "sell", "bid": "buy", "ask": "sell", "1": "buy", "-1": "sell"}
+_SIDE = {
+    "buy": "buy",
+    "sell": "sell",
+    "b": "buy",
+    "s": "sell",
+    "bid": "buy",
+    "ask": "sell",
+    "1": "buy",
+    "-1": "sell",
+}
 _OHLCV = ("time", "open", "high", "low", "close", "volume")
 _BOTH = (
     "time", "bid_open", "bid_high", "bid_low", "bid_close", "bid_size",
     "ask_open", "ask_high", "ask_low", "ask_close", "ask_size",
 )  # fmt: skip
-_LAST = {"time": "time", "bid": "bid_close", "bid_size": "bid_size", "ask": "ask_close", "ask_size": "ask_size"}
+_LAST = {
+    "time": "time",
+    "bid": "bid_close",
+    "bid_size": "bid_size",
+    "ask": "ask_close",
+    "ask_size": "ask_size",
+}
 _LAST_NOTE = "bars of quotes: only the bid and ask at the end of each interval are kept, as quotes"
 
 
@@ -82,7 +97,9 @@ def _lean() -> list[Layout]:
             "venue": venue, "source": "lean", "zone": zone, "power": power, "pairs": market != "equity",
         }  # fmt: skip
 
-        def made(name: str, kind: Kind, columns: tuple[str, ...], path: str, roles: dict[str, str], **rest: object) -> Layout:
+        def made(
+            name: str, kind: Kind, columns: tuple[str, ...], path: str, roles: dict[str, str], **rest: object
+        ) -> Layout:
             return Layout(
                 f"lean-{market}-{name}", kind, roles, columns, path=path, **{**shared, **rest},  # type: ignore[arg-type]  # noqa: B023
             )  # fmt: skip
@@ -92,19 +109,45 @@ def _lean() -> list[Layout]:
         tick = rf"{prefix}tick/(?P<folder>[^/]+)/(?P<date>\d{{8}})_"
         if market == "equity":
             roles = _same(*trade)
-            found.append(made("tick-trade", "trades", trade, f"{tick}trade", roles, time="ms_of_day", irregular=_LEAN_IRREGULAR))
+            found.append(
+                made(
+                    "tick-trade",
+                    "trades",
+                    trade,
+                    f"{tick}trade",
+                    roles,
+                    time="ms_of_day",
+                    irregular=_LEAN_IRREGULAR,
+                )
+            )
             roles = _same("time", "bid", "bid_size", "ask", "ask_size")
             found.append(made("tick-quote", "quotes", quote, f"{tick}quote", roles, time="ms_of_day"))
         else:
             roles = _same("time", "price", "size")
             found.append(made("tick-trade", "trades", trade[:3], f"{tick}trade", roles, time="ms_of_day"))
             for columns in (("time", "bid", "ask"), ("time", "bid", "bid_size", "ask", "ask_size")):
-                found.append(made("tick-quote", "quotes", columns, f"{tick}quote", _same(*columns), time="ms_of_day"))
+                found.append(
+                    made("tick-quote", "quotes", columns, f"{tick}quote", _same(*columns), time="ms_of_day")
+                )
         within = rf"{prefix}{_WITHIN}(?P<date>\d{{8}})_"
         found.append(made("trade-bars", "bars", _OHLCV, f"{within}trade", _same(*_OHLCV), time="ms_of_day"))
-        found.append(made("quote-bars", "quotes", _BOTH, f"{within}quote", _LAST, time="ms_of_day", note=_LAST_NOTE))
-        found.append(made("trade-bars-long", "bars", _OHLCV, f"{prefix}{_OVER}", _same(*_OHLCV), time="YYYYMMDD"))
-        found.append(made("quote-bars-long", "quotes", _BOTH, f"{prefix}{_OVER}", _LAST, time="YYYYMMDD", note=_LAST_NOTE))
+        found.append(
+            made("quote-bars", "quotes", _BOTH, f"{within}quote", _LAST, time="ms_of_day", note=_LAST_NOTE)
+        )
+        found.append(
+            made("trade-bars-long", "bars", _OHLCV, f"{prefix}{_OVER}", _same(*_OHLCV), time="YYYYMMDD")
+        )
+        found.append(
+            made(
+                "quote-bars-long",
+                "quotes",
+                _BOTH,
+                f"{prefix}{_OVER}",
+                _LAST,
+                time="YYYYMMDD",
+                note=_LAST_NOTE,
+            )
+        )
     return found
 
 
@@ -130,14 +173,27 @@ def _binance() -> list[Layout]:
     found = []
     for name, kind, roles, columns, path in (
         ("klines", "bars", _KLINE_ROLES, (_KLINES,), rf"{_BINANCE}(?P<interval>\d+(?:s|m|h|d|w|mo))-\d{{4}}"),
-        ("agg-trades", "trades", _AGGREGATE_ROLES, (_AGGREGATES, _AGGREGATES[:7]), rf"{_BINANCE}aggTrades-\d{{4}}"),
+        (
+            "agg-trades",
+            "trades",
+            _AGGREGATE_ROLES,
+            (_AGGREGATES, _AGGREGATES[:7]),
+            rf"{_BINANCE}aggTrades-\d{{4}}",
+        ),
         ("trades", "trades", _BTRADE_ROLES, (_BTRADES, _BTRADES[:6]), rf"{_BINANCE}trades-\d{{4}}"),
     ):
         for names in (*columns, ()):
             found.append(
                 Layout(
-                    f"binance-{name}", kind, roles, names, path=path, venue="binance",  # type: ignore[arg-type]
-                    source="binance-vision", pairs=True, aggressor=_MAKER,
+                    f"binance-{name}",
+                    kind,
+                    roles,
+                    names,
+                    path=path,
+                    venue="binance",  # type: ignore[arg-type]
+                    source="binance-vision",
+                    pairs=True,
+                    aggressor=_MAKER,
                 )  # fmt: skip
             )
     return found

@@ -90,8 +90,6 @@ class Recipe:
     """What rows say they came from."""
     delay_s: float = 0.0
     """How much later than its event a row could be had: `ts_known`."""
-    bars: bool = True
-    """Of trades: make bars of them, too."""
     layout: str = "custom"
 
     def with_(self, **changes: Any) -> Recipe:
@@ -153,7 +151,19 @@ def unfit(name: str, why: str) -> UsageError:
 
 
 def _checked(recipe: Recipe) -> Recipe:
-    texts = ("kind", "shape", "time", "zone", "date", "at", "interval", "instrument", "venue", "source", "layout")
+    texts = (
+        "kind",
+        "shape",
+        "time",
+        "zone",
+        "date",
+        "at",
+        "interval",
+        "instrument",
+        "venue",
+        "source",
+        "layout",
+    )
     for name in texts:
         value = getattr(recipe, name)
         if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
@@ -166,7 +176,9 @@ def _checked(recipe: Recipe) -> Recipe:
             raise unfit(name, f"{getattr(recipe, name)!r:.60} is none of {', '.join(choices)}")
     for role, column in recipe.fields.items():
         if role not in ROLES[recipe.kind]:
-            raise unfit("fields", f"{recipe.kind} have no {role!r:.40}; have: {', '.join(ROLES[recipe.kind])}")
+            raise unfit(
+                "fields", f"{recipe.kind} have no {role!r:.40}; have: {', '.join(ROLES[recipe.kind])}"
+            )
         if column not in recipe.columns:
             raise unfit("fields", f"{role} is column {column!r:.40}, which the file does not have")
     missing = [role for role in NEEDED[recipe.kind] if role not in recipe.fields]
@@ -201,7 +213,7 @@ def _checked(recipe: Recipe) -> Recipe:
     delay = recipe.delay_s
     if not isinstance(delay, int | float) or isinstance(delay, bool) or not 0 <= delay <= 10**8:
         raise unfit("delay_s", f"{delay!r:.40} is no number of seconds")
-    if not isinstance(recipe.pairs, bool) or not isinstance(recipe.bars, bool):
+    if not isinstance(recipe.pairs, bool):
         raise unfit("pairs", "it is true or false")
     dialect = recipe.dialect
     if dialect.delimiter not in DELIMITERS or dialect.encoding not in ENCODINGS or dialect.point not in ".,":
@@ -267,7 +279,14 @@ def symbol_name(symbol: str, *, pairs: bool) -> str | None:
     text = symbol.strip()
     if not _SYMBOL.fullmatch(text):
         return None
-    name = text.upper().removeprefix("X:").removeprefix("C:").replace("/", "-").replace(":", "-").replace("_", "-")
+    name = (
+        text.upper()
+        .removeprefix("X:")
+        .removeprefix("C:")
+        .replace("/", "-")
+        .replace(":", "-")
+        .replace("_", "-")
+    )
     if pairs and "-" not in name:
         for quote in CURRENCIES:
             if name.endswith(quote) and len(name) > len(quote) + 1:

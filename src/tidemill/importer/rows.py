@@ -118,7 +118,8 @@ def convert(recipe: Recipe, raw: Raw, day: int | None, now: int) -> tuple[Rows, 
         _quotes(recipe, raw, check, numbers)
     good = check.good & asked
     bad = raw.bad + [
-        Bad(int(raw.lines[at]), str(check.why[at]), raw.text(int(at))) for at in np.flatnonzero(~check.good & asked)
+        Bad(int(raw.lines[at]), str(check.why[at]), raw.text(int(at)))
+        for at in np.flatnonzero(~check.good & asked)
     ]
     rows = Rows(raw.lines, code, names, ts, numbers, **rest)
     return rows.take(good), sorted(bad, key=lambda one: one.line), int((~asked).sum())
@@ -127,7 +128,9 @@ def convert(recipe: Recipe, raw: Raw, day: int | None, now: int) -> tuple[Rows, 
 # ── instrument and time ───────────────────────────────────────────────────────────────────────────
 
 
-def _instruments(recipe: Recipe, raw: Raw, check: _Check) -> tuple[npt.NDArray[np.int32], tuple[str, ...], Mask]:
+def _instruments(
+    recipe: Recipe, raw: Raw, check: _Check
+) -> tuple[npt.NDArray[np.int32], tuple[str, ...], Mask]:
     rows = len(raw)
     everyone = np.ones(rows, bool)
     column = recipe.fields.get("symbol")
@@ -136,7 +139,9 @@ def _instruments(recipe: Recipe, raw: Raw, check: _Check) -> tuple[npt.NDArray[n
     code, symbols = _coded(raw.columns[column])
     asked = np.array([not recipe.symbols or one in recipe.symbols for one in symbols] or [True])[code]
     names = [instrument_of(recipe, symbol) for symbol in symbols]
-    check.bad(np.array([name is None for name in names] or [True])[code] & asked, "symbol: no name of an instrument")
+    check.bad(
+        np.array([name is None for name in names] or [True])[code] & asked, "symbol: no name of an instrument"
+    )
     known = tuple(name or "" for name in names)
     return code.astype(np.int32), known or ("",), asked
 
@@ -206,7 +211,9 @@ def _trades(recipe: Recipe, raw: Raw, check: _Check, numbers: dict[str, Decimals
     check.numbers("price", numbers["price"])
     _volume(recipe, raw, check, numbers, "size")
     rows, words = len(raw), {}
-    side = _by_value(recipe, raw, "aggressor", lambda text: _SIDES.get(recipe.aggressor.get(text.lower(), ""), 0))
+    side = _by_value(
+        recipe, raw, "aggressor", lambda text: _SIDES.get(recipe.aggressor.get(text.lower(), ""), 0)
+    )
     ids = np.full(rows, -1, np.int64)
     if "id" in recipe.fields:
         column = raw.columns[recipe.fields["id"]]
@@ -251,7 +258,9 @@ def _quotes(recipe: Recipe, raw: Raw, check: _Check, numbers: dict[str, Decimals
         check.numbers(side, replace(price, why=why))
         numbers[side] = replace(price, why=np.where(absent, number.MISSING, why).astype(np.uint8))
         role = f"{side}_size"
-        size = _numbers(recipe, raw, role, price=False) if role in recipe.fields else number.constant(len(raw))
+        size = (
+            _numbers(recipe, raw, role, price=False) if role in recipe.fields else number.constant(len(raw))
+        )
         size = replace(size, why=np.where(absent, number.FINE, size.why).astype(np.uint8))
         check.numbers(role, size)
         check.bad((size.mantissa < 0) & ~absent, f"{role}: below zero")

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.errors import TidemillError, UsageError
-from tidemill.importer import bound, columnar, instant, layout, lines, number, recipe as recipes
+from tidemill.importer import bound, columnar, instant, layout, lines, number
+from tidemill.importer import recipe as recipes
 from tidemill.importer.layout import LAYOUTS, Layout
 from tidemill.importer.lines import Dialect
 from tidemill.importer.raw import Raw
@@ -98,9 +99,7 @@ def sniff(source: Source) -> Guess:
         except TidemillError as error:
             found.open.append(error.message)
     draft = _shown(found)
-    shown = [
-        Column(name, _type(sample.columns[name]), _example(sample.columns[name])) for name in names
-    ]
+    shown = [Column(name, _type(sample.columns[name]), _example(sample.columns[name])) for name in names]
     return Guess(
         shape, dialect, shown, made, draft, round(found.confidence if made else found.confidence / 2, 2),
         found.notes, found.open,
@@ -176,7 +175,11 @@ def _delimiter(rows: Sequence[str]) -> str:
         cells, times = max(counts.items(), key=lambda one: (one[1], one[0]))
         score = (times / min(len(rows), 200), cells)
         # A space also lies between date and time: it is one only where nothing else is.
-        if cells > 1 and (delimiter != " " or best[1] == 0) and score > (best[0] if best[0] < 0.9 else 0.9, best[1]):
+        if (
+            cells > 1
+            and (delimiter != " " or best[1] == 0)
+            and score > (best[0] if best[0] < 0.9 else 0.9, best[1])
+        ):
             best, chosen = score, delimiter
     return chosen
 
@@ -303,7 +306,11 @@ def _generic(names: tuple[str, ...], sample: Raw, headless: bool) -> _Draft:
         return next((folded[word] for word in layout.ROLE_NAMES[role] if word in folded), None)
 
     for kind in ("bars", "trades", "quotes"):
-        roles = {role: column for role in recipes.ROLES[kind] if role in layout.ROLE_NAMES and (column := find(role))}
+        roles = {
+            role: column
+            for role in recipes.ROLES[kind]
+            if role in layout.ROLE_NAMES and (column := find(role))
+        }
         needed = recipes.NEEDED[kind]
         if kind == "quotes" and not {"bid", "ask"} & set(roles):
             continue
@@ -318,7 +325,9 @@ def _generic(names: tuple[str, ...], sample: Raw, headless: bool) -> _Draft:
         return draft
     side = draft.parts["fields"].get("aggressor", "")
     if side:
-        draft.parts["aggressor"] = dict(layout.MAKER if "maker" in side.lower() or side == "m" else layout.SIDES)
+        draft.parts["aggressor"] = dict(
+            layout.MAKER if "maker" in side.lower() or side == "m" else layout.SIDES
+        )
     left = [name for name in names if name not in draft.parts["fields"].values()]
     if left:
         draft.notes.append(f"not used: {', '.join(left)[:300]}")
@@ -332,7 +341,9 @@ def _apart(roles: dict[str, str], folded: dict[str, str]) -> dict[str, str]:
     elif roles.get("clock") == roles.get("time"):
         roles = {role: column for role, column in roles.items() if role != "clock"}
     seen: dict[str, str] = {}
-    return {role: seen.setdefault(column, role) and column for role, column in roles.items() if column not in seen}
+    return {
+        role: seen.setdefault(column, role) and column for role, column in roles.items() if column not in seen
+    }
 
 
 def _by_place(draft: _Draft) -> None:
@@ -363,7 +374,9 @@ def _floats(numbers: number.Decimals) -> Any:
 
 
 def _clock_like(texts: Sequence[str]) -> bool:
-    return bool(texts) and all(re.fullmatch(r"\d{1,2}:?\d{2}(:?\d{2}(\.\d+)?)?", text.strip()) for text in texts[:200])
+    return bool(texts) and all(
+        re.fullmatch(r"\d{1,2}:?\d{2}(:?\d{2}(\.\d+)?)?", text.strip()) for text in texts[:200]
+    )
 
 
 # ── times ─────────────────────────────────────────────────────────────────────────────────────────
@@ -460,7 +473,9 @@ def _interval(draft: _Draft) -> None:
     draft.parts["interval"] = said
     if said not in STORED:
         draft.open.append("interval")
-        draft.notes.append(f"bars of {said} are not stored: import {', '.join(STORED)}, and {said} is merged from it")
+        draft.notes.append(
+            f"bars of {said} are not stored: import {', '.join(STORED)}, and {said} is merged from it"
+        )
 
 
 def _spacing(draft: _Draft) -> str | None:
@@ -500,14 +515,21 @@ def _instrument(draft: _Draft, where: str) -> None:
         draft.open.append("instrument")
         draft.notes.append(f"symbols cannot be names of instruments: {', '.join(sorted(texts)[:3])[:100]}")
         return
-    stem = re.sub(r"(\.(csv|txt|tsv|gz|zip|zst|jsonl|ndjson|json|parquet|arrow|feather))+$", "", where.rpartition("/")[2], flags=re.I)
+    stem = re.sub(
+        r"(\.(csv|txt|tsv|gz|zip|zst|jsonl|ndjson|json|parquet|arrow|feather))+$",
+        "",
+        where.rpartition("/")[2],
+        flags=re.I,
+    )
     words = re.split(r"[_\s-]+", stem)
     for at, part in enumerate(words):
         if not _STEM.fullmatch(part) or part.lower() in _NO_SYMBOL or re.fullmatch(r"\d+[smhdw]", part):
             continue
         following = words[at + 1].upper() if at + 1 < len(words) else ""
         pairs = bool(draft.parts.get("pairs")) or part.upper().endswith(("USDT", "USDC"))
-        name = recipes.symbol_name(f"{part}-{following}" if following in recipes.CURRENCIES else part, pairs=pairs)
+        name = recipes.symbol_name(
+            f"{part}-{following}" if following in recipes.CURRENCIES else part, pairs=pairs
+        )
         if name:
             draft.parts["instrument"] = f"{name}.{venue}"
             draft.notes.append(f"the instrument is taken from the file's name: {name}.{venue}")
@@ -519,7 +541,14 @@ def _instrument(draft: _Draft, where: str) -> None:
 
 def _noise(draft: _Draft) -> None:
     """Binary floats that were computed, not printed: 0.00031099999999999997 was 0.000311."""
-    for what, role in (("price", "price"), ("price", "close"), ("price", "bid"), ("size", "size"), ("size", "volume"), ("size", "bid_size")):
+    for what, role in (
+        ("price", "price"),
+        ("price", "close"),
+        ("price", "bid"),
+        ("size", "size"),
+        ("size", "volume"),
+        ("size", "bid_size"),
+    ):
         column = draft.parts.get("fields", {}).get(role)
         if column is None or not pa.types.is_floating(draft.sample.columns[column].type):
             continue
@@ -527,7 +556,9 @@ def _noise(draft: _Draft) -> None:
         places = Counter(len(text.partition(".")[2]) for text in texts)
         plain = max((count for count in places if count <= 9), default=0)
         long = [text for text in texts if len(text.partition(".")[2]) > 12]
-        if long and all(abs(float(text) - round(float(text), plain)) <= 4 * np.spacing(float(text)) for text in long):
+        if long and all(
+            abs(float(text) - round(float(text), plain)) <= 4 * np.spacing(float(text)) for text in long
+        ):
             draft.parts[f"{what}_places"] = plain
             draft.notes.append(
                 f"{column} are floats of which {len(long)} of {len(texts)} carry noise ({long[0]}):"

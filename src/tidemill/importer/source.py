@@ -70,7 +70,14 @@ class Source:
                             f"{self.bytes:,} bytes become more than {allowed:,} ({bound.RATIO_MAX} times as many)",
                         )
                     yield chunk
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except (
+            OSError,
+            EOFError,
+            zlib.error,
+            zipfile.BadZipFile,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
             # pa.ArrowInvalid, a broken zstd frame, is a ValueError and is taken below.
             raise bound.unreadable(self.label, _told(error)) from error
         except (pa.ArrowException, ValueError) as error:
@@ -182,7 +189,9 @@ def _zip(path: Path, called: str, size: int, file: IO[bytes], member: str | None
         names = ", ".join(entry.filename[:60] for entry in data[:10])
         raise UsageError(
             "member_unclear",
-            f"{short} has {len(data)} files" + (f", none is {member[:60]!r}" if member else "") + f": {names}",
+            f"{short} has {len(data)} files"
+            + (f", none is {member[:60]!r}" if member else "")
+            + f": {names}",
             hint="name one with --member",
         )
     entry = chosen[0]
