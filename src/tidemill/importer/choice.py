@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tidemill.errors import ConflictError, UsageError
+from tidemill.errors import ConflictError
 from tidemill.importer import recipe as recipes
 from tidemill.importer.recipe import Recipe
 from tidemill.importer.sniff import Guess
@@ -23,8 +23,8 @@ class Choice:
 
 
 def choose(guess: Guess, saved: Mapping[str, Any] | None, changes: Mapping[str, Any]) -> Choice:
-    """`saved` is a recipe as JSON, `changes` some of its fields. Raises `ConflictError` where the saved one is
-    for other columns, `UsageError` where a change does not fit."""
+    """`saved` is a recipe as JSON, `changes` some of its fields. Raises `ConflictError` where the saved one
+    is for other columns, `UsageError` where a change does not fit."""
     draft, still = dict(guess.draft), [name for name in guess.open if name not in changes]
     if saved is not None:
         made = recipes.of(saved)
@@ -45,17 +45,6 @@ def choose(guess: Guess, saved: Mapping[str, Any] | None, changes: Mapping[str, 
         draft["instrument"] = f"{draft['instrument'].rpartition('.')[0]}.{changes['venue']}"
     draft |= changes
     return Choice(None if still else recipes.of(draft), draft, still)
-
-
-def settled(choice: Choice, guess: Guess, label: str) -> Recipe:
-    """The recipe. Raises `UsageError` that says what has to be said first."""
-    if choice.recipe is None:
-        raise UsageError(
-            "layout_unclear",
-            f"{label}: {', '.join(choice.open)} must be said; {'; '.join(guess.notes)}"[:1000],
-            hint="--dry-run shows the file; say it with --instrument, --interval, --zone, --date or --set FIELD=JSON",
-        )
-    return choice.recipe
 
 
 def reusable(recipe: Recipe, guess: Guess, changes: Mapping[str, Any]) -> Recipe:

@@ -104,14 +104,14 @@ def _depth(kind: pa.DataType) -> int:
 def _parquet(source: Source) -> pq.ParquetFile:
     """Opens a file whose footer promises no more than it may."""
     with open_file(source.path) as file:
-        file.seek(max(source.bytes - 8, 0))
+        file.seek(max(source.size - 8, 0))
         end = file.read(8)
     if len(end) < 8 or end[4:] != b"PAR1":
         raise bound.unreadable(
             source.label, "its end is missing" if end[4:] != b"PARE" else "it is encrypted"
         )
     footer = int.from_bytes(end[:4], "little")
-    if footer > source.bytes - 12:
+    if footer > source.size - 12:
         raise bound.unreadable(source.label, f"its footer is said to have {footer:,} bytes")
     if footer > bound.FOOTER_BYTES_MAX:
         raise bound.refused(
@@ -144,9 +144,9 @@ def _parquet(source: Source) -> pq.ParquetFile:
                     f" {bound.BATCH_BYTES_MAX:,} may be",
                 )  # fmt: skip
     said = max(unpacked, meta.num_rows * width)
-    if meta.num_rows < 0 or said > bound.allowed(source.bytes):
+    if meta.num_rows < 0 or said > bound.allowed(source.size):
         raise bound.refused(
-            source.label, f"{source.bytes:,} bytes say that they become {said:,} ({meta.num_rows:,} rows)"
+            source.label, f"{source.size:,} bytes say that they become {said:,} ({meta.num_rows:,} rows)"
         )
     return found
 

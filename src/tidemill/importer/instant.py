@@ -123,7 +123,8 @@ def _written(text: pa.Array, form: str, zone_name: str) -> tuple[Ints, Mask]:
     def whole(name: str) -> Ints:
         found = pc.struct_field(parts, name)
         found = pc.if_else(pc.equal(found.fill_null(""), ""), "0", found)
-        return found.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        numbers: Ints = found.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return numbers
 
     year, month, day = whole("y"), whole("mo"), whole("d")
     hour, minute, second = whole("h"), whole("mi"), whole("s")

@@ -40,7 +40,7 @@ def check(source: Source) -> tuple[int, int]:
             length = int.from_bytes(head[4:], "little", signed=True)
             if length == 0:
                 return rows, total
-            if not 0 < length <= min(bound.FOOTER_BYTES_MAX, source.bytes - at - 8):
+            if not 0 < length <= min(bound.FOOTER_BYTES_MAX, source.size - at - 8):
                 raise bound.unreadable(
                     source.label, f"a message at byte {at} is said to have {length:,} bytes"
                 )
@@ -50,7 +50,7 @@ def check(source: Source) -> tuple[int, int]:
                 kind, size, more, unpacked = _message(meta, file, body)
             except (struct.error, IndexError, OverflowError) as error:
                 raise bound.unreadable(source.label, f"the message at byte {at} is damaged") from error
-            if not 0 <= size <= source.bytes - body:
+            if not 0 <= size <= source.size - body:
                 raise bound.unreadable(source.label, f"the message at byte {at} is cut")
             if unpacked > bound.BATCH_BYTES_MAX:
                 raise bound.refused(
@@ -60,12 +60,12 @@ def check(source: Source) -> tuple[int, int]:
             rows += more if kind == _BATCH else 0
             total += unpacked
             # A column without values costs a file nothing, however many rows it has.
-            if max(total, rows) > bound.allowed(source.bytes):
+            if max(total, rows) > bound.allowed(source.size):
                 raise bound.refused(
-                    source.label, f"{source.bytes:,} bytes say that they become {max(total, rows):,}"
+                    source.label, f"{source.size:,} bytes say that they become {max(total, rows):,}"
                 )
             at = body + size
-            if at >= source.bytes:
+            if at >= source.size:
                 return rows, total  # a stream may end without saying so
     raise bound.refused(source.label, f"it has more than {_MESSAGES_MAX:,} messages")
 

@@ -53,7 +53,9 @@ def trade_columns(rows: Rows) -> Any:
 
     price, price_scale = _one_scale(rows.numbers["price"])
     size, size_scale = _one_scale(rows.numbers["size"])
-    assert rows.aggressor is not None and rows.id is not None and rows.irregular is not None  # noqa: S101 - trades
+    assert rows.aggressor is not None  # noqa: S101 - these are trades
+    assert rows.id is not None  # noqa: S101
+    assert rows.irregular is not None  # noqa: S101
     words = {role: tuple(column.tolist()) for role, column in rows.words.items()}
     return TradeColumns(
         rows.ts, price, size, rows.aggressor, rows.id, rows.irregular, price_scale, size_scale,

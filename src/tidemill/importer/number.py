@@ -1,7 +1,7 @@
 """Exact decimals from columns: text becomes mantissa and scale, digit for digit, never by way of a float.
 
-A binary float of a Parquet or Arrow file has no digits of its own: it is taken as the shortest text that reads
-back as the same float.
+A binary float of a Parquet or Arrow file has no digits of its own: it is taken as the shortest text that
+reads back as the same float.
 """
 
 from __future__ import annotations

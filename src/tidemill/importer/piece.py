@@ -1,7 +1,7 @@
 """A file as pieces that are kept one by one: sorted, without doubles, cut where no bar is cut.
 
-The same file and recipe give the same pieces whenever they are asked for; a job that goes on after a crash counts
-on it.
+The same file and recipe give the same pieces whenever they are asked for; a job that goes on after a crash
+counts on it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tidemill import wire
-from tidemill.importer import choice, number, piece, quarantine, rows as checked, sniff, source as sources
+from tidemill.importer import choice, number, piece, quarantine, sniff
+from tidemill.importer import rows as checked
+from tidemill.importer import source as sources
 from tidemill.importer.raw import Bad
 from tidemill.importer.recipe import Recipe
 from tidemill.importer.rows import Rows
@@ -34,7 +36,7 @@ def preview(
     chosen = choice.choose(guess, saved, changes or {})
     shown: dict[str, Any] = {
         "name": source.label,
-        "bytes": source.bytes,
+        "bytes": source.size,
         "shape": guess.shape,
         "packed": source.packed,
         "columns": [vars(column) for column in guess.columns],

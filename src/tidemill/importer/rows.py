@@ -70,7 +70,10 @@ def concat(parts: Sequence[Rows]) -> Rows:
         elif one.name == "numbers":
             joined[one.name] = {
                 role: Decimals(
-                    *(np.concatenate([getattr(v[role], of) for v in values]) for of in ("mantissa", "scale", "why"))
+                    *(
+                        np.concatenate([getattr(value[role], part) for value in values])
+                        for part in ("mantissa", "scale", "why")
+                    )
                 )
                 for role in first.numbers
             }  # fmt: skip
@@ -97,7 +100,8 @@ class _Check:
 
     @property
     def good(self) -> Mask:
-        return self.why == ""
+        good: Mask = self.why == ""
+        return good
 
 
 def convert(recipe: Recipe, raw: Raw, day: int | None, now: int) -> tuple[Rows, list[Bad], int]:

@@ -31,9 +31,9 @@ _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
 _NAME_DATE = re.compile(r"(?<!\d)((?:19|20)\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))(?!\d)")
 _STEM = re.compile(r"[A-Za-z][A-Za-z0-9]{0,11}(?:[-./][A-Za-z]{2,6})?|\d{1,6}\.[A-Z]{2}")
 _NO_SYMBOL = frozenset(
-    ("trades", "trade", "quotes", "quote", "bars", "bar", "ticks", "tick", "data", "ohlcv", "ohlc", "klines", "candles",
-     "daily", "minute", "hour", "hourly", "second", "history", "export", "file", "prices", "csv", "upload", "test")
-)  # fmt: skip
+    "trades trade quotes quote bars bar ticks tick data ohlcv ohlc klines candles daily minute hour hourly second"
+    " history export file prices csv upload test".split()
+)
 
 
 @dataclass(frozen=True)
@@ -239,9 +239,11 @@ def _known(where: str, names: tuple[str, ...], headless: bool) -> tuple[Layout, 
         if one.columns:
             if headless and named and len(one.columns) == len(names):
                 return one, named
-        elif not headless and (set(one.fields.values()) - {"id"}) | set(one.marks) <= set(names):
-            if named or not one.path or one.source == "binance-vision":
-                return one, named
+            continue
+        if headless or not (named or not one.path or one.source == "binance-vision"):
+            continue
+        if (set(one.fields.values()) - {"id"}) | set(one.marks) <= set(names):
+            return one, named
     return None
 
 
@@ -257,7 +259,8 @@ def _by_layout(
     venue = one.venue + (market if one.venue.endswith("-") else "")
     draft.parts |= {
         "venue": venue, "source": one.source, "pairs": one.pairs, "aggressor": dict(one.aggressor),
-        "irregular": one.irregular, "price_power": one.power, "zone": one.zone, "at": one.at, "time": one.time,
+        "irregular": one.irregular, "price_power": one.power, "zone": one.zone, "at": one.at,
+        "time": one.time,
     }  # fmt: skip
     interval = str(groups.get("interval") or one.interval)
     interval = layout.LENGTHS.get(interval, interval)

@@ -44,7 +44,8 @@ class Source:
     path: Path
     name: str
     """What people call it, with the folders that tell what it is. Never a path that is opened."""
-    bytes: int
+    size: int
+    """Bytes of the file as it lies there."""
     shape: Shape
     packed: Literal["", "gz", "zst", "zip"] = ""
     member: str = ""
@@ -59,7 +60,7 @@ class Source:
     def chunks(self) -> Iterator[bytes]:
         """The unpacked bytes of text, a MiB at a time. Raises `ResourceError` once they are too many, and
         `UsageError` where they are damaged."""
-        allowed, total = bound.allowed(self.bytes), 0
+        allowed, total = bound.allowed(self.size), 0
         try:
             with self._unpacked() as file:
                 while chunk := file.read(CHUNK_BYTES):
@@ -67,7 +68,7 @@ class Source:
                     if total > allowed:
                         raise bound.refused(
                             self.label,
-                            f"{self.bytes:,} bytes become more than {allowed:,} ({bound.RATIO_MAX} times as many)",
+                            f"{self.size:,} bytes become more than {allowed:,}",
                         )
                     yield chunk
         except (
@@ -96,7 +97,7 @@ class Source:
         """How many bytes of text there are; unpacks everything and keeps nothing, so that a bomb or a
         damaged archive is known before anything of it is kept. Looks at `most` bytes at most."""
         if not self.packed:
-            return self.bytes
+            return self.size
         total = 0
         for chunk in self.chunks():
             total += len(chunk)
@@ -117,7 +118,7 @@ class Source:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(open_file(self.path))
             if self.packed == "gz":
-                yield stack.enter_context(gzip.GzipFile(fileobj=file))  # type: ignore[misc]
+                yield stack.enter_context(gzip.GzipFile(fileobj=file))  # type: ignore[arg-type]
             elif self.packed == "zst":
                 yield stack.enter_context(pa.CompressedInputStream(pa.PythonFile(file), "zstd"))
             elif self.packed == "zip":
@@ -133,7 +134,7 @@ def open_file(path: Path) -> IO[bytes]:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise NotFoundError(
-            "file_unknown", f"{str(path)[:300]!r} cannot be opened: {getattr(error, 'strerror', None) or error}",
+            "file_unknown", f"{str(path)[:300]!r} cannot be opened: {_told(error)}",
             hint="name a file that this user can read",
         ) from error  # fmt: skip
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

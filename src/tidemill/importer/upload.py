@@ -43,7 +43,9 @@ def bytes_max() -> int:
     text = os.environ.get("TIDEMILL_UPLOAD_MB") or str(MB_DEFAULT)
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**31:
         raise ConfigError(
-            "number_invalid", f"TIDEMILL_UPLOAD_MB is {text!r}; it must be a whole number", hint="docs/config.md"
+            "number_invalid",
+            f"TIDEMILL_UPLOAD_MB is {text!r}; it must be a whole number",
+            hint="docs/config.md",
         )
     return int(text) << 20
 

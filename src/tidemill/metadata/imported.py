@@ -28,20 +28,29 @@ class Import:
     result: dict[str, Any] | None
 
 
-def begin(connection: Connection, id: str, name: str, source: str, hash: str, recipe: dict[str, Any]) -> Import:  # noqa: A002
+def begin(
+    connection: Connection,
+    import_id: str,
+    name: str,
+    source: str,
+    digest: str,
+    recipe: dict[str, Any],
+) -> Import:
     """The import of that id: a new one, or the one that was begun or made before."""
     connection.execute(
         insert(connection, imports)
-        .values(id=id, name=name[:300], source=source, hash=hash, recipe=recipe, created=now_ns())
+        .values(id=import_id, name=name[:300], source=source, hash=digest, recipe=recipe, created=now_ns())
         .on_conflict_do_nothing(index_elements=["id"])
     )
-    return Import(**connection.execute(select(imports).where(imports.c.id == id)).one()._mapping)
+    return Import(**connection.execute(select(imports).where(imports.c.id == import_id)).one()._mapping)
 
 
-def end(connection: Connection, id: str, result: dict[str, Any], *, actor: str) -> None:  # noqa: A002
+def end(connection: Connection, import_id: str, result: dict[str, Any], *, actor: str) -> None:
     """All of it is kept; with its event."""
-    connection.execute(imports.update().where(imports.c.id == id).values(ended=now_ns(), result=result))
-    event.append(connection, "import_ended", id, actor=actor, data=result)
+    connection.execute(
+        imports.update().where(imports.c.id == import_id).values(ended=now_ns(), result=result)
+    )
+    event.append(connection, "import_ended", import_id, actor=actor, data=result)
 
 
 def page(connection: Connection, *, limit: int) -> list[Import]:

@@ -13,8 +13,8 @@ from tidemill.jobs.kind.api import Context, Kind, Stopped
 class Import:
     """`upload` (its id), `recipe` (whole, docs/import.md), `member` of an archive, `strict`.
 
-    Result: `import` (its id), `rows` that were good, `new` rows of those, `bad` ones by `reasons` and where they
-    are (`quarantine`, below the home), `skipped`, `instruments` with rows, start and end, `already`.
+    Result: `import` (its id), `rows` that were good, `new` rows of those, `bad` ones by `reasons` and where
+    they are (`quarantine`, below the home), `skipped`, `instruments` with rows, start and end, `already`.
     """
 
     summary: ClassVar[str] = "a file of bars, trades or quotes kept"
@@ -33,7 +33,9 @@ class Import:
         return {"upload": upload, "recipe": recipes.of(recipe).as_dict(), "member": member, "strict": strict}
 
     def run(self, context: Context, detail: dict[str, Any]) -> dict[str, Any]:
-        from tidemill.importer import recipe as recipes, source as sources, upload as uploads
+        from tidemill.importer import recipe as recipes
+        from tidemill.importer import source as sources
+        from tidemill.importer import upload as uploads
         from tidemill.metadata import Metadata, imported
 
         file = uploads.find(context.home, detail["upload"])
@@ -85,13 +87,16 @@ class Import:
                     if keep.keep(store, one, recipe, chunk=begun.id, ts_recv=begun.created):
                         new += len(one.rows)
                     context.checkpoint([at + 1, new])
-                    context.progress(one.done, max(total, one.done), unit, f"{one.instrument}, {count.rows:,} rows")
+                    context.progress(
+                        one.done, max(total, one.done), unit, f"{one.instrument}, {count.rows:,} rows"
+                    )
         finally:
             store.close()
         if not count.rows and quarantine.rows:
             reasons = ", ".join(f"{why} ({rows})" for why, rows in list(quarantine.as_dict().items())[:3])
             raise errors.DataQualityError(
-                "import_nothing_kept", f"none of the {quarantine.rows:,} rows of {source.label} is good: {reasons}",
+                "import_nothing_kept",
+                f"none of the {quarantine.rows:,} rows of {source.label} is good: {reasons}",
                 hint="`tidemill data import --dry-run` shows how they are read; mend the recipe",
             )  # fmt: skip
         return {
