@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tidemill._native import JournalReader, Records
+    from tidemill.model.adjust import Adjusted
     from tidemill.remote import Remote
     from tidemill.stores.live import BookView, LiveView
 
@@ -183,19 +184,34 @@ class Client:
         limit: int | None = None,
         exact: bool = False,
         current: bool = False,
+        adjusted: Adjusted = "raw",
+        known: Time | None = None,
     ) -> pl.DataFrame:
         """Bars, ascending: ts (start of the interval), open, high, low, close, volume, trades, revision.
 
         `start` and `end` bound the bars' starts, `last` ("6h") counts back from now; without any of them
         the newest 5,000 come. `current` adds the bar that is still open. An interval without trades has
         no row.
+
+        Prices and volumes are raw; `adjusted="split"` divides those before a split by its ratio, `"all"`
+        takes dividends out too, with the facts that were `known` at a time (all of them when left out).
         """
         low, high = span(start, end, last)
         # A span is answered whole unless the caller bounds it.
         rows = limit if limit is not None else BARS_NEWEST if low is None else 1 << 40
         found = self.view.bars(self._name(instrument), interval, low, high, min(rows, 1 << 24))
         columns: dict[str, Any] = dict(found.floats(current=current))
-        if exact:
+        if adjusted != "raw":
+            from tidemill import adjusted as adjusting
+
+            moment = None if known is None else times.parse(known)
+            steps = adjusting.steps(self.view, found.instrument, interval, adjusted, moment)
+            bars = np.concatenate([found.bars, found.current]) if current else found.bars
+            if exact:
+                columns |= adjusting.texts(bars, steps)
+            else:
+                adjusting.floats(columns, bars["start"], steps)
+        elif exact:
             from tidemill.model.bar import volumes
 
             bars = np.concatenate([found.bars, found.current]) if current else found.bars
@@ -270,6 +286,28 @@ class Client:
         """The order book now, or as it was at a time or after a position (epoch, sequence)."""
         when = at if at is None or isinstance(at, tuple) else times.parse(at)
         return _book(self.view.book(self._name(instrument), when, depth), exact)
+
+    def import_file(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        recipe: str | None = None,
+        member: str | None = None,
+        strict: bool = False,
+        dry_run: bool = False,
+        save_recipe: str | None = None,
+        **changes: Any,
+    ) -> dict[str, Any]:
+        """Keeps a file of bars, trades or quotes: CSV, JSON lines, Parquet or Arrow; returns what came of it.
+
+        The layout is guessed, or read with the saved `recipe`; `changes` are fields of the recipe
+        (`instrument="AAPL.polygon"`, `interval="1m"`, `zone="America/New_York"`). `dry_run` keeps nothing and
+        returns what is seen. Bad rows are put aside and counted; `strict` ends at the first. The same file
+        again keeps nothing twice. Raises what `tidemill data import` tells.
+        """
+        from tidemill import importing
+
+        return importing.here(self.home, file, recipe, member, strict, dry_run, save_recipe, changes)
 
     def gaps(self, instrument: str | None = None, *, venue: str | None = None) -> pl.DataFrame:
         """Known holes in what venues sent or journals kept; `instrument` null is the whole venue."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -181,6 +182,24 @@ class Remote:
         )
         valid = bool(answer["valid"])
         return Book(answer["instrument"], epoch, sequence, ts_event, ts_recv, valid, bids, asks)
+
+    def import_file(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        recipe: str | None = None,
+        member: str | None = None,
+        strict: bool = False,
+        dry_run: bool = False,
+        save_recipe: str | None = None,
+        **changes: Any,
+    ) -> dict[str, Any]:
+        """As `Client.import_file`: the file is sent there, and this waits for its import."""
+        from tidemill import importing
+
+        return importing.there(
+            self.url, self._token, file, recipe, member, strict, dry_run, save_recipe, changes
+        )
 
     def gaps(self, instrument: str | None = None, *, venue: str | None = None) -> pl.DataFrame:
         """As `Client.gaps`; a new gap is here within seconds."""

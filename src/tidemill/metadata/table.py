@@ -170,3 +170,46 @@ settings = Table(
     Column("changed", BigInteger, nullable=False),
     Column("actor", String, nullable=False),
 )
+
+# What the columns of files mean, by name: see `importer.recipe`.
+recipes = Table(
+    "recipes",
+    tables,
+    Column("name", String, primary_key=True),
+    Column("recipe", JSON, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("actor", String, nullable=False),
+)
+
+# Files that were imported. The id is made of the file's hash and the recipe: the same again is one row.
+imports = Table(
+    "imports",
+    tables,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),  # the file's
+    Column("source", String, nullable=False),  # what its rows say they came from
+    Column("hash", String, nullable=False),  # SHA-256 of the file
+    Column("recipe", JSON, nullable=False),
+    Column("created", BigInteger, nullable=False),  # `ts_recv` of its rows
+    Column("ended", BigInteger),  # when all of it was kept
+    Column("result", JSON),
+    Index("ix_imports_created", "created", "id"),
+)
+
+# Splits, dividends, changes of symbols, delistings: what is known of an instrument, and since when.
+facts = Table(
+    "facts",
+    tables,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("instrument", String, nullable=False),
+    Column("kind", String, nullable=False),  # split, dividend, symbol, delisting
+    Column("date", String, nullable=False),  # YYYY-MM-DD: the first trading date that it changes
+    Column("source", String, nullable=False),
+    Column("ts_known", BigInteger, nullable=False),
+    Column("value", JSON, nullable=False),  # of the kind, decimals as text
+    Column("void", Boolean, nullable=False),  # takes back what this source said before
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("instrument", "kind", "date", "source", "ts_known"),
+    Index("ix_facts_instrument", "instrument", "date"),
+    sqlite_autoincrement=True,
+)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tidemill.address import VARIABLES, named
 from tidemill.errors import ConfigError
 from tidemill.home import Home
+from tidemill.importer import upload
 
 DEFAULT_PORT = 8484
 WEB = Path(__file__).parent / "web"
@@ -34,6 +35,7 @@ class Config:
     web: Path = WEB
     limits: dict[str, str] = field(default_factory=lambda: dict(LIMITS))
     body_bytes_max: int = 1 << 20
+    upload_bytes_max: int = 4 << 30
     drain_s: float = 8.0
 
 
@@ -61,6 +63,7 @@ def parse(argv: list[str]) -> Config:
         profile="team" if any(map(named, VARIABLES)) else "local",
         allowed_hosts=_names("TIDEMILL_ALLOWED_HOSTS"),
         allowed_origins=_names("TIDEMILL_ALLOWED_ORIGINS"),
+        upload_bytes_max=upload.bytes_max(),
         limits={kind: _rate(kind, default) for kind, default in LIMITS.items()},
     )
 

@@ -20,6 +20,8 @@ from tidemill.service.config import Config, is_loopback
 from tidemill.service.observe import Metrics
 
 BODY_S = 12.0
+UPLOADS = "/api/v1/data/uploads"
+"""Takes files: they may be larger, and take longer as long as something comes."""
 # Below these a path is never a page of the app, and answers JSON only.
 RESERVED = (
     "/api", "/metrics", "/ws", "/stream",
@@ -166,7 +168,8 @@ class Guard:
     def _bounded(self, scope: Scope, headers: _Headers, receive: Receive) -> Receive:
         if scope["type"] != "http":
             return receive
-        limit = self._config.body_bytes_max
+        uploading = scope["path"] == UPLOADS
+        limit = self._config.upload_bytes_max if uploading else self._config.body_bytes_max
         if headers.every(b"content-encoding") not in ([], ["identity"]):
             raise UsageError(
                 "encoding_unsupported",
@@ -182,7 +185,7 @@ class Guard:
         ended = False
 
         async def receiving() -> Message:
-            nonlocal read, ended
+            nonlocal read, ended, deadline
             if ended:
                 return await receive()
             try:
@@ -196,6 +199,8 @@ class Guard:
                     http_status=408,
                 ) from None
             read += len(message.get("body", b""))
+            if uploading:
+                deadline = asyncio.get_running_loop().time() + BODY_S
             ended = not message.get("more_body", False)
             if read > limit:
                 raise _too_large(limit)

@@ -226,22 +226,22 @@ def commit(
     handle: DeltaTable,
     table: Table,
     actions: Sequence[AddAction | RemoveAction],
-    transactions: Mapping[str, int],
+    moved: Mapping[str, int],
     what: str,
 ) -> DeltaTable:
     """One durable commit; returns the handle that has seen it (another one after a conflict).
 
     Safe against a commit whose answer was lost: after any error a fresh handle is asked whether the
     transaction is there before it is tried again. Raises `MovedError`, and keeps nothing, when another
-    writer has moved one of `transactions` meanwhile.
+    writer has moved one of these offsets meanwhile.
     """
     before = handle.version()
-    known = {name: handle.transaction_version(name) for name in transactions}
+    known = offsets(root, handle, moved)
     added = {action.path for action in actions if isinstance(action, AddAction)}
     removed = {action.path for action in actions if isinstance(action, RemoveAction)}
     properties = CommitProperties(
         custom_metadata={_MARK: what},
-        app_transactions=[Transaction(name, version) for name, version in transactions.items()],
+        app_transactions=[Transaction(name, version) for name, version in moved.items()],
     )
     hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
     for attempt in range(_COMMIT_TRIES):
@@ -261,9 +261,9 @@ def commit(
             if fresh is None or attempt + 1 == _COMMIT_TRIES:
                 raise
             handle = fresh
-            found = {name: handle.transaction_version(name) for name in transactions}
+            found = offsets(root, handle, moved)
             there = {file.path for file in files(handle)}
-            if found == dict(transactions) and added <= there:
+            if found == dict(moved) and added <= there:
                 break  # it was kept, only its answer was lost
             if found != known:
                 raise MovedError(f"{table.name}: {known} became {found} before the {what}") from error
@@ -272,6 +272,51 @@ def commit(
             time.sleep(0.01 * 2**attempt)
     sync_log(root, before, handle.version())
     return handle
+
+
+_FEW = 4
+"""So many offsets are asked for one by one: each question reads the log since its last checkpoint."""
+
+
+def offsets(root: Place, handle: DeltaTable, names: Iterable[str]) -> dict[str, int | None]:
+    """The offset of each application id at the handle's version; None where there is none."""
+    wanted = list(names)
+    known = transactions(root, handle.version()) if len(wanted) > _FEW else None
+    if known is None:
+        return {name: handle.transaction_version(name) for name in wanted}
+    return {name: known.get(name) for name in wanted}
+
+
+def transactions(root: Place, version: int) -> dict[str, int] | None:
+    """Every application id at a version with its offset, read from the log at once: thousands of chunks have
+    one each. None where the log is not all there, and must be asked one by one."""
+    try:
+        return _transactions(root / "_delta_log", version)
+    except FileNotFoundError:  # a checkpoint has just taken the place of older entries
+        return None
+
+
+def _transactions(log: Place, version: int) -> dict[str, int] | None:
+    there = set(place.names(log))
+    base, found = -1, dict[str, int]()
+    for name in sorted(there, reverse=True):
+        number = name.removesuffix(".checkpoint.parquet")
+        if number != name and number.isdigit() and int(number) <= version:
+            base = int(number)
+            for line in pq.read_table(
+                place.arrow_path(log / name), filesystem=place.filesystem(log), columns=["txn"]
+            )["txn"].to_pylist():
+                if line is not None and line["appId"] is not None:
+                    found[line["appId"]] = line["version"]
+            break
+    for number_ in range(base + 1, version + 1):
+        name = f"{number_:020d}.json"
+        if name not in there:
+            return None
+        for text in place.read(log / name).splitlines():
+            if b'"txn"' in text and (action := json.loads(text).get("txn")):
+                found[action["appId"]] = action["version"]
+    return found
 
 
 def files(handle: DeltaTable) -> list[DataFile]:

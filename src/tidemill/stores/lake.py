@@ -138,7 +138,7 @@ class Lake:
             for _ in range(_APPEND_TRIES):
                 handle = held.refreshed() or delta.create(held.root, table)
                 held.handle = handle
-                stored = {name: handle.transaction_version(name) for name in offsets}
+                stored = delta.offsets(held.root, handle, offsets)
                 if covered(table, stored, offsets, after):
                     return False
                 if actions is None:
@@ -315,7 +315,7 @@ class Lake:
             return Snapshot(
                 handle.version(),
                 held.files(handle),
-                {name: handle.transaction_version(name) for name in applications},
+                delta.offsets(held.root, handle, applications),
             )
 
     def read(

@@ -428,8 +428,10 @@ class LiveView:
         else:
             with tail.lock:
                 tail.drain()
-                self._known(tail, instrument)
-                bars = _Joined(self.store, tail, instrument).bars(parsed, start, end, limit)
+                if self._collected(tail, instrument):
+                    bars = _Joined(self.store, tail, instrument).bars(parsed, start, end, limit)
+                else:
+                    bars = self._stored_bars(instrument, parsed, start, end, limit)
                 through = tail.position
                 if len(bars) and _is_open(tail, instrument, parsed, bars[-1:]):
                     bars, current = bars[:-1], bars[-1:]
@@ -449,6 +451,11 @@ class LiveView:
             dropped = tail is not None and tail.dropped(instrument, STORED.index(parsed.base), low, last)
         return BarSeries(instrument, interval, bars, current, through, gaps, more, dropped)
 
+    @staticmethod
+    def _collected(tail: Tail, instrument: str) -> bool:
+        """Is it one that this home has collected, not only fetched or imported?"""
+        return bool(tail.names.number(instrument))
+
     def _known(self, tail: Tail, instrument: str) -> None:
         if not tail.names.number(instrument):
             raise unknown("instrument", instrument, (one.name for one in tail.names.refresh()))
@@ -456,13 +463,13 @@ class LiveView:
     def _stored_bars(
         self, instrument: str, interval: Interval, start: int | None, end: int | None, limit: int
     ) -> Bars:
-        """Bars of an instrument whose venue has no journal here: imported, or copied from elsewhere."""
+        """Bars of an instrument that no journal here has: fetched, imported, or copied from elsewhere."""
         index = STORED.index(interval.base)
         low, high = _aligned(interval, start, end)
         query = Query(start=low, end=high, limit=_count(interval, limit), oldest=start is not None)
         found = series.stored(self.store, instrument, index, query)
         if not len(found.bars):
-            known = {line["instrument"] for line in self.datasets()}
+            known = {line["instrument"] for line in self.datasets()} | self.names()
             if instrument not in known:
                 raise unknown("instrument", instrument, known)
         return _merged(found.bars, interval)

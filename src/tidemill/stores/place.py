@@ -125,6 +125,25 @@ def size(where: Place) -> int:
     return int(_bucket_files().get_file_info(arrow_path(where)).size)
 
 
+def names(folder: Place) -> list[str]:
+    """Names of the files that lie directly in a folder; none where it is missing."""
+    if isinstance(folder, Path):
+        return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    from pyarrow.fs import FileSelector
+
+    found = _bucket_files().get_file_info(FileSelector(arrow_path(folder), allow_not_found=True))
+    return [info.base_name for info in found]
+
+
+def read(where: Place) -> bytes:
+    """What is in a file."""
+    if isinstance(where, Path):
+        return where.read_bytes()
+    with _bucket_files().open_input_stream(arrow_path(where)) as file:
+        data: bytes = file.read()
+        return data
+
+
 def make_folder(folder: Place, root: Place) -> None:
     """Makes a folder below `root`, and `root`, durable. S3 has no folders."""
     if isinstance(folder, Bucket) or folder.exists():

@@ -20,8 +20,8 @@ class Stored:
 
     bars: Bars
     mixed: frozenset[int]
-    """Starts that several sources cover in part (an import's last day and the live day after it): such a
-    bar is made from the next shorter interval instead."""
+    """Starts that an import and the live record each cover, perhaps in part (an import's last day and the
+    live day after it): such a bar is made from the next shorter interval instead."""
     imported: frozenset[int]
     """Starts that no live row covers."""
 
@@ -44,8 +44,7 @@ def pick(rows: pa.Table) -> Stored:
     last = np.ones(len(rank), bool)
     last[:-1] = starts[rank][1:] != starts[rank][:-1]
     chosen = rank[last]
-    distinct, counts = np.unique(starts, return_counts=True)
-    mixed = np.intersect1d(distinct[counts > 1], starts[~live])
+    mixed = np.intersect1d(starts[live], starts[~live])
     imported = starts[chosen][~live[chosen]]
     return Stored(bars[chosen], frozenset(mixed.tolist()), frozenset(imported.tolist()))
 

@@ -15,6 +15,7 @@ def enter_all() -> None:
         event,
         gap,
         health,
+        importing,
         instrument,
         job,
         market,

@@ -1,0 +1,95 @@
+"""Bars as they would look in today's shares: the raw ones that are stored, adjusted while they are read."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tidemill import wire
+from tidemill.errors import UsageError
+from tidemill.model import adjust
+from tidemill.model.adjust import Adjusted, Step
+from tidemill.model.bar import Bars, volumes
+from tidemill.model.fact import Fact
+from tidemill.model.interval import DAY, Interval
+
+if TYPE_CHECKING:
+    from tidemill.stores.live import LiveView
+
+PLACES = 6
+"""Decimals that exact adjusted numbers have beyond the raw ones; the last is rounded half to even."""
+_SCALE_MAX = 18
+
+
+def facts(home: Path, instrument: str) -> list[Fact]:
+    """All that is known of an instrument; nothing where the home has no database yet."""
+    from tidemill.home import Home
+    from tidemill.metadata import Metadata, database, fact
+
+    place = database.place(Home(home))
+    if (version := database.version(place)) is None or version < "0004":
+        return []
+    metadata = Metadata(place)
+    try:
+        with metadata.read() as connection:
+            return fact.every(connection, instrument)
+    finally:
+        metadata.close()
+
+
+def steps(
+    view: LiveView, instrument: str, interval: str, adjusted: Adjusted, known_at: int | None = None
+) -> list[Step]:
+    """What changes the prices of a series, with the facts known at a time (ns UTC; None: all).
+
+    Raises `UsageError` for bars longer than a day: in one that holds an ex-date are prices of two kinds.
+    """
+    parsed = Interval.parse(interval)
+    if adjusted != "raw" and (parsed.months or parsed.length_ns > DAY):
+        raise UsageError(
+            "adjusted_interval",
+            f"adjusted bars of {interval} were asked for",
+            hint="ask for 1d, and merge those",
+        )
+
+    def close_before(starts: int) -> Fraction | None:
+        found = view.bars(instrument, "1d", None, starts, 1).bars
+        if not len(found):
+            return None
+        return Fraction(int(found["close"][-1]), 10 ** int(found["price_scale"][-1]))
+
+    return adjust.steps(
+        facts(view.home, instrument),
+        adjusted,
+        at=known_at,
+        days=parsed.length_ns == DAY,
+        close_before=close_before,
+    )
+
+
+def floats(columns: dict[str, Any], starts: np.ndarray, found: list[Step]) -> None:
+    """Adjusts columns of floats in place."""
+    price, volume = adjust.arrays(starts, found)
+    for name in ("open", "high", "low", "close"):
+        columns[name] = np.asarray(columns[name]) * price
+    columns["volume"] = np.asarray(columns["volume"]) * volume
+
+
+def texts(bars: Bars, found: list[Step]) -> dict[str, list[str]]:
+    """Adjusted columns as decimal text; rows that no fact changes keep their digits."""
+    columns: dict[str, list[str]] = {}
+    held = volumes(bars)
+    for name in ("open", "high", "low", "close", "volume"):
+        mantissas = held if name == "volume" else bars[name].tolist()
+        scales = bars["size_scale" if name == "volume" else "price_scale"].tolist()
+        column: list[str] = []
+        for rows, by_price, by_volume in adjust.factors(bars["start"], found):
+            factor = by_volume if name == "volume" else by_price
+            for mantissa, scale in zip(mantissas[rows], scales[rows], strict=True):
+                more = 0 if factor == 1 else min(PLACES, _SCALE_MAX - scale)
+                column.append(wire.text(adjust.exact([mantissa], factor, more)[0], scale + more))
+        columns[name] = column
+    return columns
