@@ -6,13 +6,23 @@ import type {
   Config,
   DataMetadata,
   ErrorBody,
+  FetchAsk,
+  FetchEstimate,
+  FetchJob,
   Gaps,
+  ImportAsk,
+  ImportPreview,
+  ImportStart,
   Instruments,
   Job,
   JobLogs,
   JobState,
   Jobs,
   Logs,
+  ProviderSymbols,
+  Providers,
+  Recipes,
+  Schemas,
   Session,
   Ticks,
 } from './types';
@@ -119,6 +129,21 @@ export const api = {
   metadata: (instrument: string, signal?: AbortSignal) =>
     request<DataMetadata>(`${instrumentPath(instrument)}/metadata`, signal ? { signal } : {}),
 
+  providers: (signal?: AbortSignal) => request<Providers>('/providers', signal ? { signal } : {}),
+  symbols: (provider: string, search: string, signal?: AbortSignal) =>
+    request<ProviderSymbols>(`/providers/${encodeURIComponent(provider)}/symbols`, {
+      query: { search, limit: 20 },
+      ...(signal ? { signal } : {}),
+    }),
+  estimateFetch: (body: FetchAsk, signal?: AbortSignal) =>
+    request<FetchEstimate>('/data/fetch/estimate', { method: 'POST', body, ...(signal ? { signal } : {}) }),
+  fetchHistory: (body: FetchAsk) => request<FetchJob>('/data/fetch', { method: 'POST', body }),
+
+  previewImport: (body: ImportAsk, signal?: AbortSignal) =>
+    request<ImportPreview>('/data/imports/preview', { method: 'POST', body, ...(signal ? { signal } : {}) }),
+  startImport: (body: ImportStart) => request<Job>('/data/imports', { method: 'POST', body }),
+  recipes: () => request<Recipes>('/data/recipes'),
+
   gaps: (query: { venue?: string; limit?: number }) => request<Gaps>('/gaps', { query }),
 
   collection: () => request<CollectionStatus>('/collection/status'),
@@ -137,3 +162,30 @@ export const api = {
   jobLogs: (id: string, query: { after: number; limit: number }, signal?: AbortSignal) =>
     request<JobLogs>(`${jobPath(id)}/logs`, { query, ...(signal ? { signal } : {}) }),
 };
+
+/** Sends a file as it is, and says how far it is from 0 to 1. */
+export function upload(
+  file: File,
+  told: (part: number) => void,
+  signal: AbortSignal,
+): Promise<Schemas['Upload']> {
+  // Not fetch: a browser does not say how much of a request's body has left.
+  return new Promise((resolve, reject) => {
+    const sending = new XMLHttpRequest();
+    sending.open('POST', apiPath('/data/uploads', { name: file.name.slice(-300) }));
+    sending.setRequestHeader('content-type', 'application/octet-stream');
+    sending.upload.onprogress = ({ loaded, total }) => told(total > 0 ? loaded / total : 0);
+    sending.onerror = () => reject(new ApiError(0, unreachable('the connection broke')));
+    sending.onload = () => {
+      const body = readJson(sending.responseText);
+      if (sending.status === 201) resolve(body as Schemas['Upload']);
+      else
+        reject(
+          new ApiError(sending.status, isErrorBody(body) ? body : unreachable(`HTTP ${sending.status}`)),
+        );
+    };
+    signal.addEventListener('abort', () => sending.abort());
+    sending.onabort = () => reject(new DOMException('The upload was stopped.', 'AbortError'));
+    sending.send(file);
+  });
+}

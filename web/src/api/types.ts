@@ -3,7 +3,7 @@
 
 import type { components } from './schema';
 
-type Schemas = components['schemas'];
+export type Schemas = components['schemas'];
 
 export type Config = Schemas['Configuration'];
 export type Mode = Config['mode'];
@@ -16,6 +16,16 @@ export type OpenBar = Schemas['CurrentBar'];
 export type BarGap = Schemas['SeriesGap'];
 export type Tick = Schemas['Trade'];
 export type Ticks = Schemas['Trades'];
+export type Provider = Schemas['Provider'];
+export type Providers = Schemas['Providers'];
+export type ProviderSymbols = Schemas['ProviderSymbols'];
+export type FetchAsk = Partial<Schemas['Fetch']> & Pick<Schemas['Fetch'], 'provider' | 'symbols' | 'start'>;
+export type FetchEstimate = Schemas['FetchEstimate'];
+export type FetchJob = Schemas['FetchJob'];
+export type ImportAsk = Partial<Schemas['ImportAsk']> & Pick<Schemas['ImportAsk'], 'upload'>;
+export type ImportStart = Partial<Schemas['ImportStart']> & Pick<Schemas['ImportStart'], 'upload'>;
+export type ImportPreview = Schemas['Preview'];
+export type Recipes = Schemas['Recipes'];
 export type Gap = Schemas['Gap'];
 export type Gaps = Schemas['Gaps'];
 export type DataMetadata = Schemas['DataMetadata'];
