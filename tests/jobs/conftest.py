@@ -150,7 +150,7 @@ def home() -> Iterator[Home]:
 
 @pytest.fixture
 def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment in which the tests' kinds and provider exist: a distribution that is nothing but entry points."""
+    """The environment in which the tests' kinds and provider exist: a distribution of entry points alone."""
     folder = tmp_path / "plugins"
     info = folder / "tidemill_tests-1.dist-info"
     info.mkdir(parents=True)
