@@ -13,8 +13,8 @@ from tidemill.providers.api import Provider
 
 GROUP = "tidemill.providers"
 _NOT_PROVIDERS = {
-    "__init__", "api", "bucket", "condition", "credential", "exact", "http", "opening", "page", "poll", "rest",
-    "shared",
+    "__init__", "api", "bucket", "condition", "credential", "exact", "http", "opening", "page", "poll",
+    "rest", "shared",
 }  # fmt: skip
 
 
@@ -44,8 +44,8 @@ def load(name: str) -> type[Provider]:
 def open(name: str, home: Home, *, url: str | None = None) -> Provider:  # noqa: A001
     """The provider of that name, behind the limits of its key, which every process of the home shares.
 
-    `url` replaces its address; that of a simulated one stands in `DIR/run/sim.json`. Its secrets are asked for
-    at its first request. Raises `NotFoundError` for a name that nobody has, or that no simulator plays.
+    `url` replaces its address; that of a simulated one stands in `DIR/run/sim.json`. Its secrets are asked
+    for at its first request. Raises `NotFoundError` for a name that nobody has, or that no simulator plays.
     """
     from tidemill.providers.opening import opened
 

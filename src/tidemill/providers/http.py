@@ -1,7 +1,7 @@
 """Requests to a provider: behind its gate, tried again where that can help, and never telling a key.
 
-What may be tried again: 429 and 418 after the pause that was asked for, 5xx, a cut or silent connection, a body
-that is no JSON. Each try passes the gate. A redirect is never followed: it would take the key along.
+What may be tried again: 429 and 418 after the pause that was asked for, 5xx, a cut or silent connection, a
+body that is no JSON. Each try passes the gate. A redirect is never followed: it would take the key along.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-Params = Mapping[str, str | int]
+Params = Mapping[str, Any]
 Judge = Callable[[int, Any], None]
 """Looks at a status and a body (None where it is no JSON) and raises what it means, where it means an error.
 `RateLimitError` and `UpstreamError` that says it is retryable are tried again."""
@@ -112,7 +112,7 @@ class Http:
         if not (own or (alias and base.netloc in self._hosts)):
             raise UpstreamError(
                 "provider_link",
-                f"{self._who} names a next page at {parts.scheme}://{parts.hostname}, which is not {self._base}",
+                f"{self._who} names a next page at {parts.scheme}://{parts.hostname}, not at {self._base}",
                 hint="nothing was sent there",
                 retryable=False,
             )
