@@ -81,8 +81,8 @@ CTA: dict[str, Rule] = UTP | {"B": _VOLUME}
 
 POLYGON: dict[int, str] = {
     0: "@", 1: "A", 2: "W", 3: "E", 4: "B", 5: "G", 7: "C", 8: "6", 9: "X", 10: "4", 11: "D", 12: "T",
-    13: "U", 14: "F", 15: "M", 16: "Q", 20: "N", 21: "H", 22: "P", 23: "K", 25: "O", 27: "1", 28: "5", 29: "R",
-    30: "L", 33: "Z", 34: "S", 36: "Y", 37: "I", 38: "9", 52: "V", 53: "7",
+    13: "U", 14: "F", 15: "M", 16: "Q", 20: "N", 21: "H", 22: "P", 23: "K", 25: "O", 27: "1",
+    28: "5", 29: "R", 30: "L", 33: "Z", 34: "S", 36: "Y", 37: "I", 38: "9", 52: "V", 53: "7",
 }  # fmt: skip
 """Polygon's number of a condition: its letter on tape C. Numbers without a letter are told and change
 nothing."""
