@@ -1,7 +1,8 @@
-"""The providers' answers in their own JSON, out of one made-up day of trades. Shapes: their own documentation.
+"""The providers' answers in their own JSON, out of one made-up day of trades. Shapes: their own
+documentation.
 
-Each model has a page size that it never exceeds, and two bad habits to switch on: `overlap` repeats rows of the page
-before, `short` ends some pages early.
+Each model has a page size that it never exceeds, and two bad habits to switch on: `overlap` repeats rows of
+the page before, `short` ends some pages early.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class Bar:
 
 
 def bars(trades: list[Trade], length: int) -> list[Bar]:
-    """Written anew, slowly and plainly, so that it can be wrong in other ways than what it is compared with."""
+    """Written anew, slowly and plainly, so that it can be wrong in other ways than what it is compared
+    with."""
     found: dict[int, list[Trade]] = {}
     for trade in trades:
         if not trade.irregular:
@@ -233,7 +235,8 @@ class Binance(Played):
                 else:
                     ohlc, volume, count = [15_000] * 4, "0.00000000", 0
                 rows.append(
-                    [at // 1_000_000, *(dollars(c, 8) for c in ohlc), volume, (at + length) // 1_000_000 - 1, "0",
+                    [at // 1_000_000, *(dollars(c, 8) for c in ohlc), volume,
+                     (at + length) // 1_000_000 - 1, "0",
                      count, "0", "0", "0"]
                 )  # fmt: skip
             return Reply(200, rows[:limit])
@@ -314,7 +317,8 @@ class Polygon(Played):
                 "l": b.low / 100, "t": at // 1_000_000, "n": b.count}  # fmt: skip
 
     def _trade(self, t: Trade) -> dict[str, Any]:
-        return {"conditions": [_NUMBER[c] for c in t.conditions], "exchange": _PLACE[t.exchange], "id": str(t.id % 50),
+        return {"conditions": [_NUMBER[c] for c in t.conditions], "exchange": _PLACE[t.exchange],
+                "id": str(t.id % 50),
                 "participant_timestamp": t.ts - 5, "price": t.cents / 100, "sequence_number": t.id,
                 "sip_timestamp": t.ts, "size": t.units, "tape": 3}  # fmt: skip
 
@@ -337,7 +341,8 @@ class Alpaca(Played):
         start, end = from_iso(ask["start"]), from_iso(ask["end"])
         if what == "trades":
             rows = [
-                {"t": iso(t.ts), "x": t.exchange, "p": t.cents / 100, "s": t.units, "c": [*t.conditions, " "], "i": t.id,
+                {"t": iso(t.ts), "x": t.exchange, "p": t.cents / 100, "s": t.units, "c": [*t.conditions, " "],
+                 "i": t.id,
                  "z": "C"}
                 for t in self.trades
                 if start <= t.ts <= end

@@ -6,9 +6,10 @@ import asyncio
 import dataclasses
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -56,8 +57,9 @@ TRUTH = {True: played.day(True), False: played.day(False)}
 
 
 @pytest.fixture(params=PROVIDERS, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> Iterator[Case]:
-    yield request.param
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
 
 
 class Clock:
@@ -131,7 +133,8 @@ def trade_rows(columns: TradeColumns) -> list[tuple[Any, ...]]:
     return [
         (ts, p * price, s * size, a, i, x, c)
         for ts, p, s, a, i, x, c in zip(
-            columns.ts_event.tolist(), columns.price.tolist(), columns.size.tolist(), columns.aggressor.tolist(),
+            columns.ts_event.tolist(), columns.price.tolist(), columns.size.tolist(),
+            columns.aggressor.tolist(),
             ids, columns.irregular.tolist(), columns.conditions or [""] * len(columns), strict=True,
         )
     ]  # fmt: skip
@@ -169,7 +172,7 @@ def whole(ask: Ask) -> list[Chunk]:
 def abut(ask: Ask, parts: list[Chunk]) -> None:
     assert parts[0].start == ask.start
     assert parts[-1].end == ask.end
-    assert all(a.end == b.start for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(parts))
     assert all(part.start < part.end and part.requests >= 1 and part.rows >= 0 for part in parts)
 
 
@@ -199,7 +202,8 @@ def test_chunks_abut_and_stay_the_same(case: Case, kind: Any) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"interval": "7m"}, {"start": ENDING}, {"kind": "quotes"}, {"options": {"nonsense": "1"}}, {"symbol": "?"},
+        {"interval": "7m"}, {"start": ENDING}, {"kind": "quotes"}, {"options": {"nonsense": "1"}},
+        {"symbol": "?"},
     ],
 )  # fmt: skip
 def test_what_it_lacks_is_said_before_a_request(case: Case, wrong: dict[str, Any]) -> None:
@@ -259,7 +263,7 @@ def test_any_split_overlapping_and_short_pages_give_the_same(case: Case, data: s
     if near:
         ts = data.draw(st.sampled_from(near), "near")
         edges = sorted({*edges, *(edge for edge in (ts, ts + 1) if start < edge < end)})
-    parts = [Chunk(a, b, 1, 1) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [Chunk(a, b, 1, 1) for a, b in pairwise(edges)]
     habits = data.draw(
         st.fixed_dictionaries(
             {"page": st.integers(5, 40), "overlap": st.booleans(), "short": st.booleans()}
@@ -303,7 +307,7 @@ def test_an_unknown_symbol_is_not_found(case: Case) -> None:
 
 def test_the_running_bar_is_not_given(case: Case) -> None:
     ask = asked(case, "bars")
-    delay = int(getattr(providers.load(case.name), "delay_s") * 1e9)
+    delay = int(providers.load(case.name).delay_s * 1e9)
     now = OPENING + 100 * MINUTE + 30_000_000_000 + delay
 
     async def act(provider: Any, server: Server, model: Any) -> Any:

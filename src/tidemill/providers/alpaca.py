@@ -21,7 +21,7 @@ from tidemill.model.interval import DAY, HOUR, SECOND
 from tidemill.providers import condition, exact, page
 from tidemill.providers.api import Ask, BarColumns, Chunk, Credential, Found, Limits, Provider, TradeColumns
 from tidemill.providers.http import LOOPBACK, Http, Patience, said
-from tidemill.providers.rest import Rest, pages, trading_day, whole_bars
+from tidemill.providers.rest import Rest, day_delay_ns, pages, whole_bars
 
 _ROWS_MAX = 10_000
 _SIZE_PLACES = 9
@@ -75,7 +75,8 @@ class Alpaca(Rest):
     def delay_ns(self, ask: Ask) -> int:
         """Only trades of all exchanges come late, and not to whoever pays."""
         late = ask.options.get("feed", "sip") == "sip" and not _is_crypto(ask.symbol)
-        return super().delay_ns(ask) if late and ask.options.get("delay") != "none" else 0
+        late = late and ask.options.get("delay") != "none"
+        return (super().delay_ns(ask) if late else 0) + day_delay_ns(ask)
 
     def chunks(self, ask: Ask) -> list[Chunk]:
         if ask.kind == "trades":
@@ -88,9 +89,6 @@ class Alpaca(Rest):
             return pages(rows, _ROWS_MAX), rows
 
         return self.cut(ask, 3650 * DAY if ask.interval == "1d" else 7 * 1440 * length, expected)
-
-    def running(self, ask: Ask) -> int:
-        return trading_day(self.settled(ask)) if ask.interval == "1d" else super().running(ask)
 
     async def bars(self, ask: Ask, chunk: Chunk) -> BarColumns:
         end = min(chunk.end, self.running(ask))

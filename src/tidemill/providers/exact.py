@@ -75,7 +75,7 @@ def _plain(text: str, what: str) -> str:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite() or "_" in text or text != text.strip():
+    if not value.is_finite() or not text.isascii() or "_" in text or text != text.strip():
         raise UpstreamError(
             "provider_number", f"{what} is {text[:40]!r}, which is no number", retryable=False
         )

@@ -20,7 +20,7 @@ from tidemill.model.interval import DAY, HOUR
 from tidemill.providers import condition, exact, page
 from tidemill.providers.api import Ask, BarColumns, Chunk, Credential, Found, Limits, Provider, TradeColumns
 from tidemill.providers.http import Patience, said
-from tidemill.providers.rest import Rest, pages, trading_day, whole_bars
+from tidemill.providers.rest import Rest, day_delay_ns, pages, whole_bars
 
 _MILLI = 1_000_000
 _ROWS_MAX = 50_000
@@ -73,7 +73,8 @@ class Polygon(Rest):
         )
 
     def delay_ns(self, ask: Ask) -> int:
-        return 0 if ask.options.get("delay") == "none" else super().delay_ns(ask)
+        late = 0 if ask.options.get("delay") == "none" else super().delay_ns(ask)
+        return late + day_delay_ns(ask)
 
     def chunks(self, ask: Ask) -> list[Chunk]:
         if ask.kind == "trades":
@@ -85,9 +86,6 @@ class Polygon(Rest):
         # A page scans so many seconds or minutes, whatever comes of them: one page each.
         span = 12 * HOUR if ask.interval == "1s" else 30 * DAY
         return self.cut(ask, span, lambda a, b: (1, whole_bars(a, b, length)))
-
-    def running(self, ask: Ask) -> int:
-        return trading_day(self.settled(ask)) if ask.interval == "1d" else super().running(ask)
 
     async def bars(self, ask: Ask, chunk: Chunk) -> BarColumns:
         end = min(chunk.end, self.running(ask))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 
 from tidemill.errors import UpstreamError, UsageError
 from tidemill.model.collector import SIM_PREFIX
-from tidemill.model.interval import DAY, HOUR, SECOND, Interval
+from tidemill.model.interval import HOUR, SECOND, Interval
 from tidemill.providers import credential
 from tidemill.providers.api import Ask, Chunk, Credential, Gate, Kind, Limits, Provider
 from tidemill.providers.http import Http, Patience
@@ -160,10 +160,10 @@ def whole_bars(start: int, end: int, length_ns: int) -> int:
     return max(0, -(-end // length_ns) - -(-start // length_ns))
 
 
-def trading_day(settled: int) -> int:
-    """Where the first day begins whose bar may still change: a US trading date ends with midnight in New
-    York, at 5:00 UTC at the latest."""
-    return (settled - 5 * HOUR) // DAY * DAY
+def day_delay_ns(ask: Ask) -> int:
+    """How much later than its midnight UTC the bar of a US trading date ends: with midnight in New York,
+    which is 5:00 UTC at the latest. Trading after hours is over then."""
+    return 5 * HOUR if ask.kind == "bars" and ask.interval == "1d" else 0
 
 
 def pages(rows: int, each: int) -> int:
