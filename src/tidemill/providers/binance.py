@@ -155,7 +155,7 @@ def _judge(status: int, data: Any) -> None:
         raise AuthError(
             "provider_place",
             "Binance does not answer from where this machine is (status 451)",
-            hint="its other sites are other providers: `tidemill fetch ccxt` with exchange=binanceus",
+            hint="its site in the United States is `binanceus:BTC/USDT` of the provider ccxt",
             http_status=403,
         )
     if status == 400:

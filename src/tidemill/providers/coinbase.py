@@ -34,8 +34,8 @@ class Coinbase(Rest):
     site = "https://docs.cdp.coinbase.com/exchange/reference/exchangerestapi_getproductcandles"
     base = "https://api.exchange.coinbase.com"
     intervals: ClassVar[tuple[str, ...]] = ("1m", "5m", "15m", "1h", "6h", "1d")
-    # 10 a second of an address, of which a fifth is left to others.
-    limits = Limits(per_s=7.0, burst=8, workers=10)
+    # 10 a second of an address, 15 at once, of which a fifth is left to others.
+    limits = Limits(per_s=7.0, burst=5, workers=10)
 
     def instrument(self, symbol: str) -> str:
         return f"{pair(symbol, self.venue)}.{self.venue}"

@@ -31,8 +31,8 @@ class Kraken(Rest):
     site = "https://docs.kraken.com/api/docs/rest-api/get-ohlc-data"
     base = "https://api.kraken.com"
     intervals: ClassVar[tuple[str, ...]] = ("1m", "5m", "15m", "30m", "1h", "4h", "1d")
-    # About one a second is what an address may do for long.
-    limits = Limits(per_s=0.8, burst=2, workers=4)
+    # About one a second is what an address may do for long, of which a fifth is left to others.
+    limits = Limits(per_s=0.75, burst=2, workers=4)
 
     def instrument(self, symbol: str) -> str:
         """`BTC/USD`, `BTC-USD` and `XBT/USD` are `BTC-USD.kraken`."""
