@@ -14,8 +14,8 @@ from tidemill.providers.api import Gate, Provider
 
 GROUP = "tidemill.providers"
 _NOT_PROVIDERS = {
-    "__init__", "api", "bucket", "condition", "credential", "exact", "http", "opening", "page", "poll", "rest",
-    "shared",
+    "__init__", "api", "bucket", "condition", "credential", "exact", "http", "opening", "page", "poll",
+    "rest", "shared",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A provider ready to use: its limits shared with whoever else asks it, and the simulator's address where it plays it."""
+"""A provider ready to use: its limits shared with whoever else asks it, and its address if simulated."""
 
 from __future__ import annotations
 
