@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from tidemill import errors, frame, wire
+from tidemill import errors, fetched, frame, wire
 from tidemill.errors import ConfigError, NotFoundError, UsageError
 from tidemill.model import time as times
 from tidemill.model.instrument import resolve, venue_of
@@ -320,6 +320,34 @@ class Client:
     def datasets(self) -> pl.DataFrame:
         """What is stored: rows, span and bytes per instrument and kind."""
         return frame.of("datasets", self.view.datasets())
+
+    def fetch(
+        self,
+        provider: str,
+        symbols: str | Iterable[str],
+        interval: str = "1m",
+        *,
+        start: Time,
+        end: Time | None = None,
+        kind: Literal["bars", "trades"] = "bars",
+        workers: int = 8,
+        options: Mapping[str, str] | None = None,
+        again: bool = False,
+        exact: bool = False,
+        quiet: bool = False,
+    ) -> pl.DataFrame:
+        """History from a provider, once it is here: the frame of `bars`, or of `trades`, of that span; of
+        several symbols with the column `instrument` before it.
+
+        What is held already is not fetched again, unless `again`. `symbols` are spelled as the provider does.
+        How far it is stands on stderr, unless `quiet`. The platform's worker does it where there is one, else
+        a process of this call's own, which an interrupt cancels. Raises what ended it: `AuthError` for a key,
+        `UpstreamError` for a provider that fails; what had come by then is kept.
+        """
+        asked = fetched.Asked.of(
+            provider, symbols, interval, start, end, kind, workers, options, again, exact, quiet
+        )
+        return asked.frame(self, asked.run(self.home))
 
     def stream(
         self,

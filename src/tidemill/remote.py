@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from tidemill import errors, frame
+from tidemill import errors, fetched, frame
 from tidemill.client import BARS_NEWEST, TICKS_NEWEST, Book, concerning, span, with_last
 from tidemill.errors import UpstreamError, UsageError
 from tidemill.model import time as times
@@ -16,6 +17,8 @@ from tidemill.model.time import Time
 if TYPE_CHECKING:
     import polars as pl
 
+_LOOK_S = 0.5
+"""Between two looks at a job that is waited for."""
 _PAGE = 50_000
 """Bars, trades or quotes of one request."""
 
@@ -31,12 +34,16 @@ class Remote:
         return f"<tidemill.Remote of {self.url}>"
 
     def _get(self, path: str, **query: Any) -> Any:
+        return self._ask(
+            "GET", path, params={key: value for key, value in query.items() if value is not None}
+        )
+
+    def _ask(self, method: str, path: str, **what: Any) -> Any:
         import httpx
 
-        asked = {key: value for key, value in query.items() if value is not None}
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
-            answer = httpx.get(f"{self.url}/api/v1{path}", params=asked, headers=headers, timeout=60.0)
+            answer = httpx.request(method, f"{self.url}/api/v1{path}", headers=headers, timeout=60.0, **what)
         except httpx.HTTPError as error:
             raise UpstreamError(
                 "platform_unreachable",
@@ -212,6 +219,35 @@ class Remote:
     def datasets(self) -> pl.DataFrame:
         """As `Client.datasets`."""
         return frame.of("datasets", self._list("/datasets", 2_000))
+
+    def fetch(
+        self,
+        provider: str,
+        symbols: str | Iterable[str],
+        interval: str = "1m",
+        *,
+        start: Time,
+        end: Time | None = None,
+        kind: Literal["bars", "trades"] = "bars",
+        workers: int = 8,
+        options: Mapping[str, str] | None = None,
+        again: bool = False,
+        exact: bool = False,
+        quiet: bool = False,
+    ) -> pl.DataFrame:
+        """As `Client.fetch`: the platform there does it, by its own keys."""
+        asked = fetched.Asked.of(
+            provider, symbols, interval, start, end, kind, workers, options, again, exact, quiet
+        )
+        body = {**asked.body(), "key": asked.key}
+        job_id = self._ask("POST", "/data/fetch", json=body)["job_id"]
+        with asked.telling() as tell:
+            while True:
+                job = self._get(f"/jobs/{job_id}")
+                tell(job)
+                if job["ended"] is not None:
+                    return asked.frame(self, job)
+                time.sleep(_LOOK_S)
 
     def stream(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: streams are read in place, from a journal on this machine."""

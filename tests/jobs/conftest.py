@@ -150,13 +150,14 @@ def home() -> Iterator[Home]:
 
 @pytest.fixture
 def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment in which the tests' kinds exist: a distribution that is nothing but entry points."""
+    """The environment in which the tests' kinds and provider exist: a distribution of entry points alone."""
     folder = tmp_path / "plugins"
     info = folder / "tidemill_tests-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tidemill-tests\nVersion: 1\n")
     lines = [f"{name} = tests.jobs.kinds:{kind.__name__}" for name, kind in KINDS.items()]
-    (info / "entry_points.txt").write_text("[tidemill.jobs]\n" + "\n".join(lines) + "\n")
+    lines = ["[tidemill.jobs]", *lines, "[tidemill.providers]", "made = tests.jobs.fetch.made:Made"]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     monkeypatch.syspath_prepend(str(folder))
     path = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
     return {"PYTHONPATH": path}

@@ -39,6 +39,23 @@ class Detail:
             raise unfit(name, f"{value!r:.60} is no list of words")
         return list(value)
 
+    def flag(self, name: str, default: bool = False) -> bool:
+        """True or false."""
+        value = self._left.pop(name, default)
+        if not isinstance(value, bool):
+            raise unfit(name, f"{value!r:.60} is neither true nor false")
+        return value
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """At most 20 words by name."""
+        value = self._left.pop(name, None) or {}
+        good = isinstance(value, dict) and len(value) <= 20
+        if not good or not all(
+            isinstance(word, str) and 0 < len(word) <= 200 for pair in value.items() for word in pair
+        ):
+            raise unfit(name, f"{value!r:.60} is no object of words")
+        return dict(value)
+
     def done(self) -> None:
         """Raises for a field that the kind does not know."""
         for name in self._left:

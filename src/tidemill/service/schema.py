@@ -388,6 +388,123 @@ class JobLogs(Answer):
     next: int = Field(description="pass as `after` to get what comes later")
 
 
+Word = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+Symbols = Annotated[list[Word], Field(min_length=1, max_length=1000)]
+
+
+class FetchAsk(Answer):
+    """A span of history of some symbols, each spelled as the provider does. `interval` is of bars; what is
+    fetched is the longest stored one that makes it. Without `end` it ends where what can be had ends."""
+
+    provider: Word
+    symbols: Symbols
+    kind: Literal["bars", "trades"] = "bars"
+    interval: Annotated[str, Field(min_length=1, max_length=16)] = "1m"
+    start: Annotated[str, Field(min_length=1, max_length=64)]
+    end: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+    workers: Annotated[int, Field(ge=1, le=50)] = 8
+    options: Annotated[dict[Word, Word], Field(max_length=20)] = Field(default_factory=dict)
+    again: Annotated[bool, Field(description="fetch what is held, too")] = False
+
+    def detail(self) -> dict[str, Any]:
+        """As the job takes it."""
+        left_out = {"priority", "key"} | ({"interval"} if self.kind == "trades" else set())
+        return self.model_dump(exclude=left_out, exclude_none=True)
+
+
+class Fetch(FetchAsk):
+    """What to fetch. `key` names the job to the caller while it has not ended."""
+
+    priority: Annotated[int, Field(ge=-10, le=10, description="higher goes first")] = 0
+    key: Annotated[str | None, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")] = None
+
+
+class StocksFetch(Fetch):
+    """Bars of stocks to fetch."""
+
+    kind: Literal["bars"] = "bars"
+
+
+class FetchJob(Answer):
+    """The job; `new` is false where one of the same key had not ended."""
+
+    job_id: str
+    state: Literal["queued", "running", "done", "failed", "cancelled", "poisoned"]
+    new: bool
+
+
+class FetchSeries(Answer):
+    symbol: str
+    instrument: str
+    chunks: int
+    held: Annotated[int, Field(description="chunks that are here already")]
+    rows: int
+    requests: int
+    bytes: int
+
+
+class FetchEstimate(Answer):
+    """The order as it was understood, and what is not here yet of it: at most so many rows, by the provider's
+    limits in so many seconds."""
+
+    provider: str
+    symbols: list[str]
+    kind: Literal["bars", "trades"]
+    interval: str | None = None
+    start: str
+    end: str
+    workers: int
+    options: dict[str, str]
+    again: bool
+    chunks: int
+    held: int
+    rows: int
+    requests: int
+    bytes: int
+    seconds: float
+    items: list[FetchSeries]
+
+
+class ProviderSecret(Answer):
+    name: str
+    variables: Annotated[list[str], Field(description="of the environment, the first that is set counts")]
+    required: bool
+    set: bool
+
+
+class ProviderLimits(Answer):
+    per_s: float
+    burst: int
+    workers: int
+
+
+class Provider(Answer):
+    name: str
+    summary: str
+    site: str
+    kinds: list[Literal["bars", "trades"]]
+    intervals: list[str]
+    limits: ProviderLimits
+    delay_s: float
+    credentials: list[ProviderSecret]
+    ready: Annotated[bool, Field(description="every secret that it needs is set")]
+
+
+class Providers(Answer):
+    items: list[Provider]
+
+
+class ProviderSymbol(Answer):
+    symbol: str
+    instrument: str
+    name: str
+    kind: str
+
+
+class ProviderSymbols(Answer):
+    items: list[ProviderSymbol]
+
+
 class SessionKey(Answer):
     """The one-use key of the printed address."""
 

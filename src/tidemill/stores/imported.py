@@ -315,21 +315,41 @@ def _bar_rows(store: Store, parts: Sequence[Part]) -> pa.Table:
 
 
 def revised(store: Store, instrument: str, source: str, pieces: Sequence[Bars]) -> Bars:
-    """Those bars that say something new, each with the revision that follows what is kept or came before."""
+    """Those bars that say something new, each with the revision that follows what is kept or came before.
+
+    A bar that is made here is made of all shorter ones that there are of its source, from whatever chunk."""
     found: list[Bars] = []
+    below: Bars | None = None
     for index in range(len(STORED)):
-        mine = [piece[piece["interval"] == index] for piece in pieces]
-        mine = [piece for piece in mine if len(piece)]
+        mine = [part for piece in pieces if len(part := piece[piece["interval"] == index])]
         if not mine:
+            below = None
             continue
-        low = min(int(piece["start"].min()) for piece in mine)
-        high = max(int(piece["start"].max()) for piece in mine)
-        there = _held_bars(store, instrument, source, index, low, high + 1)
+        if below is not None and len(below):
+            mine = [_remade(piece, below, index) for piece in mine]
+        longer = [part for piece in pieces if len(part := piece[piece["interval"] == index + 1])]
+        low = min(int(piece["start"].min()) for piece in mine + longer)
+        high = max(int(piece["end"].max()) for piece in mine + longer)
+        there = before = _held_bars(store, instrument, source, index, low, high)
         for piece in mine:
             new = _new(piece, there)
             found.append(new)
             there = np.concatenate([there, new])
+        # Without anything from elsewhere the longer bars of the chunks are right as they are.
+        if len(before) or below is not None:
+            below = _newest(there[np.lexsort((there["revision"], there["start"]))])
     return np.concatenate(found) if found else np.zeros(0, BAR)
+
+
+def _remade(bars: Bars, below: Bars, index: int) -> Bars:
+    """The same bars, those that were made here from all that is `below`."""
+    again = merged(below, STORED[index], index)
+    at = np.searchsorted(again["start"], bars["start"])
+    chosen: Bars = bars.copy()
+    made = chosen["sequence"] == MADE
+    for name in (*_VALUES, "price_scale", "size_scale"):
+        chosen[name][made] = again[name][at[made]]
+    return chosen
 
 
 def _held_bars(store: Store, instrument: str, source: str, index: int, low: int, high: int) -> Bars:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -92,11 +92,11 @@ def _once(columns: TradeColumns) -> npt.NDArray[np.int64]:
 def _taken(columns: TradeColumns, at: npt.NDArray[np.int64]) -> TradeColumns:
     if len(at) == len(columns):
         return columns
-    arrays = {
+    arrays: dict[str, Any] = {
         name: getattr(columns, name)[at]
         for name in ("ts_event", "price", "size", "aggressor", "id", "irregular")
     }
-    texts = {
+    texts: dict[str, Any] = {
         name: tuple(values[one] for one in at.tolist()) if (values := getattr(columns, name)) else ()
         for name in ("text_id", "conditions", "exchange")
     }

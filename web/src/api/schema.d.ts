@@ -184,6 +184,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/data/fetch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fetch history as a job. With a key of a fetch of the caller that has not ended, that is the answer.
+         * @description Fetch history as a job. With a key of a fetch of the caller that has not ended, that is the answer.
+         */
+        post: operations["fetch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/data/fetch/estimate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a fetch would take: rows, requests, seconds and bytes of what is not held yet.
+         * @description What a fetch would take: rows, requests, seconds and bytes of what is not held yet.
+         */
+        post: operations["fetch.estimate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/data/imports": {
         parameters: {
             query?: never;
@@ -636,6 +676,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who has history, what of it, and whether their keys are set.
+         * @description Who has history, what of it, and whether their keys are set.
+         */
+        get: operations["providers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/providers/{name}/symbols": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Symbols whose name or spelling holds a text, as the provider knows them now.
+         * @description Symbols whose name or spelling holds a text, as the provider knows them now.
+         */
+        get: operations["providers.symbols"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -659,6 +739,26 @@ export interface paths {
          * @description Sign out: the cookie's session ends, and its streams within seconds.
          */
         delete: operations["session.close"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stocks/fetch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fetch bars of stocks as a job.
+         * @description Fetch bars of stocks as a job.
+         */
+        post: operations["stocks.fetch"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1117,6 +1217,174 @@ export interface components {
             /** Items */
             items: components["schemas"]["Fact"][];
         };
+        /**
+         * Fetch
+         * @description What to fetch. `key` names the job to the caller while it has not ended.
+         */
+        Fetch: {
+            /**
+             * Again
+             * @description fetch what is held, too
+             * @default false
+             */
+            again: boolean;
+            /** End */
+            end?: string | null;
+            /**
+             * Interval
+             * @default 1m
+             */
+            interval: string;
+            /** Key */
+            key?: string | null;
+            /**
+             * Kind
+             * @default bars
+             * @enum {string}
+             */
+            kind: "bars" | "trades";
+            /** Options */
+            options?: {
+                [key: string]: string;
+            };
+            /**
+             * Priority
+             * @description higher goes first
+             * @default 0
+             */
+            priority: number;
+            /** Provider */
+            provider: string;
+            /** Start */
+            start: string;
+            /** Symbols */
+            symbols: string[];
+            /**
+             * Workers
+             * @default 8
+             */
+            workers: number;
+        };
+        /**
+         * FetchAsk
+         * @description A span of history of some symbols, each spelled as the provider does. `interval` is of bars; what is
+         *     fetched is the longest stored one that makes it. Without `end` it ends where what can be had ends.
+         */
+        FetchAsk: {
+            /**
+             * Again
+             * @description fetch what is held, too
+             * @default false
+             */
+            again: boolean;
+            /** End */
+            end?: string | null;
+            /**
+             * Interval
+             * @default 1m
+             */
+            interval: string;
+            /**
+             * Kind
+             * @default bars
+             * @enum {string}
+             */
+            kind: "bars" | "trades";
+            /** Options */
+            options?: {
+                [key: string]: string;
+            };
+            /** Provider */
+            provider: string;
+            /** Start */
+            start: string;
+            /** Symbols */
+            symbols: string[];
+            /**
+             * Workers
+             * @default 8
+             */
+            workers: number;
+        };
+        /**
+         * FetchEstimate
+         * @description The order as it was understood, and what is not here yet of it: at most so many rows, by the provider's
+         *     limits in so many seconds.
+         */
+        FetchEstimate: {
+            /** Again */
+            again: boolean;
+            /** Bytes */
+            bytes: number;
+            /** Chunks */
+            chunks: number;
+            /** End */
+            end: string;
+            /** Held */
+            held: number;
+            /** Interval */
+            interval?: string | null;
+            /** Items */
+            items: components["schemas"]["FetchSeries"][];
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "bars" | "trades";
+            /** Options */
+            options: {
+                [key: string]: string;
+            };
+            /** Provider */
+            provider: string;
+            /** Requests */
+            requests: number;
+            /** Rows */
+            rows: number;
+            /** Seconds */
+            seconds: number;
+            /** Start */
+            start: string;
+            /** Symbols */
+            symbols: string[];
+            /** Workers */
+            workers: number;
+        };
+        /**
+         * FetchJob
+         * @description The job; `new` is false where one of the same key had not ended.
+         */
+        FetchJob: {
+            /** Job Id */
+            job_id: string;
+            /** New */
+            new: boolean;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed" | "cancelled" | "poisoned";
+        };
+        /** FetchSeries */
+        FetchSeries: {
+            /** Bytes */
+            bytes: number;
+            /** Chunks */
+            chunks: number;
+            /**
+             * Held
+             * @description chunks that are here already
+             */
+            held: number;
+            /** Instrument */
+            instrument: string;
+            /** Requests */
+            requests: number;
+            /** Rows */
+            rows: number;
+            /** Symbol */
+            symbol: string;
+        };
         /** Gap */
         Gap: {
             /** Cause */
@@ -1556,6 +1824,73 @@ export interface components {
             /** Shape */
             shape: string;
         };
+        /** Provider */
+        Provider: {
+            /** Credentials */
+            credentials: components["schemas"]["ProviderSecret"][];
+            /** Delay S */
+            delay_s: number;
+            /** Intervals */
+            intervals: string[];
+            /** Kinds */
+            kinds: ("bars" | "trades")[];
+            limits: components["schemas"]["ProviderLimits"];
+            /** Name */
+            name: string;
+            /**
+             * Ready
+             * @description every secret that it needs is set
+             */
+            ready: boolean;
+            /** Site */
+            site: string;
+            /** Summary */
+            summary: string;
+        };
+        /** ProviderLimits */
+        ProviderLimits: {
+            /** Burst */
+            burst: number;
+            /** Per S */
+            per_s: number;
+            /** Workers */
+            workers: number;
+        };
+        /** ProviderSecret */
+        ProviderSecret: {
+            /** Name */
+            name: string;
+            /** Required */
+            required: boolean;
+            /** Set */
+            set: boolean;
+            /**
+             * Variables
+             * @description of the environment, the first that is set counts
+             */
+            variables: string[];
+        };
+        /** ProviderSymbol */
+        ProviderSymbol: {
+            /** Instrument */
+            instrument: string;
+            /** Kind */
+            kind: string;
+            /** Name */
+            name: string;
+            /** Symbol */
+            symbol: string;
+        };
+        /** ProviderSymbols */
+        ProviderSymbols: {
+            /** Items */
+            items: components["schemas"]["ProviderSymbol"][];
+        };
+        /** Providers */
+        Providers: {
+            /** Items */
+            items: components["schemas"]["Provider"][];
+        };
         /** Quote */
         Quote: {
             /** Ask Price */
@@ -1667,6 +2002,54 @@ export interface components {
         SessionKey: {
             /** Key */
             key: string;
+        };
+        /**
+         * StocksFetch
+         * @description Bars of stocks to fetch.
+         */
+        StocksFetch: {
+            /**
+             * Again
+             * @description fetch what is held, too
+             * @default false
+             */
+            again: boolean;
+            /** End */
+            end?: string | null;
+            /**
+             * Interval
+             * @default 1m
+             */
+            interval: string;
+            /** Key */
+            key?: string | null;
+            /**
+             * Kind
+             * @default bars
+             * @constant
+             */
+            kind: "bars";
+            /** Options */
+            options?: {
+                [key: string]: string;
+            };
+            /**
+             * Priority
+             * @description higher goes first
+             * @default 0
+             */
+            priority: number;
+            /** Provider */
+            provider: string;
+            /** Start */
+            start: string;
+            /** Symbols */
+            symbols: string[];
+            /**
+             * Workers
+             * @default 8
+             */
+            workers: number;
         };
         /** Ticket */
         Ticket: {
@@ -2020,6 +2403,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Facts"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    fetch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Fetch"];
+            };
+        };
+        responses: {
+            /** @description Fetch history as a job. With a key of a fetch of the caller that has not ended, that is the answer. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FetchJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "fetch.estimate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FetchAsk"];
+            };
+        };
+        responses: {
+            /** @description What a fetch would take: rows, requests, seconds and bytes of what is not held yet. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FetchEstimate"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -2954,6 +3403,71 @@ export interface operations {
             };
         };
     };
+    providers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who has history, what of it, and whether their keys are set. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Providers"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "providers.symbols": {
+        parameters: {
+            query: {
+                search: string;
+                /** @description rows at most; default 20 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description polygon, or sim-polygon */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Symbols whose name or spelling holds a text, as the provider knows them now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderSymbols"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "session.show": {
         parameters: {
             query?: never;
@@ -3032,6 +3546,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "stocks.fetch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StocksFetch"];
+            };
+        };
+        responses: {
+            /** @description Fetch bars of stocks as a job. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FetchJob"];
                 };
             };
             /** @description what went wrong, in the one error shape */

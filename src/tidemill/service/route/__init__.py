@@ -13,6 +13,7 @@ def enter_all() -> None:
         dataset,
         document,
         event,
+        fetch,
         gap,
         health,
         importing,
