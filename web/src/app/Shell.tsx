@@ -26,7 +26,7 @@ import { PALETTES } from '@/theme/themes';
 import { AppPalette } from './AppPalette';
 import { useKeys } from './keys';
 
-const PATHS = { charts: '/charts', collection: '/data/collect' } as const;
+const PATHS = { charts: '/charts', collection: '/data/collect', get: '/data/get' } as const;
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
 
@@ -137,10 +137,24 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', collection: 'g d' }[page.id] ?? '',
+          keys: { charts: 'g c', collection: 'g d', get: 'g h' }[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),
+      {
+        id: 'data.fetch',
+        title: 'Fetch history from a provider',
+        group: 'Data',
+        words: 'download polygon alpaca iqfeed kraken coinbase binance backfill',
+        run: () => void navigate({ to: PATHS.get, search: { from: 'provider' } }),
+      },
+      {
+        id: 'data.import',
+        title: 'Import a file',
+        group: 'Data',
+        words: 'csv parquet arrow upload',
+        run: () => void navigate({ to: PATHS.get, search: { from: 'file' } }),
+      },
       {
         id: 'view.theme',
         title: 'Change theme',

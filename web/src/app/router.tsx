@@ -8,6 +8,7 @@ import {
 import { type Interval, isInterval } from '@/shared/interval';
 import { NotFound } from './NotFound';
 import { Shell } from './Shell';
+import { isWay, type Way } from './way';
 
 export interface ChartSearch {
   /** `BASE-QUOTE.venue`; absent means the last one looked at, or the first there is. */
@@ -22,6 +23,8 @@ const collectionPage = lazyRouteComponent(
   () => import('@/features/collection/CollectionPage'),
   'CollectionPage',
 );
+
+const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -61,8 +64,15 @@ const collection = createRoute({
   component: collectionPage,
 });
 
+const getData = createRoute({
+  getParentRoute: () => root,
+  path: '/data/get',
+  validateSearch: ({ from }: Record<string, unknown>): { from?: Way } => (isWay(from) ? { from } : {}),
+  component: getDataPage,
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, charts, collection]),
+  routeTree: root.addChildren([home, charts, collection, getData]),
   defaultPreload: 'intent',
 });
 

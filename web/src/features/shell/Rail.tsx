@@ -1,5 +1,5 @@
 import { Tooltip } from 'antd';
-import { ChartCandlestick, Database, Keyboard, type LucideIcon, Menu } from 'lucide-react';
+import { ChartCandlestick, Database, Download, Keyboard, type LucideIcon, Menu } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { runCommand } from '@/shared/command';
 
@@ -13,6 +13,7 @@ export interface PageLink {
 export const PAGES: PageLink[] = [
   { id: 'charts', title: 'Charts', icon: ChartCandlestick },
   { id: 'collection', title: 'Collection', icon: Database },
+  { id: 'get', title: 'Get data', icon: Download },
 ];
 
 /** `link` renders the page's own anchor, so that the router stays outside this folder. */
