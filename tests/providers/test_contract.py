@@ -312,6 +312,22 @@ def test_an_empty_span_is_empty(case: Case) -> None:
     assert bars.start.dtype == trades.price.dtype == "int64"
 
 
+def test_a_part_of_a_day_has_no_day(case: Case) -> None:
+    """A chunk without a midnight holds no day's bar, wherever the provider's own days begin."""
+    midnight = OPENING // DAY * DAY
+
+    async def act(provider: Any, server: Server, model: Any) -> Any:
+        ask = asked(case, "bars", midnight, midnight + DAY, "1d")
+        return [
+            len(await provider.bars(ask, Chunk(a, b, 1, 1)))
+            for a, b in pairwise(
+                (midnight, midnight + 1, midnight + 6 * HOUR, midnight + 7 * HOUR, midnight + DAY)
+            )
+        ]
+
+    assert play(case, act, now=midnight + 2 * DAY) == [1, 0, 0, 0]
+
+
 def test_an_unknown_symbol_is_not_found(case: Case) -> None:
     for kind in ("bars", "trades"):
         ask = dataclasses.replace(asked(case, kind), symbol=case.unknown)

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -84,13 +85,8 @@ class Poller:
             keep[at] = key not in self._seen
             self._seen[key] = row[0]
         self._seen = {key: ts for key, ts in self._seen.items() if ts >= forget_before}
-        texts = {name: getattr(found, name) for name in _TEXTS}
-        return replace(
-            found,
-            **{name: getattr(found, name)[keep] for name in _FIELDS},
-            **{
-                name: tuple(t for t, new in zip(all_, keep, strict=True) if new)
-                for name, all_ in texts.items()
-                if all_
-            },
-        )
+        kept: dict[str, Any] = {name: getattr(found, name)[keep] for name in _FIELDS}
+        for name in _TEXTS:
+            column = getattr(found, name)
+            kept[name] = tuple(text for text, new in zip(column, keep, strict=True) if new) if column else ()
+        return replace(found, **kept)
