@@ -143,7 +143,7 @@ class Polygon(Rest):
             # Of crypto a condition is the side; of stocks it says whether bars leave the trade out.
             aggressor=[_SIDES.get(code[0], 0) if crypto and code else 0 for code in codes],
             irregular=[
-                not crypto and condition.irregular_numbers(code, int(row.get("correction") or 0))
+                not crypto and condition.irregular_numbers(tuple(code), int(row.get("correction") or 0))
                 for code, row in zip(codes, rows, strict=True)
             ],
             conditions=[" ".join(map(str, code)) for code in codes],
