@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import logging
+import random
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -462,6 +464,36 @@ def test_a_number_that_is_none_is_refused(case: Case) -> None:
 
         with pytest.raises(errors.UpstreamError):
             play(case, act)
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+def test_an_answer_of_another_shape_is_an_error_of_ours(case: Case, seed: int) -> None:
+    """Anything anywhere in an answer may be something else: rows or a `TidemillError`, and an end."""
+    rng = random.Random(seed)
+    junk: tuple[Any, ...] = (None, [], {}, "x", "", -1, 10**30, True, [[1]], {"a": 1}, "2026-03-10T13:30:00Z")
+
+    def spoil(reply: Reply) -> Reply:
+        data = json.loads(reply.body())
+        node = data
+        while isinstance(node, (list, dict)) and node:
+            key: Any = rng.choice(list(node) if isinstance(node, dict) else range(len(node)))
+            if rng.random() < 0.4 or not isinstance(node[key], (list, dict)):
+                node[key] = rng.choice(junk)
+                break
+            node = node[key]
+        return Reply(reply.status, data, reply.headers)
+
+    async def act(provider: Any, server: Server, model: Any) -> None:
+        server.faults = [spoil] * 500
+        for kind in ("bars", "trades"):
+            ask = asked(case, kind, OPENING, OPENING + 20 * MINUTE)
+            try:
+                await getattr(provider, kind)(ask, whole(ask)[0])
+            except errors.TidemillError:
+                pass
+
+    play(case, act, page=20)
 
 
 def test_the_gate_is_passed_before_each_request(case: Case) -> None:

@@ -20,7 +20,7 @@ from tidemill.model.interval import DAY, HOUR
 from tidemill.providers import condition, exact, page
 from tidemill.providers.api import Ask, BarColumns, Chunk, Credential, Found, Limits, Provider, TradeColumns
 from tidemill.providers.http import Patience, said
-from tidemill.providers.rest import Rest, day_delay_ns, pages, whole_bars
+from tidemill.providers.rest import PAGES_MAX, Rest, day_delay_ns, pages, shaped, whole_bars
 
 _MILLI = 1_000_000
 _ROWS_MAX = 50_000
@@ -89,6 +89,7 @@ class Polygon(Rest):
         span = 12 * HOUR if ask.interval == "1s" else 30 * DAY
         return self.cut(ask, span, lambda a, b: (1, whole_bars(a, b, length)))
 
+    @shaped
     async def bars(self, ask: Ask, chunk: Chunk) -> BarColumns:
         end = min(chunk.end, self.running(ask))
         count, span = _SPANS[ask.interval]
@@ -116,6 +117,7 @@ class Polygon(Rest):
         )
         return page.within(made, chunk.start, end)
 
+    @shaped
     async def trades(self, ask: Ask, chunk: Chunk) -> TradeColumns:
         end = max(chunk.start, min(chunk.end, self.settled(ask)))
         path = f"/v3/trades/{_quoted(ask.symbol)}"
@@ -151,6 +153,7 @@ class Polygon(Rest):
             places=_SIZE_PLACES,
         )
 
+    @shaped
     async def search(self, text: str, limit: int) -> list[Found]:
         params = {"search": text, "active": "true", "limit": min(max(limit, 1), 1000), "sort": "ticker"}
         answer = await self._http.get("/v3/reference/tickers", params, judge=_judge)
@@ -177,7 +180,7 @@ class Polygon(Rest):
             link = answer.data.get("next_url")
             if not link:
                 break
-            if not isinstance(link, str) or link in seen:
+            if not isinstance(link, str) or link in seen or len(seen) > PAGES_MAX:
                 raise self.malformed("the next page is one that was read")
             seen.add(link)
             answer = await self._http.next(link, judge=_judge)
