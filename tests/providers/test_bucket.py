@@ -130,7 +130,7 @@ def test_those_who_wait_hear_of_a_pause() -> None:
     """Whoever sleeps for a token when the pause comes must not wake up and go."""
 
     async def main() -> list[float]:
-        gate = Bucket(Memory(Limits(per_s=50.0, burst=1)))
+        gate = Bucket(Memory(Limits(per_s=4.0, burst=1)))
         went: list[float] = []
         begun = time.monotonic()
 
@@ -178,16 +178,18 @@ asyncio.run(main())
         time.sleep(0.4)
         workers[0].send_signal(signal.SIGKILL)
         before = bucket.uptime()
-        File(path, LIMITS).pause(0.5)
-        time.sleep(0.9)
+        File(path, LIMITS).pause(1.0)
+        after = bucket.uptime()
+        time.sleep(1.4)
     finally:
         for worker in workers:
             worker.kill()
     times = sorted(float(line) for worker in workers for line in worker.communicate()[0].split())
-    assert not [at for at in times if before + 0.02 < at < before + 0.5]
-    assert [at for at in times if at >= before + 0.5]
+    # One that went just before the pause may tell of it a little later.
+    assert not [at for at in times if after + 0.2 < at < before + 1.0]
+    assert [at for at in times if at >= before + 1.0]
     # Two at once, then 40 a second: never more in any half second, whoever asked.
-    assert all(sum(start <= at < start + 0.5 for at in times) <= 2 + 20 + 1 for start in times)
+    assert all(sum(start <= at < start + 0.5 for at in times) <= 2 + 20 + 3 for start in times)
 
 
 def test_a_file_that_was_cut_or_is_another_machines_waits(
@@ -208,27 +210,31 @@ def test_a_file_that_was_cut_or_is_another_machines_waits(
 def test_machines_share_a_redis(redis: RedisServer, tmp_path: Path) -> None:
     import redis as library
 
-    library.Redis.from_url(redis.url()).delete("tidemill:bucket:shared-test")
-    limits = Limits(per_s=20.0, burst=2)
-    one, two = (
-        Redis(redis.url(), "shared-test", limits, File(tmp_path / name, limits)) for name in ("one", "two")
-    )
+    def machine(name: str, limits: Limits) -> Redis:
+        return Redis(redis.url(), f"test-{limits.per_s}", limits, File(tmp_path / name, limits))
+
+    slow, quick = Limits(per_s=0.01, burst=2), Limits(per_s=1e4, burst=2)
+    library.Redis.from_url(redis.url()).delete(*(f"tidemill:bucket:test-{x.per_s}" for x in (slow, quick)))
+    one, two = machine("one", slow), machine("two", slow)
     assert one.take(1) == two.take(1) == 0
-    assert 0 < one.take(1) <= 0.05
-    assert 0 < two.take(1) <= 0.05
-    two.pause(0.4)
+    assert one.take(1) > 50
+    assert two.take(1) > 50
+    one, two = machine("a", quick), machine("b", quick)
+    assert one.take(1) == 0
     begun = time.monotonic()
+    two.pause(0.4)
     while (wait := one.take(1)) > 0:
         time.sleep(min(wait, 0.02))
-    assert time.monotonic() - begun >= 0.38
+    assert time.monotonic() - begun >= 0.4
     # Its own bucket heard of the pause too, should Redis go away.
     two.pause(50.0)
-    assert File(tmp_path / "two", limits).take(1) > 49.0
+    assert File(tmp_path / "b", quick).take(1) > 40.0
 
 
 def test_without_redis_the_machines_own_bucket_stands_in(tmp_path: Path) -> None:
-    own = File(tmp_path / "own", LIMITS)
-    away = Redis("redis://127.0.0.1:1/0", "x", LIMITS, own)
+    slow = Limits(per_s=0.01, burst=2)
+    own = File(tmp_path / "own", slow)
+    away = Redis("redis://127.0.0.1:1/0", "x", slow, own)
     assert [away.take(1) > 0 for _ in range(3)] == [False, False, True]
     away.pause(20.0)
-    assert away.take(1) > 19.0
+    assert away.take(1) > 15.0

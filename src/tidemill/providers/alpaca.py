@@ -21,7 +21,7 @@ from tidemill.model.interval import DAY, HOUR, SECOND
 from tidemill.providers import condition, exact, page
 from tidemill.providers.api import Ask, BarColumns, Chunk, Credential, Found, Limits, Provider, TradeColumns
 from tidemill.providers.http import LOOPBACK, Http, Patience, said
-from tidemill.providers.rest import Rest, day_delay_ns, pages, whole_bars
+from tidemill.providers.rest import PAGES_MAX, Rest, day_delay_ns, pages, shaped, whole_bars
 
 _ROWS_MAX = 10_000
 _SIZE_PLACES = 9
@@ -90,6 +90,7 @@ class Alpaca(Rest):
 
         return self.cut(ask, 3650 * DAY if ask.interval == "1d" else 7 * 1440 * length, expected)
 
+    @shaped
     async def bars(self, ask: Ask, chunk: Chunk) -> BarColumns:
         end = min(chunk.end, self.running(ask))
         daily = ask.interval == "1d"
@@ -118,6 +119,7 @@ class Alpaca(Rest):
         # Crypto has bars of quotes alone where nothing was traded; here there are none.
         return page.select_bars(made, made.volume > 0) if _is_crypto(ask.symbol) else made
 
+    @shaped
     async def trades(self, ask: Ask, chunk: Chunk) -> TradeColumns:
         end = max(chunk.start, min(chunk.end, self.settled(ask)))
         rows = await self._rows(ask, "trades", chunk.start, end, {}) if chunk.start < end else []
@@ -133,7 +135,8 @@ class Alpaca(Rest):
             ids=[int(row["i"]) if crypto else str(row.get("i", "")) for row in rows],
             keys=[(row["t"], row.get("x"), row.get("z"), row.get("i")) for row in rows],
             irregular=[
-                condition.irregular(code, str(row.get("z", "C"))) or row.get("u") in ("canceled", "incorrect")
+                condition.irregular(tuple(code), str(row.get("z", "C")))
+                or row.get("u") in ("canceled", "incorrect")
                 for code, row in zip(codes, rows, strict=True)
             ],
             conditions=() if crypto else [" ".join(code) for code in codes],
@@ -141,6 +144,7 @@ class Alpaca(Rest):
             places=_SIZE_PLACES,
         )
 
+    @shaped
     async def search(self, text: str, limit: int) -> list[Found]:
         answer = await self._about().get("/v2/assets", {"status": "active"}, judge=_judge)
         folded = text.casefold()
@@ -186,7 +190,7 @@ class Alpaca(Rest):
             token = data.get("next_page_token")
             if not token:
                 break
-            if not isinstance(token, str) or token in seen:
+            if not isinstance(token, str) or token in seen or len(seen) > PAGES_MAX:
                 raise self.malformed("the next page is one that was read")
             seen.add(token)
             asked["page_token"] = token

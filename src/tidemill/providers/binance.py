@@ -16,7 +16,7 @@ from tidemill.model.interval import HOUR, SECOND
 from tidemill.providers import exact, page
 from tidemill.providers.api import Ask, BarColumns, Chunk, Found, Limits, Provider, TradeColumns
 from tidemill.providers.http import said
-from tidemill.providers.rest import Rest, pages, whole_bars
+from tidemill.providers.rest import Rest, pages, shaped, whole_bars
 
 _MILLI = 1_000_000
 _ROWS_MAX = 1000
@@ -52,6 +52,7 @@ class Binance(Rest):
 
         return self.cut(ask, _BARS_CHUNK * length, expected)
 
+    @shaped
     async def bars(self, ask: Ask, chunk: Chunk) -> BarColumns:
         length = self.length_ns(ask)
         end = min(chunk.end, self.running(ask))
@@ -82,6 +83,7 @@ class Binance(Rest):
         # A quiet interval comes as a flat bar of nothing; here it has none.
         return page.within(page.select_bars(made, made.trades > 0), chunk.start, end)
 
+    @shaped
     async def trades(self, ask: Ask, chunk: Chunk) -> TradeColumns:
         symbol = self._name(ask.symbol)
         end = max(chunk.start, min(chunk.end, self.settled(ask)))
@@ -112,6 +114,7 @@ class Binance(Rest):
             ids=[int(row["id"]) for row in rows],
         )
 
+    @shaped
     async def search(self, text: str, limit: int) -> list[Found]:
         data = await self._get("/api/v3/exchangeInfo", {}, 20)
         found = []

@@ -23,7 +23,7 @@ from tidemill.errors import (
 from tidemill.model.collector import SIM_PREFIX
 from tidemill.providers import exact, page
 from tidemill.providers.api import Ask, BarColumns, Chunk, Found, Kind, Limits, Provider, TradeColumns
-from tidemill.providers.rest import Rest, whole_bars
+from tidemill.providers.rest import Rest, shaped, whole_bars
 
 _MILLI = 1_000_000
 _ROWS = 300
@@ -59,6 +59,7 @@ class Ccxt(Rest):
         length = self.length_ns(ask)
         return self.cut(ask, _ROWS * length, lambda a, b: (1, whole_bars(a, b, length)))
 
+    @shaped
     async def bars(self, ask: Ask, chunk: Chunk) -> BarColumns:
         length = self.length_ns(ask)
         end = min(chunk.end, self.running(ask))
@@ -84,9 +85,11 @@ class Ccxt(Rest):
         )
         return page.select_bars(made, made.volume > 0)
 
+    @shaped
     async def trades(self, ask: Ask, chunk: Chunk) -> TradeColumns:
         raise UsageError("kind_unfit", f"{self.venue} has no trades", hint="it has bars")
 
+    @shaped
     async def search(self, text: str, limit: int) -> list[Found]:
         """Of one exchange, `okx:btc`; without one, the exchanges themselves."""
         import_, _, wanted = text.partition(":")

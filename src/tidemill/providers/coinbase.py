@@ -18,7 +18,7 @@ from tidemill.model.interval import HOUR, SECOND
 from tidemill.providers import exact, page
 from tidemill.providers.api import Ask, BarColumns, Chunk, Found, Limits, Provider, TradeColumns
 from tidemill.providers.http import said
-from tidemill.providers.rest import Rest, pages, whole_bars
+from tidemill.providers.rest import Rest, pages, shaped, whole_bars
 
 _BARS_MAX = 300
 _TRADES_MAX = 1000
@@ -46,6 +46,7 @@ class Coinbase(Rest):
         length = self.length_ns(ask)
         return self.cut(ask, _BARS_MAX * length, lambda a, b: (1, whole_bars(a, b, length)))
 
+    @shaped
     async def bars(self, ask: Ask, chunk: Chunk) -> BarColumns:
         length = self.length_ns(ask)
         first = -(-chunk.start // length) * length
@@ -74,6 +75,7 @@ class Coinbase(Rest):
             None,
         )
 
+    @shaped
     async def trades(self, ask: Ask, chunk: Chunk) -> TradeColumns:
         end = max(chunk.start, min(chunk.end, self.settled(ask)))
         product = pair(ask.symbol, self.venue)
@@ -147,6 +149,7 @@ class Coinbase(Rest):
             raise self.malformed(f"a row has not {width} fields")
         return rows
 
+    @shaped
     async def search(self, text: str, limit: int) -> list[Found]:
         products = self.listed((await self._http.get("/products", judge=_judge)).data, "the list of products")
         names = sorted(str(about.get("id")) for about in products)

@@ -15,7 +15,7 @@ from tidemill.model.instrument import pair
 from tidemill.model.interval import HOUR, MINUTE, SECOND
 from tidemill.providers import exact, page
 from tidemill.providers.api import Ask, BarColumns, Chunk, Found, Limits, Provider, TradeColumns
-from tidemill.providers.rest import Rest, whole_bars
+from tidemill.providers.rest import Rest, shaped, whole_bars
 
 _BARS_MAX = 720
 _TRADES_MAX = 1000
@@ -43,8 +43,15 @@ class Kraken(Rest):
         if ask.kind == "trades":
             return self.cut(ask, 6 * HOUR, _trades_expected)
         length = self.length_ns(ask)
-        return self.cut(ask, _BARS_MAX * length, lambda a, b: (1, whole_bars(a, b, length)))
 
+        def expected(start: int, end: int) -> tuple[int, int]:
+            older = min(end, self.now() - _BARS_MAX * length)
+            more = _trades_expected(start, older)[0] if start < older else 0
+            return 1 + more, whole_bars(start, end, length)
+
+        return self.cut(ask, _BARS_MAX * length, expected)
+
+    @shaped
     async def bars(self, ask: Ask, chunk: Chunk) -> BarColumns:
         length = self.length_ns(ask)
         # Bars come after `since`, in whole seconds; the newest is the running one.
@@ -70,6 +77,7 @@ class Kraken(Rest):
                 parts.insert(0, page.built(await self.trades(ask, older), length))
         return page.joined(self.venue, parts)
 
+    @shaped
     async def trades(self, ask: Ask, chunk: Chunk) -> TradeColumns:
         end = min(chunk.end, self.settled(ask))
         rows: list[list[Any]] = []
@@ -86,7 +94,7 @@ class Kraken(Rest):
                 break
             # Trades of one moment may lie on both sides of a page's end: from just before it again, unless
             # that is where this page began.
-            since = reached - 1 if reached - 1 > since else reached
+            since = reached - 1 if reached - 1 > since else self.onward(since, reached)
         ts = exact.seconds([row[2] for row in rows], "a time of Kraken")
         ids = exact.counts([row[6] for row in rows], "a trade's id of Kraken").tolist()
         order = np.argsort(np.array(ids, np.int64), kind="stable").tolist()
@@ -100,6 +108,7 @@ class Kraken(Rest):
             ids=[ids[i] for i in order],
         )
 
+    @shaped
     async def search(self, text: str, limit: int) -> list[Found]:
         answer = await self._http.get("/0/public/AssetPairs", judge=_judge)
         found = []

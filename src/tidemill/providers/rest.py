@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Coroutine, Mapping
+from functools import wraps
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 from tidemill.errors import UpstreamError, UsageError
 from tidemill.model.collector import SIM_PREFIX
@@ -14,6 +15,28 @@ from tidemill.providers.api import Ask, Chunk, Credential, Gate, Kind, Limits, P
 from tidemill.providers.http import Http, Patience
 
 CHUNKS_MAX = 1_000_000
+PAGES_MAX = 10_000
+"""Of one chunk: whoever sends more leads nowhere."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def shaped(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Reads an answer that has another shape than documented, anywhere in it, as `UpstreamError`."""
+
+    @wraps(method)
+    async def read(*args: P.args, **rest: P.kwargs) -> T:
+        try:
+            return await method(*args, **rest)
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+            raise UpstreamError(
+                "provider_answer",
+                f"{cast(Any, args[0]).venue} answers in another shape than documented: "
+                f"{type(error).__name__}: {str(error)[:120]}",
+            ) from error
+
+    return read
 
 
 class Rest:
