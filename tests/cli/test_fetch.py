@@ -20,6 +20,8 @@ from tidemill.stores.api import Query
 from tidemill.stores.lake import Lake
 from tidemill.stores.table import BARS
 
+pytestmark = pytest.mark.timeout(400)
+
 WORDS = ("fetch", "made", "AAA,BBB", "--interval", "1m", "--start", "2026-01-01", "--end", "2026-01-02")
 
 
