@@ -118,7 +118,7 @@ def test_an_estimate_is_what_happens_and_afterwards_all_is_held(home: Home, kind
 
 def test_other_cuts_workers_and_orders_end_in_the_same_rows(home: Home) -> None:
     found = []
-    for chunk_s, workers in ((21_600, 1), (3_000, 50), (100_000, 7)):
+    for chunk_s, workers in ((21_600, 1), (13_000, 50), (100_000, 7)):
         store = Memory()
         for kind, interval in (("bars", "1m"), ("trades", None)):
             fetch(
@@ -171,8 +171,8 @@ def test_beside_a_recorder_neither_loses_a_commit(home: Home) -> None:
     recorder.start()
     store, whole = Lake(home.lake), Memory()
     try:
-        asked = order(kind="trades", interval=None, workers=50, options={"chunk_s": "3600", "slow_ms": "50"})
-        assert fetch(home, asked, store)["chunks"] == 168
+        asked = order(kind="trades", interval=None, workers=50, options={"chunk_s": "7200", "slow_ms": "50"})
+        assert fetch(home, asked, store)["chunks"] == 84
     finally:
         done.set()
         recorder.join(60)
