@@ -203,9 +203,9 @@ class Coinbase(Played):
             )
         after = int(ask.get("after", 10**15))
         end = bisect_left(self.trades, after, key=lambda trade: trade.id)
+        start = max(0, end - self.size(int(ask["limit"])))
         if self.overlap and "after" in ask and end > 0:
             end = min(len(self.trades), end + 2)
-        start = max(0, end - self.size(int(ask["limit"])))
         rows = [
             {"trade_id": t.id, "side": "sell" if t.buy else "buy", "size": coins(t.units),
              "price": dollars(t.cents, 8), "time": iso(t.ts)}

@@ -247,14 +247,7 @@ def test_bars_of_its_trades_are_its_bars(case: Case) -> None:
     assert len(built) > 60
 
 
-@given(data=st.data())
-@settings(
-    max_examples=4,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-def test_any_split_overlapping_and_short_pages_give_the_same(case: Case, data: st.DataObject) -> None:
-    """A25: nothing twice, no hole, wherever a chunk or a page ends."""
+def cut_any_way(case: Case, data: st.DataObject) -> None:
     start = data.draw(st.integers(OPENING - MINUTE, ENDING - 40 * MINUTE), "start")
     end = start + data.draw(st.integers(1, 40 * MINUTE), "length")
     edges = sorted({start, end, *data.draw(st.lists(st.integers(start, end), max_size=4), "edges")})
@@ -263,13 +256,14 @@ def test_any_split_overlapping_and_short_pages_give_the_same(case: Case, data: s
     if near:
         ts = data.draw(st.sampled_from(near), "near")
         edges = sorted({*edges, *(edge for edge in (ts, ts + 1) if start < edge < end)})
+    habits = {"page": st.integers(4, 40), "overlap": st.booleans(), "short": st.booleans()}
+    same_rows(case, edges, **data.draw(st.fixed_dictionaries(habits), "habits"))
+
+
+def same_rows(case: Case, edges: list[int], **habits: Any) -> None:
+    """By chunks with these edges, the rows are those of the provider: nothing twice, no hole."""
+    start, end = edges[0], edges[-1]
     parts = [Chunk(a, b, 1, 1) for a, b in pairwise(edges)]
-    habits = data.draw(
-        st.fixed_dictionaries(
-            {"page": st.integers(5, 40), "overlap": st.booleans(), "short": st.booleans()}
-        ),
-        "habits",
-    )  # fmt: skip
 
     async def act(provider: Any, server: Server, model: Any) -> Any:
         bars, trades = asked(case, "bars", start, end), asked(case, "trades", start, end)
@@ -279,6 +273,30 @@ def test_any_split_overlapping_and_short_pages_give_the_same(case: Case, data: s
     everything = true_bars(case, played.bars(TRUTH[case.stock], MINUTE))
     assert bars == [row for row in everything if start <= row[0] < end]
     assert trades == true_trades(case, start, end)
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("short", [False, True])
+def test_pages_that_overlap_or_end_early_lose_and_double_nothing(
+    case: Case, overlap: bool, short: bool
+) -> None:
+    """A25, where every page has few rows, so that trades of one moment lie on both sides of an end."""
+    edges = [OPENING, OPENING + 20 * MINUTE + 7, OPENING + 60 * MINUTE]
+    same_rows(case, edges, page=4, overlap=overlap, short=short)
+
+
+@given(data=st.data())
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_split_gives_the_same(case: Case, data: st.DataObject) -> None:
+    cut_any_way(case, data)
+
+
+@pytest.mark.soak
+@given(data=st.data())
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_thousand_ranges_give_the_same(case: Case, data: st.DataObject) -> None:
+    """A25 in full: 200 ranges of each of the five."""
+    cut_any_way(case, data)
 
 
 def test_an_empty_span_is_empty(case: Case) -> None:
@@ -292,6 +310,22 @@ def test_an_empty_span_is_empty(case: Case) -> None:
     bars, trades = play(case, act)
     assert (len(bars), len(trades)) == (0, 0)
     assert bars.start.dtype == trades.price.dtype == "int64"
+
+
+def test_a_part_of_a_day_has_no_day(case: Case) -> None:
+    """A chunk without a midnight holds no day's bar, wherever the provider's own days begin."""
+    midnight = OPENING // DAY * DAY
+
+    async def act(provider: Any, server: Server, model: Any) -> Any:
+        ask = asked(case, "bars", midnight, midnight + DAY, "1d")
+        return [
+            len(await provider.bars(ask, Chunk(a, b, 1, 1)))
+            for a, b in pairwise(
+                (midnight, midnight + 1, midnight + 6 * HOUR, midnight + 7 * HOUR, midnight + DAY)
+            )
+        ]
+
+    assert play(case, act, now=midnight + 2 * DAY) == [1, 0, 0, 0]
 
 
 def test_an_unknown_symbol_is_not_found(case: Case) -> None:

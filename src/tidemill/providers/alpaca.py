@@ -133,7 +133,8 @@ class Alpaca(Rest):
             ids=[int(row["i"]) if crypto else str(row.get("i", "")) for row in rows],
             keys=[(row["t"], row.get("x"), row.get("z"), row.get("i")) for row in rows],
             irregular=[
-                condition.irregular(code, str(row.get("z", "C"))) or row.get("u") in ("canceled", "incorrect")
+                condition.irregular(tuple(code), str(row.get("z", "C")))
+                or row.get("u") in ("canceled", "incorrect")
                 for code, row in zip(codes, rows, strict=True)
             ],
             conditions=() if crypto else [" ".join(code) for code in codes],

@@ -14,8 +14,8 @@ https://massive.com/knowledge-base/article/does-a-form-t-trade-update-a-pre-mark
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,16 @@ _UNDONE = {7, 8, 10, 11, 12}
 so."""
 
 
-def irregular(letters: Iterable[str], tape: str = "C") -> bool:
+@lru_cache(maxsize=4096)
+def irregular(letters: tuple[str, ...], tape: str = "C") -> bool:
     """Whether bars leave out a trade with these conditions. `tape` is A, B or C; unknown letters change
     nothing."""
     rules = UTP if tape == "C" else CTA
     return any(letter in rules and rules[letter].irregular for letter in letters)
 
 
-def irregular_numbers(numbers: Iterable[int], correction: int = 0) -> bool:
+@lru_cache(maxsize=4096)
+def irregular_numbers(numbers: tuple[int, ...], correction: int = 0) -> bool:
     """The same by Polygon's numbers, of a trade that was corrected in this way; 0 is not."""
-    return correction in _UNDONE or irregular(POLYGON[number] for number in numbers if number in POLYGON)
+    letters = tuple(POLYGON[number] for number in numbers if number in POLYGON)
+    return correction in _UNDONE or irregular(letters)

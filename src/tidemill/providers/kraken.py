@@ -43,7 +43,13 @@ class Kraken(Rest):
         if ask.kind == "trades":
             return self.cut(ask, 6 * HOUR, _trades_expected)
         length = self.length_ns(ask)
-        return self.cut(ask, _BARS_MAX * length, lambda a, b: (1, whole_bars(a, b, length)))
+
+        def expected(start: int, end: int) -> tuple[int, int]:
+            older = min(end, self.now() - _BARS_MAX * length)
+            more = _trades_expected(start, older)[0] if start < older else 0
+            return 1 + more, whole_bars(start, end, length)
+
+        return self.cut(ask, _BARS_MAX * length, expected)
 
     async def bars(self, ask: Ask, chunk: Chunk) -> BarColumns:
         length = self.length_ns(ask)

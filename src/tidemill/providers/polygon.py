@@ -31,6 +31,8 @@ _SPANS = {
     "1s": (1, "second"), "1m": (1, "minute"), "5m": (5, "minute"), "15m": (15, "minute"),
     "30m": (30, "minute"), "1h": (1, "hour"), "1d": (1, "day"),
 }  # fmt: skip
+_SIDES = {1: 2, 2: 1}
+"""Conditions of crypto: who was the aggressor, the seller or the buyer."""
 _STOCK = re.compile(r"[A-Z][A-Za-z0-9]{0,9}(\.[A-Z]{1,3})?")
 _CRYPTO = re.compile(r"X:([A-Z0-9]{1,12}?)(USD|USDT|USDC|EUR|BTC|GBP|JPY)")
 _CURRENCY = re.compile(r"C:([A-Z]{3})([A-Z]{3})")
@@ -89,21 +91,17 @@ class Polygon(Rest):
 
     async def bars(self, ask: Ask, chunk: Chunk) -> BarColumns:
         end = min(chunk.end, self.running(ask))
-        if end <= chunk.start:
-            rows = []
+        count, span = _SPANS[ask.interval]
+        if ask.interval == "1d":
+            days = -(-chunk.start // DAY), -(-end // DAY)  # dates whose midnight lies within
+            first, last, some = _date(days[0]), _date(days[1] - 1), days[0] < days[1]
         else:
-            count, span = _SPANS[ask.interval]
-            daily = ask.interval == "1d"
-            first, last = (
-                (_date(-(-chunk.start // DAY)), _date(-(-end // DAY) - 1))
-                if daily
-                else (str(chunk.start // _MILLI), str((end - 1) // _MILLI))
-            )
-            path = f"/v2/aggs/ticker/{_quoted(ask.symbol)}/range/{count}/{span}/{first}/{last}"
-            adjusted = ask.options.get("adjusted", "false")
-            rows = await self._rows(
-                ask.symbol, path, {"adjusted": adjusted, "sort": "asc", "limit": _ROWS_MAX}, "tohlcv"
-            )
+            first, last, some = str(chunk.start // _MILLI), str((end - 1) // _MILLI), chunk.start < end
+        path = f"/v2/aggs/ticker/{_quoted(ask.symbol)}/range/{count}/{span}/{first}/{last}"
+        params = {
+            "adjusted": ask.options.get("adjusted", "false"), "sort": "asc", "limit": _ROWS_MAX,
+        }  # fmt: skip
+        rows = await self._rows(ask.symbol, path, params, "tohlcv") if some else []
         start = exact.counts([row["t"] for row in rows], "a time of Polygon") * _MILLI
         if ask.interval == "1d":
             # A day is dated by the midnight of its own zone, within half a day of that of UTC.
@@ -126,6 +124,7 @@ class Polygon(Rest):
             "limit": _ROWS_MAX,
         }  # fmt: skip
         rows = await self._rows(ask.symbol, path, params, ("price", "size")) if chunk.start < end else []
+        crypto = not _STOCK.fullmatch(_ticker(ask.symbol))
         stamps = [row.get("sip_timestamp", row.get("participant_timestamp")) for row in rows]
         codes = [row.get("conditions") or [] for row in rows]
         ids = [str(row.get("id", "")) for row in rows]
@@ -141,8 +140,10 @@ class Polygon(Rest):
                 (stamp, row.get("sequence_number"), place, row.get("trf_id"), name)
                 for stamp, row, place, name in zip(stamps, rows, places, ids, strict=True)
             ],
+            # Of crypto a condition is the side; of stocks it says whether bars leave the trade out.
+            aggressor=[_SIDES.get(code[0], 0) if crypto and code else 0 for code in codes],
             irregular=[
-                condition.irregular_numbers(code, int(row.get("correction") or 0))
+                not crypto and condition.irregular_numbers(tuple(code), int(row.get("correction") or 0))
                 for code, row in zip(codes, rows, strict=True)
             ],
             conditions=[" ".join(map(str, code)) for code in codes],
