@@ -20,6 +20,8 @@ from tidemill.stores.api import Query
 from tidemill.stores.lake import Lake
 from tidemill.stores.table import BARS
 
+pytestmark = pytest.mark.timeout(400)
+
 WORDS = ("fetch", "made", "AAA,BBB", "--interval", "1m", "--start", "2026-01-01", "--end", "2026-01-02")
 
 
@@ -34,9 +36,6 @@ def test_without_a_platform_it_is_estimated_and_done_here(home: Home, kinds: dic
     said = tidemill(home, kinds, *WORDS, "--estimate", "--json")
     assert said.returncode == 0, said.stderr
     estimate = json.loads(said.stdout)
-    shown = tidemill(home, kinds, *WORDS, "--estimate")
-    assert "AAA.made" in shown.stdout
-    assert "requests for" in shown.stderr
     done = tidemill(home, kinds, *WORDS, "--workers", "50", "--json")
     assert done.returncode == 0, done.stderr
     job = json.loads(done.stdout)
@@ -44,6 +43,9 @@ def test_without_a_platform_it_is_estimated_and_done_here(home: Home, kinds: dic
     assert json.loads(done.stderr.splitlines()[0])["progress"]["kind"] == "fetch"
     rows = Lake(home.lake).read(BARS, Query(interval="1m"))
     assert len(rows) == estimate["rows"]
+    shown = tidemill(home, kinds, *WORDS, "--estimate")
+    assert "AAA.made" in shown.stdout
+    assert "0 requests for 0 rows" in shown.stderr
     again = tidemill(home, kinds, *WORDS)
     assert "0 requests, 8 chunks were held already" in again.stderr
     assert "tidemill data show AAA.made" in again.stderr
@@ -64,7 +66,6 @@ def test_with_a_platform_its_worker_does_it(local: Office, kinds: dict[str, str]
     [
         (("fetch", "nobody", "AAA", "--start", "2026-01-01"), "provider_unknown", 5),
         (("fetch", "made", "AAA"), "arguments_unfit", 2),
-        (("fetch", "made", "a.b", "--start", "2026-01-01"), "symbol_invalid", 2),
         (("fetch", "made", "AAA", "--start", "2026-01-01", "--option", "x"), "arguments_unfit", 2),
         ((*WORDS, "--option", "fault=key"), "credential_refused", 4),
     ],
@@ -72,9 +73,6 @@ def test_with_a_platform_its_worker_does_it(local: Office, kinds: dict[str, str]
 def test_what_goes_wrong_is_told(
     home: Home, kinds: dict[str, str], tmp_path: Path, words: tuple[str, ...], code: str, exit_code: int
 ) -> None:
-    said = tidemill(home, kinds, *words)
-    assert said.returncode == exit_code, said.stderr
-    assert code in said.stderr
     answer = tidemill(home, kinds, *words, "--json")
     assert answer.returncode == exit_code
     last: dict[str, Any] = json.loads(answer.stdout or answer.stderr.splitlines()[-1])

@@ -151,16 +151,21 @@ def home() -> Iterator[Home]:
 @pytest.fixture
 def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment in which the tests' kinds and provider exist: a distribution of entry points alone."""
-    folder = tmp_path / "plugins"
+    folder, path = plugins(tmp_path)
+    monkeypatch.syspath_prepend(str(folder))
+    return {"PYTHONPATH": path}
+
+
+def plugins(place: Path) -> tuple[Path, str]:
+    """A folder that is such a distribution, and the PYTHONPATH of a process that knows it."""
+    folder = place / "plugins"
     info = folder / "tidemill_tests-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tidemill-tests\nVersion: 1\n")
     lines = [f"{name} = tests.jobs.kinds:{kind.__name__}" for name, kind in KINDS.items()]
     lines = ["[tidemill.jobs]", *lines, "[tidemill.providers]", "made = tests.jobs.fetch.made:Made"]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    monkeypatch.syspath_prepend(str(folder))
-    path = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return {"PYTHONPATH": path}
+    return folder, os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 
 @pytest.fixture

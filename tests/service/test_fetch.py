@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.jobs.conftest import Office
-from tests.jobs.conftest import kinds as kinds
+from tests.jobs.conftest import Office, plugins
 from tests.service.conftest import Service, short_home
 from tidemill import connect, errors
 from tidemill.stores.api import Query
 from tidemill.stores.lake import Lake
 from tidemill.stores.table import BARS
+
+pytestmark = pytest.mark.timeout(400)
 
 ASK: dict[str, Any] = {
     "provider": "made", "symbols": ["AAA", "BBB"], "interval": "1h", "start": "2026-01-01",
@@ -22,20 +24,26 @@ ASK: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def service(kinds: dict[str, str]) -> Iterator[Service]:
-    made = Service(short_home(), env=kinds)
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {"PYTHONPATH": plugins(tmp_path_factory.mktemp("fetch"))[1]}
+
+
+@pytest.fixture(scope="module")
+def service(env: dict[str, str]) -> Iterator[Service]:
+    made = Service(short_home(), env=env)
     yield made
     made.stop()
+    shutil.rmtree(made.home.path, ignore_errors=True)
 
 
 def test_a_fetch_is_estimated_submitted_and_done(
     service: Service,
-    kinds: dict[str, str],
+    env: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", kinds["PYTHONPATH"])
+    monkeypatch.setenv("PYTHONPATH", env["PYTHONPATH"])
     client = service.client
     (found,) = [one for one in client.get("/api/v1/providers").json()["items"] if one["name"] == "made"]
     assert (found["kinds"], found["ready"]) == (["bars", "trades"], True)
@@ -58,7 +66,7 @@ def test_a_fetch_is_estimated_submitted_and_done(
     stocks = client.post("/api/v1/stocks/fetch", json={**ASK, "interval": "1d", "symbols": ["CCC"]})
     assert stocks.status_code == 202, stocks.text
 
-    office = Office(service.home, kinds)
+    office = Office(service.home, env)
     office.start()
     for name in (job_id, stocks.json()["job_id"]):
         assert office.ended(name).state == "done"
@@ -138,7 +146,7 @@ def test_what_makes_no_sense_is_told_and_nothing_breaks(service: Service) -> Non
     ):
         answer = client.get(f"/api/v1{path}")
         assert answer.status_code == status, (path, answer.text)
-    assert client.get("/api/v1/jobs").json()["items"] == []
+    assert [one for one in client.get("/api/v1/jobs").json()["items"] if one["state"] == "queued"] == []
     assert service.stranger.post("/api/v1/data/fetch", json=ASK).status_code == 401
 
 

@@ -228,15 +228,18 @@ def commit(
     actions: Sequence[AddAction | RemoveAction],
     moved: Mapping[str, int],
     what: str,
+    known: Mapping[str, int | None] | None = None,
 ) -> DeltaTable:
     """One durable commit; returns the handle that has seen it (another one after a conflict).
 
     Safe against a commit whose answer was lost: after any error a fresh handle is asked whether the
     transaction is there before it is tried again. Raises `MovedError`, and keeps nothing, when another
-    writer has moved one of these offsets meanwhile.
+    writer has moved one of these offsets meanwhile. `known` are those at the handle's version, where they
+    have been looked up.
     """
     before = handle.version()
-    known = offsets(root, handle, moved)
+    if known is None:
+        known = Offsets(root).of(handle, moved)
     added = {action.path for action in actions if isinstance(action, AddAction)}
     removed = {action.path for action in actions if isinstance(action, RemoveAction)}
     properties = CommitProperties(
@@ -261,7 +264,7 @@ def commit(
             if fresh is None or attempt + 1 == _COMMIT_TRIES:
                 raise
             handle = fresh
-            found = offsets(root, handle, moved)
+            found = Offsets(root).of(handle, moved)
             there = {file.path for file in files(handle)}
             if found == dict(moved) and added <= there:
                 break  # it was kept, only its answer was lost
@@ -278,45 +281,53 @@ _FEW = 4
 """So many offsets are asked for one by one: each question reads the log since its last checkpoint."""
 
 
-def offsets(root: Place, handle: DeltaTable, names: Iterable[str]) -> dict[str, int | None]:
-    """The offset of each application id at the handle's version; None where there is none."""
-    wanted = list(names)
-    known = transactions(root, handle.version()) if len(wanted) > _FEW else None
-    if known is None:
+class Offsets:
+    """The offset of every application id of a table, read from its log once and then on from there: thousands
+    of chunks have one each."""
+
+    def __init__(self, root: Place) -> None:
+        self._root = root
+        self._version = -1
+        self._found: dict[str, int] = {}
+
+    def of(self, handle: DeltaTable, names: Iterable[str]) -> dict[str, int | None]:
+        """Offsets at the handle's version; None where there is none."""
+        wanted = list(names)
+        if len(wanted) > _FEW and self._read(handle.version()):
+            return {name: self._found.get(name) for name in wanted}
         return {name: handle.transaction_version(name) for name in wanted}
-    return {name: known.get(name) for name in wanted}
+
+    def _read(self, version: int) -> bool:
+        """Reads on to a version; False where the log is not all there, and must be asked one by one."""
+        if version < self._version:
+            self._version, self._found = -1, {}
+        log = self._root / "_delta_log"
+        try:
+            if self._version < 0:
+                self._version, self._found = _checkpointed(log, version)
+            for number in range(self._version + 1, version + 1):
+                for text in place.read(log / f"{number:020d}.json").splitlines():
+                    if b'"txn"' in text and (action := json.loads(text).get("txn")):
+                        self._found[action["appId"]] = action["version"]
+                self._version = number
+        except FileNotFoundError:  # a checkpoint has taken the place of older entries
+            self._version, self._found = -1, {}
+            return False
+        return True
 
 
-def transactions(root: Place, version: int) -> dict[str, int] | None:
-    """Every application id at a version with its offset, read from the log at once: thousands of chunks have
-    one each. None where the log is not all there, and must be asked one by one."""
-    try:
-        return _transactions(root / "_delta_log", version)
-    except FileNotFoundError:  # a checkpoint has just taken the place of older entries
-        return None
-
-
-def _transactions(log: Place, version: int) -> dict[str, int] | None:
-    there = set(place.names(log))
-    base, found = -1, dict[str, int]()
-    for name in sorted(there, reverse=True):
+def _checkpointed(log: Place, version: int) -> tuple[int, dict[str, int]]:
+    """The newest checkpoint up to a version, and the offsets in it; -1 where there is none."""
+    for name in sorted(place.names(log), reverse=True):
         number = name.removesuffix(".checkpoint.parquet")
-        if number != name and number.isdigit() and int(number) <= version:
-            base = int(number)
-            for line in pq.read_table(
-                place.arrow_path(log / name), filesystem=place.filesystem(log), columns=["txn"]
-            )["txn"].to_pylist():
-                if line is not None and line["appId"] is not None:
-                    found[line["appId"]] = line["version"]
-            break
-    for number_ in range(base + 1, version + 1):
-        name = f"{number_:020d}.json"
-        if name not in there:
-            return None
-        for text in place.read(log / name).splitlines():
-            if b'"txn"' in text and (action := json.loads(text).get("txn")):
-                found[action["appId"]] = action["version"]
-    return found
+        if number == name or not number.isdigit() or int(number) > version:
+            continue
+        lines = pq.read_table(
+            place.arrow_path(log / name), filesystem=place.filesystem(log), columns=["txn"]
+        )["txn"].to_pylist()
+        named = (line for line in lines if line is not None and line["appId"] is not None)
+        return int(number), {line["appId"]: line["version"] for line in named}
+    return -1, {}
 
 
 def files(handle: DeltaTable) -> list[DataFile]:

@@ -61,6 +61,7 @@ class _Held:
         self.table = table
         self.lock = threading.Lock()
         self.handle: DeltaTable | None = None
+        self.offsets = delta.Offsets(root)
         self._files: tuple[int, tuple[delta.DataFile, ...]] = (-1, ())
 
     @contextmanager
@@ -138,7 +139,7 @@ class Lake:
             for _ in range(_APPEND_TRIES):
                 handle = held.refreshed() or delta.create(held.root, table)
                 held.handle = handle
-                stored = delta.offsets(held.root, handle, offsets)
+                stored = held.offsets.of(handle, offsets)
                 if covered(table, stored, offsets, after):
                     return False
                 if actions is None:
@@ -148,7 +149,7 @@ class Lake:
                         if len(part)
                     ]
                 try:
-                    held.handle = delta.commit(held.root, handle, table, actions, offsets, "append")
+                    held.handle = delta.commit(held.root, handle, table, actions, offsets, "append", stored)
                 except delta.MovedError:
                     held.handle = None  # what is stored by now says whether this batch still counts
                     continue
@@ -315,7 +316,7 @@ class Lake:
             return Snapshot(
                 handle.version(),
                 held.files(handle),
-                delta.offsets(held.root, handle, applications),
+                held.offsets.of(handle, applications),
             )
 
     def read(

@@ -51,6 +51,8 @@ class Made:
 
     def chunks(self, ask: Ask) -> list[Chunk]:
         length = int(ask.options.get("chunk_s", "21600")) * SECOND
+        if (ask.end - ask.start) // length > 50_000:
+            raise UsageError("span_invalid", "that is too much at once", hint="ask for less")
         found = []
         for at in range(ask.start // length, -(-ask.end // length)):
             low, high = max(ask.start, at * length), min(ask.end, (at + 1) * length)

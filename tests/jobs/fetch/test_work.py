@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def test_an_estimate_is_what_happens_and_afterwards_all_is_held(home: Home, kind
 
 def test_other_cuts_workers_and_orders_end_in_the_same_rows(home: Home) -> None:
     found = []
-    for chunk_s, workers in ((21_600, 1), (3_000, 50), (100_000, 7)):
+    for chunk_s, workers in ((21_600, 1), (13_000, 50), (100_000, 7)):
         store = Memory()
         for kind, interval in (("bars", "1m"), ("trades", None)):
             fetch(
@@ -150,6 +151,36 @@ def test_a_stopped_fetch_goes_on_and_asks_for_nothing_twice(home: Home, tmp_path
     fetch(home, asked, whole)
     assert rows(store) == rows(whole)
     assert after.told[-1][0] == after.told[-1][1] == got["rows"]
+
+
+def test_beside_a_recorder_neither_loses_a_commit(home: Home) -> None:
+    """The recorder's own commits go on, each in its place, while fifty workers' chunks come."""
+    done = threading.Event()
+    committed = [0]
+
+    def record() -> None:
+        lake = Lake(home.lake)
+        while not done.is_set():
+            for table in (TRADES, BARS):
+                at = committed[0]
+                before = {"journal/sim-kraken/1": at or None}
+                assert lake.append(table, table.empty(), {"journal/sim-kraken/1": at + 1}, before)
+            committed[0] += 1
+
+    recorder = threading.Thread(target=record)
+    recorder.start()
+    store, whole = Lake(home.lake), Memory()
+    try:
+        asked = order(kind="trades", interval=None, workers=50, options={"chunk_s": "7200", "slow_ms": "50"})
+        assert fetch(home, asked, store)["chunks"] == 84
+    finally:
+        done.set()
+        recorder.join(60)
+    assert committed[0] > 3
+    for table in (TRADES, BARS):
+        assert Lake(home.lake).offset(table, "journal/sim-kraken/1") == committed[0]
+    fetch(home, asked, whole)
+    assert rows(store) == rows(whole)
 
 
 def test_a_cancel_is_heard_at_once(home: Home) -> None:
