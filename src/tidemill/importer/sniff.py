@@ -31,8 +31,33 @@ _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
 _NAME_DATE = re.compile(r"(?<!\d)((?:19|20)\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))(?!\d)")
 _STEM = re.compile(r"[A-Za-z][A-Za-z0-9]{0,11}(?:[-./][A-Za-z]{2,6})?|\d{1,6}\.[A-Z]{2}")
 _NO_SYMBOL = frozenset(
-    "trades trade quotes quote bars bar ticks tick data ohlcv ohlc klines candles daily minute hour hourly second"
-    " history export file prices csv upload test".split()
+    [
+        "trades",
+        "trade",
+        "quotes",
+        "quote",
+        "bars",
+        "bar",
+        "ticks",
+        "tick",
+        "data",
+        "ohlcv",
+        "ohlc",
+        "klines",
+        "candles",
+        "daily",
+        "minute",
+        "hour",
+        "hourly",
+        "second",
+        "history",
+        "export",
+        "file",
+        "prices",
+        "csv",
+        "upload",
+        "test",
+    ]
 )
 
 

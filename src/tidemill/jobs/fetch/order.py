@@ -68,7 +68,10 @@ class Order:
         if kind not in provider.kinds:
             raise unfit("kind", f"{name} has no {kind}, only {', '.join(provider.kinds)}")
         fetched = "" if kind == "trades" else fetched_interval(name, provider, interval or "1m")
-        low, high = _span(provider, fetched, start, end, time.time_ns() if now is None else now)
+        asleep = provider(name, Closed())
+        # Each symbol may have its own; what the slowest does not have yet is left to the next fetch.
+        late = max(delay_ns(asleep, Ask(one, kind, 0, 1, fetched, dict(options))) for one in symbols)
+        low, high = _span(fetched, start, end, (time.time_ns() if now is None else now) - late, late)
         order = cls(
             name, tuple(symbols), kind, fetched, low, high, min(workers, provider.limits.workers),
             tuple(sorted(options.items())), again,
@@ -136,11 +139,10 @@ def delay_ns(provider: Provider, ask: Ask) -> int:
     return int(own(ask)) if own is not None else int(provider.delay_s * SECOND)
 
 
-def _span(provider: type[Provider], interval: str, start: str, end: str | None, now: int) -> tuple[int, int]:
-    """The span in whole intervals, as far as it is over and to be had."""
+def _span(interval: str, start: str, end: str | None, known: int, late: int) -> tuple[int, int]:
+    """The span in whole intervals, as far as it is over and to be had: up to the moment `known`."""
     length = Interval.parse(interval).length_ns if interval else MINUTE
     asked_low, asked_high = times.span(start, end)
-    known = now - int(provider.delay_s * SECOND)
     low = (asked_low or 0) // length * length
     high = -(-(known if asked_high is None else asked_high) // length) * length
     high = min(high, known // length * length)
@@ -148,7 +150,6 @@ def _span(provider: type[Provider], interval: str, start: str, end: str | None, 
         raise UsageError(
             "span_invalid",
             f"nothing that is over yet lies between {start} and {end or 'now'}",
-            hint=f"{provider.summary.split(':')[0]} gives what is {provider.delay_s:g} s old, in whole "
-            f"{interval or 'minutes'}",
+            hint=f"this provider gives what is {late / SECOND:g} s old, in whole {interval or 'minutes'}",
         )
     return low, high
