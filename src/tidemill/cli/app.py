@@ -50,7 +50,7 @@ def run(words: list[str]) -> int:
 @functools.cache
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
-    from tidemill.cli import bench, data, generate, job, platform
+    from tidemill.cli import bench, data, generate, job, platform, query
 
     app = typer.Typer(
         name="tidemill",
@@ -64,6 +64,7 @@ def _command() -> Callable[..., Any]:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     data.app.command("generate")(generate.generate)
+    data.app.command("query")(query.query)
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
     app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
     app.add_typer(bench.app, name="bench", help="Measure a store on this machine.")

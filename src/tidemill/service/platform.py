@@ -17,6 +17,7 @@ from tidemill import address
 from tidemill.cache import Shared
 from tidemill.home import Home
 from tidemill.metadata import Metadata
+from tidemill.query.pool import Pool
 from tidemill.service import auth, ledger, revision
 from tidemill.service.auth import SESSION, Keeper
 from tidemill.service.config import Config
@@ -46,6 +47,7 @@ class Platform:
         self.metrics = Metrics(self.cache)
         self.view = View(config.home, self.cache)
         self.kept = Kept(self.cache)
+        self.queries = Pool(config.home.path)
         self.watch = Watch(config.home)
         self.follow = Follow(self.metadata, self.cache)
         gaps = ledger.Ledger(self.metadata, self.view)
@@ -92,6 +94,7 @@ class Platform:
         finally:
             for part in (*self.rounds, self.follow, self.watch):
                 await part.close()
+            await self.run(self.queries.close)
             await self.run(self.view.close)
             await self.run(self.cache.close)
             self.metadata.close()

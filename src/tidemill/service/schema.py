@@ -245,6 +245,40 @@ class Book(Answer):
     asks: list[tuple[DecimalText, DecimalText]]
 
 
+class Query(Answer):
+    """One SELECT over the datasets of docs/query.md."""
+
+    sql: Annotated[str, Field(min_length=1, max_length=100_000)]
+    limit: Annotated[int, Field(ge=1, le=1_000_000, description="rows at most; 100,000 of JSON")] = 10_000
+    format: Literal["columns", "rows", "arrow", "csv", "parquet"] = "columns"
+    time: Literal["ns", "iso"] = "ns"
+    timeout_s: Annotated[float | None, Field(gt=0, le=3600)] = None
+    preview: Annotated[bool, Field(description="how large the whole answer is, without its rows")] = False
+    as_job: Annotated[bool, Field(description="the whole answer as a file, by a job: 202")] = False
+
+
+class QueryReads(Answer):
+    """What an answer was made of."""
+
+    store: Literal["lake"]
+    versions: Annotated[dict[str, int], Field(description="of each table of the lake")]
+    note: str | None
+
+
+class QueryAnswer(Answer):
+    """`columns` with format=columns, `items` with format=rows, neither with `preview`."""
+
+    names: list[str]
+    types: Annotated[list[str], Field(description="of each column, as DuckDB names it")]
+    rows: Annotated[int, Field(description="in this answer; in the whole one with `preview`")]
+    truncated: bool = False
+    bytes: Annotated[int | None, Field(description="of the whole answer, about; with `preview`")] = None
+    reads: QueryReads
+    elapsed_ms: int
+    columns: dict[str, list[Any]] | None = None
+    items: list[dict[str, Any]] | None = None
+
+
 class DataMetadata(Answer):
     instrument: Instrument
     datasets: list[Dataset]

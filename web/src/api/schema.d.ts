@@ -164,6 +164,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/data/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The answer to one SELECT; its size with `preview`; with `as_job` a job that writes it to a file.
+         * @description The answer to one SELECT; its size with `preview`; with `as_job` a job that writes it to a file.
+         */
+        post: operations["data.query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/data/{symbol}/bars": {
         parameters: {
             query?: never;
@@ -1216,6 +1236,105 @@ export interface components {
             /** Sequence */
             sequence: number;
         };
+        /**
+         * Query
+         * @description One SELECT over the datasets of docs/query.md.
+         */
+        Query: {
+            /**
+             * As Job
+             * @description the whole answer as a file, by a job: 202
+             * @default false
+             */
+            as_job: boolean;
+            /**
+             * Format
+             * @default columns
+             * @enum {string}
+             */
+            format: "columns" | "rows" | "arrow" | "csv" | "parquet";
+            /**
+             * Limit
+             * @description rows at most; 100,000 of JSON
+             * @default 10000
+             */
+            limit: number;
+            /**
+             * Preview
+             * @description how large the whole answer is, without its rows
+             * @default false
+             */
+            preview: boolean;
+            /** Sql */
+            sql: string;
+            /**
+             * Time
+             * @default ns
+             * @enum {string}
+             */
+            time: "ns" | "iso";
+            /** Timeout S */
+            timeout_s?: number | null;
+        };
+        /**
+         * QueryAnswer
+         * @description `columns` with format=columns, `items` with format=rows, neither with `preview`.
+         */
+        QueryAnswer: {
+            /**
+             * Bytes
+             * @description of the whole answer, about; with `preview`
+             */
+            bytes?: number | null;
+            /** Columns */
+            columns?: {
+                [key: string]: unknown[];
+            } | null;
+            /** Elapsed Ms */
+            elapsed_ms: number;
+            /** Items */
+            items?: {
+                [key: string]: unknown;
+            }[] | null;
+            /** Names */
+            names: string[];
+            reads: components["schemas"]["QueryReads"];
+            /**
+             * Rows
+             * @description in this answer; in the whole one with `preview`
+             */
+            rows: number;
+            /**
+             * Truncated
+             * @default false
+             */
+            truncated: boolean;
+            /**
+             * Types
+             * @description of each column, as DuckDB names it
+             */
+            types: string[];
+        };
+        /**
+         * QueryReads
+         * @description What an answer was made of.
+         */
+        QueryReads: {
+            /** Note */
+            note: string | null;
+            /**
+             * Store
+             * @constant
+             */
+            store: "lake";
+            /**
+             * Versions
+             * @description of each table of the lake
+             */
+            versions: {
+                [key: string]: number;
+            };
+        };
         /** Quote */
         Quote: {
             /** Ask Price */
@@ -1609,6 +1728,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Configuration"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "data.query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Query"];
+            };
+        };
+        responses: {
+            /** @description The answer to one SELECT; its size with `preview`; with `as_job` a job that writes it to a file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueryAnswer"] | components["schemas"]["Job"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                    "application/vnd.apache.parquet": unknown;
+                    "text/csv": unknown;
                 };
             };
             /** @description what went wrong, in the one error shape */

@@ -19,5 +19,6 @@ def enter_all() -> None:
         job,
         market,
         metric,
+        query,
         session,
     )
