@@ -20,11 +20,12 @@ class Context:
 
     resumed: Any = None
 
-    def __init__(self, home: Path, *, cancel_after: int = 1 << 60) -> None:
+    def __init__(self, home: Path, *, cancel_after: int = 1 << 60, keep: bool = False) -> None:
         self.home = Home(home)
         self.job_id = "j1"
         self._left = cancel_after
         self.rows = 0
+        self._keep = keep
 
     def progress(
         self, done: int, total: int | None = None, unit: str | None = None, note: str | None = None
@@ -32,7 +33,7 @@ class Context:
         self.rows = done
 
     def checkpoint(self, value: Any) -> None:
-        raise AssertionError
+        assert self._keep
 
     def log(self, text: str, level: str = "info") -> None:
         pass

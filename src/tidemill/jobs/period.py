@@ -25,7 +25,7 @@ class Period:
     every_s: int
 
 
-PERIODS = (Period("tidy", 3600),)
+PERIODS = (Period("tidy", 3600), Period("retain", 86_400))
 
 
 def beat(connection: Connection, periods: tuple[Period, ...] = PERIODS, now_s: float | None = None) -> int:

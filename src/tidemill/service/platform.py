@@ -22,6 +22,7 @@ from tidemill.service import auth, ledger, revision
 from tidemill.service.auth import SESSION, Keeper
 from tidemill.service.config import Config
 from tidemill.service.follow import EVENT, Follow
+from tidemill.service.grown import KEEP_S, READ_S, Accessed, Grown
 from tidemill.service.kept import Kept
 from tidemill.service.observe import Metrics
 from tidemill.service.part import Cost, Watch
@@ -52,10 +53,14 @@ class Platform:
         self.follow = Follow(self.metadata, self.cache)
         gaps = ledger.Ledger(self.metadata, self.view)
         bars = revision.Revisions(self.metadata, self.view)
+        grown = Grown(self.metadata, self.view)
+        self.accessed = Accessed(self.metadata)
         turn = Turn(config.home.run / "housekeeping.lock")
         self.rounds = (
             Round(gaps.read, ledger.READ_S, "gap records cannot be read", turn),
             Round(bars.read, revision.READ_S, "revised bars cannot be told", turn),
+            Round(grown.read, READ_S, "the growth of datasets cannot be told", turn),
+            Round(self.accessed.keep, KEEP_S, "what was asked for cannot be kept"),
         )
         self._threads = anyio.CapacityLimiter(DATABASE_THREADS)
         self.own = Cost()

@@ -105,17 +105,48 @@ class Dataset(Answer):
     instrument: str
     venue: str
     kind: str
-    rows: int | None
+    description: str
+    category: str
+    licence: str | None
+    resolution: Annotated[str, Field(description="event, or the shortest interval of its bars")]
+    rows: int
+    rows_per_day: float
     start: Time | None
     end: Time | None
-    bytes: int | None
+    bytes: int
     complete: bool
-    status: str
+    completeness: Annotated[float, Field(description="share of its span that lies in no gap, 0 to 1")]
+    gaps: int
+    status: Literal["collecting", "stored"]
+    lineage: Annotated[list[str], Field(description="who brought it: live, a provider, an import")]
+    retention_days: Annotated[int | None, Field(description="null: kept for ever")]
+    accessed: Time | None
+    subscribed: bool
 
 
 class Datasets(Answer):
     items: list[Dataset]
+    total: Annotated[int, Field(description="on all pages")]
+    facets: Annotated[
+        dict[str, dict[str, int]],
+        Field(description="how many there are of each venue, kind, category, status"),
+    ]
     next: str | None
+
+
+class DatasetEdit(Answer):
+    """What people say of a dataset. What is left out stays; null takes it away."""
+
+    description: Annotated[str | None, Field(max_length=2_000, pattern=r"^[^\x00]*$")] = None
+    category: Annotated[str | None, Field(max_length=64, pattern=r"^[^\x00]*$")] = None
+    licence: Annotated[str | None, Field(max_length=200, pattern=r"^[^\x00]*$")] = None
+    retention_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
+
+
+class Subscription(Answer):
+    dataset: str
+    subscribed: bool
+    changed: bool
 
 
 class Position(Answer):

@@ -43,6 +43,7 @@ def bars(service: Platform, asked: Asked, interval: str) -> Response:
             "interval_invalid", f"{interval!r} is longer than ten years", hint="ask for a shorter one"
         )
     instrument = service.view.resolve(asked.symbol)
+    service.accessed.note(instrument, "bars")
     filters = (instrument, interval, asked.start, asked.end)
     edge = cursor.read(service.keeper, "bars", filters, asked.cursor)
     start, end = asked.start, asked.end
@@ -124,6 +125,7 @@ def quotes(service: Platform, asked: Asked) -> Response:
 
 def _ticks(service: Platform, asked: Asked, kind: str) -> Response:
     instrument = service.view.resolve(asked.symbol)
+    service.accessed.note(instrument, kind)
     filters = (instrument, asked.start, asked.end)
     edge = cursor.read(service.keeper, kind, filters, asked.cursor)
     key = (int(edge[0]), int(edge[1]), int(edge[2])) if edge is not None else None

@@ -382,7 +382,8 @@ class LiveView:
 
     def datasets(self) -> list[dict[str, Any]]:
         """What is stored, one line per instrument and kind: id, instrument, venue, kind, rows, start, end
-        (ns), bytes, complete, status."""
+        (ns), bytes, complete, status, sources, gaps (how many touch it) and completeness: the share of its
+        span that lies in no gap."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for table in (TRADES, QUOTES, LEVELS, BARS):
             for held in self.store.held(table):
@@ -397,12 +398,14 @@ class LiveView:
                     "bytes": held.bytes,
                     "complete": True,
                     "status": "stored",
+                    "sources": list(held.sources),
                 }
         for line in found.values():
             channels = {"trades": ("trades",), "bars": ("trades",), "quotes": ("quotes",)}
-            line["complete"] = not self._touching(
-                line["instrument"], channels.get(line["kind"], ("book",)), line["start"], line["end"] + 1
-            )
+            span = (line["start"], line["end"] + 1)
+            gaps = self._touching(line["instrument"], channels.get(line["kind"], ("book",)), *span)
+            line["complete"], line["gaps"] = not gaps, len(gaps)
+            line["completeness"] = _share(gaps, *span)
         return [found[key] for key in sorted(found)]
 
     # ── bars ──────────────────────────────────────────────────────────────────────────────────────
@@ -679,6 +682,17 @@ class _Joined:
                 made = series.merge(_within(parts, span.start, span.end), interval)
                 rows = series.cover(rows, made)
         return rows
+
+
+def _share(gaps: list[Gap], start: int, end: int) -> float:
+    """How much of [start, end) lies in no gap, 0 to 1."""
+    lost, at = 0, start
+    for low, high in sorted(gap.span for gap in gaps):
+        low, high = max(low, at), min(high, end)
+        if high > low:
+            lost += high - low
+            at = high
+    return round(1.0 - lost / max(1, end - start), 6)
 
 
 def _aligned(interval: Interval, start: int | None, end: int | None) -> tuple[int | None, int | None]:

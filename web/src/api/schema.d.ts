@@ -292,8 +292,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Stored datasets by id.
-         * @description Stored datasets by id.
+         * Stored datasets, with how many there are of each venue, kind, category and status.
+         * @description Stored datasets, with how many there are of each venue, kind, category and status.
          */
         get: operations["datasets"];
         put?: never;
@@ -318,7 +318,39 @@ export interface paths {
         get: operations["datasets.show"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete a dataset from the lake, for good, by a job.
+         * @description Delete a dataset from the lake, for good, by a job.
+         */
+        delete: operations["datasets.delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change what is said of a dataset, or how long it is kept.
+         * @description Change what is said of a dataset, or how long it is kept.
+         */
+        patch: operations["datasets.edit"];
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/subscribe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Be told of this dataset's growth, by the event `stock_update`.
+         * @description Be told of this dataset's growth, by the event `stock_update`.
+         */
+        post: operations["datasets.subscribe"];
+        /**
+         * Be told no longer.
+         * @description Be told no longer.
+         */
+        delete: operations["datasets.unsubscribe"];
         options?: never;
         head?: never;
         patch?: never;
@@ -870,33 +902,98 @@ export interface components {
         };
         /** Dataset */
         Dataset: {
+            /** Accessed */
+            accessed: string | null;
             /** Bytes */
-            bytes: number | null;
+            bytes: number;
+            /** Category */
+            category: string;
             /** Complete */
             complete: boolean;
+            /**
+             * Completeness
+             * @description share of its span that lies in no gap, 0 to 1
+             */
+            completeness: number;
+            /** Description */
+            description: string;
             /** End */
             end: string | null;
+            /** Gaps */
+            gaps: number;
             /** Id */
             id: string;
             /** Instrument */
             instrument: string;
             /** Kind */
             kind: string;
+            /** Licence */
+            licence: string | null;
+            /**
+             * Lineage
+             * @description who brought it: live, a provider, an import
+             */
+            lineage: string[];
+            /**
+             * Resolution
+             * @description event, or the shortest interval of its bars
+             */
+            resolution: string;
+            /**
+             * Retention Days
+             * @description null: kept for ever
+             */
+            retention_days: number | null;
             /** Rows */
-            rows: number | null;
+            rows: number;
+            /** Rows Per Day */
+            rows_per_day: number;
             /** Start */
             start: string | null;
-            /** Status */
-            status: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "collecting" | "stored";
+            /** Subscribed */
+            subscribed: boolean;
             /** Venue */
             venue: string;
         };
+        /**
+         * DatasetEdit
+         * @description What people say of a dataset. What is left out stays; null takes it away.
+         */
+        DatasetEdit: {
+            /** Category */
+            category?: string | null;
+            /** Description */
+            description?: string | null;
+            /** Licence */
+            licence?: string | null;
+            /** Retention Days */
+            retention_days?: number | null;
+        };
         /** Datasets */
         Datasets: {
+            /**
+             * Facets
+             * @description how many there are of each venue, kind, category, status
+             */
+            facets: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
             /** Items */
             items: components["schemas"]["Dataset"][];
             /** Next */
             next: string | null;
+            /**
+             * Total
+             * @description on all pages
+             */
+            total: number;
         };
         /**
          * Error
@@ -1425,6 +1522,15 @@ export interface components {
         SessionKey: {
             /** Key */
             key: string;
+        };
+        /** Subscription */
+        Subscription: {
+            /** Changed */
+            changed: boolean;
+            /** Dataset */
+            dataset: string;
+            /** Subscribed */
+            subscribed: boolean;
         };
         /** Ticket */
         Ticket: {
@@ -2000,9 +2106,15 @@ export interface operations {
     datasets: {
         parameters: {
             query?: {
+                /** @description words that all must be in its texts */
+                q?: string | null;
                 /** @description only of this venue */
                 venue?: string | null;
                 kind?: ("trades" | "quotes" | "levels" | "bars") | null;
+                category?: string | null;
+                status?: ("collecting" | "stored") | null;
+                /** @description id, rows, bytes, start, end, …; -rows: the greatest first */
+                sort?: string;
                 /** @description rows at most; default 200 */
                 limit?: number;
                 /** @description `next` of the page before */
@@ -2016,7 +2128,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Stored datasets by id. */
+            /** @description Stored datasets, with how many there are of each venue, kind, category and status. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2057,6 +2169,137 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.delete": {
+        parameters: {
+            query?: {
+                /** @description needed where it was collected live */
+                confirm?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Delete a dataset from the lake, for good, by a job. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DatasetEdit"];
+            };
+        };
+        responses: {
+            /** @description Change what is said of a dataset, or how long it is kept. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.subscribe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Be told of this dataset's growth, by the event `stock_update`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Subscription"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.unsubscribe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Be told no longer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Subscription"];
                 };
             };
             /** @description what went wrong, in the one error shape */
