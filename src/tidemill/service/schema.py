@@ -14,6 +14,7 @@ from tidemill.model.collector import VENUE
 
 Text64 = Annotated[str, Field(pattern=r"^-?\d+$", description="64-bit integer as text")]
 DecimalText = Annotated[str, Field(description="exact decimal as text")]
+Decimal19 = Annotated[str, Field(pattern=r"^-?[0-9]{1,19}(\.[0-9]{1,18})?$", description="decimal text")]
 Time = Annotated[str, Field(description="ns since the epoch (UTC) as text, or ISO 8601 with time=iso")]
 GapState = Literal["open", "filled", "unfillable"]
 PartState = Literal["starting", "live", "stale", "reconnecting", "idle", "draining", "failed", "stopped"]
@@ -217,6 +218,123 @@ class BarRows(Answer):
     complete: bool
     gaps: list[SeriesGap]
     next: str | None
+
+
+class Historical(Answer):
+    """The newest bars as columns, and what leads to older ones."""
+
+    request_id: str
+    instrument: str
+    interval: str
+    ts: list[Time]
+    open: list[float | None]
+    high: list[float | None]
+    low: list[float | None]
+    close: list[float | None]
+    volume: list[float | None]
+    trades: list[int]
+    revision: list[int]
+    current: CurrentBar | None
+    through: Position | None
+    complete: bool
+    gaps: list[SeriesGap]
+    before: Annotated[
+        Text64 | None, Field(description="for /historical/chunk; null: there are no older bars")
+    ]
+
+
+class Lease(Answer):
+    session_id: str
+    heartbeat_s: int
+    expires: Time
+
+
+class LeaseBeat(Answer):
+    session_id: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]*$")]
+
+
+class StockTable(Answer):
+    table: Annotated[str, Field(description="its name in the catalogue")]
+    instrument: str
+    venue: str
+    category: str
+    rows: int
+    start: Time | None
+    end: Time | None
+
+
+class StockTables(Answer):
+    items: list[StockTable]
+
+
+class StockRow(Answer):
+    ts: Time
+    open: DecimalText | None
+    high: DecimalText | None
+    low: DecimalText | None
+    close: DecimalText | None
+    volume: DecimalText | None
+    revision: int
+    transactions: int | None
+    vwap: Annotated[float | None, Field(description="null where not all of its trades are stored")]
+    market_time: Annotated[str, Field(description="ISO 8601 in the market's zone")]
+    sma_20: float | None
+    ema_20: float | None
+    rsi_14: float | None
+    is_projection: bool
+    projection_source: str | None
+
+
+class StockFacts(Answer):
+    table: str
+    instrument: str
+    interval: str
+    zone: str
+    complete: bool
+    gaps: list[SeriesGap]
+    more: Annotated[bool, Field(description="there are rows beyond these")]
+
+
+class StockData(StockFacts):
+    items: list[StockRow]
+
+
+class StockChart(StockFacts):
+    columns: dict[str, list[Any]]
+
+
+class StockChartAsk(Answer):
+    table: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+    interval: Annotated[str, Field(max_length=16)] = "1d"
+    start: Annotated[str | None, Field(max_length=64)] = None
+    end: Annotated[str | None, Field(max_length=64)] = None
+    limit: Annotated[int, Field(ge=1, le=50_000)] = 1_000
+    indicators: Annotated[list[Literal["sma_20", "ema_20", "rsi_14"]], Field(max_length=3)] = [
+        "sma_20",
+        "ema_20",
+        "rsi_14",
+    ]
+    projections: bool = True
+
+
+class ProjectedRow(Answer):
+    ts: Annotated[str, Field(max_length=64, description="start of its interval")]
+    open: Decimal19
+    high: Decimal19
+    low: Decimal19
+    close: Decimal19
+    volume: Decimal19 | None = None
+
+
+class Projections(Answer):
+    interval: Annotated[str, Field(pattern=r"^[0-9]{1,9}(s|m|h|d|w|mo)$")]
+    source: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+    rows: Annotated[list[ProjectedRow], Field(min_length=1, max_length=5_000)]
+
+
+class Projected(Answer):
+    instrument: str
+    rows: int
 
 
 class Trade(Answer):

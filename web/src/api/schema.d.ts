@@ -244,6 +244,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/data/{symbol}/projections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep rows that a model projects: shown after the last bar, never among bars.
+         * @description Keep rows that a model projects: shown after the last bar, never among bars.
+         */
+        post: operations["projections.put"];
+        /**
+         * Let go of what one source has projected.
+         * @description Let go of what one source has projected.
+         */
+        delete: operations["projections.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/data/{symbol}/quotes": {
         parameters: {
             query?: never;
@@ -568,6 +592,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stocks/chart-data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The same as columns of numbers, for a chart.
+         * @description The same as columns of numbers, for a chart.
+         */
+        post: operations["stocks.chart"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stocks/data/{table}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Bars with vwap, market time and indicators: the newest up to `end`, or from `start` on.
+         * @description Bars with vwap, market time and indicators: the newest up to `end`, or from `start` on.
+         */
+        get: operations["stocks.data"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stocks/table/{table}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a table, as DELETE /api/v1/datasets/{id}.
+         * @description Delete a table, as DELETE /api/v1/datasets/{id}.
+         */
+        delete: operations["stocks.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stocks/tables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every dataset of bars, by its name in the catalogue.
+         * @description Every dataset of bars, by its name in the catalogue.
+         */
+        get: operations["stocks.tables"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stream/ticket": {
         parameters: {
             query?: never;
@@ -588,6 +692,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/candles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Bars, as `/api/v1/data/{symbol}/bars` with format=rows.
+         * @description Bars, as `/api/v1/data/{symbol}/bars` with format=rows.
+         */
+        get: operations["candles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/historical": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The newest 5,000 bars; `request_id` leads to older ones.
+         * @description The newest 5,000 bars; `request_id` leads to older ones.
+         */
+        get: operations["historical"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/historical/chunk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The 5,000 bars before those that are here.
+         * @description The 5,000 bars before those that are here.
+         */
+        get: operations["historical.chunk"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -600,6 +764,46 @@ export interface paths {
          * @description Metrics of all parts in Prometheus' text format.
          */
         get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/utils/session/heartbeat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep a lease alive: once a minute; half an hour without, and it is over.
+         * @description Keep a lease alive: once a minute; half an hour without, and it is over.
+         */
+        post: operations["leases.renew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/utils/session/initiate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A lease on answers: those asked for with it stay as they are while it lives.
+         * @description A lease on answers: those asked for with it stay as they are while it lives.
+         */
+        get: operations["leases.begin"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1105,6 +1309,45 @@ export interface components {
             /** Ready */
             ready: boolean;
         };
+        /**
+         * Historical
+         * @description The newest bars as columns, and what leads to older ones.
+         */
+        Historical: {
+            /**
+             * Before
+             * @description for /historical/chunk; null: there are no older bars
+             */
+            before: string | null;
+            /** Close */
+            close: (number | null)[];
+            /** Complete */
+            complete: boolean;
+            current: components["schemas"]["CurrentBar"] | null;
+            /** Gaps */
+            gaps: components["schemas"]["SeriesGap"][];
+            /** High */
+            high: (number | null)[];
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /** Low */
+            low: (number | null)[];
+            /** Open */
+            open: (number | null)[];
+            /** Request Id */
+            request_id: string;
+            /** Revision */
+            revision: number[];
+            through: components["schemas"]["Position"] | null;
+            /** Trades */
+            trades: number[];
+            /** Ts */
+            ts: string[];
+            /** Volume */
+            volume: (number | null)[];
+        };
         /** Instrument */
         Instrument: {
             /** Base */
@@ -1267,6 +1510,23 @@ export interface components {
              */
             ts_event: string;
         };
+        /** Lease */
+        Lease: {
+            /**
+             * Expires
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            expires: string;
+            /** Heartbeat S */
+            heartbeat_s: number;
+            /** Session Id */
+            session_id: string;
+        };
+        /** LeaseBeat */
+        LeaseBeat: {
+            /** Session Id */
+            session_id: string;
+        };
         /** Live */
         Live: {
             /** Live */
@@ -1332,6 +1592,52 @@ export interface components {
             epoch: number;
             /** Sequence */
             sequence: number;
+        };
+        /** Projected */
+        Projected: {
+            /** Instrument */
+            instrument: string;
+            /** Rows */
+            rows: number;
+        };
+        /** ProjectedRow */
+        ProjectedRow: {
+            /**
+             * Close
+             * @description decimal text
+             */
+            close: string;
+            /**
+             * High
+             * @description decimal text
+             */
+            high: string;
+            /**
+             * Low
+             * @description decimal text
+             */
+            low: string;
+            /**
+             * Open
+             * @description decimal text
+             */
+            open: string;
+            /**
+             * Ts
+             * @description start of its interval
+             */
+            ts: string;
+            /** Volume */
+            volume?: string | null;
+        };
+        /** Projections */
+        Projections: {
+            /** Interval */
+            interval: string;
+            /** Rows */
+            rows: components["schemas"]["ProjectedRow"][];
+            /** Source */
+            source: string;
         };
         /**
          * Query
@@ -1522,6 +1828,152 @@ export interface components {
         SessionKey: {
             /** Key */
             key: string;
+        };
+        /** StockChart */
+        StockChart: {
+            /** Columns */
+            columns: {
+                [key: string]: unknown[];
+            };
+            /** Complete */
+            complete: boolean;
+            /** Gaps */
+            gaps: components["schemas"]["SeriesGap"][];
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /**
+             * More
+             * @description there are rows beyond these
+             */
+            more: boolean;
+            /** Table */
+            table: string;
+            /** Zone */
+            zone: string;
+        };
+        /** StockChartAsk */
+        StockChartAsk: {
+            /** End */
+            end?: string | null;
+            /**
+             * Indicators
+             * @default [
+             *       "sma_20",
+             *       "ema_20",
+             *       "rsi_14"
+             *     ]
+             */
+            indicators: ("sma_20" | "ema_20" | "rsi_14")[];
+            /**
+             * Interval
+             * @default 1d
+             */
+            interval: string;
+            /**
+             * Limit
+             * @default 1000
+             */
+            limit: number;
+            /**
+             * Projections
+             * @default true
+             */
+            projections: boolean;
+            /** Start */
+            start?: string | null;
+            /** Table */
+            table: string;
+        };
+        /** StockData */
+        StockData: {
+            /** Complete */
+            complete: boolean;
+            /** Gaps */
+            gaps: components["schemas"]["SeriesGap"][];
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /** Items */
+            items: components["schemas"]["StockRow"][];
+            /**
+             * More
+             * @description there are rows beyond these
+             */
+            more: boolean;
+            /** Table */
+            table: string;
+            /** Zone */
+            zone: string;
+        };
+        /** StockRow */
+        StockRow: {
+            /** Close */
+            close: string | null;
+            /** Ema 20 */
+            ema_20: number | null;
+            /** High */
+            high: string | null;
+            /** Is Projection */
+            is_projection: boolean;
+            /** Low */
+            low: string | null;
+            /**
+             * Market Time
+             * @description ISO 8601 in the market's zone
+             */
+            market_time: string;
+            /** Open */
+            open: string | null;
+            /** Projection Source */
+            projection_source: string | null;
+            /** Revision */
+            revision: number;
+            /** Rsi 14 */
+            rsi_14: number | null;
+            /** Sma 20 */
+            sma_20: number | null;
+            /** Transactions */
+            transactions: number | null;
+            /**
+             * Ts
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            ts: string;
+            /** Volume */
+            volume: string | null;
+            /**
+             * Vwap
+             * @description null where not all of its trades are stored
+             */
+            vwap: number | null;
+        };
+        /** StockTable */
+        StockTable: {
+            /** Category */
+            category: string;
+            /** End */
+            end: string | null;
+            /** Instrument */
+            instrument: string;
+            /** Rows */
+            rows: number;
+            /** Start */
+            start: string | null;
+            /**
+             * Table
+             * @description its name in the catalogue
+             */
+            table: string;
+            /** Venue */
+            venue: string;
+        };
+        /** StockTables */
+        StockTables: {
+            /** Items */
+            items: components["schemas"]["StockTable"][];
         };
         /** Subscription */
         Subscription: {
@@ -1994,6 +2446,78 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DataMetadata"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "projections.put": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description BTC-USD.kraken, or BTC-USD or BTC%2FUSD where exactly one venue has it */
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Projections"];
+            };
+        };
+        responses: {
+            /** @description Keep rows that a model projects: shown after the last bar, never among bars. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Projected"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "projections.delete": {
+        parameters: {
+            query: {
+                /** @description <n><unit>, unit s, m, h, d, w, mo */
+                interval: string;
+                source: string;
+            };
+            header?: never;
+            path: {
+                /** @description BTC-USD.kraken, or BTC-USD or BTC%2FUSD where exactly one venue has it */
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Let go of what one source has projected. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Projected"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -2761,6 +3285,151 @@ export interface operations {
             };
         };
     };
+    "stocks.chart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StockChartAsk"];
+            };
+        };
+        responses: {
+            /** @description The same as columns of numbers, for a chart. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StockChart"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "stocks.data": {
+        parameters: {
+            query?: {
+                /** @description <n><unit>, unit s, m, h, d, w, mo */
+                interval?: string;
+                /** @description from (inclusive): ISO 8601 (UTC unless it says otherwise) or epoch s, ms, us, ns */
+                start?: string | null;
+                /** @description to (exclusive): as start */
+                end?: string | null;
+                /** @description rows at most; default 1000 */
+                limit?: number;
+                /** @description rows that are projected follow the last bar */
+                projections?: boolean;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                /** @description of the catalogue: AAPL.polygon:bars */
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Bars with vwap, market time and indicators: the newest up to `end`, or from `start` on. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StockData"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "stocks.delete": {
+        parameters: {
+            query?: {
+                /** @description needed where it was collected live */
+                confirm?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description of the catalogue: AAPL.polygon:bars */
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Delete a table, as DELETE /api/v1/datasets/{id}. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "stocks.tables": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every dataset of bars, by its name in the catalogue. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StockTables"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "stream.ticket": {
         parameters: {
             query?: never;
@@ -2790,6 +3459,133 @@ export interface operations {
             };
         };
     };
+    candles: {
+        parameters: {
+            query: {
+                /** @description BTC-USD.kraken, or BTC-USD where one venue has it */
+                symbol: string;
+                /** @description <n><unit>, unit s, m, h, d, w, mo */
+                interval?: string;
+                /** @description from (inclusive) */
+                from_ts?: string | null;
+                /** @description to (exclusive) */
+                to_ts?: string | null;
+                /** @description rows at most; default 5000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "rows" | "arrow" | "csv" | "parquet";
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Bars, as `/api/v1/data/{symbol}/bars` with format=rows. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BarRows"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                    "application/vnd.apache.parquet": unknown;
+                    "text/csv": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    historical: {
+        parameters: {
+            query: {
+                /** @description BTC-USD.kraken, or BTC-USD where one venue has it */
+                symbol: string;
+                /** @description <n><unit>, unit s, m, h, d, w, mo */
+                interval?: string;
+                /** @description from (inclusive): ISO 8601 (UTC unless it says otherwise) or epoch s, ms, us, ns */
+                start?: string | null;
+                /** @description to (exclusive): as start */
+                end?: string | null;
+                /** @description answers stay as they are while it lives */
+                session_id?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest 5,000 bars; `request_id` leads to older ones. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Historical"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "historical.chunk": {
+        parameters: {
+            query: {
+                /** @description of the first answer */
+                request_id: string;
+                /** @description `before` of the answer before */
+                before: string;
+                /** @description answers stay as they are while it lives */
+                session_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The 5,000 bars before those that are here. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Historical"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     metrics: {
         parameters: {
             query?: never;
@@ -2806,6 +3602,68 @@ export interface operations {
                 };
                 content: {
                     "text/plain": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "leases.renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LeaseBeat"];
+            };
+        };
+        responses: {
+            /** @description Keep a lease alive: once a minute; half an hour without, and it is over. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "leases.begin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A lease on answers: those asked for with it stay as they are while it lives. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
                 };
             };
             /** @description what went wrong, in the one error shape */

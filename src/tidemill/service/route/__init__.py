@@ -15,10 +15,12 @@ def enter_all() -> None:
         event,
         gap,
         health,
+        historical,
         instrument,
         job,
         market,
         metric,
         query,
         session,
+        stock,
     )
