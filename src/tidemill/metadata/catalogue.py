@@ -95,6 +95,12 @@ def subscribed(connection: Connection, subject: str | None = None) -> set[str]:
     return set(connection.execute(query).scalars())
 
 
+def any_kept_for(connection: Connection) -> bool:
+    """Whether some dataset is not kept for ever."""
+    found = select(datasets.c.id).where(datasets.c.retention_days.is_not(None)).limit(1)
+    return connection.execute(found).first() is not None
+
+
 def kept_for(entries: Iterable[Entry]) -> dict[str, int]:
     """Days of those that are not kept for ever."""
     return {entry.id: entry.retention_days for entry in entries if entry.retention_days is not None}

@@ -34,6 +34,7 @@ from tidemill.stores import join, restore, series
 from tidemill.stores.api import Position, Query, Store, UnavailableError
 from tidemill.stores.gap import Gaps
 from tidemill.stores.opening import open_store
+from tidemill.stores.raw import Raw
 from tidemill.stores.source import Names, venues
 from tidemill.stores.table import (
     BARS,
@@ -188,6 +189,7 @@ class LiveView:
         self.home = Path(home)
         self.store = store if store is not None else open_store(self.home)
         self._owned = store is None
+        self._raw = Raw()
         self._tails: dict[str, Tail] = {}
         self._lock = threading.Lock()
         self._revisions: dict[str, _Revisions] = {}
@@ -432,7 +434,7 @@ class LiveView:
             with tail.lock:
                 tail.drain()
                 self._known(tail, instrument)
-                bars = _Joined(self.store, tail, instrument).bars(parsed, start, end, limit)
+                bars = _Joined(self.store, tail, instrument, self._raw).bars(parsed, start, end, limit)
                 through = tail.position
                 if len(bars) and _is_open(tail, instrument, parsed, bars[-1:]):
                     bars, current = bars[:-1], bars[-1:]
@@ -463,7 +465,7 @@ class LiveView:
         index = STORED.index(interval.base)
         low, high = _aligned(interval, start, end)
         query = Query(start=low, end=high, limit=_count(interval, limit), oldest=start is not None)
-        found = series.stored(self.store, instrument, index, query)
+        found = self._raw.stored(self.store, instrument, index, query)
         if not len(found.bars):
             known = {line["instrument"] for line in self.datasets()}
             if instrument not in known:
@@ -627,8 +629,9 @@ class LiveView:
 class _Joined:
     """Bars of one instrument from cache, store and tail. The tail is drained and its lock held."""
 
-    def __init__(self, store: Store, tail: Tail, instrument: str) -> None:
+    def __init__(self, store: Store, tail: Tail, instrument: str, raw: Raw) -> None:
         self._store = store
+        self._raw = raw
         self._tail = tail
         self._instrument = instrument
 
@@ -660,7 +663,7 @@ class _Joined:
 
     def _stored(self, index: int, query: Query) -> series.Stored:
         """From the store, with what the tail has closed since over it."""
-        found = series.stored(self._store, self._instrument, index, query)
+        found = self._raw.stored(self._store, self._instrument, index, query)
         recent = _within(self._tail.recent_bars(self._instrument, index), query.start, query.end)
         return series.Stored(series.overlay(found.bars, recent), found.mixed, found.imported)
 
