@@ -6,6 +6,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+import numpy as np
+
 from tidemill.model.interval import DAY, STORED
 from tidemill.stores import series
 from tidemill.stores.api import Query, Store
@@ -68,7 +70,7 @@ class Raw:
 def _cut(found: Stored, query: Query) -> Stored:
     """Those of the days that the query asks for."""
     starts = found.bars["start"]
-    first, last = starts.searchsorted([query.start, query.end])
+    first, last = (int(np.searchsorted(starts, edge)) for edge in (query.start or 0, query.end or 0))
     bars = found.bars[first:last]
     if query.limit is not None and len(bars) > query.limit:
         bars = bars[: query.limit] if query.oldest else bars[-query.limit :]
