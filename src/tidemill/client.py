@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tidemill._native import JournalReader, Records
     from tidemill.model.adjust import Adjusted
+    from tidemill.query.pool import Pool
     from tidemill.remote import Remote
     from tidemill.stores.live import BookView, LiveView
 
@@ -140,6 +141,7 @@ class Client:
     def __init__(self, home: str | os.PathLike[str]) -> None:
         self.home = Path(home)
         self._view: LiveView | None = None
+        self._pool: Pool | None = None
 
     def __repr__(self) -> str:
         return f"<tidemill.Client of {self.home}>"
@@ -349,6 +351,24 @@ class Client:
         )
         return asked.frame(self, asked.run(self.home))
 
+    def sql(
+        self, query: str, *, limit: int | None = None, exact: bool = False, timeout_s: float | None = None
+    ) -> pl.DataFrame:
+        """The answer to one SELECT over the lake's datasets (docs/query.md): its first `limit` rows, or all
+        of them. Decimals are float64; with `exact=True` they are decimals.
+
+        Runs in a process beside this one, which ends after `timeout_s` (30). What has only just arrived is
+        not in the lake yet. Raises `UsageError` `query_invalid` and `ResourceError` `query_too_large` when
+        all rows are more than a million.
+        """
+        from tidemill.query.pool import Pool
+
+        if self._pool is None:
+            self._pool = Pool(self.home)
+        rows = self._pool.limits.rows if limit is None else limit
+        found = self._pool.ask(query, limit=rows, timeout_s=timeout_s)
+        return frame.answered(found.body, found.facts, whole=limit is None, exact=exact)
+
     def stream(
         self,
         instruments: str | Iterable[str],
@@ -453,6 +473,9 @@ class Client:
         if self._view is not None:
             self._view.close()
             self._view = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
     def __enter__(self) -> Client:
         return self

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from tidemill.errors import ResourceError
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -56,3 +58,21 @@ def of(
         series = pl.Series(name, found[name])
         made.append((series.cast(pl.Int64) if what == "time" else series).cast(types[what]))
     return pl.DataFrame(made)
+
+
+def answered(body: bytes, facts: Mapping[str, Any], *, whole: bool, exact: bool) -> pl.DataFrame:
+    """The answer to a query, an Arrow stream, as a frame: decimals are float64 unless `exact`. Raises
+    `ResourceError` `query_too_large` where the `whole` answer was wanted and there is more of it."""
+    import polars as pl
+    import pyarrow as pa
+
+    if whole and facts["truncated"]:
+        raise ResourceError(
+            "query_too_large",
+            f"the answer has more than {facts['rows']:,} rows",
+            hint="aggregate, or name a limit; `tidemill data query … --as-job` writes all of it to a file",
+        )
+    with pa.ipc.open_stream(body) as reader:
+        found = pl.from_arrow(reader.read_all())
+    assert isinstance(found, pl.DataFrame)  # noqa: S101 - a table was read
+    return found if exact else found.with_columns(pl.col(pl.Decimal).cast(pl.Float64))

@@ -13,8 +13,10 @@ from tidemill.errors import UpstreamError, UsageError
 from tidemill.model import time as times
 from tidemill.model.instrument import resolve
 from tidemill.model.time import Time
+from tidemill.query.limit import ROWS_MAX
 
 if TYPE_CHECKING:
+    import httpx
     import polars as pl
 
 _LOOK_S = 0.5
@@ -34,22 +36,29 @@ class Remote:
         return f"<tidemill.Remote of {self.url}>"
 
     def _get(self, path: str, **query: Any) -> Any:
-        return self._ask(
-            "GET", path, params={key: value for key, value in query.items() if value is not None}
-        )
+        asked = {key: value for key, value in query.items() if value is not None}
+        return self._ask("GET", path, params=asked)
 
-    def _ask(self, method: str, path: str, **what: Any) -> Any:
+    def _ask(self, method: str, path: str, **rest: Any) -> Any:
+        return self._said(path, self._send(method, path, **rest))
+
+    def _send(self, method: str, path: str, timeout_s: float = 60.0, **rest: Any) -> httpx.Response:
         import httpx
 
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
-            answer = httpx.request(method, f"{self.url}/api/v1{path}", headers=headers, timeout=60.0, **what)
+            return httpx.request(
+                method, f"{self.url}/api/v1{path}", headers=headers, timeout=timeout_s, **rest
+            )
         except httpx.HTTPError as error:
             raise UpstreamError(
                 "platform_unreachable",
                 f"{self.url} did not answer: {error}",
                 hint="is `tidemill up` running?",
             ) from error
+
+    def _said(self, path: str, answer: httpx.Response) -> Any:
+        """The JSON of an answer; raises the error that it tells."""
         try:
             said = answer.json()
         except ValueError:
@@ -248,6 +257,22 @@ class Remote:
                 if job["ended"] is not None:
                     return asked.frame(self, job)
                 time.sleep(_LOOK_S)
+
+    def sql(
+        self, query: str, *, limit: int | None = None, exact: bool = False, timeout_s: float | None = None
+    ) -> pl.DataFrame:
+        """As `Client.sql`."""
+        import json
+
+        import pyarrow as pa
+
+        body = {"sql": query, "limit": limit or ROWS_MAX, "format": "arrow", "timeout_s": timeout_s}
+        answer = self._send("POST", "/data/query", timeout_s=(timeout_s or 60.0) + 60.0, json=body)
+        if answer.status_code >= 400:
+            self._said("/data/query", answer)
+        with pa.ipc.open_stream(answer.content) as reader:
+            facts = json.loads(reader.schema.metadata[b"tidemill"])
+        return frame.answered(answer.content, facts, whole=limit is None, exact=exact)
 
     def stream(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: streams are read in place, from a journal on this machine."""

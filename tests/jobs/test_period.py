@@ -10,7 +10,7 @@ import pytest
 from tidemill.home import Home
 from tidemill.jobs import period
 from tidemill.jobs.seed import Seed
-from tidemill.metadata import Metadata, job
+from tidemill.metadata import Metadata, catalogue, job
 
 
 @pytest.fixture
@@ -43,6 +43,9 @@ def test_a_period_has_one_job_however_many_workers_look(home: Home) -> None:
         assert period.due(connection)
     with metadata.write() as connection:
         assert period.beat(connection) == 1
+        catalogue.edit(connection, "A-B.x:trades", {"retention_days": 3}, actor="t")
+        assert period.due(connection)
+        assert period.beat(connection) == 1  # now there is something to let go of
     with metadata.read() as connection:
         assert not period.due(connection)
 

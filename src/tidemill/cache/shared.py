@@ -14,6 +14,7 @@ from tidemill.cache.memory import BYTES_MAX, Memory
 from tidemill.cache.redis import VALUE_BYTES_MAX, Redis
 
 T = TypeVar("T")
+HOUR_S = 3600.0
 AGAIN_S = 1.0
 PROBE_S = 5.0
 
@@ -29,6 +30,7 @@ class Shared:
         self.counts = Counts()
         """Of Redis alone; `memory.counts` has the rest."""
         self._shown = address.shown(url) if url else ""
+        self._making = [threading.RLock() for _ in range(16)]
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -78,6 +80,19 @@ class Shared:
         redis = self.redis
         if redis is not None and len(value) <= VALUE_BYTES_MAX:
             self._call(lambda: redis.put(key, value, ttl_s), None)
+
+    def get_or_compute(self, key: str, compute: Callable[[], bytes], ttl_s: float = HOUR_S) -> bytes:
+        """What is kept under `key`, else what `compute` makes, kept from then on. Threads that want the same
+        at once wait for one making of it."""
+        found = self.get(key)
+        if found is not None:
+            return found
+        with self._making[hash(key) % len(self._making)]:
+            found = self.get(key)
+            if found is None:
+                found = compute()
+                self.put(key, found, ttl_s)
+            return found
 
     def drop(self, prefix: str) -> None:
         """In this process and in Redis; other processes are told by a message of whoever drops."""

@@ -50,7 +50,7 @@ def run(words: list[str]) -> int:
 @functools.cache
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
-    from tidemill.cli import bench, data, fact, fetch, generate, importing, job, platform
+    from tidemill.cli import bench, data, fact, fetch, generate, importing, job, platform, query
 
     app = typer.Typer(
         name="tidemill",
@@ -67,6 +67,7 @@ def _command() -> Callable[..., Any]:
     data.app.command("import")(importing.import_files)
     data.app.add_typer(importing.recipes, name="recipes", help="Saved meanings of files' columns.")
     data.app.add_typer(fact.app, name="facts", help="Splits, dividends and the like, by date.")
+    data.app.command("query")(query.query)
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
     app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
     app.add_typer(bench.app, name="bench", help="Measure a store on this machine.")

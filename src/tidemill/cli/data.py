@@ -156,14 +156,20 @@ def _when(at: str | None) -> int | tuple[int, int] | None:
 
 @app.command("ls")
 def list_datasets(
+    q: Annotated[str | None, typer.Argument(help="Words that all must be in a dataset's texts.")] = None,
     venue: Annotated[str | None, typer.Option(help="Only this venue.")] = None,
+    category: Annotated[str | None, typer.Option(help="Only this category.")] = None,
+    sort: Annotated[str, typer.Option(help="id, rows, bytes, …; -rows: the greatest first.")] = "id",
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what is stored: rows, span and bytes of each instrument and kind."""
-    lines = [line for line in _view(home).datasets() if venue is None or line["venue"] == venue]
+    from tidemill.query import catalogue
+
+    rows = catalogue.of_home(Home.at(home), _view(home).datasets())
+    lines = catalogue.ordered(catalogue.search(rows, q, {"venue": venue, "category": category}), sort)
     if as_json:
-        _answer({"items": [{**line, "start": str(line["start"]), "end": str(line["end"])} for line in lines]})
+        _answer({"items": [_told(line) for line in lines]})
         return
     grid = Grid("dataset", "rows", "from", "to", "MB", "whole")
     grid.columns[0].no_wrap = True
@@ -172,10 +178,16 @@ def list_datasets(
     for line in lines:
         grid.add_row(
             line["id"], f"{line['rows']:,}", times.iso(line["start"])[:16], times.iso(line["end"])[:16],
-            f"{line['bytes'] / 1e6:,.1f}", "yes" if line["complete"] else "gaps",
+            f"{line['bytes'] / 1e6:,.1f}", "yes" if line["complete"] else f"{line['completeness']:.2%}",
         )  # fmt: skip
     _out().print(grid)
     talk.print("`tidemill data show INSTRUMENT` tells more · `tidemill data verify` proves it")
+
+
+def _told(line: dict[str, Any]) -> dict[str, Any]:
+    """A dataset as JSON has it: 64-bit times are text."""
+    times_ = {name: line[name] and str(line[name]) for name in ("start", "end", "accessed")}
+    return {**line, **times_}
 
 
 @app.command()
@@ -190,7 +202,10 @@ def show(
     if name is None:
         raise UsageError("show_venue", f"{venue} is a venue", hint=f"`tidemill data ls --venue {venue}`")
     known = {line["instrument"]: line for line in view.instruments()}
-    stored = [line for line in view.datasets() if line["instrument"] == name]
+    from tidemill.query import catalogue
+
+    rows = catalogue.of_home(Home.at(home), view.datasets())
+    stored = [line for line in rows if line["instrument"] == name]
     gaps = [line for line in view.gaps(venue) if line["instrument"] in (None, name)]
     if as_json:
         _answer({"instrument": known.get(name, {"instrument": name}), "datasets": stored, "gaps": gaps})

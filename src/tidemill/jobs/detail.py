@@ -13,13 +13,15 @@ class Detail:
     def __init__(self, given: dict[str, Any]) -> None:
         self._left = dict(given)
 
-    def text(self, name: str, default: str | None = None, *, choices: tuple[str, ...] = ()) -> str | None:
-        """A word, at most 200 characters."""
+    def text(
+        self, name: str, default: str | None = None, *, choices: tuple[str, ...] = (), most: int = 200
+    ) -> str | None:
+        """A text of at most `most` characters."""
         value = self._left.pop(name, default)
         if value is None:
             return None
-        if not isinstance(value, str) or not 0 < len(value) <= 200:
-            raise unfit(name, f"{value!r:.60} is no word of 1 to 200 characters")
+        if not isinstance(value, str) or not 0 < len(value) <= most:
+            raise unfit(name, f"{value!r:.60} is no word of 1 to {most} characters")
         if choices and value not in choices:
             raise unfit(name, f"{value!r} is none of {', '.join(choices)}")
         return value

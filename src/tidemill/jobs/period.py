@@ -8,11 +8,12 @@ between its commits.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from tidemill.metadata import job
+from tidemill.metadata import catalogue, job
 
 OWNER = "beat"
 
@@ -23,9 +24,11 @@ class Period:
 
     kind: str
     every_s: int
+    wanted: Callable[[Connection], bool] = lambda _connection: True
+    """Whether there is anything for it to do."""
 
 
-PERIODS = (Period("tidy", 3600),)
+PERIODS = (Period("tidy", 3600), Period("retain", 86_400, catalogue.any_kept_for))
 
 
 def beat(connection: Connection, periods: tuple[Period, ...] = PERIODS, now_s: float | None = None) -> int:
@@ -34,10 +37,14 @@ def beat(connection: Connection, periods: tuple[Period, ...] = PERIODS, now_s: f
     return sum(
         job.submit(connection, one.kind, owner=OWNER, job_id=f"{one.kind}-{int(now // one.every_s)}")[1]
         for one in periods
+        if one.wanted(connection)
     )
 
 
 def due(connection: Connection, periods: tuple[Period, ...] = PERIODS) -> bool:
     """Whether `beat` would submit something: a look that takes no write lock."""
     now = time.time()
-    return any(job.one(connection, f"{one.kind}-{int(now // one.every_s)}") is None for one in periods)
+    return any(
+        job.one(connection, f"{one.kind}-{int(now // one.every_s)}") is None and one.wanted(connection)
+        for one in periods
+    )

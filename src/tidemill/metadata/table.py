@@ -213,3 +213,47 @@ facts = Table(
     Index("ix_facts_instrument", "instrument", "date"),
     sqlite_autoincrement=True,
 )
+
+# What people say of a dataset, and what is known of its use. What it holds, its store says.
+datasets = Table(
+    "datasets",
+    tables,
+    Column("id", String, primary_key=True),  # "BTC-USD.kraken:trades"
+    Column("description", String),
+    Column("category", String),
+    Column("licence", String),
+    Column("retention_days", Integer),  # NULL = for ever
+    Column("accessed", BigInteger),  # when rows of it were asked for last
+    Column("changed", BigInteger),
+)
+
+# Who is told, by `stock_update`, when a dataset has grown.
+subscriptions = Table(
+    "subscriptions",
+    tables,
+    Column("dataset", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("created", BigInteger, nullable=False),
+)
+
+# Leases on cached answers: one that nobody has renewed for half an hour is over.
+leases = Table(
+    "leases",
+    tables,
+    Column("id", String, primary_key=True),
+    Column("subject", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+)
+
+# Rows that nobody has traded: what a model expects. Never among bars; shown beside them where asked for.
+projections = Table(
+    "projections",
+    tables,
+    Column("instrument", String, primary_key=True),
+    Column("interval", String, primary_key=True),
+    Column("source", String, primary_key=True),  # who projects
+    Column("ts", BigInteger, primary_key=True, autoincrement=False),  # start of the interval
+    Column("row", JSON, nullable=False),  # open, high, low, close, volume as decimal text
+    Column("created", BigInteger, nullable=False),
+)

@@ -24,6 +24,7 @@ from tidemill.service.page import Files, serve
 from tidemill.service.param import Limiter, gate
 from tidemill.service.platform import Platform
 from tidemill.service.route import enter_all
+from tidemill.service.slash import Slash
 
 _CODES = {
     400: "request_invalid",
@@ -38,7 +39,7 @@ def build(service: Platform) -> ASGIApp:
     app = routes(config, service.cache)
     app.state.platform = service
     app.state.files = Files(config.web)
-    inner: ASGIApp = Compress(app)
+    inner: ASGIApp = Compress(Slash(app))
     guarded = Guard(inner, config, service.keeper, service.metrics)
     return Observe(guarded, service.metrics)
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import time
 import types
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastapi import Response
 
 from tidemill.cache import Flight, Shared
-from tidemill.model.interval import Interval
 from tidemill.service import answer
 from tidemill.service.shape import Asked
 
@@ -37,34 +37,52 @@ class Kept:
         """As `series.bars`. Many who ask for the same at once get one making of it."""
         if asked.format not in _SHAPES or asked.end is None or asked.end > time.time_ns():
             return await service.run(lambda: _series().bars(service, asked, interval))
-        key, exact = await service.run(self._key, service, asked, interval)
-        if key is None:
-            return await service.run(lambda: _series().bars(service, asked, interval))
-        body = await self._flight.once(
-            key, lambda: service.run(self._made, service, asked, interval, key, exact)
-        )
+        instrument = await service.run(service.view.resolve, asked.symbol)
+        service.accessed.note(instrument, "bars")
+        await service.run(_series_checked, interval)
+        what = (asked.limit, asked.cursor, asked.format, asked.time)
+        body = await self.body(
+            service, instrument, interval, (asked.start, asked.end), what,
+            lambda: bytes(_series().bars(service, asked, interval).body),
+        )  # fmt: skip
         return Response(body, media_type=answer.JSON)
 
-    def _key(self, service: Platform, asked: Asked, interval: str) -> tuple[str | None, bool]:
-        instrument = service.view.resolve(asked.symbol)
-        if Interval.parse(interval).about_ns > _series().INTERVAL_NS_MAX:
-            return None, False  # it is refused, which costs nothing
-        version, exact = service.view.call(
-            lambda live: live.version(instrument, interval, asked.start, asked.end)
-        )
-        what = repr((instrument, interval, asked.start, asked.end, asked.limit, asked.cursor, asked.format,
-                     asked.time))  # fmt: skip
-        return f"bars:{version}:{hashlib.sha256(what.encode()).hexdigest()[:32]}", exact
+    async def body(
+        self,
+        service: Platform,
+        instrument: str,
+        interval: str,
+        span: tuple[int | None, int | None],
+        what: object,
+        make: Callable[[], bytes],
+    ) -> bytes:
+        """What `make` gives of bars of a span: kept where the span is over, by what was asked and the version
+        of the data."""
+        if span[1] is None or span[1] > time.time_ns():
+            return await service.run(make)
+        asked = hashlib.sha256(repr((instrument, interval, span, what)).encode()).hexdigest()[:32]
 
-    def _made(self, service: Platform, asked: Asked, interval: str, key: str, exact: bool) -> bytes:
-        kept = self._cache.get(key) if exact else None
-        if kept is not None:
-            return kept
-        body = bytes(_series().bars(service, asked, interval).body)
-        # Something may have come while it was made: then it is nobody's version.
-        if exact and self._key(service, asked, interval) == (key, True):
-            self._cache.put(key, body, TTL_S)
-        return body
+        def key() -> tuple[str, bool]:
+            version, exact = service.view.call(lambda live: live.version(instrument, interval, *span))
+            return f"bars:{version}:{asked}", exact
+
+        name, exact = await service.run(key)
+
+        def made() -> bytes:
+            kept = self._cache.get(name) if exact else None
+            if kept is not None:
+                return kept
+            body = make()
+            # Something may have come while it was made: then it is nobody's version.
+            if exact and key() == (name, True):
+                self._cache.put(name, body, TTL_S)
+            return body
+
+        return await self._flight.once(name, lambda: service.run(made))
+
+
+def _series_checked(interval: str) -> None:
+    _series().checked(interval)
 
 
 def _series() -> types.ModuleType:

@@ -17,10 +17,12 @@ from tidemill import address
 from tidemill.cache import Shared
 from tidemill.home import Home
 from tidemill.metadata import Metadata
+from tidemill.query.pool import Pool
 from tidemill.service import auth, ledger, revision
 from tidemill.service.auth import SESSION, Keeper
 from tidemill.service.config import Config
 from tidemill.service.follow import EVENT, Follow
+from tidemill.service.grown import KEEP_S, READ_S, Accessed, Grown
 from tidemill.service.kept import Kept
 from tidemill.service.observe import Metrics
 from tidemill.service.part import Cost, Watch
@@ -46,14 +48,19 @@ class Platform:
         self.metrics = Metrics(self.cache)
         self.view = View(config.home, self.cache)
         self.kept = Kept(self.cache)
+        self.queries = Pool(config.home.path)
         self.watch = Watch(config.home)
         self.follow = Follow(self.metadata, self.cache)
         gaps = ledger.Ledger(self.metadata, self.view)
         bars = revision.Revisions(self.metadata, self.view)
+        grown = Grown(self.metadata, self.view)
+        self.accessed = Accessed(self.metadata)
         turn = Turn(config.home.run / "housekeeping.lock")
         self.rounds = (
             Round(gaps.read, ledger.READ_S, "gap records cannot be read", turn),
             Round(bars.read, revision.READ_S, "revised bars cannot be told", turn),
+            Round(grown.read, READ_S, "the growth of datasets cannot be told", turn),
+            Round(self.accessed.keep, KEEP_S, "what was asked for cannot be kept"),
         )
         self._threads = anyio.CapacityLimiter(DATABASE_THREADS)
         self.own = Cost()
@@ -92,6 +99,7 @@ class Platform:
         finally:
             for part in (*self.rounds, self.follow, self.watch):
                 await part.close()
+            await self.run(self.queries.close)
             await self.run(self.view.close)
             await self.run(self.cache.close)
             self.metadata.close()

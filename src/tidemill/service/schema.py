@@ -14,6 +14,7 @@ from tidemill.model.collector import VENUE
 
 Text64 = Annotated[str, Field(pattern=r"^-?\d+$", description="64-bit integer as text")]
 DecimalText = Annotated[str, Field(description="exact decimal as text")]
+Decimal19 = Annotated[str, Field(pattern=r"^-?[0-9]{1,19}(\.[0-9]{1,18})?$", description="decimal text")]
 Time = Annotated[str, Field(description="ns since the epoch (UTC) as text, or ISO 8601 with time=iso")]
 GapState = Literal["open", "filled", "unfillable"]
 PartState = Literal["starting", "live", "stale", "reconnecting", "idle", "draining", "failed", "stopped"]
@@ -105,17 +106,48 @@ class Dataset(Answer):
     instrument: str
     venue: str
     kind: str
-    rows: int | None
+    description: str
+    category: str
+    licence: str | None
+    resolution: Annotated[str, Field(description="event, or the shortest interval of its bars")]
+    rows: int
+    rows_per_day: float
     start: Time | None
     end: Time | None
-    bytes: int | None
+    bytes: int
     complete: bool
-    status: str
+    completeness: Annotated[float, Field(description="share of its span that lies in no gap, 0 to 1")]
+    gaps: int
+    status: Literal["collecting", "stored"]
+    lineage: Annotated[list[str], Field(description="who brought it: live, a provider, an import")]
+    retention_days: Annotated[int | None, Field(description="null: kept for ever")]
+    accessed: Time | None
+    subscribed: bool
 
 
 class Datasets(Answer):
     items: list[Dataset]
+    total: Annotated[int, Field(description="on all pages")]
+    facets: Annotated[
+        dict[str, dict[str, int]],
+        Field(description="how many there are of each venue, kind, category, status"),
+    ]
     next: str | None
+
+
+class DatasetEdit(Answer):
+    """What people say of a dataset. What is left out stays; null takes it away."""
+
+    description: Annotated[str | None, Field(max_length=2_000, pattern=r"^[^\x00]*$")] = None
+    category: Annotated[str | None, Field(max_length=64, pattern=r"^[^\x00]*$")] = None
+    licence: Annotated[str | None, Field(max_length=200, pattern=r"^[^\x00]*$")] = None
+    retention_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
+
+
+class Subscription(Answer):
+    dataset: str
+    subscribed: bool
+    changed: bool
 
 
 class Position(Answer):
@@ -188,6 +220,123 @@ class BarRows(Answer):
     next: str | None
 
 
+class Historical(Answer):
+    """The newest bars as columns, and what leads to older ones."""
+
+    request_id: str
+    instrument: str
+    interval: str
+    ts: list[Time]
+    open: list[float | None]
+    high: list[float | None]
+    low: list[float | None]
+    close: list[float | None]
+    volume: list[float | None]
+    trades: list[int]
+    revision: list[int]
+    current: CurrentBar | None
+    through: Position | None
+    complete: bool
+    gaps: list[SeriesGap]
+    before: Annotated[
+        Text64 | None, Field(description="for /historical/chunk; null: there are no older bars")
+    ]
+
+
+class Lease(Answer):
+    session_id: str
+    heartbeat_s: int
+    expires: Time
+
+
+class LeaseBeat(Answer):
+    session_id: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]*$")]
+
+
+class StockTable(Answer):
+    table: Annotated[str, Field(description="its name in the catalogue")]
+    instrument: str
+    venue: str
+    category: str
+    rows: int
+    start: Time | None
+    end: Time | None
+
+
+class StockTables(Answer):
+    items: list[StockTable]
+
+
+class StockRow(Answer):
+    ts: Time
+    open: DecimalText | None
+    high: DecimalText | None
+    low: DecimalText | None
+    close: DecimalText | None
+    volume: DecimalText | None
+    revision: int
+    transactions: int | None
+    vwap: Annotated[float | None, Field(description="null where not all of its trades are stored")]
+    market_time: Annotated[str, Field(description="ISO 8601 in the market's zone")]
+    sma_20: float | None
+    ema_20: float | None
+    rsi_14: float | None
+    is_projection: bool
+    projection_source: str | None
+
+
+class StockFacts(Answer):
+    table: str
+    instrument: str
+    interval: str
+    zone: str
+    complete: bool
+    gaps: list[SeriesGap]
+    more: Annotated[bool, Field(description="there are rows beyond these")]
+
+
+class StockData(StockFacts):
+    items: list[StockRow]
+
+
+class StockChart(StockFacts):
+    columns: dict[str, list[Any]]
+
+
+class StockChartAsk(Answer):
+    table: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+    interval: Annotated[str, Field(max_length=16)] = "1d"
+    start: Annotated[str | None, Field(max_length=64)] = None
+    end: Annotated[str | None, Field(max_length=64)] = None
+    limit: Annotated[int, Field(ge=1, le=50_000)] = 1_000
+    indicators: Annotated[list[Literal["sma_20", "ema_20", "rsi_14"]], Field(max_length=3)] = [
+        "sma_20",
+        "ema_20",
+        "rsi_14",
+    ]
+    projections: bool = True
+
+
+class ProjectedRow(Answer):
+    ts: Annotated[str, Field(max_length=64, description="start of its interval")]
+    open: Decimal19
+    high: Decimal19
+    low: Decimal19
+    close: Decimal19
+    volume: Decimal19 | None = None
+
+
+class Projections(Answer):
+    interval: Annotated[str, Field(pattern=r"^[0-9]{1,9}(s|m|h|d|w|mo)$")]
+    source: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+    rows: Annotated[list[ProjectedRow], Field(min_length=1, max_length=5_000)]
+
+
+class Projected(Answer):
+    instrument: str
+    rows: int
+
+
 class Trade(Answer):
     epoch: int
     sequence: int
@@ -243,6 +392,40 @@ class Book(Answer):
     valid: bool
     bids: list[tuple[DecimalText, DecimalText]]
     asks: list[tuple[DecimalText, DecimalText]]
+
+
+class Query(Answer):
+    """One SELECT over the datasets of docs/query.md."""
+
+    sql: Annotated[str, Field(min_length=1, max_length=100_000)]
+    limit: Annotated[int, Field(ge=1, le=1_000_000, description="rows at most; 100,000 of JSON")] = 10_000
+    format: Literal["columns", "rows", "arrow", "csv", "parquet"] = "columns"
+    time: Literal["ns", "iso"] = "ns"
+    timeout_s: Annotated[float | None, Field(gt=0, le=3600)] = None
+    preview: Annotated[bool, Field(description="how large the whole answer is, without its rows")] = False
+    as_job: Annotated[bool, Field(description="the whole answer as a file, by a job: 202")] = False
+
+
+class QueryReads(Answer):
+    """What an answer was made of."""
+
+    store: Literal["lake"]
+    versions: Annotated[dict[str, int], Field(description="of each table of the lake")]
+    note: str | None
+
+
+class QueryAnswer(Answer):
+    """`columns` with format=columns, `items` with format=rows, neither with `preview`."""
+
+    names: list[str]
+    types: Annotated[list[str], Field(description="of each column, as DuckDB names it")]
+    rows: Annotated[int, Field(description="in this answer; in the whole one with `preview`")]
+    truncated: bool = False
+    bytes: Annotated[int | None, Field(description="of the whole answer, about; with `preview`")] = None
+    reads: QueryReads
+    elapsed_ms: int
+    columns: dict[str, list[Any]] | None = None
+    items: list[dict[str, Any]] | None = None
 
 
 class DataMetadata(Answer):

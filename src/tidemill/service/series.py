@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from tidemill.service.shape import MEDIA, Asked
 from tidemill.stores.live import BarSeries, Ticks
 
 INTERVAL_NS_MAX = 3660 * DAY
+CHUNK = 5_000
 _PRICES = ("open", "high", "low", "close")
 Key = tuple[int, int, int]
 
@@ -38,11 +40,9 @@ Key = tuple[int, int, int]
 def bars(service: Platform, asked: Asked, interval: str) -> Response:
     """Bars, ascending: without a start the newest up to the end and `next` leads to older ones, with a
     start the first ones from there and `next` goes on."""
-    if Interval.parse(interval).about_ns > INTERVAL_NS_MAX:
-        raise UsageError(
-            "interval_invalid", f"{interval!r} is longer than ten years", hint="ask for a shorter one"
-        )
+    checked(interval)
     instrument = service.view.resolve(asked.symbol)
+    service.accessed.note(instrument, "bars")
     filters = (instrument, interval, asked.start, asked.end)
     edge = cursor.read(service.keeper, "bars", filters, asked.cursor)
     start, end = asked.start, asked.end
@@ -60,12 +60,47 @@ def bars(service: Platform, asked: Asked, interval: str) -> Response:
     facts["current"] = _current(found, asked.time)
     head = {"instrument": instrument, "interval": interval}
     if asked.format == "columns":
-        columns: dict[str, Any] = dict(found.floats())
-        columns["ts"] = _times(columns["ts"], asked.time)
-        return answer.json({**head, **columns, **facts})
+        return answer.json({**head, **_bar_columns(found, asked.time), **facts})
     if asked.format == "rows":
-        return answer.json({**head, "items": _bar_rows(found.bars, asked.time), **facts})
+        return answer.json({**head, "items": bar_rows(found.bars, asked.time), **facts})
     return _file(_bar_table(found.bars), asked, {**head, **facts}, f"{instrument}-{interval}")
+
+
+def checked(interval: str) -> Interval:
+    """An interval that is asked for. Raises `UsageError` for what is none, and for one too long."""
+    parsed = Interval.parse(interval)
+    if parsed.about_ns > INTERVAL_NS_MAX:
+        raise UsageError(
+            "interval_invalid", f"{interval!r} is longer than ten years", hint="ask for a shorter one"
+        )
+    return parsed
+
+
+def chunk(
+    service: Platform, instrument: str, interval: str, start: int | None, end: int | None, as_: TimeFormat
+) -> bytes:
+    """The newest `CHUNK` bars before `end` that do not begin before `start`, as JSON columns; `before` is the
+    end to ask for the chunk of older ones with, null where there is none."""
+    service.accessed.note(instrument, "bars")
+    found = service.view.call(lambda live: live.bars(instrument, interval, None, end, CHUNK))
+    more = found.more
+    if start is not None:
+        late = found.bars["start"] >= start
+        more = more and bool(late.all())
+        found = replace(found, bars=found.bars[late], current=found.current[found.current["start"] >= start])
+    shown = found.bars if len(found.bars) else found.current
+    before = int(shown["start"][0]) if more and len(shown) else None
+    said = {
+        "instrument": instrument, "interval": interval, **_bar_columns(found, as_), **_facts(found, as_),
+        "current": _current(found, as_), "before": None if before is None else str(before),
+    }  # fmt: skip
+    return answer.encode(said)
+
+
+def _bar_columns(found: BarSeries, as_: TimeFormat) -> dict[str, Any]:
+    columns: dict[str, Any] = dict(found.floats())
+    columns["ts"] = _times(columns["ts"], as_)
+    return columns
 
 
 def _current(found: BarSeries, as_: TimeFormat) -> dict[str, Any] | None:
@@ -78,7 +113,8 @@ def _current(found: BarSeries, as_: TimeFormat) -> dict[str, Any] | None:
     return {**row, "ts": instant.show(row["ts"], as_)}
 
 
-def _bar_rows(found: Bars, as_: TimeFormat) -> list[dict[str, Any]]:
+def bar_rows(found: Bars, as_: TimeFormat) -> list[dict[str, Any]]:
+    """Bars as they leave in rows."""
     texts = [wire.texts(found[name], found["price_scale"]) for name in _PRICES]
     scales = found["size_scale"].tolist()
     amounts = [wire.text(v, s) for v, s in zip(volumes(found), scales, strict=True)]
@@ -124,6 +160,7 @@ def quotes(service: Platform, asked: Asked) -> Response:
 
 def _ticks(service: Platform, asked: Asked, kind: str) -> Response:
     instrument = service.view.resolve(asked.symbol)
+    service.accessed.note(instrument, kind)
     filters = (instrument, asked.start, asked.end)
     edge = cursor.read(service.keeper, kind, filters, asked.cursor)
     key = (int(edge[0]), int(edge[1]), int(edge[2])) if edge is not None else None

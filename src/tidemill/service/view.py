@@ -21,7 +21,7 @@ T = TypeVar("T")
 # Lists of instruments and datasets are made at most this often.
 LIST_S = 1.0
 # Made anew at the next change of the lake: this only bounds how long nobody's list is kept.
-KEPT_S = 600.0
+KEPT_S = 3600.0
 # How long health tells of what could not be read: nobody may ask for it again.
 TROUBLE_S = 60.0
 CODE = "data_unreadable"
@@ -80,11 +80,11 @@ class View:
 
     def _kept_datasets(self, live: LiveView) -> dict[str, dict[str, Any]]:
         """Counting what is stored opens every new file: one process does it for all that share a cache."""
-        key = f"datasets:{live.list_version()}"
-        kept = self._cache.get(key)
-        if kept is None:
-            kept = orjson.dumps({str(row["id"]): row for row in live.datasets()})
-            self._cache.put(key, kept, KEPT_S)
+        kept = self._cache.get_or_compute(
+            f"datasets:{live.list_version()}",
+            lambda: orjson.dumps({str(row["id"]): row for row in live.datasets()}),
+            KEPT_S,
+        )
         found: dict[str, dict[str, Any]] = orjson.loads(kept)
         return found
 

@@ -94,6 +94,8 @@ class Held:
     end: int
     bytes: int
     """About what its rows take up."""
+    sources: tuple[str, ...] = ("live",)
+    """Who brought them; a store that does not look says `live`."""
 
 
 class Store(Protocol):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _EPOCHS_LOOKED_BACK = 100_000
 _APPEND_TRIES = 8
+_Count = tuple[int, int, int, tuple[str, ...]]
 MAINTENANCE = "maintenance"
 """Application id of compaction and retention."""
 
@@ -105,7 +106,7 @@ class Lake:
         something is read or kept."""
         self.path = places.place(path)
         self._tables: dict[str, _Held] = {}
-        self._counts: dict[str, dict[str, tuple[int, int, int]]] = {}
+        self._counts: dict[str, dict[str, _Count]] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -162,10 +163,12 @@ class Lake:
         actions: Sequence[AddAction | RemoveAction],
         what: str,
         let_go: Mapping[str, int] | None = None,
+        forgotten: Sequence[str] = (),
     ) -> None:
         """Commits a change of files that is not an append, under the next number of "maintenance"; one that
-        lets rows go also says which, by `retention_application`. Raises `StaleError` when a file to remove
-        is gone already: its rows are in another file then."""
+        lets rows go also says which, by `retention_application`, and may forget that some application ids
+        ever brought any. Raises `StaleError` when a file to remove is gone already: its rows are in another
+        file then."""
         held = self._held(table)
         with held.newest() as handle:
             if handle is None:
@@ -177,6 +180,7 @@ class Lake:
             numbers = {MAINTENANCE: (handle.transaction_version(MAINTENANCE) or 0) + 1}
             for name, number in (let_go or {}).items():
                 numbers[name] = max(number, handle.transaction_version(name) or number)
+            numbers |= dict.fromkeys(forgotten, 0)
             try:
                 held.handle = delta.commit(held.root, handle, table, actions, numbers, what)
             except delta.MovedError as error:
@@ -260,36 +264,42 @@ class Lake:
         found: dict[str, Held] = {}
         for file in snapshot.files if snapshot else ():
             counts = self._counted(table, file.path)
-            total = sum(rows for rows, _, _ in counts.values()) or 1
-            for instrument, (rows, start, end) in counts.items():
-                before = found.get(instrument, Held(instrument, 0, start, end, 0))
+            total = sum(rows for rows, _, _, _ in counts.values()) or 1
+            for instrument, (rows, start, end, sources) in counts.items():
+                before = found.get(instrument, Held(instrument, 0, start, end, 0, ()))
                 found[instrument] = Held(
                     instrument,
                     before.rows + rows,
                     min(before.start, start),
                     max(before.end, end),
                     before.bytes + file.bytes * rows // total,
+                    tuple(sorted({*before.sources, *sources})),
                 )
         return [found[name] for name in sorted(found)]
 
-    def _counted(self, table: Table, path: str) -> dict[str, tuple[int, int, int]]:
-        """Rows, first and last `ts_event` per instrument of a file. Files never change."""
+    def _counted(self, table: Table, path: str) -> dict[str, _Count]:
+        """Rows, first and last `ts_event`, and sources per instrument of a file. Files never change."""
         key = f"{table.name}/{path}"
         counts = self._counts.get(key)
         if counts is None:
             file = self.path / table.name / path
             try:
                 with delta.open_file(file) as opened:
-                    rows = opened.read(columns=["instrument", "ts_event"])
+                    rows = opened.read(columns=["instrument", "ts_event", "source"])
             except FileNotFoundError:
                 return {}  # compacted and vacuumed between the two looks
             except (OSError, pa.ArrowException) as error:
                 raise _fault(file, error) from error
             grouped = rows.group_by("instrument").aggregate(
-                [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]
+                [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max"), ("source", "distinct")]
             )
             counts = {
-                line["instrument"]: (line["ts_event_count"], line["ts_event_min"], line["ts_event_max"])
+                line["instrument"]: (
+                    line["ts_event_count"],
+                    line["ts_event_min"],
+                    line["ts_event_max"],
+                    tuple(line["source_distinct"]),
+                )
                 for line in grouped.to_pylist()
             }
             self._counts[key] = counts

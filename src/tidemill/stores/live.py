@@ -34,6 +34,7 @@ from tidemill.stores import join, restore, series
 from tidemill.stores.api import Position, Query, Store, UnavailableError
 from tidemill.stores.gap import Gaps
 from tidemill.stores.opening import open_store
+from tidemill.stores.raw import Raw
 from tidemill.stores.source import Names, venues
 from tidemill.stores.table import (
     BARS,
@@ -188,6 +189,7 @@ class LiveView:
         self.home = Path(home)
         self.store = store if store is not None else open_store(self.home)
         self._owned = store is None
+        self._raw = Raw()
         self._tails: dict[str, Tail] = {}
         self._lock = threading.Lock()
         self._revisions: dict[str, _Revisions] = {}
@@ -382,7 +384,8 @@ class LiveView:
 
     def datasets(self) -> list[dict[str, Any]]:
         """What is stored, one line per instrument and kind: id, instrument, venue, kind, rows, start, end
-        (ns), bytes, complete, status."""
+        (ns), bytes, complete, status, sources, gaps (how many touch it) and completeness: the share of its
+        span that lies in no gap."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for table in (TRADES, QUOTES, LEVELS, BARS):
             for held in self.store.held(table):
@@ -397,12 +400,14 @@ class LiveView:
                     "bytes": held.bytes,
                     "complete": True,
                     "status": "stored",
+                    "sources": list(held.sources),
                 }
         for line in found.values():
             channels = {"trades": ("trades",), "bars": ("trades",), "quotes": ("quotes",)}
-            line["complete"] = not self._touching(
-                line["instrument"], channels.get(line["kind"], ("book",)), line["start"], line["end"] + 1
-            )
+            span = (line["start"], line["end"] + 1)
+            gaps = self._touching(line["instrument"], channels.get(line["kind"], ("book",)), *span)
+            line["complete"], line["gaps"] = not gaps, len(gaps)
+            line["completeness"] = _share(gaps, *span)
         return [found[key] for key in sorted(found)]
 
     # ── bars ──────────────────────────────────────────────────────────────────────────────────────
@@ -429,7 +434,7 @@ class LiveView:
             with tail.lock:
                 tail.drain()
                 if self._collected(tail, instrument):
-                    bars = _Joined(self.store, tail, instrument).bars(parsed, start, end, limit)
+                    bars = _Joined(self.store, tail, instrument, self._raw).bars(parsed, start, end, limit)
                 else:
                     bars = self._stored_bars(instrument, parsed, start, end, limit)
                 through = tail.position
@@ -467,7 +472,7 @@ class LiveView:
         index = STORED.index(interval.base)
         low, high = _aligned(interval, start, end)
         query = Query(start=low, end=high, limit=_count(interval, limit), oldest=start is not None)
-        found = series.stored(self.store, instrument, index, query)
+        found = self._raw.stored(self.store, instrument, index, query)
         if not len(found.bars):
             known = {line["instrument"] for line in self.datasets()} | self.names()
             if instrument not in known:
@@ -631,8 +636,9 @@ class LiveView:
 class _Joined:
     """Bars of one instrument from cache, store and tail. The tail is drained and its lock held."""
 
-    def __init__(self, store: Store, tail: Tail, instrument: str) -> None:
+    def __init__(self, store: Store, tail: Tail, instrument: str, raw: Raw) -> None:
         self._store = store
+        self._raw = raw
         self._tail = tail
         self._instrument = instrument
 
@@ -664,7 +670,7 @@ class _Joined:
 
     def _stored(self, index: int, query: Query) -> series.Stored:
         """From the store, with what the tail has closed since over it."""
-        found = series.stored(self._store, self._instrument, index, query)
+        found = self._raw.stored(self._store, self._instrument, index, query)
         recent = _within(self._tail.recent_bars(self._instrument, index), query.start, query.end)
         return series.Stored(series.overlay(found.bars, recent), found.mixed, found.imported)
 
@@ -686,6 +692,17 @@ class _Joined:
                 made = series.merge(_within(parts, span.start, span.end), interval)
                 rows = series.cover(rows, made)
         return rows
+
+
+def _share(gaps: list[Gap], start: int, end: int) -> float:
+    """How much of [start, end) lies in no gap, 0 to 1."""
+    lost, at = 0, start
+    for low, high in sorted(gap.span for gap in gaps):
+        low, high = max(low, at), min(high, end)
+        if high > low:
+            lost += high - low
+            at = high
+    return round(1.0 - lost / max(1, end - start), 6)
 
 
 def _aligned(interval: Interval, start: int | None, end: int | None) -> tuple[int | None, int | None]:

@@ -180,13 +180,14 @@ class Window:
     def held(self, table: Table) -> list[Held]:
         found = {one.instrument: one for one in self.hot.held(table)}
         for one in self.lake.held(table):
-            recent = found.get(one.instrument, Held(one.instrument, 0, one.start, one.end, 0))
+            recent = found.get(one.instrument, Held(one.instrument, 0, one.start, one.end, 0, ()))
             found[one.instrument] = Held(
                 one.instrument,
                 one.rows + recent.rows,
                 min(one.start, recent.start),
                 max(one.end, recent.end),
                 one.bytes + recent.bytes,
+                tuple(sorted({*one.sources, *recent.sources})),
             )
         return [found[name] for name in sorted(found)]
 

@@ -264,6 +264,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/data/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The answer to one SELECT; its size with `preview`; with `as_job` a job that writes it to a file.
+         * @description The answer to one SELECT; its size with `preview`; with `as_job` a job that writes it to a file.
+         */
+        post: operations["data.query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/data/recipes": {
         parameters: {
             query?: never;
@@ -392,6 +412,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/data/{symbol}/projections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep rows that a model projects: shown after the last bar, never among bars.
+         * @description Keep rows that a model projects: shown after the last bar, never among bars.
+         */
+        post: operations["projections.put"];
+        /**
+         * Let go of what one source has projected.
+         * @description Let go of what one source has projected.
+         */
+        delete: operations["projections.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/data/{symbol}/quotes": {
         parameters: {
             query?: never;
@@ -460,8 +504,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Stored datasets by id.
-         * @description Stored datasets by id.
+         * Stored datasets, with how many there are of each venue, kind, category and status.
+         * @description Stored datasets, with how many there are of each venue, kind, category and status.
          */
         get: operations["datasets"];
         put?: never;
@@ -486,7 +530,39 @@ export interface paths {
         get: operations["datasets.show"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete a dataset from the lake, for good, by a job.
+         * @description Delete a dataset from the lake, for good, by a job.
+         */
+        delete: operations["datasets.delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change what is said of a dataset, or how long it is kept.
+         * @description Change what is said of a dataset, or how long it is kept.
+         */
+        patch: operations["datasets.edit"];
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/subscribe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Be told of this dataset's growth, by the event `stock_update`.
+         * @description Be told of this dataset's growth, by the event `stock_update`.
+         */
+        post: operations["datasets.subscribe"];
+        /**
+         * Be told no longer.
+         * @description Be told no longer.
+         */
+        delete: operations["datasets.unsubscribe"];
         options?: never;
         head?: never;
         patch?: never;
@@ -744,6 +820,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stocks/chart-data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The same as columns of numbers, for a chart.
+         * @description The same as columns of numbers, for a chart.
+         */
+        post: operations["stocks.chart"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stocks/data/{table}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Bars with vwap, market time and indicators: the newest up to `end`, or from `start` on.
+         * @description Bars with vwap, market time and indicators: the newest up to `end`, or from `start` on.
+         */
+        get: operations["stocks.data"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stocks/fetch": {
         parameters: {
             query?: never;
@@ -758,6 +874,46 @@ export interface paths {
          * @description Fetch bars of stocks as a job.
          */
         post: operations["stocks.fetch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stocks/table/{table}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a table, as DELETE /api/v1/datasets/{id}.
+         * @description Delete a table, as DELETE /api/v1/datasets/{id}.
+         */
+        delete: operations["stocks.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stocks/tables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every dataset of bars, by its name in the catalogue.
+         * @description Every dataset of bars, by its name in the catalogue.
+         */
+        get: operations["stocks.tables"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -784,6 +940,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/candles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Bars, as `/api/v1/data/{symbol}/bars` with format=rows.
+         * @description Bars, as `/api/v1/data/{symbol}/bars` with format=rows.
+         */
+        get: operations["candles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/historical": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The newest 5,000 bars; `request_id` leads to older ones.
+         * @description The newest 5,000 bars; `request_id` leads to older ones.
+         */
+        get: operations["historical"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/historical/chunk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The 5,000 bars before those that are here.
+         * @description The 5,000 bars before those that are here.
+         */
+        get: operations["historical.chunk"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -796,6 +1012,46 @@ export interface paths {
          * @description Metrics of all parts in Prometheus' text format.
          */
         get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/utils/session/heartbeat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep a lease alive: once a minute; half an hour without, and it is over.
+         * @description Keep a lease alive: once a minute; half an hour without, and it is over.
+         */
+        post: operations["leases.renew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/utils/session/initiate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A lease on answers: those asked for with it stay as they are while it lives.
+         * @description A lease on answers: those asked for with it stay as they are while it lives.
+         */
+        get: operations["leases.begin"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1098,33 +1354,98 @@ export interface components {
         };
         /** Dataset */
         Dataset: {
+            /** Accessed */
+            accessed: string | null;
             /** Bytes */
-            bytes: number | null;
+            bytes: number;
+            /** Category */
+            category: string;
             /** Complete */
             complete: boolean;
+            /**
+             * Completeness
+             * @description share of its span that lies in no gap, 0 to 1
+             */
+            completeness: number;
+            /** Description */
+            description: string;
             /** End */
             end: string | null;
+            /** Gaps */
+            gaps: number;
             /** Id */
             id: string;
             /** Instrument */
             instrument: string;
             /** Kind */
             kind: string;
+            /** Licence */
+            licence: string | null;
+            /**
+             * Lineage
+             * @description who brought it: live, a provider, an import
+             */
+            lineage: string[];
+            /**
+             * Resolution
+             * @description event, or the shortest interval of its bars
+             */
+            resolution: string;
+            /**
+             * Retention Days
+             * @description null: kept for ever
+             */
+            retention_days: number | null;
             /** Rows */
-            rows: number | null;
+            rows: number;
+            /** Rows Per Day */
+            rows_per_day: number;
             /** Start */
             start: string | null;
-            /** Status */
-            status: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "collecting" | "stored";
+            /** Subscribed */
+            subscribed: boolean;
             /** Venue */
             venue: string;
         };
+        /**
+         * DatasetEdit
+         * @description What people say of a dataset. What is left out stays; null takes it away.
+         */
+        DatasetEdit: {
+            /** Category */
+            category?: string | null;
+            /** Description */
+            description?: string | null;
+            /** Licence */
+            licence?: string | null;
+            /** Retention Days */
+            retention_days?: number | null;
+        };
         /** Datasets */
         Datasets: {
+            /**
+             * Facets
+             * @description how many there are of each venue, kind, category, status
+             */
+            facets: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
             /** Items */
             items: components["schemas"]["Dataset"][];
             /** Next */
             next: string | null;
+            /**
+             * Total
+             * @description on all pages
+             */
+            total: number;
         };
         /**
          * Error
@@ -1444,6 +1765,45 @@ export interface components {
             ready: boolean;
         };
         /**
+         * Historical
+         * @description The newest bars as columns, and what leads to older ones.
+         */
+        Historical: {
+            /**
+             * Before
+             * @description for /historical/chunk; null: there are no older bars
+             */
+            before: string | null;
+            /** Close */
+            close: (number | null)[];
+            /** Complete */
+            complete: boolean;
+            current: components["schemas"]["CurrentBar"] | null;
+            /** Gaps */
+            gaps: components["schemas"]["SeriesGap"][];
+            /** High */
+            high: (number | null)[];
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /** Low */
+            low: (number | null)[];
+            /** Open */
+            open: (number | null)[];
+            /** Request Id */
+            request_id: string;
+            /** Revision */
+            revision: number[];
+            through: components["schemas"]["Position"] | null;
+            /** Trades */
+            trades: number[];
+            /** Ts */
+            ts: string[];
+            /** Volume */
+            volume: (number | null)[];
+        };
+        /**
          * ImportAsk
          * @description A file and how it is read: guessed, or by a saved recipe's name, or by a whole recipe; `changes` are
          *     fields of the recipe that are known better.
@@ -1716,6 +2076,23 @@ export interface components {
              */
             ts_event: string;
         };
+        /** Lease */
+        Lease: {
+            /**
+             * Expires
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            expires: string;
+            /** Heartbeat S */
+            heartbeat_s: number;
+            /** Session Id */
+            session_id: string;
+        };
+        /** LeaseBeat */
+        LeaseBeat: {
+            /** Session Id */
+            session_id: string;
+        };
         /** Live */
         Live: {
             /** Live */
@@ -1824,6 +2201,52 @@ export interface components {
             /** Shape */
             shape: string;
         };
+        /** Projected */
+        Projected: {
+            /** Instrument */
+            instrument: string;
+            /** Rows */
+            rows: number;
+        };
+        /** ProjectedRow */
+        ProjectedRow: {
+            /**
+             * Close
+             * @description decimal text
+             */
+            close: string;
+            /**
+             * High
+             * @description decimal text
+             */
+            high: string;
+            /**
+             * Low
+             * @description decimal text
+             */
+            low: string;
+            /**
+             * Open
+             * @description decimal text
+             */
+            open: string;
+            /**
+             * Ts
+             * @description start of its interval
+             */
+            ts: string;
+            /** Volume */
+            volume?: string | null;
+        };
+        /** Projections */
+        Projections: {
+            /** Interval */
+            interval: string;
+            /** Rows */
+            rows: components["schemas"]["ProjectedRow"][];
+            /** Source */
+            source: string;
+        };
         /** Provider */
         Provider: {
             /** Credentials */
@@ -1890,6 +2313,105 @@ export interface components {
         Providers: {
             /** Items */
             items: components["schemas"]["Provider"][];
+        };
+        /**
+         * Query
+         * @description One SELECT over the datasets of docs/query.md.
+         */
+        Query: {
+            /**
+             * As Job
+             * @description the whole answer as a file, by a job: 202
+             * @default false
+             */
+            as_job: boolean;
+            /**
+             * Format
+             * @default columns
+             * @enum {string}
+             */
+            format: "columns" | "rows" | "arrow" | "csv" | "parquet";
+            /**
+             * Limit
+             * @description rows at most; 100,000 of JSON
+             * @default 10000
+             */
+            limit: number;
+            /**
+             * Preview
+             * @description how large the whole answer is, without its rows
+             * @default false
+             */
+            preview: boolean;
+            /** Sql */
+            sql: string;
+            /**
+             * Time
+             * @default ns
+             * @enum {string}
+             */
+            time: "ns" | "iso";
+            /** Timeout S */
+            timeout_s?: number | null;
+        };
+        /**
+         * QueryAnswer
+         * @description `columns` with format=columns, `items` with format=rows, neither with `preview`.
+         */
+        QueryAnswer: {
+            /**
+             * Bytes
+             * @description of the whole answer, about; with `preview`
+             */
+            bytes?: number | null;
+            /** Columns */
+            columns?: {
+                [key: string]: unknown[];
+            } | null;
+            /** Elapsed Ms */
+            elapsed_ms: number;
+            /** Items */
+            items?: {
+                [key: string]: unknown;
+            }[] | null;
+            /** Names */
+            names: string[];
+            reads: components["schemas"]["QueryReads"];
+            /**
+             * Rows
+             * @description in this answer; in the whole one with `preview`
+             */
+            rows: number;
+            /**
+             * Truncated
+             * @default false
+             */
+            truncated: boolean;
+            /**
+             * Types
+             * @description of each column, as DuckDB names it
+             */
+            types: string[];
+        };
+        /**
+         * QueryReads
+         * @description What an answer was made of.
+         */
+        QueryReads: {
+            /** Note */
+            note: string | null;
+            /**
+             * Store
+             * @constant
+             */
+            store: "lake";
+            /**
+             * Versions
+             * @description of each table of the lake
+             */
+            versions: {
+                [key: string]: number;
+            };
         };
         /** Quote */
         Quote: {
@@ -2003,6 +2525,152 @@ export interface components {
             /** Key */
             key: string;
         };
+        /** StockChart */
+        StockChart: {
+            /** Columns */
+            columns: {
+                [key: string]: unknown[];
+            };
+            /** Complete */
+            complete: boolean;
+            /** Gaps */
+            gaps: components["schemas"]["SeriesGap"][];
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /**
+             * More
+             * @description there are rows beyond these
+             */
+            more: boolean;
+            /** Table */
+            table: string;
+            /** Zone */
+            zone: string;
+        };
+        /** StockChartAsk */
+        StockChartAsk: {
+            /** End */
+            end?: string | null;
+            /**
+             * Indicators
+             * @default [
+             *       "sma_20",
+             *       "ema_20",
+             *       "rsi_14"
+             *     ]
+             */
+            indicators: ("sma_20" | "ema_20" | "rsi_14")[];
+            /**
+             * Interval
+             * @default 1d
+             */
+            interval: string;
+            /**
+             * Limit
+             * @default 1000
+             */
+            limit: number;
+            /**
+             * Projections
+             * @default true
+             */
+            projections: boolean;
+            /** Start */
+            start?: string | null;
+            /** Table */
+            table: string;
+        };
+        /** StockData */
+        StockData: {
+            /** Complete */
+            complete: boolean;
+            /** Gaps */
+            gaps: components["schemas"]["SeriesGap"][];
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /** Items */
+            items: components["schemas"]["StockRow"][];
+            /**
+             * More
+             * @description there are rows beyond these
+             */
+            more: boolean;
+            /** Table */
+            table: string;
+            /** Zone */
+            zone: string;
+        };
+        /** StockRow */
+        StockRow: {
+            /** Close */
+            close: string | null;
+            /** Ema 20 */
+            ema_20: number | null;
+            /** High */
+            high: string | null;
+            /** Is Projection */
+            is_projection: boolean;
+            /** Low */
+            low: string | null;
+            /**
+             * Market Time
+             * @description ISO 8601 in the market's zone
+             */
+            market_time: string;
+            /** Open */
+            open: string | null;
+            /** Projection Source */
+            projection_source: string | null;
+            /** Revision */
+            revision: number;
+            /** Rsi 14 */
+            rsi_14: number | null;
+            /** Sma 20 */
+            sma_20: number | null;
+            /** Transactions */
+            transactions: number | null;
+            /**
+             * Ts
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            ts: string;
+            /** Volume */
+            volume: string | null;
+            /**
+             * Vwap
+             * @description null where not all of its trades are stored
+             */
+            vwap: number | null;
+        };
+        /** StockTable */
+        StockTable: {
+            /** Category */
+            category: string;
+            /** End */
+            end: string | null;
+            /** Instrument */
+            instrument: string;
+            /** Rows */
+            rows: number;
+            /** Start */
+            start: string | null;
+            /**
+             * Table
+             * @description its name in the catalogue
+             */
+            table: string;
+            /** Venue */
+            venue: string;
+        };
+        /** StockTables */
+        StockTables: {
+            /** Items */
+            items: components["schemas"]["StockTable"][];
+        };
         /**
          * StocksFetch
          * @description Bars of stocks to fetch.
@@ -2050,6 +2718,15 @@ export interface components {
              * @default 8
              */
             workers: number;
+        };
+        /** Subscription */
+        Subscription: {
+            /** Changed */
+            changed: boolean;
+            /** Dataset */
+            dataset: string;
+            /** Subscribed */
+            subscribed: boolean;
         };
         /** Ticket */
         Ticket: {
@@ -2548,6 +3225,42 @@ export interface operations {
             };
         };
     };
+    "data.query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Query"];
+            };
+        };
+        responses: {
+            /** @description The answer to one SELECT; its size with `preview`; with `as_job` a job that writes it to a file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueryAnswer"] | components["schemas"]["Job"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                    "application/vnd.apache.parquet": unknown;
+                    "text/csv": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "data.recipes": {
         parameters: {
             query?: {
@@ -2838,6 +3551,78 @@ export interface operations {
             };
         };
     };
+    "projections.put": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description BTC-USD.kraken, or BTC-USD or BTC%2FUSD where exactly one venue has it */
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Projections"];
+            };
+        };
+        responses: {
+            /** @description Keep rows that a model projects: shown after the last bar, never among bars. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Projected"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "projections.delete": {
+        parameters: {
+            query: {
+                /** @description <n><unit>, unit s, m, h, d, w, mo */
+                interval: string;
+                source: string;
+            };
+            header?: never;
+            path: {
+                /** @description BTC-USD.kraken, or BTC-USD or BTC%2FUSD where exactly one venue has it */
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Let go of what one source has projected. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Projected"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "data.quotes": {
         parameters: {
             query?: {
@@ -2976,9 +3761,15 @@ export interface operations {
     datasets: {
         parameters: {
             query?: {
+                /** @description words that all must be in its texts */
+                q?: string | null;
                 /** @description only of this venue */
                 venue?: string | null;
                 kind?: ("trades" | "quotes" | "levels" | "bars") | null;
+                category?: string | null;
+                status?: ("collecting" | "stored") | null;
+                /** @description id, rows, bytes, start, end, …; -rows: the greatest first */
+                sort?: string;
                 /** @description rows at most; default 200 */
                 limit?: number;
                 /** @description `next` of the page before */
@@ -2992,7 +3783,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Stored datasets by id. */
+            /** @description Stored datasets, with how many there are of each venue, kind, category and status. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3033,6 +3824,137 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.delete": {
+        parameters: {
+            query?: {
+                /** @description needed where it was collected live */
+                confirm?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Delete a dataset from the lake, for good, by a job. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DatasetEdit"];
+            };
+        };
+        responses: {
+            /** @description Change what is said of a dataset, or how long it is kept. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.subscribe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Be told of this dataset's growth, by the event `stock_update`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Subscription"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.unsubscribe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Be told no longer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Subscription"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -3559,6 +4481,84 @@ export interface operations {
             };
         };
     };
+    "stocks.chart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StockChartAsk"];
+            };
+        };
+        responses: {
+            /** @description The same as columns of numbers, for a chart. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StockChart"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "stocks.data": {
+        parameters: {
+            query?: {
+                /** @description <n><unit>, unit s, m, h, d, w, mo */
+                interval?: string;
+                /** @description from (inclusive): ISO 8601 (UTC unless it says otherwise) or epoch s, ms, us, ns */
+                start?: string | null;
+                /** @description to (exclusive): as start */
+                end?: string | null;
+                /** @description rows at most; default 1000 */
+                limit?: number;
+                /** @description rows that are projected follow the last bar */
+                projections?: boolean;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                /** @description of the catalogue: AAPL.polygon:bars */
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Bars with vwap, market time and indicators: the newest up to `end`, or from `start` on. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StockData"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "stocks.fetch": {
         parameters: {
             query?: never;
@@ -3579,6 +4579,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FetchJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "stocks.delete": {
+        parameters: {
+            query?: {
+                /** @description needed where it was collected live */
+                confirm?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description of the catalogue: AAPL.polygon:bars */
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Delete a table, as DELETE /api/v1/datasets/{id}. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "stocks.tables": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every dataset of bars, by its name in the catalogue. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StockTables"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -3621,6 +4688,133 @@ export interface operations {
             };
         };
     };
+    candles: {
+        parameters: {
+            query: {
+                /** @description BTC-USD.kraken, or BTC-USD where one venue has it */
+                symbol: string;
+                /** @description <n><unit>, unit s, m, h, d, w, mo */
+                interval?: string;
+                /** @description from (inclusive) */
+                from_ts?: string | null;
+                /** @description to (exclusive) */
+                to_ts?: string | null;
+                /** @description rows at most; default 5000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "rows" | "arrow" | "csv" | "parquet";
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Bars, as `/api/v1/data/{symbol}/bars` with format=rows. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BarRows"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                    "application/vnd.apache.parquet": unknown;
+                    "text/csv": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    historical: {
+        parameters: {
+            query: {
+                /** @description BTC-USD.kraken, or BTC-USD where one venue has it */
+                symbol: string;
+                /** @description <n><unit>, unit s, m, h, d, w, mo */
+                interval?: string;
+                /** @description from (inclusive): ISO 8601 (UTC unless it says otherwise) or epoch s, ms, us, ns */
+                start?: string | null;
+                /** @description to (exclusive): as start */
+                end?: string | null;
+                /** @description answers stay as they are while it lives */
+                session_id?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest 5,000 bars; `request_id` leads to older ones. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Historical"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "historical.chunk": {
+        parameters: {
+            query: {
+                /** @description of the first answer */
+                request_id: string;
+                /** @description `before` of the answer before */
+                before: string;
+                /** @description answers stay as they are while it lives */
+                session_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The 5,000 bars before those that are here. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Historical"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     metrics: {
         parameters: {
             query?: never;
@@ -3637,6 +4831,68 @@ export interface operations {
                 };
                 content: {
                     "text/plain": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "leases.renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LeaseBeat"];
+            };
+        };
+        responses: {
+            /** @description Keep a lease alive: once a minute; half an hour without, and it is over. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "leases.begin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A lease on answers: those asked for with it stay as they are while it lives. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
                 };
             };
             /** @description what went wrong, in the one error shape */

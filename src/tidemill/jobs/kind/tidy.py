@@ -9,7 +9,7 @@ from tidemill.jobs.kind.api import Context, Kind
 
 
 class Tidy:
-    """Takes nothing. Result: how many `sessions`, `keys`, `events` and `jobs` went."""
+    """Takes nothing. Result: how many `sessions`, `keys`, `events`, `jobs` and `leases` went."""
 
     summary: ClassVar[str] = "old sessions, events and jobs let go"
     memory_bytes: ClassVar[int] = 0
@@ -19,12 +19,12 @@ class Tidy:
         return {}
 
     def run(self, context: Context, detail: dict[str, Any]) -> dict[str, Any]:
-        from tidemill.metadata import Metadata, access, event, job
+        from tidemill.metadata import Metadata, access, event, job, lease
 
         metadata = Metadata.of(context.home)
         gone: dict[str, Any] = {}
         steps = (("sessions", access.trim_sessions), ("keys", access.trim_keys), ("events", event.trim))
-        for name, trim in (*steps, ("jobs", job.trim)):
+        for name, trim in (*steps, ("jobs", job.trim), ("leases", lease.trim)):
             with metadata.write() as connection:
                 gone[name] = trim(connection)
         metadata.close()

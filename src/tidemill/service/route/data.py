@@ -106,7 +106,7 @@ async def metadata(request: Request, symbol: param.Symbol, time: instant.As = "n
         "base": base,
         "quote": quote,
     }
-    stored = [row for row in (await service.run(service.view.datasets)).values() if row["instrument"] == name]
+    stored = await datasets.every(service, param.actor(request))
 
     def read(connection: Connection) -> list[gap.Entry]:
         return gap.page(connection, limit=GAPS_SHOWN, venue=row["venue"], instrument=name)
@@ -115,7 +115,7 @@ async def metadata(request: Request, symbol: param.Symbol, time: instant.As = "n
     return answer.json(
         {
             "instrument": instruments.show(row, time),
-            "datasets": [datasets.show(one, time) for one in stored],
+            "datasets": [datasets.show(one, time) for one in stored if one["instrument"] == name],
             "intervals": list(INTERVALS),
             "gaps": await service.run(lambda: [_series().show_gap(one, time) for one in gaps]),
         }

@@ -1,67 +1,194 @@
-"""What is stored: one dataset per instrument and kind."""
+"""The catalogue: what is stored, one dataset per instrument and kind, and what people say of it."""
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated, Any, Literal
 
-from fastapi import Path, Query, Request, Response
+import orjson
+from fastapi import Body, Path, Query, Request, Response
 
 from tidemill import errors
+from tidemill.errors import UsageError
+from tidemill.metadata import catalogue, collector
+from tidemill.query import catalogue as joining
 from tidemill.service import answer, cursor, instant, param, platform, schema
 from tidemill.service.command import command
+from tidemill.service.platform import Platform
+from tidemill.service.route import job as jobs
+from tidemill.stores.opening import is_lake
 
 Kind = Literal["trades", "quotes", "levels", "bars"]
+_WORD = r"^[^\x00]*$"
+DatasetId = Annotated[str, Path(alias="id", max_length=200, pattern=_WORD)]
+ORDER_S = 600.0
+"""How long the order of a list by what may change is kept for its pages."""
 
 
 @command("datasets", "GET", "/datasets", scope="data", model=schema.Datasets)
 async def datasets(
     request: Request,
+    q: Annotated[str | None, Query(max_length=200, description="words that all must be in its texts")] = None,
     venue: param.Venue = None,
     kind: Annotated[Kind | None, Query()] = None,
+    category: Annotated[str | None, Query(max_length=64)] = None,
+    status: Annotated[Literal["collecting", "stored"] | None, Query()] = None,
+    sort: Annotated[
+        str, Query(max_length=32, description="id, rows, bytes, start, end, …; -rows: the greatest first")
+    ] = "id",
     limit: Annotated[int, param.Limit(200, 2000)] = 200,
     cursor_: param.Cursor = None,
     time: instant.As = "ns",
 ) -> Response:
-    """Stored datasets by id."""
+    """Stored datasets, with how many there are of each venue, kind, category and status."""
     service = platform.of(request)
-    key = cursor.read(service.keeper, "datasets", (venue, kind), cursor_)
-    rows = [
-        row
-        for row in (await service.run(service.view.datasets)).values()
-        if (venue is None or row["venue"] == venue)
-        and (kind is None or row["kind"] == kind)
-        and (key is None or row["id"] > str(key[0]))
-    ]
-    following = None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        following = cursor.make(service.keeper, "datasets", (venue, kind), [rows[-1]["id"]])
-    return answer.json({"items": [show(row, time) for row in rows], "next": following})
+    only = {"venue": venue, "kind": kind, "category": category, "status": status}
+    rows = await every(service, param.actor(request))
+    found = joining.ordered(joining.search(rows, q, only), sort)
+    filters = (q, *only.values(), sort)
+    key = cursor.read(service.keeper, "datasets", filters, cursor_)
+    page, after = _page(service, found, sort, key, limit)
+    following = None if after is None else cursor.make(service.keeper, "datasets", filters, after)
+    return answer.json(
+        {
+            "items": [show(row, time) for row in page],
+            "total": len(found),
+            "facets": joining.facets(rows, q, only),
+            "next": following,
+        }
+    )
+
+
+def _page(
+    service: Platform, found: list[dict[str, Any]], sort: str, key: list[Any] | None, limit: int
+) -> tuple[list[dict[str, Any]], list[int | str] | None]:
+    """The rows behind `key`, and the key of what follows. Ids never change: the last one is the key. In
+    another order rows change places while they grow, so the order of the first page holds for the others."""
+    if sort in ("id", "-id"):
+        if key is not None:
+            last = str(key[0])
+            found = [row for row in found if (row["id"] > last if sort == "id" else row["id"] < last)]
+        more = len(found) > limit
+        return found[:limit], [found[limit - 1]["id"]] if more else None
+    if key is None:
+        if len(found) <= limit:
+            return found, None
+        token, at = secrets.token_hex(8), 0
+        order = [row["id"] for row in found]
+        service.cache.put(f"order:{token}", orjson.dumps(order), ORDER_S)
+    else:
+        token, at = str(key[0]), int(key[1])
+        kept = service.cache.get(f"order:{token}")
+        if kept is None:
+            raise UsageError(
+                "cursor_invalid",
+                f"the cursor is older than {ORDER_S / 60:g} minutes",
+                hint="leave it out to get the first page",
+            )
+        order = orjson.loads(kept)
+    by_id = {row["id"]: row for row in found}
+    page = [by_id[name] for name in order[at : at + limit] if name in by_id]
+    return page, [token, at + limit] if at + limit < len(order) else None
 
 
 @command("datasets.show", "GET", "/datasets/{id}", scope="data", model=schema.Dataset)
-async def dataset(
-    request: Request, dataset_id: Annotated[str, Path(alias="id", max_length=200)], time: instant.As = "ns"
-) -> Response:
+async def dataset(request: Request, dataset_id: DatasetId, time: instant.As = "ns") -> Response:
     """One dataset."""
+    row = await _one(platform.of(request), dataset_id, param.actor(request))
+    return answer.json(show(row, time))
+
+
+@command("datasets.edit", "PATCH", "/datasets/{id}", scope="data", effect="write", model=schema.Dataset)
+async def edit(
+    request: Request, dataset_id: DatasetId, body: Annotated[schema.DatasetEdit, Body()]
+) -> Response:
+    """Change what is said of a dataset, or how long it is kept."""
     service = platform.of(request)
-    rows = await service.run(service.view.datasets)
+    await _one(service, dataset_id, "")
+    changes = body.model_dump(exclude_unset=True)
+    actor, cause = param.actor(request), answer.request_id.get()
+    if changes:
+        await service.write(
+            lambda connection: catalogue.edit(connection, dataset_id, changes, actor=actor, cause=cause)
+        )
+    return answer.json(show(await _one(service, dataset_id, actor), "ns"))
+
+
+@command(
+    "datasets.delete", "DELETE", "/datasets/{id}", scope="data", effect="write", model=schema.Job, status=202
+)
+async def delete(
+    request: Request,
+    dataset_id: DatasetId,
+    confirm: Annotated[bool, Query(description="needed where it was collected live")] = False,
+) -> Response:
+    """Delete a dataset from the lake, for good, by a job."""
+    return await remove(request, dataset_id, confirm)
+
+
+async def remove(request: Request, dataset_id: str, confirm: bool) -> Response:
+    """The job that deletes a dataset; refused where `catalogue.deletable` refuses it."""
+    from tidemill.jobs import submit
+
+    service = platform.of(request)
+    row = await _one(service, dataset_id, "")
+    wanted = await service.read(lambda connection: collector.every(connection, wanted=True))
+    joining.deletable(row, {one.name for one in wanted}, confirm=confirm, lake_alone=is_lake())
+    actor, cause = param.actor(request), answer.request_id.get()
+    detail = {"dataset": dataset_id, "confirm": confirm}
+    entered, _ = await service.write(
+        lambda connection: submit.enter(
+            connection, "delete", owner=actor, detail=detail, key=f"delete {dataset_id}"[:100], cause=cause
+        )
+    )
+    await service.run(submit.nudge, service.home, entered.id)
+    return answer.json(jobs.show(entered, "ns"), 202, {"Location": f"/api/v1/jobs/{entered.id}"})
+
+
+@command(
+    "datasets.subscribe", "POST", "/datasets/{id}/subscribe", scope="data", effect="write",
+    model=schema.Subscription,
+)  # fmt: skip
+async def subscribe(request: Request, dataset_id: DatasetId) -> Response:
+    """Be told of this dataset's growth, by the event `stock_update`."""
+    service = platform.of(request)
+    actor = param.actor(request)
+    await _one(service, dataset_id, actor)
+    changed = await service.write(lambda connection: catalogue.subscribe(connection, dataset_id, actor))
+    return answer.json({"dataset": dataset_id, "subscribed": True, "changed": changed})
+
+
+@command(
+    "datasets.unsubscribe", "DELETE", "/datasets/{id}/subscribe", scope="data", effect="write",
+    model=schema.Subscription,
+)  # fmt: skip
+async def unsubscribe(request: Request, dataset_id: DatasetId) -> Response:
+    """Be told no longer."""
+    service = platform.of(request)
+    actor = param.actor(request)
+    changed = await service.write(lambda connection: catalogue.unsubscribe(connection, dataset_id, actor))
+    return answer.json({"dataset": dataset_id, "subscribed": False, "changed": changed})
+
+
+async def every(service: Platform, subject: str) -> list[dict[str, Any]]:
+    """All datasets, with what people said of them and whether `subject` follows them."""
+    stored = await service.run(service.view.datasets)
+
+    def read(connection: Any) -> tuple[Any, set[str], set[str]]:
+        wanted = {one.name for one in collector.every(connection, wanted=True)}
+        return catalogue.every(connection), wanted, catalogue.subscribed(connection, subject)
+
+    return joining.joined(stored.values(), *await service.read(read))
+
+
+async def _one(service: Platform, dataset_id: str, subject: str) -> dict[str, Any]:
+    rows = {row["id"]: row for row in await every(service, subject)}
     if dataset_id not in rows:
-        raise errors.unknown("dataset", dataset_id[:200], rows)
-    return answer.json(show(rows[dataset_id], time))
+        raise errors.unknown("dataset", dataset_id, rows)
+    return rows[dataset_id]
 
 
 def show(row: dict[str, Any], time: instant.TimeFormat) -> dict[str, Any]:
     """A dataset as it leaves."""
-    return {
-        "id": row["id"],
-        "instrument": row["instrument"],
-        "venue": row["venue"],
-        "kind": row["kind"],
-        "rows": row.get("rows"),
-        "start": instant.show(row.get("start"), time),
-        "end": instant.show(row.get("end"), time),
-        "bytes": row.get("bytes"),
-        "complete": bool(row.get("complete", False)),
-        "status": str(row.get("status", "")),
-    }
+    times = {name: instant.show(row[name], time) for name in ("start", "end", "accessed")}
+    return {name: row[name] for name in schema.Dataset.model_fields if name not in times} | times
