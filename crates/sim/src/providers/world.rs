@@ -216,7 +216,8 @@ impl Trade {
             average,
             ..
         } = self.conditions;
-        !odd_lot && !average && !(late && extended) && matches!(self.mark, Mark::Valid | Mark::Correction)
+        let is_final = matches!(self.mark, Mark::Valid | Mark::Correction);
+        is_final && !(odd_lot || average || late && extended)
     }
 
     /// Its id where ids are text: digits, with letters off the exchanges.
