@@ -40,7 +40,10 @@ impl Client {
 pub struct Streams(BTreeMap<u64, Client>);
 
 fn say(scene: &mut Scene<'_>, id: u64, status: &str, message: &str) {
-    let text = format!("[{{\"ev\":\"status\",\"status\":\"{status}\",\"message\":{}}}]", json!(message));
+    let text = format!(
+        "[{{\"ev\":\"status\",\"status\":\"{status}\",\"message\":{}}}]",
+        json!(message)
+    );
     scene.hub.text(id, Class::CONTROL, text);
 }
 
