@@ -283,7 +283,10 @@ mod tests {
     #[test]
     fn a_day_is_the_sum_of_its_minutes_and_of_its_trades() {
         let (from, to) = (at(2024, 3, 4), at(2024, 3, 9));
-        let minutes: Vec<Bar> = bars("AAPL", 1, Unit::Minute).starting(from, to).collect();
+        // The last day ends some hours after that of UTC.
+        let minutes: Vec<Bar> = bars("AAPL", 1, Unit::Minute)
+            .starting(from, to + DAY_NS)
+            .collect();
         let all: Vec<Bar> = bars("AAPL", 1, Unit::Day).starting(from, to).collect();
         assert_eq!(all.len(), 5);
         for day in all {

@@ -127,7 +127,7 @@ mod tests {
     fn a_stream_tells_in_pieces_what_it_tells_at_once_and_history_knows() {
         let world = World {
             seed: 7,
-            density: 5.0,
+            density: 20.0,
         };
         let asset = Asset::find("SPY").unwrap();
         let from = days_of(2024, 7, 2) * DAY_NS + 14 * HOUR_NS;

@@ -4,6 +4,7 @@
 //! [`Provider`] and in [`open`]; those that speak REST and WebSocket are a [`web::Service`] each.
 
 mod alpaca;
+mod asset;
 mod bar;
 mod calendar;
 mod fault;
@@ -12,6 +13,7 @@ mod msgpack;
 mod page;
 mod polygon;
 mod text;
+mod trade;
 mod web;
 mod world;
 
