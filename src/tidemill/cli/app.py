@@ -50,7 +50,7 @@ def run(words: list[str]) -> int:
 @functools.cache
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
-    from tidemill.cli import bench, data, generate, job, platform
+    from tidemill.cli import bench, data, generate, iqfeed, job, platform
 
     app = typer.Typer(
         name="tidemill",
@@ -67,6 +67,7 @@ def _command() -> Callable[..., Any]:
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
     app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
     app.add_typer(bench.app, name="bench", help="Measure a store on this machine.")
+    app.add_typer(iqfeed.app, name="iqfeed", help="Keep DTN's IQConnect alive.")
     platform.register(app)
     return typer.main.get_command(app)
 
