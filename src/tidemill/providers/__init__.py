@@ -7,11 +7,15 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from tidemill import errors
+from tidemill.home import Home
 from tidemill.model.collector import SIM_PREFIX
 from tidemill.providers.api import Provider
 
 GROUP = "tidemill.providers"
-_NOT_PROVIDERS = {"__init__", "api", "bucket", "credential", "exact", "http"}
+_NOT_PROVIDERS = {
+    "__init__", "api", "bucket", "condition", "credential", "exact", "http", "opening", "page", "poll", "rest",
+    "shared",
+}  # fmt: skip
 
 
 def names() -> list[str]:
@@ -35,3 +39,14 @@ def load(name: str) -> type[Provider]:
         found: type[Provider] = point.load()
         return found
     raise errors.unknown("provider", name, names())
+
+
+def open(name: str, home: Home, *, url: str | None = None) -> Provider:  # noqa: A001
+    """The provider of that name, behind the limits of its key, which every process of the home shares.
+
+    `url` replaces its address; that of a simulated one stands in `DIR/run/sim.json`. Its secrets are asked for
+    at its first request. Raises `NotFoundError` for a name that nobody has, or that no simulator plays.
+    """
+    from tidemill.providers.opening import opened
+
+    return opened(name, load(name), home, url)
