@@ -145,7 +145,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> int:
         f" {metrics['reconnections']} reconnections · {said['address']}",
         soft_wrap=True,
     )
-    if error := said["error"]:
-        talk.print(f"{error['code']}: {error['message']}", markup=False, soft_wrap=True)
-        talk.print(f"  → {error['hint']}", markup=False, soft_wrap=True)
+    if trouble := said["error"]:
+        talk.print(f"{trouble['code']}: {trouble['message']}", markup=False, soft_wrap=True)
+        talk.print(f"  → {trouble['hint']}", markup=False, soft_wrap=True)
     return code

@@ -35,8 +35,8 @@ class Address:
     def of(cls, url: str | None = None) -> Address:
         """The address that `url` says, else the environment, else IQConnect's own ports on this machine.
 
-        `iqfeed://HOST?admin=9300&lookup=9100&level1=5009&derivative=9400`, where any port may be left out, or
-        what `run/sim.json` says of a simulated one, as JSON. Raises `ConfigError` for what is no such address.
+        `iqfeed://HOST?admin=9300&lookup=9100&level1=5009&derivative=9400`, where any port may be left out;
+        or what `run/sim.json` says of a simulated one, as JSON. Raises `ConfigError` for anything else.
         """
         if url and url.startswith("{"):
             return cls._simulated(url)

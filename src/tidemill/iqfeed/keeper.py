@@ -30,6 +30,8 @@ CLIENT = "tidemill-keeper"
 APP_VERSION = "1.0.0.0"
 """What DTN is told of us beside the product's id."""
 
+COUNTED = ("starts", "attempts", "failures", "connects", "logins", "reconnections")
+
 
 def lock(home: Home, address: Address) -> list[Lock]:
     """Makes this process the only keeper of the home, and of this IQConnect among all homes of the user.
@@ -75,9 +77,7 @@ class Keeper:
         self._since_ns = time.time_ns()
         self._started = time.monotonic()
         self._state = "starting"
-        self.counts = {
-            name: 0 for name in ("starts", "attempts", "failures", "connects", "logins", "reconnections")
-        }
+        self.counts = dict.fromkeys(COUNTED, 0)
 
     async def run(self) -> None:
         """Until `stopping` is set. Then the IQConnect that was started here is ended too."""
@@ -198,7 +198,9 @@ class Keeper:
         self.counts["starts"] += 1
         self._watch.started(time.monotonic())
         # The words hold no secret of ours, and whatever a user put into them is not for a log.
-        self._log.info("started IQConnect", pid=pid, program=self._program.words[0], start=self.counts["starts"])
+        self._log.info(
+            "started IQConnect", pid=pid, program=self._program.words[0], start=self.counts["starts"]
+        )
 
     # ── what is told ──────────────────────────────────────────────────────────────────────────────
 
@@ -225,7 +227,7 @@ class Keeper:
                 starts = self._timing.starts
                 self._error = ResourceError(
                     "iqconnect_crash_loop",
-                    f"IQConnect was started {starts} times within {self._timing.window_s:g} s and is gone again",
+                    f"IQConnect was started {starts} times within {self._timing.window_s:g} s and is gone",
                     hint=f"see {self._home.logs / 'iqconnect.log'}; it is tried again when that time is over",
                 )
             self._set_state("blocked")

@@ -54,7 +54,9 @@ def require(words: list[str]) -> None:
     for program in programs:
         if shutil.which(program) is None:
             raise ConfigError(
-                "iqconnect_missing", f"IQConnect cannot be started: there is no program {program!r}", hint=HINT
+                "iqconnect_missing",
+                f"IQConnect cannot be started: there is no program {program!r}",
+                hint=HINT,
             )
     for word in words:
         if word.lower().endswith(".exe") and not Path(word).is_file():
@@ -149,4 +151,8 @@ def _born(pid: int) -> str:
     except OSError:
         return ""
     fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] == "Z" else f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}-{fields[19]}"
+    return (
+        ""
+        if fields[0] == "Z"
+        else f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}-{fields[19]}"
+    )

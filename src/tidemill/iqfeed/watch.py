@@ -131,7 +131,7 @@ class Budget:
         self._forget(now)
         if not self.spent:
             return 0.0
-        pause = self._timing.pause_s * 2 ** (len(self.spent) - 1)
+        pause = self._timing.pause_s * 2.0 ** (len(self.spent) - 1)
         allowed = self.spent[-1] + pause
         if self.is_exhausted(now):
             allowed = max(allowed, self.spent[-self._timing.starts] + self._timing.window_s)
