@@ -16,6 +16,8 @@ mod number;
 mod options;
 mod pipe;
 mod protocols;
+#[allow(dead_code)] // its providers are on their way
+mod providers;
 mod random;
 mod replay;
 mod server;
