@@ -2,4 +2,5 @@
 
 pub mod bar;
 pub mod calendar;
+pub mod iqfeed;
 pub mod world;
