@@ -19,7 +19,7 @@ pub const CATALOGUE: [(&str, &str, &str, u64); 14] = [
     ("busy", "requests are refused: too many at once", "count", 1),
     ("syntax", "requests are refused: !SYNTAX_ERROR!", "count", 1),
     ("old", "speaks protocol 6.1 to connections made from now on", "seconds", 5),
-    ("leave", "the process ends when the last client has gone", "count", 1),
+    ("leave", "its ports close for good when the last client has gone", "count", 1),
 ];
 
 /// Longest time that a fault goes on, and most often that it strikes.

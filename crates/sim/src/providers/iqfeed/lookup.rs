@@ -416,7 +416,7 @@ mod tests {
         assert_eq!(rows("HDT,AAPL,20240701,20240705,,1,R,100").len(), 4, "the fourth of July is none");
         assert!(rows("HDT,AAPL,20240702,20240702,,1,R,100")[0].starts_with("2024-07-02,"));
         assert_eq!(rows("HTX,SPY,100,0,R,100").len(), 100);
-        assert_eq!(rows("HID,SPY,60,1,7,093000,160000,1,R,100,s,1").len(), 7);
+        assert_eq!(rows("HID,SPY,60,2,7,093000,160000,1,R,100,s,1").len(), 7);
         assert_eq!(rows("HIX,SPY,3600,3,1,R,100,s,1").len(), 3);
         let tens = rows("HIT,AAPL,10,20240702 093000,20240702 160000,,,,1,R,500,t,1");
         assert!(tens[..tens.len() - 1].iter().all(|bar| bar.split(',').nth(7) == Some("10")));

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -91,6 +91,8 @@ struct State {
     connecting_until: Option<Instant>,
     was_connected: bool,
     has_had_client: bool,
+    /// It has ended itself.
+    gone: bool,
     login: String,
     reconnections: u64,
     attempts: u64,
@@ -114,7 +116,6 @@ struct Shared {
     state: Mutex<State>,
     /// Counts what ends all connections that exist.
     cut: watch::Sender<u64>,
-    left: Arc<Notify>,
 }
 
 impl Shared {
@@ -160,7 +161,6 @@ impl IqFeed {
             clock,
             state: Mutex::new(State { was_connected: true, ..State::default() }),
             cut: watch::Sender::new(0),
-            left: Arc::new(Notify::new()),
         });
         let (mut ports, mut tasks) = (Vec::new(), Vec::new());
         for (offset, port) in (0u16..).zip(Port::ALL) {
@@ -234,11 +234,6 @@ impl IqFeed {
             "connected": state.is_connected(),
         })
     }
-
-    /// Resolves when it ends by itself: the fault `leave`, and the last client has gone.
-    pub fn left(&self) -> Arc<Notify> {
-        self.shared.left.clone()
-    }
 }
 
 async fn bind(port: u16) -> std::io::Result<TcpListener> {
@@ -250,9 +245,12 @@ async fn accept(shared: Arc<Shared>, port: Port, number: u16, first: TcpListener
     let mut listener = Some(first);
     let mut cut = shared.cut.subscribe();
     loop {
-        if shared.is("dead") {
+        if shared.is("dead") || shared.state().gone {
             listener = None;
             shared.over("dead").await;
+        }
+        if shared.state().gone {
+            return;
         }
         let Some(open) = &listener else {
             // Somebody may have taken it meanwhile: then it is dead for longer.
@@ -268,11 +266,12 @@ async fn accept(shared: Arc<Shared>, port: Port, number: u16, first: TcpListener
                 _ => sleep(LOOK_EVERY).await,
             },
             _ = cut.changed() => {}
+            () = sleep(NEWS_EVERY) => {}
         }
     }
 }
 
-/// Tells live clients of DTN's coming and going, and ends the process that is left alone.
+/// Counts DTN's coming and going, and closes the ports for good where the last client has gone.
 async fn observe(shared: Arc<Shared>) {
     let mut alone_since: Option<Instant> = None;
     loop {
@@ -288,7 +287,7 @@ async fn observe(shared: Arc<Shared>) {
         if !(state.faults.waits("leave") && state.has_had_client && state.clients.is_empty()) {
             alone_since = None;
         } else if alone_since.get_or_insert_with(Instant::now).elapsed() >= LEAVE_AFTER {
-            shared.left.notify_one();
+            state.gone = true;
         }
     }
 }
