@@ -206,6 +206,14 @@ pub async fn write(
     request: Option<&Request>,
     response: &Response,
 ) -> io::Result<bool> {
+    let (text, keep) = render(request, response);
+    stream.write_all(text.as_bytes()).await?;
+    stream.flush().await?;
+    Ok(keep)
+}
+
+/// The text of an answer, and whether the connection may take another request after it.
+pub fn render(request: Option<&Request>, response: &Response) -> (String, bool) {
     let keep = request.is_some_and(Request::keeps_alive);
     let mut text = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
@@ -224,9 +232,7 @@ pub async fn write(
     if request.is_none_or(|r| r.method != "HEAD") {
         text.push_str(&response.body);
     }
-    stream.write_all(text.as_bytes()).await?;
-    stream.flush().await?;
-    Ok(keep)
+    (text, keep)
 }
 
 fn reason(status: u16) -> &'static str {
@@ -234,6 +240,7 @@ fn reason(status: u16) -> &'static str {
         200 => "OK",
         202 => "Accepted",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
@@ -241,9 +248,13 @@ fn reason(status: u16) -> &'static str {
         411 => "Length Required",
         413 => "Content Too Large",
         418 => "I'm a teapot",
+        422 => "Unprocessable Content",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         _ => "Error",
     }

@@ -16,7 +16,6 @@ mod number;
 mod options;
 mod pipe;
 mod protocols;
-#[allow(dead_code)] // its providers are on their way
 mod providers;
 mod random;
 mod replay;
@@ -28,9 +27,11 @@ mod world;
 
 pub use history::{Bar, History, history};
 pub use options::Options;
+pub use providers::Provider;
 pub use spec::{Protocol, Spec, instruments};
 
 use clap::Parser;
+use providers::{Clock, Providers, Setting};
 use replay::Replay;
 use serde_json::{Value, json};
 use server::{Shared, lock, serve_control, serve_venue};
@@ -89,7 +90,7 @@ async fn run_until_stopped(options: Options, socket_path: SocketPath) -> i32 {
             return 1;
         }
     };
-    log::info("venues are open", &[("sim", simulator.addresses())]);
+    log::info("venues and providers are open", &[("sim", simulator.addresses())]);
     let drained = simulator.drained.clone();
     tokio::select! {
         why = stopped => log::info("stopping", &[("reason", why.into())]),
@@ -157,12 +158,19 @@ impl Stage {
     }
 }
 
+fn status(stage: &Stage, providers: &Providers) -> Value {
+    let mut status = stage.status();
+    status["providers"] = providers.status();
+    status
+}
+
 /// A running simulator. Dropping it ends everything without the care that [`Simulator::stop`] takes.
 pub struct Simulator {
     pub venues: Vec<Address>,
     /// `http://127.0.0.1:PORT`: `/faults` and `/status`.
     pub control: String,
     stage: Stage,
+    providers: Providers,
     tasks: Vec<JoinHandle<()>>,
     /// Why the pacer gave up, if it did.
     failure: watch::Receiver<Option<String>>,
@@ -188,10 +196,10 @@ impl Simulator {
         fs::create_dir_all(&run).map_err(|error| while_writing(&run, error))?;
         let socket = socket_path(home, "sim.ctl").map_err(|error| while_writing(&run, error))?;
         let listener = control::bind(&socket).map_err(|error| while_writing(&socket, error))?;
-        let stage = self.stage.clone();
+        let (stage, providers) = (self.stage.clone(), self.providers.clone());
         self.tasks.push(tokio::spawn(control::serve(
             listener,
-            move || stage.status(),
+            move || status(&stage, &providers),
             self.drained.clone(),
         )));
         let file = run.join("sim.json");
@@ -216,16 +224,24 @@ impl Simulator {
                 (v.venue.clone(), about)
             })
             .collect();
-        json!({"pid": std::process::id(), "venues": venues, "control": self.control})
+        json!({
+            "pid": std::process::id(),
+            "venues": venues,
+            "providers": self.providers.addresses,
+            "control": self.control,
+        })
     }
 
     /// What `GET /status` answers.
     pub fn status(&self) -> Value {
-        self.stage.status()
+        status(&self.stage, &self.providers)
     }
 
     /// What `POST /faults` does: the HTTP status and the answer.
     pub fn fault(&self, body: &Value) -> (u16, Value) {
+        if let Some(answer) = self.providers.fault(body, !self.venues.is_empty()) {
+            return answer;
+        }
         let Stage::World(world) = &self.stage else {
             return (409, json!({"error": "a replay takes no faults"}));
         };
@@ -318,6 +334,20 @@ async fn open(mut options: Options, socket_path: SocketPath) -> Result<Simulator
         state = Some(owned.0);
         guard = Some(owned.1);
     }
+    let start_ns = options.start.unwrap_or_else(log::wall_ns);
+    let setting = Setting {
+        world: providers::World {
+            seed: options.seed,
+            density: options.density,
+        },
+        clock: Clock {
+            begun: Instant::now(),
+            start_ns,
+            speed: options.speed,
+        },
+        port_base: options.port_base,
+    };
+    let providers = providers::open_all(&options.providers, setting, &mut tasks).await?;
     let stage = if let Some(file) = &options.replay {
         let (file, protocol, speed) = (file.clone(), options.venues[0], options.speed);
         // Surveying a large recording takes a while, which is not for a thread that serves sockets.
@@ -338,7 +368,6 @@ async fn open(mut options: Options, socket_path: SocketPath) -> Result<Simulator
             }
             None => Truth::none(),
         };
-        let start_ns = options.start.unwrap_or_else(log::wall_ns);
         let world = World::new(&options, start_ns, truth, state)?;
         let started = (Instant::now(), world.now_ns);
         let world = Arc::new(Mutex::new(world));
@@ -346,7 +375,12 @@ async fn open(mut options: Options, socket_path: SocketPath) -> Result<Simulator
             tasks.push(tokio::spawn(serve_venue(listener, world.clone(), index)));
         }
         let answering = world.clone();
-        let answer = move |request: &http::Request| server::control(&answering, request);
+        let (asked, has_venues) = (providers.clone(), !venues.is_empty());
+        let answer = move |request: &http::Request| {
+            asked.control(request, has_venues, |request| {
+                server::control(&answering, request)
+            })
+        };
         tasks.push(tokio::spawn(serve_control(control_listener, answer)));
         let (speed, paced) = (options.speed, world.clone());
         tasks.push(tokio::spawn(async move {
@@ -361,6 +395,7 @@ async fn open(mut options: Options, socket_path: SocketPath) -> Result<Simulator
         venues,
         control: format!("http://127.0.0.1:{control_port}"),
         stage,
+        providers,
         tasks,
         failure,
         files: Vec::new(),

@@ -1,5 +1,6 @@
 //! What the simulator can be told, on the command line and by tests.
 
+use crate::providers::Provider;
 use crate::spec::Protocol;
 use clap::Parser;
 use std::path::PathBuf;
@@ -11,9 +12,15 @@ pub struct Options {
     /// Home directory; where to find the venues is written to DIR/run/sim.json [default: TIDEMILL_HOME]
     #[arg(long, value_name = "DIR")]
     pub home: Option<PathBuf>,
-    /// Protocols to speak: kraken, coinbase, binance, coinbase-advanced
-    #[arg(long, value_delimiter = ',', default_value = "kraken,coinbase,binance", value_parser = parse_protocol)]
+    /// Protocols to speak: kraken, coinbase, binance, coinbase-advanced [default: the first three; none with --providers]
+    #[arg(long, value_delimiter = ',', value_parser = parse_protocol)]
     pub venues: Vec<Protocol>,
+    /// Providers of history to play, over made-up US stocks and crypto: polygon, alpaca, iqfeed
+    #[arg(long, value_delimiter = ',', value_parser = parse_provider)]
+    pub providers: Vec<Provider>,
+    /// Trades of the providers' stocks and crypto, as a multiple of the usual number
+    #[arg(long, default_value_t = 1.0, value_parser = parse_density)]
+    pub density: f64,
     /// The same seed and rate give the same events
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -23,8 +30,8 @@ pub struct Options {
     /// Log everything the venues do, as JSON lines; a file that exists is continued
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
-    /// First port: kraken N, coinbase N+1, binance N+2, coinbase-advanced N+3, control N+9; 0 = any free ones
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=65_526))]
+    /// First port: kraken N, coinbase N+1, binance N+2, coinbase-advanced N+3, control N+9, polygon N+10, alpaca N+11, iqfeed N+12 to N+15; 0 = any free ones
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=65_515))]
     pub port_base: u16,
     /// Venue seconds per second; in a replay 0 = as fast as the client reads
     #[arg(long, default_value_t = 1.0, value_parser = parse_speed)]
@@ -40,11 +47,16 @@ pub struct Options {
     pub supervised: bool,
 }
 
+/// Where neither venues nor providers are asked for.
+const DEFAULT_VENUES: [Protocol; 3] = [Protocol::Kraken, Protocol::Coinbase, Protocol::Binance];
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             home: None,
-            venues: vec![Protocol::Kraken, Protocol::Coinbase, Protocol::Binance],
+            venues: DEFAULT_VENUES.to_vec(),
+            providers: Vec::new(),
+            density: 1.0,
             seed: 1,
             rate: 200.0,
             truth: None,
@@ -62,10 +74,13 @@ impl Options {
     pub fn check(&mut self) -> Result<(), String> {
         self.venues.sort_unstable();
         self.venues.dedup();
-        if self.venues.is_empty() {
-            return Err(
-                "--venues names no venue; have: kraken, coinbase, binance, coinbase-advanced".to_owned(),
-            );
+        self.providers.sort_unstable();
+        self.providers.dedup();
+        if self.venues.is_empty() && self.providers.is_empty() {
+            self.venues = DEFAULT_VENUES.to_vec();
+        }
+        if self.replay.is_some() && !self.providers.is_empty() {
+            return Err("--replay plays a venue's recording; leave out --providers".to_owned());
         }
         if self.replay.is_some() && self.venues.len() != 1 {
             return Err(format!(
@@ -84,6 +99,20 @@ fn parse_protocol(text: &str) -> Result<Protocol, String> {
     Protocol::by_name(text).ok_or_else(|| {
         format!("no protocol named '{text}'; have: kraken, coinbase, binance, coinbase-advanced")
     })
+}
+
+fn parse_provider(text: &str) -> Result<Provider, String> {
+    let names = Provider::ALL.map(Provider::name).join(", ");
+    Provider::by_name(text).ok_or_else(|| format!("no provider named '{text}'; have: {names}"))
+}
+
+fn parse_density(text: &str) -> Result<f64, String> {
+    let density = text.parse::<f64>().map_err(|e| e.to_string())?;
+    if (0.01..=100.0).contains(&density) {
+        Ok(density)
+    } else {
+        Err("must be from 0.01 to 100".to_owned())
+    }
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

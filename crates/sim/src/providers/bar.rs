@@ -1,7 +1,7 @@
 //! Bars of any interval, of exactly those trades that count, so that a client can compare them with ticks.
 
 use super::calendar::{HOUR_NS, MINUTE_NS, SECOND_NS, weekday};
-use super::world::{AMENDED_AFTER_NS, Asset, Trade, World, days};
+use super::world::{AMENDED_AFTER_NS, Asset, BEGIN_NS, Trade, World, days};
 use crate::number::{civil, days_of};
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -153,34 +153,40 @@ impl Bars {
         let windows: Vec<(i64, i64)> = if self.interval.within_day().is_some() {
             days(self.asset, from, to).map(|day| (day, day + 1)).collect()
         } else {
-            let mut windows: Vec<(i64, i64)> = days(self.asset, from, to)
-                .map(|day| self.interval.of_day(day))
-                .collect();
+            // Every day, closed ones too: a week may begin on one.
+            let all = self.asset.day(from.max(BEGIN_NS))..self.asset.day(to.max(BEGIN_NS) - 1) + 1;
+            let mut windows: Vec<(i64, i64)> = all.map(|day| self.interval.of_day(day)).collect();
             windows.dedup();
             windows
         };
         windows
             .into_iter()
             .flat_map(move |(first, next)| match self.interval.within_day() {
-                Some(_) => self.of_trades(first),
+                Some(_) => self.of_trades(first, from, to),
                 None => self.of_days(first, next).into_iter().collect(),
             })
             .filter(move |bar| (from..to).contains(&bar.start))
     }
 
-    /// The trades of a day that count.
-    fn counted(&self, day: i64) -> impl Iterator<Item = Trade> {
-        let (from, to, only) = (self.asset.midnight(day), self.asset.midnight(day + 1), self.only);
+    /// The trades of a span that count.
+    fn counted(&self, from: i64, to: i64) -> impl Iterator<Item = Trade> {
+        let only = self.only;
         self.world
             .trades(self.asset, from, to, self.now)
             .filter(move |trade| trade.counts() && only.is_none_or(|only| only == trade.exchange))
     }
 
-    /// The bars of one day.
-    fn of_trades(&self, day: i64) -> Vec<Bar> {
+    /// The bars of one day whose windows begin in a span.
+    fn of_trades(&self, day: i64, from: i64, to: i64) -> Vec<Bar> {
         let mut bars: Vec<Bar> = Vec::new();
+        let (midnight, next) = (self.asset.midnight(day), self.asset.midnight(day + 1));
+        let end = if to < next {
+            self.interval.window(self.asset, to - 1).1
+        } else {
+            next
+        };
         let factor = if self.adjusted { self.asset.factor(day) } else { 1 };
-        for trade in self.counted(day) {
+        for trade in self.counted(midnight.max(from), end) {
             match bars.last_mut() {
                 Some(bar) if trade.ts < bar.end => bar.extend(&Bar::of(&trade, (bar.start, bar.end))),
                 _ => bars.push(Bar::of(&trade, self.interval.window(self.asset, trade.ts))),
@@ -230,7 +236,7 @@ impl Bars {
         }
         let span = (self.asset.midnight(day), self.asset.midnight(day + 1));
         let bar = self
-            .counted(day)
+            .counted(span.0, span.1)
             .map(|trade| Bar::of(&trade, span))
             .reduce(|mut bar, later| {
                 bar.extend(&later);
@@ -316,6 +322,11 @@ mod tests {
         let months = starts("BTC/USD", 3, Unit::Month, at(2023, 1, 1), at(2024, 1, 1));
         assert_eq!(months, [1, 4, 7, 10].map(|month| at(2023, month, 1)));
         let hours = starts("SPY", 4, Unit::Hour, at(2024, 7, 2), at(2024, 7, 3));
+        let sunday = at(2024, 3, 24) + 4 * HOUR_NS;
+        assert_eq!(
+            starts("AAPL", 1, Unit::Week(0), sunday, sunday + HOUR_NS),
+            [sunday]
+        );
         assert_eq!(hours, [8, 12, 16, 20].map(|hour| at(2024, 7, 2) + hour * HOUR_NS));
     }
 

@@ -145,7 +145,7 @@ pub const OFF_EXCHANGE: char = 'D';
 pub const BEGIN_NS: i64 = 12_784 * DAY_NS;
 
 /// Trades of one minute have numbers below this.
-const PER_MINUTE: u64 = 4_096;
+pub const PER_MINUTE: u64 = 4_096;
 /// How long after a trade it is corrected or cancelled.
 pub const AMENDED_AFTER_NS: i64 = 8 * SECOND_NS;
 /// From a trade at the exchange to its print on the consolidated feed, at most.
@@ -160,8 +160,11 @@ pub struct Conditions {
     pub odd_lot: bool,
     /// Outside regular hours: "T" (Form T). Counts.
     pub extended: bool,
-    /// Reported late, out of sequence: "Z", in extended hours "U". Does not count in bars.
+    /// Reported late, out of sequence: "Z", which may set a high or a low but never an open or a close, and
+    /// so comes between two others of its moment here; in extended hours "U", which does not count in bars.
     pub late: bool,
+    /// Average of a day's prices: "W". Does not count in bars.
+    pub average: bool,
     /// Intermarket sweep: "F". Counts.
     pub sweep: bool,
 }
@@ -206,9 +209,14 @@ pub struct Trade {
 impl Trade {
     /// Whether bars are made of it, prices and volume alike.
     pub fn counts(&self) -> bool {
-        !self.conditions.odd_lot
-            && !self.conditions.late
-            && matches!(self.mark, Mark::Valid | Mark::Correction)
+        let Conditions {
+            odd_lot,
+            extended,
+            late,
+            average,
+            ..
+        } = self.conditions;
+        !odd_lot && !average && !(late && extended) && matches!(self.mark, Mark::Valid | Mark::Correction)
     }
 
     /// Its id where ids are text: digits, with letters off the exchanges.
@@ -449,15 +457,38 @@ impl Path {
                 odd_lot: trade.size < 100,
                 extended: self.extended,
                 late: random.chance(0.02),
+                average: random.chance(0.01),
                 sweep: random.chance(0.2),
             };
-            if trade.conditions.late {
-                // Some seconds old, and at a price that a bar would show if it took it.
-                trade.ts_made -= 5 * SECOND_NS + random.below(20_000_000_000) as i64;
-                trade.price += (trade.price / 100 / unit).max(3) * if is_buy { unit } else { -unit };
+            let Conditions { late, average, .. } = trade.conditions;
+            if late && !self.extended {
+                let around = Conditions {
+                    late: false,
+                    average: false,
+                    odd_lot: false,
+                    ..trade.conditions
+                };
+                let around = Trade {
+                    size: 100,
+                    conditions: around,
+                    ..trade
+                };
+                rows.push(around);
+                rows.push(Trade {
+                    conditions: Conditions {
+                        average: false,
+                        ..trade.conditions
+                    },
+                    ..self.late(trade, random)
+                });
+                rows.push(around);
+                return;
+            }
+            if late || average {
+                trade = self.late(trade, random);
             }
             let fate = random.unit();
-            if fate < 0.01 && !trade.conditions.odd_lot && !trade.conditions.late {
+            if fate < 0.01 && !trade.conditions.odd_lot && !late && !average {
                 let right = trade;
                 trade.price += (trade.price / 20 / unit).max(5) * unit;
                 trade.mark = Mark::Cancelled;
@@ -472,6 +503,19 @@ impl Path {
             }
         }
         rows.push(trade);
+    }
+
+    /// The trade as one that is some seconds old, at a price that shows in a bar which takes it.
+    fn late(&self, mut trade: Trade, random: &mut Random) -> Trade {
+        let unit = self.asset.tick * self.factor;
+        let off = (trade.price / 100 / unit).max(3) * unit;
+        trade.ts_made -= 5 * SECOND_NS + random.below(20_000_000_000) as i64;
+        trade.price = if trade.is_buy {
+            trade.price + off
+        } else {
+            (trade.price - off).max(unit)
+        };
+        trade
     }
 
     fn size(&self, random: &mut Random) -> i64 {
@@ -536,7 +580,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    pub const WORLD: World = World {
+    const WORLD: World = World {
         seed: 7,
         density: 1.0,
     };
@@ -568,7 +612,9 @@ mod tests {
         );
         for kind in [
             |t: &Trade| t.conditions.odd_lot,
-            |t: &Trade| t.conditions.late,
+            |t: &Trade| t.conditions.late && t.counts(),
+            |t: &Trade| t.conditions.late && !t.counts(),
+            |t: &Trade| t.conditions.average,
             |t: &Trade| t.conditions.sweep,
             |t: &Trade| t.mark == Mark::Cancelled,
             |t: &Trade| t.mark == Mark::Incorrect,
@@ -578,6 +624,13 @@ mod tests {
         }
         for pair in rows.windows(2) {
             assert_eq!(pair[0].mark == Mark::Incorrect, pair[1].mark == Mark::Correction);
+        }
+        for three in rows.windows(3) {
+            let late = three[1].conditions.late && !three[1].conditions.extended;
+            assert!(
+                !late || three.iter().all(|t| t.ts == three[1].ts),
+                "neither first nor last"
+            );
         }
         assert!(day_of("AAPL", 2024, 7, 4).is_empty() && day_of("AAPL", 2024, 7, 6).is_empty());
         assert_eq!(day_of("AAPL", 2024, 7, 2), rows);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Name, what it does, its parameter with the default.
-pub const CATALOGUE: [(&str, &str, &str, u64); 14] = [
+const CATALOGUE: [(&str, &str, &str, u64); 14] = [
     ("split", "sends every byte on its own", "seconds", 5),
     ("slow", "waits 20 ms before each piece it sends", "seconds", 5),
     ("hang", "neither reads nor sends, and keeps its ports open", "seconds", 5),
@@ -21,6 +21,23 @@ pub const CATALOGUE: [(&str, &str, &str, u64); 14] = [
     ("old", "speaks protocol 6.1 to connections made from now on", "seconds", 5),
     ("leave", "its ports close for good when the last client has gone", "count", 1),
 ];
+
+/// The catalogue as JSON, in the shape of the others'.
+pub fn catalogue() -> Vec<Value> {
+    let entries = CATALOGUE.iter().map(|(name, does, parameter, default)| {
+        let (meaning, to) = if *parameter == "seconds" {
+            ("how long it lasts", SECONDS_MAX)
+        } else {
+            ("how many times it strikes", COUNT_MAX as f64)
+        };
+        json!({
+            "fault": name,
+            "does": does,
+            "parameters": {*parameter: {"meaning": meaning, "default": default, "to": to}},
+        })
+    });
+    entries.collect()
+}
 
 /// Longest time that a fault goes on, and most often that it strikes.
 const SECONDS_MAX: f64 = 3_600.0;
@@ -56,8 +73,11 @@ impl Faults {
         self.counted.iter().any(|(counted, left)| *counted == name && *left > 0)
     }
 
-    pub fn clear(&mut self) {
+    /// Ends everything; returns how many that were.
+    pub fn clear(&mut self) -> usize {
+        let count = self.list().len();
         *self = Self::default();
+        count
     }
 
     /// Begins what the body of a `POST /faults` says; returns its name, or why not.
@@ -112,7 +132,7 @@ mod tests {
         for bad in [json!({}), json!({"fault": "hang", "seconds": 0}), json!({"fault": "late", "count": 1.5})] {
             assert!(faults.begin(&bad).is_err(), "{bad}");
         }
-        faults.clear();
+        assert_eq!(faults.clear(), 1);
         assert!(!faults.is("hang"));
     }
 }

@@ -8,10 +8,11 @@ mod live;
 mod lookup;
 mod text;
 
-use super::world::World;
-use fault::{CATALOGUE, Faults};
+use super::{Control, Opened, Provider, Setting};
+pub use fault::catalogue;
+use fault::Faults;
 use live::{Derivative, Level1};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,11 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-
-/// The present of the simulated world, ns UTC.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// What IQConnect calls itself.
 const VERSION: &str = "6.2.0.25";
@@ -111,8 +108,7 @@ impl State {
 }
 
 struct Shared {
-    world: World,
-    clock: Clock,
+    setting: Setting,
     state: Mutex<State>,
     /// Counts what ends all connections that exist.
     cut: watch::Sender<u64>,
@@ -124,7 +120,7 @@ impl Shared {
     }
 
     fn now(&self) -> i64 {
-        (self.clock)()
+        self.setting.clock.now_ns()
     }
 
     fn is(&self, fault: &str) -> bool {
@@ -138,95 +134,55 @@ impl Shared {
     }
 }
 
-/// A running IQConnect. It ends when this is dropped.
-pub struct IqFeed {
-    shared: Arc<Shared>,
-    ports: Vec<(Port, u16)>,
-    tasks: Vec<JoinHandle<()>>,
+/// Opens the four ports, from the provider's own on in the order admin, lookup, level 1, derivative.
+pub async fn open(provider: Provider, setting: Setting) -> Result<Opened, String> {
+    let shared = Arc::new(Shared {
+        setting,
+        state: Mutex::new(State { was_connected: true, ..State::default() }),
+        cut: watch::Sender::new(0),
+    });
+    let (mut addresses, mut tasks) = (Map::new(), Vec::new());
+    for (offset, port) in (provider.port()..).zip(Port::ALL) {
+        let (listener, number) = crate::bind(setting.port_base, offset).await?;
+        addresses.insert(port.name().to_owned(), json!(format!("127.0.0.1:{number}")));
+        tasks.push(tokio::spawn(accept(shared.clone(), port, number, listener)));
+    }
+    tasks.push(tokio::spawn(observe(shared.clone())));
+    Ok(Opened { addresses, control: shared, tasks })
 }
 
-impl Drop for IqFeed {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
-        self.shared.cut.send_modify(|count| *count += 1);
-    }
-}
-
-impl IqFeed {
-    /// Opens the four ports, from `port_base` on in the order admin, lookup, level 1, derivative; 0 = any.
-    /// Needs a tokio runtime.
-    pub async fn start(world: World, clock: Clock, port_base: u16) -> Result<Self, String> {
-        let shared = Arc::new(Shared {
-            world,
-            clock,
-            state: Mutex::new(State { was_connected: true, ..State::default() }),
-            cut: watch::Sender::new(0),
-        });
-        let (mut ports, mut tasks) = (Vec::new(), Vec::new());
-        for (offset, port) in (0u16..).zip(Port::ALL) {
-            let wanted = if port_base == 0 { 0 } else { port_base + offset };
-            let listener = bind(wanted)
-                .await
-                .map_err(|error| format!("cannot listen on 127.0.0.1:{wanted}: {error}"))?;
-            let number = listener.local_addr().map_err(|error| error.to_string())?.port();
-            ports.push((port, number));
-            tasks.push(tokio::spawn(accept(shared.clone(), port, number, listener)));
-        }
-        tasks.push(tokio::spawn(observe(shared.clone())));
-        Ok(Self { shared, ports, tasks })
-    }
-
-    /// `{"admin": "127.0.0.1:PORT", …}`, as it stands in `run/sim.json`.
-    pub fn addresses(&self) -> Value {
-        let all = self.ports.iter();
-        all.map(|(port, number)| (port.name().to_owned(), json!(format!("127.0.0.1:{number}")))).collect()
-    }
-
-    /// What `POST /faults` does: begins a fault. The HTTP status and the answer.
-    pub fn fault(&self, body: &Value) -> (u16, Value) {
-        let mut state = self.shared.state();
-        match state.faults.begin(body) {
-            Err(why) => (400, json!({"error": why})),
-            Ok(name) => {
-                match name {
-                    "dead" => drop(state),
-                    "cut" => {
-                        state.faults.strikes("cut");
-                        drop(state);
-                    }
-                    "logout" => {
-                        state.faults.strikes("logout");
-                        state.logged_out = true;
-                        state.connecting_until = None;
-                        return (200, json!({"fault": name}));
-                    }
-                    _ => return (200, json!({"fault": name})),
-                }
-                self.shared.cut.send_modify(|count| *count += 1);
-                (200, json!({"fault": name}))
+impl Control for Shared {
+    fn fault(&self, body: &Value) -> (u16, Value) {
+        let begun = self.state().faults.begin(body);
+        let name = match begun {
+            Ok(name) => name,
+            Err(why) => return (400, json!({"error": why})),
+        };
+        match name {
+            "dead" | "cut" => {
+                self.state().faults.strikes("cut");
+                self.cut.send_modify(|count| *count += 1);
             }
+            "logout" => {
+                let mut state = self.state();
+                state.faults.strikes("logout");
+                (state.logged_out, state.connecting_until) = (true, None);
+            }
+            _ => {}
         }
+        (200, json!({"fault": name}))
     }
 
-    /// What `GET /faults` says: kinds, and what goes on.
-    pub fn faults(&self) -> Value {
-        let kinds: Vec<Value> = CATALOGUE
-            .iter()
-            .map(|(name, does, parameter, default)| {
-                json!({"fault": name, "does": does, "parameters": {*parameter: default}})
-            })
-            .collect();
-        json!({"kinds": kinds, "active": self.shared.state().faults.list()})
+    fn faults(&self) -> Value {
+        self.state().faults.list().into()
     }
 
-    /// What `DELETE /faults` does: ends everything.
-    pub fn clear_faults(&self) {
-        self.shared.state().faults.clear();
+    fn clear(&self) -> usize {
+        self.state().faults.clear()
     }
 
-    /// What `GET /status` says of it.
-    pub fn status(&self) -> Value {
-        let mut state = self.shared.state();
+    fn status(&self) -> Value {
+        let mut state = self.state();
         json!({
             "connections": state.clients.len(),
             "requests": state.requests,
@@ -234,10 +190,6 @@ impl IqFeed {
             "connected": state.is_connected(),
         })
     }
-}
-
-async fn bind(port: u16) -> std::io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
 }
 
 /// Serves a port; while it is dead nobody listens there.
@@ -254,7 +206,7 @@ async fn accept(shared: Arc<Shared>, port: Port, number: u16, first: TcpListener
         }
         let Some(open) = &listener else {
             // Somebody may have taken it meanwhile: then it is dead for longer.
-            listener = bind(number).await.ok();
+            listener = TcpListener::bind((Ipv4Addr::LOCALHOST, number)).await.ok();
             sleep(LOOK_EVERY).await;
             continue;
         };
@@ -411,8 +363,8 @@ impl Session {
             // Until a client says otherwise it is taken for an old one.
             protocol: (5, 0),
             newest,
-            level1: Level1::new(shared.world),
-            derivative: Derivative::new(shared.world),
+            level1: Level1::new(shared.setting.world),
+            derivative: Derivative::new(shared.setting.world),
             next_second: Instant::now() + SECOND,
             wants_clock: true,
             wants_clients: false,
@@ -529,7 +481,7 @@ impl Session {
     fn look_up(&self, line: String) {
         let (shared, out, labelled) = (self.shared.clone(), self.out.clone(), self.protocol >= (6, 2));
         tokio::spawn(async move {
-            let (world, now) = (shared.world, shared.now());
+            let (world, now) = (shared.setting.world, shared.now());
             let refusal = {
                 let mut state = shared.state();
                 state.requests += 1;

@@ -91,10 +91,10 @@ pub fn basis(trade: &Trade) -> char {
     }
 }
 
-/// Pairs of hexadecimal digits: odd lot 87, sweep 3D, out of sequence 14, extended hours 17.
+/// Pairs of hexadecimal digits: odd lot 87, sweep 3D, out of sequence 14, average 0B, extended hours 17.
 pub fn conditions(trade: &Trade) -> String {
     let said = trade.conditions;
-    let codes: String = [(said.odd_lot, "87"), (said.sweep, "3D"), (said.late, "14"), (said.extended, "17")]
+    let codes: String = [(said.odd_lot, "87"), (said.sweep, "3D"), (said.late, "14"), (said.average, "0B"), (said.extended, "17")]
         .iter()
         .filter(|(is_so, _)| *is_so)
         .map(|(_, code)| *code)
