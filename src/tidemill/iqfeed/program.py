@@ -18,7 +18,7 @@ from tidemill.home import Home
 VARIABLE = "TIDEMILL_IQCONNECT"
 SECRETS = ("DTN_PRODUCT_ID", "DTN_LOGIN", "DTN_PASSWORD")
 INSTALLED = "drive_c/Program Files*/DTN/IQFeed/[iI][qQ][cC]onnect.exe"
-END_S = 5.0
+END_S = 3.0
 LOOK_S = 0.05
 HINT = (
     f"name the whole command with --command or {VARIABLE}; on Linux IQConnect needs wine and xvfb "
