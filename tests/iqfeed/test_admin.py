@@ -32,11 +32,14 @@ def test_client_stats() -> None:
 
 
 def test_a_refused_login() -> None:
-    assert refused_login("S,INVALID LOGIN,")
-    assert refused_login("S,CURRENT LOGINID,")
-    assert refused_login("S,CURRENT LOGINID,,")
-    assert not refused_login("S,CURRENT LOGINID,474614,")
-    assert not refused_login("S,STATS,,,0,0,1,0,0,0,,,Not Connected,6.0.0.4,474614,0,0,,0.02,0.02,,")
+    assert refused_login("S,INVALID LOGIN,", sent=False)
+    for empty in ("S,CURRENT LOGINID,", "S,CURRENT LOGINID,,"):
+        assert refused_login(empty, sent=True)
+        assert not refused_login(empty, sent=False), "nobody has logged in yet"
+    assert not refused_login("S,CURRENT LOGINID,474614,", sent=True)
+    assert not refused_login(
+        "S,STATS,,,0,0,1,0,0,0,,,Not Connected,6.0.0.4,474614,0,0,,0.02,0.02,,", sent=True
+    )
 
 
 def test_a_login_tells_nothing_and_holds_to_its_line() -> None:

@@ -71,9 +71,9 @@ class ClientStats:
         return cls(id=fields[3], name=fields[4], kb_queued=int(_real(fields, 10)))
 
 
-def refused_login(line: str) -> bool:
-    """Whether the line says that DTN does not take the login."""
-    return bool(_REFUSED.match(line) or _EMPTY_LOGIN.match(line))
+def refused_login(line: str, *, sent: bool) -> bool:
+    """Whether the line says that DTN does not take the login. An empty one does so only after one was sent."""
+    return bool(_REFUSED.match(line) or (sent and _EMPTY_LOGIN.match(line)))
 
 
 @dataclass(frozen=True)

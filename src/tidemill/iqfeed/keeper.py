@@ -74,6 +74,8 @@ class Keeper:
         self._error: TidemillError | None = None
         self._queued: dict[str, int] = {}
         self._told: str = ""
+        # When the admin port has been silent for too long, by the monotonic clock.
+        self._until = 0.0
         self._since_ns = time.time_ns()
         self._started = time.monotonic()
         self._state = "starting"
@@ -150,7 +152,7 @@ class Keeper:
                 self._log.warn("IQConnect connected to DTN again", reconnections=stats.reconnections)
         elif client := ClientStats.of(line):
             self._queued[client.id] = client.kb_queued
-        elif refused_login(line) and not self._watch.login_refused:
+        elif not self._watch.login_refused and refused_login(line, sent=self.counts["logins"] > 0):
             self._watch.refused()
             self._log.error("DTN does not take the login", hint="look at DTN_LOGIN and DTN_PASSWORD")
 
@@ -190,12 +192,12 @@ class Keeper:
         try:
             pid = await self._program.start()
         except ConfigError as error:
-            self._program.remember()
             self._watch.failed()
             self._error = error
             self._log.error(f"{error.message} (attempt {self.counts['attempts']})", hint=error.hint)
             return
         self.counts["starts"] += 1
+        self._error = None
         self._watch.started(time.monotonic())
         # The words hold no secret of ours, and whatever a user put into them is not for a log.
         self._log.info(

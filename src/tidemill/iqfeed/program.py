@@ -88,8 +88,19 @@ class Program:
 
     async def start(self) -> int:
         """Starts it, after the end of one that still runs, and returns its pid. Raises `ConfigError` for what
-        is missing."""
-        require(self.words)
+        is missing, or cannot be written."""
+        try:
+            self.remember()
+            require(self.words)
+            return await self._start()
+        except OSError as error:
+            raise ConfigError(
+                "home_unwritable",
+                f"IQConnect cannot be started: {error.strerror or error} ({error.filename})",
+                hint="make room in the home, or name another with --home",
+            ) from error
+
+    async def _start(self) -> int:
         await self.end()
         # What it writes is for people who look for a reason; the run before is kept.
         with contextlib.suppress(FileNotFoundError):

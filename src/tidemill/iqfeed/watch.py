@@ -103,13 +103,18 @@ class Watch:
             return Action.START if impatient else None
         if self._unconnected_since is None:
             return None
-        if not self._logged_in:
+        if self.login_refused:
+            # Each try is one more with the same login; now and then it may have been put right at DTN.
+            patience_s = timing.window_s
+        elif now - self._unconnected_since > timing.restart_after_s:
+            return Action.START
+        else:
+            patience_s = timing.connect_after_s
+        if not self._logged_in and not self.login_refused:
             self._logged_in = True
             self._told_at = now
             return Action.LOG_IN
-        if now - self._unconnected_since > timing.restart_after_s and not self.login_refused:
-            return Action.START
-        if now - self._told_at > timing.connect_after_s:
+        if now - self._told_at > patience_s:
             self._told_at = now
             return Action.CONNECT
         return None

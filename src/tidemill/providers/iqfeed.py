@@ -75,6 +75,7 @@ class IQFeed:
         self._url = url
         self._opening = asyncio.Lock()
         self._connection: HistoryConnection | None = None
+        self._failed: tuple[float, UpstreamError] | None = None
 
     def instrument(self, symbol: str) -> str:
         return f"{_checked(symbol)}.{self._venue}"
@@ -157,7 +158,16 @@ class IQFeed:
     async def _open(self) -> HistoryConnection:
         async with self._opening:
             if self._connection is None:
-                self._connection = await open_history_connection(self._url, sockets=SOCKETS, wait_s=WAIT_S)
+                # Who waited here while another one tried in vain need not try as long again.
+                if self._failed and time.monotonic() - self._failed[0] < WAIT_S:
+                    raise self._failed[1]
+                try:
+                    self._connection = await open_history_connection(
+                        self._url, sockets=SOCKETS, wait_s=WAIT_S
+                    )
+                except UpstreamError as error:
+                    self._failed = (time.monotonic(), error)
+                    raise
             return self._connection
 
 
