@@ -72,7 +72,7 @@ class ClientStats:
 
 
 def refused_login(line: str, *, sent: bool) -> bool:
-    """Whether the line says that DTN does not take the login. An empty one does so only after one was sent."""
+    """Whether the line says that DTN does not take the login. An empty one does so after one was sent."""
     return bool(_REFUSED.match(line) or (sent and _EMPTY_LOGIN.match(line)))
 
 

@@ -8,18 +8,53 @@ use tokio::time::Instant;
 const CATALOGUE: [(&str, &str, &str, u64); 14] = [
     ("split", "sends every byte on its own", "seconds", 5),
     ("slow", "waits 20 ms before each piece it sends", "seconds", 5),
-    ("hang", "neither reads nor sends, and keeps its ports open", "seconds", 5),
-    ("dead", "closes every connection and its ports; they open again afterwards", "seconds", 5),
+    (
+        "hang",
+        "neither reads nor sends, and keeps its ports open",
+        "seconds",
+        5,
+    ),
+    (
+        "dead",
+        "closes every connection and its ports; they open again afterwards",
+        "seconds",
+        5,
+    ),
     ("cut", "closes every connection", "count", 1),
-    ("disconnected", "loses DTN: SERVER DISCONNECTED, Not Connected; SERVER CONNECTED afterwards", "seconds", 5),
+    (
+        "disconnected",
+        "loses DTN: SERVER DISCONNECTED, Not Connected; SERVER CONNECTED afterwards",
+        "seconds",
+        5,
+    ),
     ("expired", "DTN takes the login no more", "seconds", 5),
     ("logout", "is not connected to DTN until S,CONNECT", "count", 1),
-    ("late", "replies begin with lines of a request that nobody made", "count", 1),
-    ("truncate", "replies break off in the middle of a line, and the connection with them", "count", 1),
+    (
+        "late",
+        "replies begin with lines of a request that nobody made",
+        "count",
+        1,
+    ),
+    (
+        "truncate",
+        "replies break off in the middle of a line, and the connection with them",
+        "count",
+        1,
+    ),
     ("busy", "requests are refused: too many at once", "count", 1),
     ("syntax", "requests are refused: !SYNTAX_ERROR!", "count", 1),
-    ("old", "speaks protocol 6.1 to connections made from now on", "seconds", 5),
-    ("leave", "its ports close for good when the last client has gone", "count", 1),
+    (
+        "old",
+        "speaks protocol 6.1 to connections made from now on",
+        "seconds",
+        5,
+    ),
+    (
+        "leave",
+        "its ports close for good when the last client has gone",
+        "count",
+        1,
+    ),
 ];
 
 /// The catalogue as JSON, in the shape of the others'.
@@ -54,12 +89,18 @@ impl Faults {
     /// Whether a fault that lasts goes on.
     pub fn is(&self, name: &str) -> bool {
         let now = Instant::now();
-        self.active.iter().any(|(active, until)| *active == name && now < *until)
+        self.active
+            .iter()
+            .any(|(active, until)| *active == name && now < *until)
     }
 
     /// Whether a fault that is counted strikes now; it has once less to go then.
     pub fn strikes(&mut self, name: &str) -> bool {
-        match self.counted.iter_mut().find(|(counted, left)| *counted == name && *left > 0) {
+        match self
+            .counted
+            .iter_mut()
+            .find(|(counted, left)| *counted == name && *left > 0)
+        {
             Some((_, left)) => {
                 *left -= 1;
                 true
@@ -70,7 +111,9 @@ impl Faults {
 
     /// Whether a counted fault waits for its occasion.
     pub fn waits(&self, name: &str) -> bool {
-        self.counted.iter().any(|(counted, left)| *counted == name && *left > 0)
+        self.counted
+            .iter()
+            .any(|(counted, left)| *counted == name && *left > 0)
     }
 
     /// Ends everything; returns how many that were.
@@ -88,13 +131,18 @@ impl Faults {
             return Err(format!("no fault named '{asked}'; have: {}", have.join(", ")));
         };
         let given = &body[*parameter];
-        let value = if given.is_null() { *default as f64 } else { given.as_f64().unwrap_or(-1.0) };
+        let value = if given.is_null() {
+            *default as f64
+        } else {
+            given.as_f64().unwrap_or(-1.0)
+        };
         if *parameter == "seconds" {
             if !(value > 0.0 && value <= SECONDS_MAX) {
                 return Err(format!("seconds is from above 0 to {SECONDS_MAX}"));
             }
             self.active.retain(|(active, _)| active != name);
-            self.active.push((name, Instant::now() + Duration::from_secs_f64(value)));
+            self.active
+                .push((name, Instant::now() + Duration::from_secs_f64(value)));
         } else {
             let count = value as u64;
             if value.fract() != 0.0 || !(1..=COUNT_MAX).contains(&count) {
@@ -113,7 +161,9 @@ impl Faults {
             json!({"fault": name, "seconds_left": until.saturating_duration_since(now).as_secs_f64()})
         });
         let counted = self.counted.iter().filter(|(_, left)| *left > 0);
-        lasting.chain(counted.map(|(name, left)| json!({"fault": name, "left": left}))).collect()
+        lasting
+            .chain(counted.map(|(name, left)| json!({"fault": name, "left": left})))
+            .collect()
     }
 }
 
@@ -129,7 +179,11 @@ mod tests {
         assert!(faults.is("hang") && !faults.is("dead") && faults.waits("late"));
         assert_eq!(faults.list().len(), 2);
         assert!(faults.strikes("late") && faults.strikes("late") && !faults.strikes("late"));
-        for bad in [json!({}), json!({"fault": "hang", "seconds": 0}), json!({"fault": "late", "count": 1.5})] {
+        for bad in [
+            json!({}),
+            json!({"fault": "hang", "seconds": 0}),
+            json!({"fault": "late", "count": 1.5}),
+        ] {
             assert!(faults.begin(&bad).is_err(), "{bad}");
         }
         assert_eq!(faults.clear(), 1);

@@ -138,11 +138,19 @@ impl Level1 {
             }
             let mut events: Vec<(i64, Result<Trade, Quote>)> = Vec::new();
             if self.watching[place].with_quotes {
-                events.extend(self.world.quotes(asset, from, to, now).map(|quote| (quote.ts, Err(quote))));
+                events.extend(
+                    self.world
+                        .quotes(asset, from, to, now)
+                        .map(|quote| (quote.ts, Err(quote))),
+                );
             }
             // What is put right later is first told as it was.
             let trades = self.world.trades(asset, from, to, now);
-            events.extend(trades.filter(|t| t.mark != Mark::Correction).map(|trade| (trade.ts, Ok(trade))));
+            events.extend(
+                trades
+                    .filter(|t| t.mark != Mark::Correction)
+                    .map(|trade| (trade.ts, Ok(trade))),
+            );
             events.sort_by_key(|(ts, _)| *ts);
             for (_, event) in events {
                 let watching = &mut self.watching[place];
@@ -151,7 +159,10 @@ impl Level1 {
                         watching.volume += trade.size;
                         watching.trade = Some(trade);
                         // At that moment nobody knew that it would be taken back.
-                        let told = Trade { mark: Mark::Valid, ..trade };
+                        let told = Trade {
+                            mark: Mark::Valid,
+                            ..trade
+                        };
                         format!("{}v", text::basis(&told))
                     }
                     Err(quote) => {
@@ -178,10 +189,16 @@ impl Level1 {
         let asset = watching.asset;
         let mut line = format!("{kind},{}", text::symbol(asset));
         let of_trade = |value: fn(&Asset, &Trade) -> String| {
-            watching.trade.as_ref().map_or_else(String::new, |trade| value(asset, trade))
+            watching
+                .trade
+                .as_ref()
+                .map_or_else(String::new, |trade| value(asset, trade))
         };
         let of_quote = |value: fn(&Asset, &Quote) -> String| {
-            watching.quote.as_ref().map_or_else(String::new, |quote| value(asset, quote))
+            watching
+                .quote
+                .as_ref()
+                .map_or_else(String::new, |quote| value(asset, quote))
         };
         for name in &self.fields {
             line.push(',');
@@ -190,7 +207,9 @@ impl Level1 {
                 "Most Recent Trade Size" => of_trade(|asset, trade| text::size(asset, trade.size)),
                 "Most Recent Trade Time" => of_trade(|_, trade| text::stamp(trade.ts, 6)[11..].to_owned()),
                 "Most Recent Trade Date" => of_trade(|_, trade| text::slashed(trade.ts)),
-                "Most Recent Trade Day Code" => of_trade(|_, trade| text::stamp(trade.ts, 0)[8..10].to_owned()),
+                "Most Recent Trade Day Code" => {
+                    of_trade(|_, trade| text::stamp(trade.ts, 0)[8..10].to_owned())
+                }
                 "Most Recent Trade Market Center" => {
                     of_trade(|_, trade| text::center(trade.exchange).to_string())
                 }
@@ -257,7 +276,10 @@ pub struct Derivative {
 
 impl Derivative {
     pub fn new(world: World) -> Self {
-        Self { world, following: Vec::new() }
+        Self {
+            world,
+            following: Vec::new(),
+        }
     }
 
     pub fn symbols(&self) -> usize {
@@ -269,7 +291,10 @@ impl Derivative {
         let fields: Vec<&str> = line.split(',').collect();
         let at = |place: usize| fields.get(place).copied().unwrap_or_default();
         match at(0) {
-            "BW" => Some(self.watch(&fields, now).unwrap_or_else(|| vec!["E,!SYNTAX_ERROR!,,".to_owned()])),
+            "BW" => Some(
+                self.watch(&fields, now)
+                    .unwrap_or_else(|| vec!["E,!SYNTAX_ERROR!,,".to_owned()]),
+            ),
             "BR" => {
                 self.following
                     .retain(|f| text::symbol(f.bars.asset) != at(1) || f.id != at(2));
@@ -281,7 +306,11 @@ impl Derivative {
             }
             "S" if line == "S,REQUEST WATCHES" => {
                 let watches = self.following.iter();
-                Some(watches.map(|f| format!("S,WATCHES,{},{}", text::symbol(f.bars.asset), f.id)).collect())
+                Some(
+                    watches
+                        .map(|f| format!("S,WATCHES,{},{}", text::symbol(f.bars.asset), f.id))
+                        .collect(),
+                )
             }
             _ => None,
         }
@@ -292,11 +321,17 @@ impl Derivative {
         let Some(asset) = Asset::find_spelled(at(1)) else {
             return Some(vec![format!("n,{}", at(1))]);
         };
-        let seconds: i64 = at(2).parse().ok().filter(|length| (1..=86_400).contains(length))?;
+        let seconds: i64 = at(2)
+            .parse()
+            .ok()
+            .filter(|length| (1..=86_400).contains(length))?;
         let bars = Bars {
             world: self.world,
             asset,
-            interval: Interval { count: seconds, unit: Unit::Second },
+            interval: Interval {
+                count: seconds,
+                unit: Unit::Second,
+            },
             adjusted: false,
             only: None,
             now,
@@ -312,21 +347,32 @@ impl Derivative {
             }
             ("", days, _) => {
                 let days: i64 = days.parse().ok()?;
-                bars.starting(asset.midnight(asset.day(now) - days + 1), running).collect()
+                bars.starting(asset.midnight(asset.day(now) - days + 1), running)
+                    .collect()
             }
             (begin, ..) => bars.starting(text::parse_moment(begin)?, running).collect(),
         };
         past.truncate(100_000);
         let id = at(8).to_owned();
-        let replaced = self.following.iter().any(|f| f.id == id && std::ptr::eq(f.bars.asset, asset));
-        self.following.retain(|f| f.id != id || !std::ptr::eq(f.bars.asset, asset));
+        let replaced = self
+            .following
+            .iter()
+            .any(|f| f.id == id && std::ptr::eq(f.bars.asset, asset));
+        self.following
+            .retain(|f| f.id != id || !std::ptr::eq(f.bars.asset, asset));
         let mut lines = Vec::new();
         if replaced {
             lines.push(format!("S,REPLACED PREVIOUS WATCH,{}", at(1)));
         }
         lines.extend(past.iter().map(|bar| printed(&id, "BH", asset, bar)));
         let every = at(11).parse::<i64>().ok().map(|seconds| seconds * SECOND_NS);
-        self.following.push(Following { id, bars, next: running, every, shown: now });
+        self.following.push(Following {
+            id,
+            bars,
+            next: running,
+            every,
+            shown: now,
+        });
         Some(lines)
     }
 
@@ -340,7 +386,10 @@ impl Derivative {
             let complete = bars.starting(following.next, running);
             lines.extend(complete.map(|bar| printed(&following.id, "BC", asset, &bar)));
             following.next = following.next.max(running);
-            if following.every.is_some_and(|every| now >= following.shown + every) {
+            if following
+                .every
+                .is_some_and(|every| now >= following.shown + every)
+            {
                 following.shown = now;
                 let now_running = bars.starting(running, now + 1);
                 lines.extend(now_running.map(|bar| printed(&following.id, "BU", asset, &bar)));
@@ -352,7 +401,11 @@ impl Derivative {
 
 /// Open, high, low, close: another order than history's.
 fn printed(id: &str, kind: &str, asset: &Asset, bar: &Bar) -> String {
-    let id = if id.is_empty() { String::new() } else { format!("{id},") };
+    let id = if id.is_empty() {
+        String::new()
+    } else {
+        format!("{id},")
+    };
     format!(
         "{id}{kind},{},{},{},{},{},{},{},{},{}",
         text::symbol(asset),
@@ -372,7 +425,10 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    const WORLD: World = World { seed: 7, density: 1.0 };
+    const WORLD: World = World {
+        seed: 7,
+        density: 1.0,
+    };
     // Tuesday, 2 July 2024, 10:00 in New York.
     const OPEN: i64 = 1_719_928_800 * SECOND_NS;
 
@@ -383,9 +439,15 @@ mod tests {
     #[test]
     fn what_is_watched_ends_in_the_valid_trades_of_history() {
         let mut client = Level1::new(WORLD);
-        client.command("S,SELECT UPDATE FIELDS,Symbol,Most Recent Trade,TickID,Message Contents", OPEN);
+        client.command(
+            "S,SELECT UPDATE FIELDS,Symbol,Most Recent Trade,TickID,Message Contents",
+            OPEN,
+        );
         let begun = client.command("wAAPL", OPEN).unwrap();
-        assert!(begun[0].starts_with("F,AAPL,") && begun[1].starts_with("P,AAPL,"), "{begun:?}");
+        assert!(
+            begun[0].starts_with("F,AAPL,") && begun[1].starts_with("P,AAPL,"),
+            "{begun:?}"
+        );
         let mut kept: BTreeMap<String, String> = BTreeMap::new();
         let until = OPEN + 1_800 * SECOND_NS;
         for second in (OPEN..=until + AMENDED_AFTER_NS).step_by(SECOND_NS as usize) {
@@ -402,7 +464,12 @@ mod tests {
         }
         let asset = Asset::find("AAPL").unwrap();
         let history: BTreeMap<String, String> = WORLD
-            .trades(asset, OPEN + 1, until + AMENDED_AFTER_NS + 1, until + AMENDED_AFTER_NS)
+            .trades(
+                asset,
+                OPEN + 1,
+                until + AMENDED_AFTER_NS + 1,
+                until + AMENDED_AFTER_NS,
+            )
             .filter(valid)
             .map(|trade| (trade.number.to_string(), text::price(asset, trade.price)))
             .collect();
@@ -413,20 +480,35 @@ mod tests {
     #[test]
     fn streamed_bars_are_those_of_history() {
         let mut client = Derivative::new(WORLD);
-        let past = client.command("BW,AAPL,60,20240702 093000,,,,,X1,s,,5", OPEN).unwrap();
-        assert!(past[0].starts_with("X1,BH,AAPL,2024-07-02 09:30:00,"), "{}", past[0]);
+        let past = client
+            .command("BW,AAPL,60,20240702 093000,,,,,X1,s,,5", OPEN)
+            .unwrap();
+        assert!(
+            past[0].starts_with("X1,BH,AAPL,2024-07-02 09:30:00,"),
+            "{}",
+            past[0]
+        );
         let mut told = past;
         let (mut updates, until) = (0, OPEN + 600 * SECOND_NS);
         for second in (OPEN..=until).step_by(SECOND_NS as usize) {
-            let (running, complete): (Vec<_>, Vec<_>) =
-                client.news(second).into_iter().partition(|line| line.starts_with("X1,BU"));
+            let (running, complete): (Vec<_>, Vec<_>) = client
+                .news(second)
+                .into_iter()
+                .partition(|line| line.starts_with("X1,BU"));
             updates += running.len();
             told.extend(complete);
         }
         assert!(updates > 60, "{updates}");
         assert_eq!(told.len(), 40);
-        assert!(told[39].starts_with("X1,BC,AAPL,2024-07-02 10:09:00,"), "{}", told[39]);
-        assert_eq!(client.command("BW,NONE,60,,,,,,X1,s,,", OPEN).unwrap(), ["n,NONE"]);
+        assert!(
+            told[39].starts_with("X1,BC,AAPL,2024-07-02 10:09:00,"),
+            "{}",
+            told[39]
+        );
+        assert_eq!(
+            client.command("BW,NONE,60,,,,,,X1,s,,", OPEN).unwrap(),
+            ["n,NONE"]
+        );
         assert_eq!(client.command("hello", OPEN), None);
     }
 
@@ -435,7 +517,10 @@ mod tests {
         let mut client = Level1::new(WORLD);
         assert_eq!(client.command("wNONE", OPEN).unwrap(), ["n,NONE"]);
         client.command("tSPY", OPEN);
-        assert_eq!(client.command("S,REQUEST WATCHES", OPEN).unwrap(), ["S,WATCHES,SPY"]);
+        assert_eq!(
+            client.command("S,REQUEST WATCHES", OPEN).unwrap(),
+            ["S,WATCHES,SPY"]
+        );
         client.command("rSPY", OPEN);
         assert_eq!(client.symbols(), 0);
         assert_eq!(client.command("T", OPEN).unwrap(), ["T,20240702 10:00:00"]);

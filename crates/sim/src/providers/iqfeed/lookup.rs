@@ -25,13 +25,21 @@ pub struct Answer {
 impl Answer {
     /// The lines, without their ends.
     pub fn lines(self, labelled: bool) -> Vec<String> {
-        let id = if self.id.is_empty() { String::new() } else { format!("{},", self.id) };
+        let id = if self.id.is_empty() {
+            String::new()
+        } else {
+            format!("{},", self.id)
+        };
         let mut lines = match self.rows {
             Err(why) if why == SYNTAX_ERROR => return vec![SYNTAX_ERROR.to_owned()],
             Err(why) => vec![format!("{id}E,{why},,")],
             Ok(rows) if rows.is_empty() => vec![format!("{id}E,!NO_DATA!,,")],
             Ok(rows) => {
-                let label = if labelled { format!("{},", self.label) } else { String::new() };
+                let label = if labelled {
+                    format!("{},", self.label)
+                } else {
+                    String::new()
+                };
                 rows.into_iter().map(|row| format!("{id}{label}{row}")).collect()
             }
         };
@@ -65,7 +73,9 @@ pub fn answer(world: World, now: i64, line: &str) -> Answer {
         "SBF" => symbols(at(1), at(2)),
         "SLM" => markets(),
         "SST" => types(),
-        "STC" => ["1,REGULAR,Normal trade", "135,ODDLOT,Odd lot trade"].map(str::to_owned).to_vec(),
+        "STC" => ["1,REGULAR,Normal trade", "135,ODDLOT,Odd lot trade"]
+            .map(str::to_owned)
+            .to_vec(),
         _ => match Asset::find_spelled(at(1)) {
             None => return failed(id, "Invalid symbol."),
             Some(asset) => match history(world, asset, now, &fields, place) {
@@ -82,7 +92,11 @@ pub fn answer(world: World, now: i64, line: &str) -> Answer {
 }
 
 fn failed(id: &str, why: &str) -> Answer {
-    Answer { id: id.to_owned(), rows: Err(why.to_owned()), label: "" }
+    Answer {
+        id: id.to_owned(),
+        rows: Err(why.to_owned()),
+        label: "",
+    }
 }
 
 impl Asset {
@@ -126,13 +140,7 @@ impl Wanted {
 }
 
 /// `id` is the place of the request's id among the fields. `None` for what cannot be read.
-fn history(
-    world: World,
-    asset: &'static Asset,
-    now: i64,
-    fields: &[&str],
-    id: usize,
-) -> Option<Vec<String>> {
+fn history(world: World, asset: &'static Asset, now: i64, fields: &[&str], id: usize) -> Option<Vec<String>> {
     let command = fields[0];
     // Ticks, daily bars and the like have no interval; the fields behind it are the same.
     let is_bars = command.starts_with("HI");
@@ -156,8 +164,16 @@ fn history(
         }
         _ => {
             (count, filter, direction) = (rest[2], Some((rest[3], rest[4])), rest[5]);
-            from = if rest[0].is_empty() { BEGIN_NS } else { text::parse_moment(rest[0])? };
-            to = if rest[1].is_empty() { now } else { text::parse_moment(rest[1])? };
+            from = if rest[0].is_empty() {
+                BEGIN_NS
+            } else {
+                text::parse_moment(rest[0])?
+            };
+            to = if rest[1].is_empty() {
+                now
+            } else {
+                text::parse_moment(rest[1])?
+            };
         }
     }
     let clock = match filter {
@@ -167,7 +183,11 @@ fn history(
     let wanted = Wanted {
         from,
         to: to.min(now),
-        count: if count.is_empty() { ROWS_MAX } else { count.parse::<usize>().ok()?.min(ROWS_MAX) },
+        count: if count.is_empty() {
+            ROWS_MAX
+        } else {
+            count.parse::<usize>().ok()?.min(ROWS_MAX)
+        },
         clock,
         oldest_first: direction == "1",
     };
@@ -175,10 +195,23 @@ fn history(
     Some(match command.as_bytes()[1] {
         b'T' => wanted.take(begun.map(|day| ticks(world, asset, day, now, &wanted))),
         b'I' => {
-            let length: i64 = fields[2].parse().ok().filter(|length| (1..=86_400).contains(length))?;
-            let unit = fields.get(id + 2).and_then(|unit| unit.chars().next()).unwrap_or('s');
+            let length: i64 = fields[2]
+                .parse()
+                .ok()
+                .filter(|length| (1..=86_400).contains(length))?;
+            let unit = fields
+                .get(id + 2)
+                .and_then(|unit| unit.chars().next())
+                .unwrap_or('s');
             let label = fields.get(id + 3) == Some(&"1");
-            let making = Making { world, asset, now, length, unit, label };
+            let making = Making {
+                world,
+                asset,
+                now,
+                length,
+                unit,
+                label,
+            };
             wanted.take(begun.map(|day| making.bars(day, &wanted)))
         }
         unit => {
@@ -263,7 +296,10 @@ impl Making {
         let mut volume = 0;
         let (from, to) = (self.asset.midnight(day), self.asset.midnight(day + 1));
         let made: Vec<Bar> = if self.unit == 's' {
-            let interval = Interval { count: self.length, unit: Unit::Second };
+            let interval = Interval {
+                count: self.length,
+                unit: Unit::Second,
+            };
             let bars = Bars {
                 world: self.world,
                 asset: self.asset,
@@ -280,7 +316,9 @@ impl Making {
             .filter_map(|bar| {
                 volume += bar.volume;
                 let label = if self.label { bar.start } else { bar.end };
-                wanted.admits(label).then(|| interval(self.asset, &bar, label, volume))
+                wanted
+                    .admits(label)
+                    .then(|| interval(self.asset, &bar, label, volume))
             })
             .collect()
     }
@@ -288,7 +326,10 @@ impl Making {
     /// Bars of so many trades, or of so much volume.
     fn counted(&self, from: i64, to: i64) -> Vec<Bar> {
         let mut made: Vec<Bar> = Vec::new();
-        let trades = self.world.trades(self.asset, from, to, self.now).filter(Trade::counts);
+        let trades = self
+            .world
+            .trades(self.asset, from, to, self.now)
+            .filter(Trade::counts);
         for trade in trades {
             let one = Bar {
                 start: trade.ts / SECOND_NS * SECOND_NS,
@@ -317,7 +358,11 @@ impl Making {
     }
 
     fn is_full(&self, bar: &Bar) -> bool {
-        let reached = if self.unit == 't' { bar.trades as i64 } else { bar.volume };
+        let reached = if self.unit == 't' {
+            bar.trades as i64
+        } else {
+            bar.volume
+        };
         reached >= self.length
     }
 }
@@ -342,7 +387,11 @@ fn symbols(field: &str, wanted: &str) -> Vec<String> {
     ASSETS
         .iter()
         .filter(|asset| {
-            let there = if field == "d" { asset.name.to_uppercase() } else { text::symbol(asset) };
+            let there = if field == "d" {
+                asset.name.to_uppercase()
+            } else {
+                text::symbol(asset)
+            };
             there.contains(&wanted)
         })
         .map(|asset| {
@@ -353,15 +402,24 @@ fn symbols(field: &str, wanted: &str) -> Vec<String> {
 }
 
 fn markets() -> Vec<String> {
-    ["5,NASDAQ,Nasdaq,5,NASDAQ,", "7,NYSE,New York Stock Exchange,7,NYSE,", "74,FXCM,Forex Capital,74,FXCM,"]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "5,NASDAQ,Nasdaq,5,NASDAQ,",
+        "7,NYSE,New York Stock Exchange,7,NYSE,",
+        "74,FXCM,Forex Capital,74,FXCM,",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 fn types() -> Vec<String> {
-    ["1,EQUITY,Equity,", "6,INDEX,Index,", "8,FUTURE,Future,", "16,FOREX,Foreign Monetary Exchange,"]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "1,EQUITY,Equity,",
+        "6,INDEX,Index,",
+        "8,FUTURE,Future,",
+        "16,FOREX,Foreign Monetary Exchange,",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 #[cfg(test)]
@@ -370,7 +428,10 @@ mod tests {
     use crate::number::days_of;
     use crate::providers::calendar::HOUR_NS;
 
-    const WORLD: World = World { seed: 7, density: 1.0 };
+    const WORLD: World = World {
+        seed: 7,
+        density: 1.0,
+    };
     const NOW: i64 = 1_760_000_000_000_000_000;
 
     fn rows(line: &str) -> Vec<String> {
@@ -384,8 +445,10 @@ mod tests {
         let (from, to) = (asset.midnight(day), asset.midnight(day + 1));
         let there: Vec<Trade> = WORLD.trades(asset, from, to, NOW).collect();
         let got = rows("HTT,AAPL,20240702 000000,20240702 235959,,,,1,R1,500");
-        let valid: Vec<&Trade> =
-            there.iter().filter(|t| !matches!(t.mark, Mark::Cancelled | Mark::Incorrect)).collect();
+        let valid: Vec<&Trade> = there
+            .iter()
+            .filter(|t| !matches!(t.mark, Mark::Cancelled | Mark::Incorrect))
+            .collect();
         assert_eq!(got.len(), valid.len());
         for (row, trade) in got.iter().zip(&valid) {
             let fields: Vec<&str> = row.split(',').collect();
@@ -411,15 +474,26 @@ mod tests {
         let ends = rows("HIT,AAPL,60,20240702 093100,20240702 160000,,,,1,R,500,s,0");
         assert!(ends[0].starts_with("2024-07-02 09:31:00,"), "{}", ends[0]);
         assert_eq!(bars.len(), ends.len());
-        assert_eq!(bars[0].split_once(',').unwrap().1, ends[0].split_once(',').unwrap().1);
+        assert_eq!(
+            bars[0].split_once(',').unwrap().1,
+            ends[0].split_once(',').unwrap().1
+        );
         assert_eq!(rows("HDX,AAPL,5,1,R,100").len(), 5);
-        assert_eq!(rows("HDT,AAPL,20240701,20240705,,1,R,100").len(), 4, "the fourth of July is none");
+        assert_eq!(
+            rows("HDT,AAPL,20240701,20240705,,1,R,100").len(),
+            4,
+            "the fourth of July is none"
+        );
         assert!(rows("HDT,AAPL,20240702,20240702,,1,R,100")[0].starts_with("2024-07-02,"));
         assert_eq!(rows("HTX,SPY,100,0,R,100").len(), 100);
         assert_eq!(rows("HID,SPY,60,2,7,093000,160000,1,R,100,s,1").len(), 7);
         assert_eq!(rows("HIX,SPY,3600,3,1,R,100,s,1").len(), 3);
         let tens = rows("HIT,AAPL,10,20240702 093000,20240702 160000,,,,1,R,500,t,1");
-        assert!(tens[..tens.len() - 1].iter().all(|bar| bar.split(',').nth(7) == Some("10")));
+        assert!(
+            tens[..tens.len() - 1]
+                .iter()
+                .all(|bar| bar.split(',').nth(7) == Some("10"))
+        );
         assert!(rows("HWX,SPY,2,1,R,100").len() == 2 && rows("HMX,SPY,2,1,R,100").len() == 2);
     }
 
@@ -434,17 +508,29 @@ mod tests {
         let none = answer(WORLD, NOW, "HDX,NONE,1,1,R1,100");
         assert_eq!(none.lines(true), ["R1,E,Invalid symbol.,,", "R1,!ENDMSG!,"]);
         assert_eq!(answer(WORLD, NOW, "HELLO").lines(true), ["!SYNTAX_ERROR!"]);
-        assert_eq!(answer(WORLD, NOW, "HDX,AAPL").lines(true)[0], "E,Invalid number of parameters.,,");
+        assert_eq!(
+            answer(WORLD, NOW, "HDX,AAPL").lines(true)[0],
+            "E,Invalid number of parameters.,,"
+        );
         let found = answer(WORLD, NOW, "SBF,d,apple,,,Q").lines(true);
         assert_eq!(found, ["Q,LS,AAPL,5,1,Apple Inc.,", "Q,!ENDMSG!,"]);
     }
 
     #[test]
     fn times_are_those_of_new_york() {
-        assert_eq!(text::parse_moment("20240702 093000"), Some(1_719_927_000 * SECOND_NS));
-        assert_eq!(text::stamp(1_719_927_000 * SECOND_NS, 6), "2024-07-02 09:30:00.000000");
+        assert_eq!(
+            text::parse_moment("20240702 093000"),
+            Some(1_719_927_000 * SECOND_NS)
+        );
+        assert_eq!(
+            text::stamp(1_719_927_000 * SECOND_NS, 6),
+            "2024-07-02 09:30:00.000000"
+        );
         assert_eq!(text::compact(1_719_927_000 * SECOND_NS), "20240702 09:30:00");
-        assert_eq!(text::month_day(1_719_927_000 * SECOND_NS + 4 * HOUR_NS), "Jul 02 01:30PM");
+        assert_eq!(
+            text::month_day(1_719_927_000 * SECOND_NS + 4 * HOUR_NS),
+            "Jul 02 01:30PM"
+        );
         assert_eq!(text::parse_date("20240230"), None);
         assert_eq!(text::parse_clock("246000"), None);
     }

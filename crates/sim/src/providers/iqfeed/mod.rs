@@ -9,8 +9,8 @@ mod lookup;
 mod text;
 
 use super::{Control, Opened, Provider, Setting};
-pub use fault::catalogue;
 use fault::Faults;
+pub use fault::catalogue;
 use live::{Derivative, Level1};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -138,7 +138,10 @@ impl Shared {
 pub async fn open(provider: Provider, setting: Setting) -> Result<Opened, String> {
     let shared = Arc::new(Shared {
         setting,
-        state: Mutex::new(State { was_connected: true, ..State::default() }),
+        state: Mutex::new(State {
+            was_connected: true,
+            ..State::default()
+        }),
         cut: watch::Sender::new(0),
     });
     let (mut addresses, mut tasks) = (Map::new(), Vec::new());
@@ -148,7 +151,11 @@ pub async fn open(provider: Provider, setting: Setting) -> Result<Opened, String
         tasks.push(tokio::spawn(accept(shared.clone(), port, number, listener)));
     }
     tasks.push(tokio::spawn(observe(shared.clone())));
-    Ok(Opened { addresses, control: shared, tasks })
+    Ok(Opened {
+        addresses,
+        control: shared,
+        tasks,
+    })
 }
 
 impl Control for Shared {
@@ -252,7 +259,13 @@ async fn serve(shared: Arc<Shared>, port: Port, stream: TcpStream) {
         state.last_client += 1;
         let id = state.last_client;
         let since = shared.now();
-        let client = Client { port, name: String::new(), since, symbols: 0, sent_bytes: 0 };
+        let client = Client {
+            port,
+            name: String::new(),
+            since,
+            symbols: 0,
+            sent_bytes: 0,
+        };
         state.clients.insert(id, client);
         id
     };
@@ -332,7 +345,10 @@ async fn write(
 }
 
 fn joined(lines: &[String]) -> Vec<u8> {
-    lines.iter().flat_map(|line| line.bytes().chain(*b"\r\n")).collect()
+    lines
+        .iter()
+        .flat_map(|line| line.bytes().chain(*b"\r\n"))
+        .collect()
 }
 
 /// What one client has asked for.
@@ -382,21 +398,32 @@ impl Session {
         match self.port {
             Port::Level1 => {
                 let connected = self.server();
-                self.say(&["S,KEY,0".to_owned(), connected, "S,IP,127.0.0.1".to_owned(), "S,CUST,real_time,".to_owned()])
+                self.say(&[
+                    "S,KEY,0".to_owned(),
+                    connected,
+                    "S,IP,127.0.0.1".to_owned(),
+                    "S,CUST,real_time,".to_owned(),
+                ])
             }
             _ => true,
         }
     }
 
     fn server(&self) -> String {
-        let word = if self.saw_connected { "CONNECTED" } else { "DISCONNECTED" };
+        let word = if self.saw_connected {
+            "CONNECTED"
+        } else {
+            "DISCONNECTED"
+        };
         format!("S,SERVER {word}")
     }
 
     /// One line of the client.
     fn take(&mut self, line: &str) -> bool {
         if let Some(version) = line.strip_prefix("S,SET PROTOCOL,") {
-            let asked = version.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+            let asked = version
+                .split_once('.')
+                .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
             self.protocol = asked.unwrap_or(self.newest).min(self.newest);
             let (major, minor) = self.protocol;
             return self.say(&[format!("S,CURRENT PROTOCOL,{major}.{minor},")]);
@@ -460,9 +487,14 @@ impl Session {
             }
             "S,SET PASSWORD" => said(format!("S,CURRENT PASSWORD,{value},")),
             "S,SET AUTOCONNECT" => said(format!("S,AUTOCONNECT {},", value.to_uppercase())),
-            "S,SET SAVE LOGIN INFO" => {
-                said(if value == "On" { "S,LOGIN INFO SAVED," } else { "S,LOGIN INFO NOT SAVED," }.to_owned())
-            }
+            "S,SET SAVE LOGIN INFO" => said(
+                if value == "On" {
+                    "S,LOGIN INFO SAVED,"
+                } else {
+                    "S,LOGIN INFO NOT SAVED,"
+                }
+                .to_owned(),
+            ),
             _ if line.starts_with("S,REGISTER CLIENT APP,") => {
                 said("S,REGISTER CLIENT APP COMPLETED,".to_owned())
             }
@@ -513,10 +545,15 @@ impl Session {
                 (state.faults.strikes("late"), state.faults.strikes("truncate"))
             };
             if is_late {
-                let stray = ["LATE,LH,2018-04-17 17:51:22.123456,96.0700,1061909,0,", "LATE,!ENDMSG!,"];
+                let stray = [
+                    "LATE,LH,2018-04-17 17:51:22.123456,96.0700,1061909,0,",
+                    "LATE,!ENDMSG!,",
+                ];
                 lines.splice(0..0, stray.map(str::to_owned));
             }
-            let sends = sends.filter(|count| (1..=LINES_A_SEND_MAX).contains(count)).unwrap_or(100);
+            let sends = sends
+                .filter(|count| (1..=LINES_A_SEND_MAX).contains(count))
+                .unwrap_or(100);
             let total = lines.len();
             for (index, piece) in lines.chunks(sends).enumerate() {
                 let mut bytes = joined(piece);
@@ -571,8 +608,11 @@ impl Session {
         let connected = state.is_connected();
         let symbols: usize = state.clients.values().map(|client| client.symbols).sum();
         let sent: u64 = state.clients.values().map(|client| client.sent_bytes).sum();
-        let (server, port, time) =
-            if connected { ("127.0.0.1", "60002", text::month_day(now)) } else { ("", "", String::new()) };
+        let (server, port, time) = if connected {
+            ("127.0.0.1", "60002", text::month_day(now))
+        } else {
+            ("", "", String::new())
+        };
         format!(
             "S,STATS,{server},{port},500,{symbols},{},{},{},{},{time},{time},{},{VERSION},{},0.00,0.00,0.00,{:.2},0.00,0.00,",
             state.clients.len(),

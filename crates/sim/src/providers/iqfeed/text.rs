@@ -49,13 +49,19 @@ pub fn date(day: i64) -> String {
 
 /// `Nov 20 09:31AM`.
 pub fn month_day(ns: i64) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let text = stamp(ns, 0);
     let number = |from: usize| text[from..from + 2].parse::<usize>().unwrap_or(1);
     let (hour, half) = (number(11), if number(11) < 12 { "AM" } else { "PM" });
     let hour = if hour % 12 == 0 { 12 } else { hour % 12 };
-    format!("{} {} {hour:02}:{}{half}", MONTHS[(number(5) - 1) % 12], &text[8..10], &text[14..16])
+    format!(
+        "{} {} {hour:02}:{}{half}",
+        MONTHS[(number(5) - 1) % 12],
+        &text[8..10],
+        &text[14..16]
+    )
 }
 
 /// Days since 1970-01-01 of `YYYYMMDD`.
@@ -94,11 +100,17 @@ pub fn basis(trade: &Trade) -> char {
 /// Pairs of hexadecimal digits: odd lot 87, sweep 3D, out of sequence 14, average 0B, extended hours 17.
 pub fn conditions(trade: &Trade) -> String {
     let said = trade.conditions;
-    let codes: String = [(said.odd_lot, "87"), (said.sweep, "3D"), (said.late, "14"), (said.average, "0B"), (said.extended, "17")]
-        .iter()
-        .filter(|(is_so, _)| *is_so)
-        .map(|(_, code)| *code)
-        .collect();
+    let codes: String = [
+        (said.odd_lot, "87"),
+        (said.sweep, "3D"),
+        (said.late, "14"),
+        (said.average, "0B"),
+        (said.extended, "17"),
+    ]
+    .iter()
+    .filter(|(is_so, _)| *is_so)
+    .map(|(_, code)| *code)
+    .collect();
     // 01 is a regular trade.
     if codes.is_empty() { "01".to_owned() } else { codes }
 }
