@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
@@ -9,12 +10,12 @@ from pathlib import Path
 from tidemill import errors
 from tidemill.home import Home
 from tidemill.model.collector import SIM_PREFIX
-from tidemill.providers.api import Provider
+from tidemill.providers.api import Gate, Provider
 
 GROUP = "tidemill.providers"
 _NOT_PROVIDERS = {
-    "__init__", "api", "bucket", "condition", "credential", "exact", "http", "opening", "page", "poll", "rest",
-    "shared",
+    "__init__", "api", "bucket", "condition", "credential", "exact", "http", "opening", "page", "poll",
+    "rest", "shared",
 }  # fmt: skip
 
 
@@ -41,12 +42,15 @@ def load(name: str) -> type[Provider]:
     raise errors.unknown("provider", name, names())
 
 
-def open(name: str, home: Home, *, url: str | None = None) -> Provider:  # noqa: A001
+def open(  # noqa: A001
+    name: str, home: Home, *, url: str | None = None, through: Callable[[Gate], Gate] = lambda gate: gate
+) -> Provider:
     """The provider of that name, behind the limits of its key, which every process of the home shares.
 
-    `url` replaces its address; that of a simulated one stands in `DIR/run/sim.json`. Its secrets are asked for
-    at its first request. Raises `NotFoundError` for a name that nobody has, or that no simulator plays.
+    `url` replaces its address; that of a simulated one stands in `DIR/run/sim.json`. `through` puts a gate
+    of the caller's around the shared one. Its secrets are asked for at its first request. Raises
+    `NotFoundError` for a name that nobody has, or that no simulator plays.
     """
     from tidemill.providers.opening import opened
 
-    return opened(name, load(name), home, url)
+    return opened(name, load(name), home, url, through)

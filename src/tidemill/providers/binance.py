@@ -1,7 +1,7 @@
 """Binance spot: bars, 1,000 a request, and every trade back to the first.
 
-Trades are taken one by one and not as aggregates, whose ids are others than those of the live stream; an aggregate
-only says with which id a moment begins.
+Trades are taken one by one and not as aggregates, whose ids are others than those of the live stream; an
+aggregate only says with which id a moment begins.
 
 https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints
 """
@@ -69,7 +69,9 @@ class Binance(Rest):
                 break
             rows += more
             # A page may end early without being the last: only an empty one, or the end, is.
-            cursor = self.onward(cursor, int(exact.counts([more[-1][0]], "a time of Binance")[0]) * _MILLI + length)
+            cursor = self.onward(
+                cursor, int(exact.counts([more[-1][0]], "a time of Binance")[0]) * _MILLI + length
+            )
         made = page.bars(
             self.venue,
             exact.counts([row[0] for row in rows], "a time of Binance") * _MILLI,
@@ -91,7 +93,9 @@ class Binance(Rest):
         while cursor is not None:
             params = {"symbol": symbol, "fromId": cursor, "limit": _ROWS_MAX}
             more = self.listed(await self._get("/api/v3/historicalTrades", params, 25), "a page of trades")
-            if any(not isinstance(row, dict) or not {"id", "price", "qty", "time"} <= row.keys() for row in more):
+            if any(
+                not isinstance(row, dict) or not {"id", "price", "qty", "time"} <= row.keys() for row in more
+            ):
                 raise self.malformed("a trade lacks a field")
             rows += more
             if not more or int(more[-1]["time"]) * _MILLI >= end:
@@ -120,7 +124,7 @@ class Binance(Rest):
     def _name(self, symbol: str) -> str:
         return _pair(symbol, self.venue).replace("-", "")
 
-    async def _get(self, path: str, params: dict[str, str | int], weight: int) -> Any:
+    async def _get(self, path: str, params: dict[str, Any], weight: int) -> Any:
         return (await self._http.get(path, params, cost=weight, judge=_judge)).data
 
 
@@ -151,7 +155,7 @@ def _judge(status: int, data: Any) -> None:
         raise AuthError(
             "provider_place",
             "Binance does not answer from where this machine is (status 451)",
-            hint="its other sites are other providers: `tidemill fetch ccxt` with exchange=binanceus",
+            hint="its site in the United States is `binanceus:BTC/USDT` of the provider ccxt",
             http_status=403,
         )
     if status == 400:

@@ -1,8 +1,8 @@
 """The token bucket of one key of one provider: every worker of every process that shares it waits here.
 
-A bucket is two moments on a clock: when it will be full again, and until when the provider said to wait. Nobody
-reserves anything: whoever may go takes its tokens and goes, whoever may not sleeps and asks again. So a process
-that is killed holds nothing, and a pause that comes while others sleep is seen by all of them.
+A bucket is two moments on a clock: when it will be full again, and until when the provider said to wait.
+Nobody reserves anything: whoever may go takes its tokens and goes, whoever may not sleeps and asks again. So
+a process that is killed holds nothing, and a pause that comes while others sleep is seen by all of them.
 
 The generic cell rate algorithm: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
 """
@@ -138,7 +138,7 @@ class File:
         if len(raw) == self._RECORD.size:
             *moments, of, check = self._RECORD.unpack(raw)
             if check == _check(raw[:-8]) and all(map(math.isfinite, moments)):
-                return rebased(State(*moments, of), now, clock), now
+                return rebased(State(moments[0], moments[1], moments[2], of), now, clock), now
         return State(now + self._limits.burst / self._limits.per_s, now, now, clock), now
 
     def _write(self, descriptor: int, state: State) -> None:
@@ -164,7 +164,8 @@ class Bucket:
                         hint="ask again then",
                         retry_after_s=wait,
                     )
-                # A little more, each its own: processes that wait for the same moment do not all come at once.
+                # A little more, each its own: processes that wait for the same moment do not all come at
+                # once.
                 await self._sleep(min(wait, _POLL_S) + random.uniform(0.0005, 0.005))  # noqa: S311
 
     def pause(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """Coinbase Exchange: bars, 300 a request, and every trade back to the first.
 
-Its trades are paged by id and cannot be asked by time, so the id at a moment is searched for first. `side` is the
-resting order's: the aggressor is the other one.
+Its trades are paged by id and cannot be asked by time, so the id at a moment is searched for first. `side` is
+the resting order's: the aggressor is the other one.
 
 https://docs.cdp.coinbase.com/exchange/reference/exchangerestapi_getproductcandles
 """
@@ -34,8 +34,8 @@ class Coinbase(Rest):
     site = "https://docs.cdp.coinbase.com/exchange/reference/exchangerestapi_getproductcandles"
     base = "https://api.exchange.coinbase.com"
     intervals: ClassVar[tuple[str, ...]] = ("1m", "5m", "15m", "1h", "6h", "1d")
-    # 10 a second of an address, of which a fifth is left to others.
-    limits = Limits(per_s=7.0, burst=8, workers=10)
+    # 10 a second of an address, 15 at once, of which a fifth is left to others.
+    limits = Limits(per_s=7.0, burst=5, workers=10)
 
     def instrument(self, symbol: str) -> str:
         return f"{pair(symbol, self.venue)}.{self.venue}"
@@ -61,7 +61,9 @@ class Coinbase(Rest):
             times = exact.counts([row[0] for row in more], "a time of Coinbase") * SECOND
             if len(times) > 1 and (np.diff(times) > 0).any():
                 raise page.disordered(self.venue, "bars")
-            rows = [row for row, ts in zip(more, times.tolist(), strict=True) if begin <= ts <= last][::-1] + rows
+            rows = [row for row, ts in zip(more, times.tolist(), strict=True) if begin <= ts <= last][
+                ::-1
+            ] + rows
             inside = times[(times >= begin) & (times <= last)]
             end = int(inside[-1]) if len(inside) else begin
         return page.bars(
@@ -130,7 +132,7 @@ class Coinbase(Rest):
 
     async def _older(self, product: str, after: int | None) -> list[dict[str, Any]]:
         """Trades with ids under `after`, or the newest; newest first."""
-        params: dict[str, str | int] = {"limit": _TRADES_MAX}
+        params: dict[str, Any] = {"limit": _TRADES_MAX}
         if after is not None:
             params["after"] = after
         rows = (await self._http.get(f"/products/{product}/trades", params, judge=_judge)).data
@@ -139,7 +141,7 @@ class Coinbase(Rest):
                 raise self.malformed("a trade lacks a field")
         return rows  # type: ignore[no-any-return]
 
-    async def _list(self, path: str, params: dict[str, str | int], width: int) -> list[list[Any]]:
+    async def _list(self, path: str, params: dict[str, Any], width: int) -> list[list[Any]]:
         rows = self.listed((await self._http.get(path, params, judge=_judge)).data, "a page of bars")
         if any(not isinstance(row, list) or len(row) < width for row in rows):
             raise self.malformed(f"a row has not {width} fields")

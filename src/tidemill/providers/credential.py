@@ -30,15 +30,14 @@ def of(provider: type[Provider]) -> Mapping[str, str]:
         raise AuthError(
             "credential_missing",
             f"{provider.__module__.rpartition('.')[2]} needs a key, and {names} is not set",
-            hint="set it in the environment of the platform, or `keyring set tidemill NAME`; docs/providers.md",
+            hint="set it in the environment, or `keyring set tidemill NAME`; docs/providers.md",
         )
     return have
 
 
 def found(provider: type[Provider]) -> Mapping[str, str]:
     """What of it there is, without a complaint."""
-    values = {credential.name: _value(credential) for credential in provider.credentials}
-    return {name: value for name, value in values.items() if value}
+    return {each.name: value for each in provider.credentials if (value := _value(each))}
 
 
 def _value(credential: Credential) -> str | None:
@@ -46,8 +45,8 @@ def _value(credential: Credential) -> str | None:
         if value := os.environ.get(variable, "").strip():
             return value
     for variable in credential.variables:
-        if value := _kept(variable):
-            return value
+        if kept := _kept(variable):
+            return kept
     return None
 
 

@@ -39,9 +39,9 @@ def _refuse(name: str) -> Any:
 def mantissas(values: Sequence[Any], what: str, places: int | None = None) -> tuple[Ints, int]:
     """Numbers, as text or int, at the fewest decimal places that hold them all: shape (n,), and the scale.
 
-    `places` rounds, half to even, what has more: for sizes that their provider adds up in binary floats, whose
-    last digits are noise. Prices never take it. Raises `UpstreamError` naming the first that is no number, or
-    does not fit an int64 beside the others.
+    `places` rounds, half to even, what has more, and leaves out zeros that all end in: for sizes that their
+    provider keeps as binary floats, whose last digits are noise. Prices never take it. Raises `UpstreamError`
+    naming the first that is no number, or does not fit an int64 beside the others.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -62,7 +62,10 @@ def mantissas(values: Sequence[Any], what: str, places: int | None = None) -> tu
     words = np.frombuffer(array.cast(pa.decimal128(38, scale)).buffers()[1], np.int64).reshape(-1, 2)
     low, high = words[:, 0], words[:, 1]
     if np.array_equal(high, low >> 63):
-        return low.copy(), scale
+        low = low.copy()
+        while places is not None and scale and not (low % 10).any():
+            low, scale = low // 10, scale - 1
+        return low, scale
     return _shorter(array.to_pylist(), scale, what)
 
 
@@ -72,7 +75,7 @@ def _plain(text: str, what: str) -> str:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite() or "_" in text or text != text.strip():
+    if not value.is_finite() or not text.isascii() or "_" in text or text != text.strip():
         raise UpstreamError(
             "provider_number", f"{what} is {text[:40]!r}, which is no number", retryable=False
         )
@@ -123,7 +126,8 @@ def rescaled(values: Ints, scale: int, to: int, what: str) -> Ints:
     factor = _TEN[to - scale]
     if len(values) and int(np.abs(values).max()) > _INT64_MAX // factor:
         raise _unfit(f"{int(np.abs(values).max())}e-{scale}", what)
-    return values * factor
+    scaled: Ints = np.multiply(values, factor)
+    return scaled
 
 
 def counts(values: Iterable[Any], what: str) -> Ints:
@@ -131,13 +135,17 @@ def counts(values: Iterable[Any], what: str) -> Ints:
     numbers, scale = mantissas(list(values), what)
     if scale and (numbers % _TEN[scale]).any():
         raise UpstreamError("provider_number", f"{what} holds a number that is not whole", retryable=False)
-    return numbers // _TEN[scale] if scale else numbers
+    whole: Ints = np.floor_divide(numbers, _TEN[scale])
+    return whole
 
 
 def seconds(values: Iterable[Any], what: str) -> Ints:
     """Unix seconds with a fraction, as ns UTC; what is finer than a nanosecond is cut off."""
     numbers, scale = mantissas(list(values), what)
-    return numbers * _TEN[9 - scale] if scale <= 9 else numbers // _TEN[scale - 9]
+    if scale <= 9:
+        return rescaled(numbers, scale, 9, what)
+    cut: Ints = np.floor_divide(numbers, _TEN[scale - 9])
+    return cut
 
 
 def moments(texts: Sequence[Any], what: str) -> Ints:

@@ -1,5 +1,5 @@
-"""Kraken spot: its newest 720 bars of an interval as it made them, older ones out of its trades, which reach back
-to the first.
+"""Kraken spot: its newest 720 bars of an interval as it made them, older ones out of its trades, which reach
+back to the first.
 
 https://docs.kraken.com/api/docs/rest-api/get-ohlc-data
 """
@@ -31,8 +31,8 @@ class Kraken(Rest):
     site = "https://docs.kraken.com/api/docs/rest-api/get-ohlc-data"
     base = "https://api.kraken.com"
     intervals: ClassVar[tuple[str, ...]] = ("1m", "5m", "15m", "30m", "1h", "4h", "1d")
-    # About one a second is what an address may do for long.
-    limits = Limits(per_s=0.8, burst=2, workers=4)
+    # About one a second is what an address may do for long, of which a fifth is left to others.
+    limits = Limits(per_s=0.75, burst=2, workers=4)
 
     def instrument(self, symbol: str) -> str:
         """`BTC/USD`, `BTC-USD` and `XBT/USD` are `BTC-USD.kraken`."""
@@ -84,8 +84,8 @@ class Kraken(Rest):
                 raise self.malformed(f"`last` is {str(last)[:40]}") from None
             if not more or reached >= end:
                 break
-            # Trades of one moment may lie on both sides of a page's end: from just before it again, unless that
-            # is where this page began.
+            # Trades of one moment may lie on both sides of a page's end: from just before it again, unless
+            # that is where this page began.
             since = reached - 1 if reached - 1 > since else reached
         ts = exact.seconds([row[2] for row in rows], "a time of Kraken")
         ids = exact.counts([row[6] for row in rows], "a trade's id of Kraken").tolist()
@@ -115,7 +115,7 @@ class Kraken(Rest):
         base, _, quote = pair(symbol, self.venue).partition("-")
         return f"{_OLD.get(base, base)}{_OLD.get(quote, quote)}"
 
-    async def _rows(self, path: str, params: dict[str, str | int], width: int) -> tuple[list[list[Any]], Any]:
+    async def _rows(self, path: str, params: dict[str, Any], width: int) -> tuple[list[list[Any]], Any]:
         """The one list in an answer, whatever its key, and `last`."""
         answer = await self._http.get(path, params, judge=_judge)
         result = answer.data["result"]

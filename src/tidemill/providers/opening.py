@@ -1,10 +1,11 @@
-"""A provider ready to use: its limits shared with whoever else asks it, and the simulator's address where it plays it."""
+"""A provider ready to use: its limits shared with whoever else asks it, and its address if simulated."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from tidemill import address
@@ -12,18 +13,24 @@ from tidemill.errors import ConfigError, NotFoundError
 from tidemill.home import Home
 from tidemill.model.collector import SIM_PREFIX
 from tidemill.providers import bucket, credential
-from tidemill.providers.api import Limits, Provider
+from tidemill.providers.api import Gate, Limits, Provider
 
 SIMULATED = Limits(per_s=200.0, burst=50)
 """What the simulator is asked where nothing else is set: it is ours."""
 
 
-def opened(name: str, provider: type[Provider], home: Home, url: str | None) -> Provider:
+def opened(
+    name: str,
+    provider: type[Provider],
+    home: Home,
+    url: str | None,
+    through: Callable[[Gate], Gate] = lambda gate: gate,
+) -> Provider:
     """See `tidemill.providers.open`."""
     simulated = name.startswith(SIM_PREFIX)
     if simulated and url is None:
         url = _simulated_at(name, home)
-    return provider(name, gate(name, provider, home), url)
+    return provider(name, through(gate(name, provider, home)), url)
 
 
 def gate(name: str, provider: type[Provider], home: Home) -> bucket.Bucket:

@@ -1,7 +1,7 @@
 """Rows of pages, put together: nothing twice, in order, and only what was asked.
 
-Providers repeat rows where pages meet, send rows beyond what was asked and end pages early. All of that is mended
-here, in one place; rows out of order are not, because then a page may be missing.
+Providers repeat rows where pages meet, send rows beyond what was asked and end pages early. All of that is
+mended here, in one place; rows out of order are not, because then a page may be missing.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def bars(
     *,
     places: int | None = None,
 ) -> BarColumns:
-    """Bars of columns as they came: `prices` are open, high, low and close. A bar that came twice counts once,
-    as it came last. Raises `UpstreamError` for bars that do not ascend, or are none."""
+    """Bars of columns as they came: `prices` are open, high, low and close. A bar that came twice counts
+    once, as it came last. Raises `UpstreamError` for bars that do not ascend, or are none."""
     start, last = _unique_last(start)
     if len(start) > 1 and not (np.diff(start) > 0).all():
         raise disordered(who, "bars")
@@ -79,9 +79,15 @@ def joined(who: str, parts: Sequence[BarColumns]) -> BarColumns:
             [exact.rescaled(getattr(p, name), getattr(p, field), scale, what) for p in parts]
         )
 
+    opens, high, low, close = (
+        column(name, price, "price_scale") for name in ("open", "high", "low", "close")
+    )
     return BarColumns(
         np.concatenate([part.start for part in parts]),
-        *(column(name, price, "price_scale") for name in ("open", "high", "low", "close")),
+        opens,
+        high,
+        low,
+        close,
         column("volume", size, "size_scale"),
         np.concatenate([part.trades for part in parts]),
         price,
@@ -99,7 +105,9 @@ def built(trades: TradeColumns, length_ns: int) -> BarColumns:
     starts, first, count = np.unique(ts // length_ns * length_ns, return_index=True, return_counts=True)
     if not len(starts):
         empty = np.empty(0, np.int64)
-        return BarColumns(*[empty] * 7, trades.price_scale, trades.size_scale)
+        return BarColumns(
+            empty, empty, empty, empty, empty, empty, empty, trades.price_scale, trades.size_scale
+        )
     return BarColumns(
         starts,
         price[first],

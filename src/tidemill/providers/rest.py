@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from tidemill.errors import UpstreamError, UsageError
 from tidemill.model.collector import SIM_PREFIX
-from tidemill.model.interval import SECOND, Interval
+from tidemill.model.interval import HOUR, SECOND, Interval
 from tidemill.providers import credential
-from tidemill.providers.api import Ask, Chunk, Credential, Gate, Kind, Limits
+from tidemill.providers.api import Ask, Chunk, Credential, Gate, Kind, Limits, Provider
 from tidemill.providers.http import Http, Patience
 
 CHUNKS_MAX = 1_000_000
@@ -48,13 +48,16 @@ class Rest:
         self.venue = venue
         self.now = now
         self._keys = keys
+        self._gate, self._url, self._patience = gate, url, patience or self.patience
+        self._symbols: set[str] = set()
+        """Those that are known to be there although a span of theirs was empty."""
         self._http = Http(
             venue,
             url or self.base,
             gate,
             headers=lambda: self._secret(self.keys()),
             hosts=self.hosts,
-            patience=patience or self.patience,
+            patience=self._patience,
         )
 
     def keys(self) -> Mapping[str, str]:
@@ -63,7 +66,7 @@ class Rest:
             if self.venue.startswith(SIM_PREFIX):
                 self._keys = {credential.name: "simulated" for credential in self.credentials}
             else:
-                self._keys = credential.of(type(self))
+                self._keys = credential.of(cast(type[Provider], type(self)))
         return self._keys
 
     def _secret(self, keys: Mapping[str, str]) -> Mapping[str, str]:
@@ -132,7 +135,8 @@ class Rest:
         return Interval.parse(ask.interval).length_ns
 
     def running(self, ask: Ask) -> int:
-        """ns UTC, where the bar begins that is not over yet, or may still change: bars before it are given."""
+        """ns UTC, where the bar begins that is not over yet, or may still change: bars before it are
+        given."""
         return Interval.parse(ask.interval).start(self.settled(ask))
 
     def onward(self, cursor: int, to: int) -> int:
@@ -154,6 +158,12 @@ class Rest:
 def whole_bars(start: int, end: int, length_ns: int) -> int:
     """How many bars start in [start, end)."""
     return max(0, -(-end // length_ns) - -(-start // length_ns))
+
+
+def day_delay_ns(ask: Ask) -> int:
+    """How much later than its midnight UTC the bar of a US trading date ends: with midnight in New York,
+    which is 5:00 UTC at the latest. Trading after hours is over then."""
+    return 5 * HOUR if ask.kind == "bars" and ask.interval == "1d" else 0
 
 
 def pages(rows: int, each: int) -> int:
