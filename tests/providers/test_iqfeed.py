@@ -91,14 +91,11 @@ SPANS = st.tuples(st.integers(1_200_000_000, 1_800_000_000), st.integers(1, 40_0
 @given(SPANS, st.sampled_from(["", *IQFeed.intervals]))
 def test_chunks_abut_and_share_a_grid(span: tuple[int, int], interval: str) -> None:
     start, end = span[0] * SECOND + 7, (span[0] + span[1]) * SECOND
-    end = min(end, start + 40 * DAY) if interval in ("", "1s", "5s") else end
+    end = max(start + 1, min(end, start + 40 * DAY) if interval in ("", "1s", "5s") else end)
     provider = IQFeed("iqfeed", Gate())
     ask = Ask("AAPL", "bars" if interval else "trades", start, end, interval)
     chunks = provider.chunks(ask)
     assert chunks == provider.chunks(ask)
-    if end <= start:
-        assert chunks == []
-        return
     assert (chunks[0].start, chunks[-1].end) == (start, end)
     assert all(a.end == b.start for a, b in pairwise(chunks))
     assert all(chunk.start < chunk.end and chunk.requests >= 1 for chunk in chunks)
@@ -129,7 +126,10 @@ def test_what_cannot_be_asked() -> None:
             provider.instrument(symbol)
     with pytest.raises(UsageError, match="4h"):
         provider.chunks(Ask("AAPL", "bars", OPEN, OPEN + DAY, "4h"))
-    assert provider.chunks(Ask("AAPL", "trades", OPEN, OPEN)) == []
+    with pytest.raises(UsageError, match="end"):
+        provider.chunks(Ask("AAPL", "trades", OPEN, OPEN))
+    with pytest.raises(UsageError, match="adjusted"):
+        provider.chunks(Ask("AAPL", "trades", OPEN, OPEN + DAY, options={"adjusted": "true"}))
 
 
 def polygon(sim: Server, start: int, end: int) -> list[dict[str, Any]]:

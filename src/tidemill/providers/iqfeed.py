@@ -84,8 +84,14 @@ class IQFeed:
         """Ticks and bars are cut where days begin in New York, days where they begin in UTC. The grid is
         the same for every ask, so that spans that overlap share chunks."""
         _checked(ask.symbol)
-        if ask.end <= ask.start:
-            return []
+        if ask.start >= ask.end:
+            raise UsageError("range_reversed", "the end is not after the start", hint="swap them")
+        if ask.options:
+            raise UsageError(
+                "option_unfit",
+                f"IQFeed does not take {', '.join(ask.options)[:80]}",
+                hint="it takes no options",
+            )
         if ask.kind == "trades":
             return _cut(ask, 1, lambda span: span * TICKS_A_DAY // DAY + 1)
         if ask.interval not in self.intervals:
