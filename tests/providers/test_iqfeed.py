@@ -149,7 +149,7 @@ def test_trades_are_the_worlds_exactly(iqfeed_sim: Server) -> None:
     mine = rows(trades(iqfeed_sim, "AAPL", MIDNIGHT, MIDNIGHT + DAY))
     # What was taken back or replaced is still told there, and gone here.
     theirs = [
-        row for row in polygon(iqfeed_sim, MIDNIGHT, MIDNIGHT + DAY) if row.get("correction", 0) in (0, 12)
+        row for row in polygon(iqfeed_sim, MIDNIGHT, MIDNIGHT + DAY) if row.get("correction", 0) in (0, 1)
     ]
     assert len(mine) > 3_000
     wanted = [

@@ -163,7 +163,9 @@ class Keeper:
         self._queued.clear()
         self.counts["failures"] += 1
         self._watch.failed()
-        self._error = error
+        # What is missing here is why nobody answers there.
+        if not isinstance(self._error, ConfigError):
+            self._error = error
 
     async def _act(self, action: Action | None) -> None:
         link = self._link
