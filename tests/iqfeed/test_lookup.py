@@ -132,7 +132,8 @@ async def _errors(sim: IQFeed) -> None:
         for fault, error in (
             ("busy", RateLimitError), ("syntax", UpstreamError), ("truncate", UpstreamError),
         ):  # fmt: skip
-            sim.fault(fault)
+            # A kept socket that breaks is replaced once; the second time it is told.
+            sim.fault(fault, count=2 if fault == "truncate" else 1)
             with pytest.raises(error):
                 await pool.ask(DAY)
             assert await pool.ask(DAY), f"goes on after {fault}"

@@ -41,6 +41,7 @@ class Pool:
         self._turn = asyncio.Semaphore(sockets)
         self._idle: list[Link] = []
         self._busy: set[Link] = set()
+        self._opening: set[asyncio.Task[Link]] = set()
         self._ids = itertools.count(1)
         self._down: UpstreamError | None = None
         self.dropped = 0
@@ -81,6 +82,8 @@ class Pool:
         self._down = error
         for link in self._busy:
             link.abort()
+        for opening in self._opening:
+            opening.cancel()
         self._forget()
 
     def recover(self) -> None:
@@ -100,12 +103,25 @@ class Pool:
             # The one that rested longest: what was abandoned on it has had time to pass.
             link, was_idle = self._idle.pop(0), True
         else:
-            link = await Link.open(
-                self._address.host, self._address.lookup, self._name, what="IQFeed's lookup port"
-            )
+            link = await self._open()
             was_idle = False
         self._busy.add(link)
         return link, was_idle
+
+    async def _open(self) -> Link:
+        opening = asyncio.create_task(
+            Link.open(self._address.host, self._address.lookup, self._name, what="IQFeed's lookup port")
+        )
+        self._opening.add(opening)
+        try:
+            return await opening
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._down and task and not task.cancelling():
+                raise self._down from None  # it was `fail` that ended this, not who asked
+            raise
+        finally:
+            self._opening.discard(opening)
 
     def _release(self, link: Link) -> None:
         self._busy.discard(link)
