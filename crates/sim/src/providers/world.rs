@@ -4,7 +4,7 @@
 //! past is made on demand, costs what its trades cost, and is the same each time. Trades come in the order in
 //! which a consolidated feed would print them; bars are made of exactly those that count ([`Trade::counts`]).
 
-use super::calendar::{DAY_NS, MINUTE_NS, SECOND_NS, local_day, session, utc_ns};
+use super::calendar::{DAY_NS, MINUTE_NS, SECOND_NS, Session, local_day, session, utc_ns};
 use crate::number::days_of;
 use crate::random::{Random, mix, stream};
 
@@ -92,14 +92,14 @@ pub static ASSETS: [Asset; 12] = [
     Asset {
         splits: &[(2020, 8, 31, 4), (2014, 6, 9, 7)],
         dividend: 2_400,
-        ..stock("AAPL", "Apple Inc.", NASDAQ, 1_900_000, 12.0)
+        ..stock("AAPL", "Apple Inc.", NASDAQ, 1_900_000, 6.0)
     },
     stock("BRK.B", "Berkshire Hathaway Inc. Class B", NYSE, 4_300_000, 2.0),
-    crypto("BTC/USD", "Bitcoin", 1_000_000, 6_400_000_000_000, 6.0),
+    crypto("BTC/USD", "Bitcoin", 1_000_000, 6_400_000_000_000, 3.0),
     // A stock below a dollar, with four decimals: it exists nowhere.
     stock("DIME", "Dime Mountain Mining Corp", ("XASE", 'B'), 4_300, 1.0),
     crypto("DOGE/USD", "Dogecoin", 1_000, 16_000_000, 2.0),
-    crypto("ETH/USD", "Ethereum", 1_000_000, 330_000_000_000, 4.0),
+    crypto("ETH/USD", "Ethereum", 1_000_000, 330_000_000_000, 2.0),
     stock("F", "Ford Motor Company", NYSE, 120_000, 4.0),
     Asset {
         class: Class::Test,
@@ -117,15 +117,15 @@ pub static ASSETS: [Asset; 12] = [
     },
     Asset {
         dividend: 7_500,
-        ..stock("MSFT", "Microsoft Corporation", NASDAQ, 4_100_000, 8.0)
+        ..stock("MSFT", "Microsoft Corporation", NASDAQ, 4_100_000, 4.0)
     },
     Asset {
         dividend: 17_000,
-        ..stock("SPY", "SPDR S&P 500 ETF Trust", ARCA, 5_200_000, 16.0)
+        ..stock("SPY", "SPDR S&P 500 ETF Trust", ARCA, 5_200_000, 8.0)
     },
     Asset {
         splits: &[(2022, 8, 25, 3), (2020, 8, 31, 5)],
-        ..stock("TSLA", "Tesla, Inc.", NASDAQ, 2_400_000, 12.0)
+        ..stock("TSLA", "Tesla, Inc.", NASDAQ, 2_400_000, 6.0)
     },
 ];
 
@@ -216,7 +216,8 @@ impl Trade {
             average,
             ..
         } = self.conditions;
-        !odd_lot && !average && !(late && extended) && matches!(self.mark, Mark::Valid | Mark::Correction)
+        let is_final = matches!(self.mark, Mark::Valid | Mark::Correction);
+        is_final && !(odd_lot || average || late && extended)
     }
 
     /// Its id where ids are text: digits, with letters off the exchanges.
@@ -346,15 +347,15 @@ impl World {
 
     /// The path's price at the begin of a minute, in ticks: noise of ten wavelengths from a quarter of an
     /// hour to years, each as strong as a random walk would be over its length.
-    fn level(self, asset: &Asset, minute: i64) -> f64 {
+    fn level(asset: &Asset, key: u64, minute: i64) -> f64 {
         let mut sum = 0.0;
         let mut period = 15;
         for octave in 0..10u64 {
             let lattice = minute.div_euclid(period);
             let along = minute.rem_euclid(period) as f64 / period as f64;
             let knot = |at: i64| {
-                let key = stream(self.seed, asset.symbol) ^ mix(octave << 48 ^ at as u64);
-                (mix(key) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+                let bits = mix(key ^ mix((octave << 48) ^ at as u64));
+                (bits >> 11) as f64 / (1u64 << 52) as f64 - 1.0
             };
             let noise = knot(lattice) * (1.0 - along) + knot(lattice + 1) * along;
             sum += noise * asset.volatility * (period as f64 / 1_440.0).sqrt();
@@ -365,12 +366,16 @@ impl World {
         asset.anchor as f64 / asset.tick as f64 * factor
     }
 
-    /// All rows of a minute since the epoch, at the end of all time.
-    fn minute(self, asset: &'static Asset, minute: i64) -> Vec<Trade> {
+    /// All rows of a minute, at the end of all time.
+    fn minute(self, asset: &'static Asset, minute: Minute) -> Vec<Trade> {
+        let Minute {
+            index: minute,
+            day,
+            extended,
+        } = minute;
         let begin = minute * MINUTE_NS;
-        let day = asset.day(begin);
-        let extended = asset.class == Class::Stock && !session(day).is_some_and(|s| s.is_regular(begin));
-        let mut random = Random::new(stream(self.seed, asset.symbol) ^ mix(minute as u64));
+        let key = stream(self.seed, asset.symbol);
+        let mut random = Random::new(key ^ mix(minute as u64));
         let busy = if extended { 0.1 } else { 1.0 } * (0.4 + 1.2 * random.unit());
         let mean = (asset.activity * self.density * busy).min(PER_MINUTE as f64 / 2.0);
         let count = mean as usize + usize::from(random.chance(mean.fract()));
@@ -384,8 +389,8 @@ impl World {
         let path = Path {
             asset,
             begin,
-            from: self.level(asset, minute),
-            to: self.level(asset, minute + 1),
+            from: Self::level(asset, key, minute),
+            to: Self::level(asset, key, minute + 1),
             factor: asset.factor(day),
             extended,
         };
@@ -565,13 +570,29 @@ pub fn days(asset: &'static Asset, from: i64, to: i64) -> impl DoubleEndedIterat
     (asset.day(from)..end).filter(move |day| asset.open_span(*day).is_some())
 }
 
-/// Minutes since the epoch, of those in which there may be trades, that a span touches.
-fn minutes(asset: &'static Asset, from: i64, to: i64) -> impl DoubleEndedIterator<Item = i64> {
+/// A minute in which there may be trades.
+#[derive(Clone, Copy, Debug)]
+struct Minute {
+    /// Since the epoch.
+    index: i64,
+    /// The day it belongs to.
+    day: i64,
+    /// Of a stock's day, but not of its regular hours.
+    extended: bool,
+}
+
+/// Those that a span touches.
+fn minutes(asset: &'static Asset, from: i64, to: i64) -> impl DoubleEndedIterator<Item = Minute> {
     days(asset, from, to).flat_map(move |day| {
         let (open, end) = asset.open_span(day).unwrap_or_default();
         let first = from.max(BEGIN_NS).max(open).div_euclid(MINUTE_NS);
         let last = to.min(end).saturating_sub(1).div_euclid(MINUTE_NS);
-        first..last + 1
+        let session: Option<Session> = session(day).filter(|_| asset.class == Class::Stock);
+        (first..last + 1).map(move |index| Minute {
+            index,
+            day,
+            extended: session.is_some_and(|session| !session.is_regular(index * MINUTE_NS)),
+        })
     })
 }
 
@@ -598,7 +619,7 @@ mod tests {
     fn a_day_has_its_session_and_every_kind_of_trade() {
         let rows = day_of("AAPL", 2024, 7, 2);
         let session = session(days_of(2024, 7, 2)).unwrap();
-        assert!((3_000..8_000).contains(&rows.len()), "{}", rows.len());
+        assert!((1_500..4_000).contains(&rows.len()), "{}", rows.len());
         assert!(rows.iter().all(|t| (session.pre..session.end).contains(&t.ts)));
         assert!(
             rows.iter()

@@ -49,6 +49,37 @@ impl Client {
         Ok(Self { socket, pings: 0 })
     }
 
+    /// The same with more header lines.
+    pub async fn connect_with(url: &str, headers: &[(&'static str, &'static str)]) -> Self {
+        use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+        let host = url.strip_prefix("ws://").unwrap().split('/').next().unwrap();
+        let stream = TcpStream::connect(host).await.unwrap();
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let (socket, _) = client_async_with_config(request, stream, None).await.unwrap();
+        Self { socket, pings: 0 }
+    }
+
+    /// The next binary message.
+    pub async fn binary(&mut self) -> Vec<u8> {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("no message in time")
+            {
+                Some(Ok(Message::Binary(bytes))) => return bytes.to_vec(),
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    pub async fn send_binary(&mut self, bytes: Vec<u8>) {
+        self.socket.send(Message::binary(bytes)).await.unwrap();
+    }
+
     pub async fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.unwrap();
     }

@@ -40,8 +40,11 @@ impl Client {
 pub struct Streams(BTreeMap<u64, Client>);
 
 fn say(scene: &mut Scene<'_>, id: u64, status: &str, message: &str) {
-    let text = json!([{"ev": "status", "status": status, "message": message}]);
-    scene.hub.text(id, Class::CONTROL, text.to_string());
+    let text = format!(
+        "[{{\"ev\":\"status\",\"status\":\"{status}\",\"message\":{}}}]",
+        json!(message)
+    );
+    scene.hub.text(id, Class::CONTROL, text);
 }
 
 impl Streams {
