@@ -43,13 +43,18 @@ class Keeper:
         self.control = f"http://127.0.0.1:{base + 9}"
         self.address = Address("127.0.0.1", base + 12, base + 13, base + 14, base + 15)
         self.log = path / "keeper.log"
-        simulator = [
-            sys.executable, "-m", "tidemill", "sim", "--home", str(self.simulated), "--providers", "iqfeed",
-            "--port-base", str(base),
-        ]  # fmt: skip
+        self.simulated.mkdir(parents=True)
+        # Each start is one that knows nothing of the last.
+        simulator = shlex.join(
+            [
+                "sh", "-c",
+                f'exec {shlex.quote(sys.executable)} -m tidemill sim --providers iqfeed --port-base {base}'
+                f' --home "$(mktemp -d {shlex.quote(str(self.simulated))}/XXXXXX)"',
+            ]
+        )  # fmt: skip
         self.words = [
             sys.executable, "-m", "tidemill", "iqfeed", "keep-alive", "--home", str(self.home),
-            "--command", shlex.join(simulator) if command is None else command, "--url", self.address.url,
+            "--command", simulator if command is None else command, "--url", self.address.url,
             *QUICK, *words,
         ]  # fmt: skip
         self.environment = {**environment(), "XDG_STATE_HOME": str(path / "state"), **variables}
@@ -147,7 +152,7 @@ def test_killed_it_comes_back_and_a_second_keeper_is_refused(tmp_path: Path) -> 
             words = [str(home) if word == str(keeper.home) else word for word in keeper.words]
             second = subprocess.run(words, env=keeper.environment, capture_output=True, text=True, timeout=30)
             assert second.returncode == 6, second.stderr
-            assert "is held by process" in second.stderr
+            assert "is held by process" in " ".join(second.stderr.split())
         os.kill(first, signal.SIGKILL)
         until(lambda: keeper.is_live().get("iqconnect", {}).get("pid", first) != first, keeper.tale(), 30)
         said = keeper.status
