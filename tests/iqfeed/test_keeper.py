@@ -238,6 +238,7 @@ def test_it_logs_in_and_no_secret_is_told(tmp_path: Path) -> None:
         assert keeper.stop() == 0
 
 
+@pytest.mark.soak
 def test_without_dtn_for_long_it_is_started_anew(tmp_path: Path) -> None:
     with keeping(tmp_path, "--connect-after-s", "0.5", "--restart-after-s", "2") as keeper:
         first = keeper.live()
@@ -247,6 +248,7 @@ def test_without_dtn_for_long_it_is_started_anew(tmp_path: Path) -> None:
         assert keeper.status["metrics"]["connects"] >= 1
 
 
+@pytest.mark.soak
 def test_it_is_held_open_and_taken_over(tmp_path: Path) -> None:
     """IQConnect ends with its last client: the keeper is one. A killed keeper leaves it to the next."""
     with keeping(tmp_path) as keeper:
