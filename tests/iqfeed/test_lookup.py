@@ -67,7 +67,7 @@ def test_errors(line: str, error: type[TidemillError], code: str) -> None:
 async def _same_however_sent(sim: IQFeed) -> None:
     async with pool_of(sim) as pool:
         plain = await pool.ask(DAY)
-        assert len(plain) > 50
+        assert len(plain) > 20
         sim.fault("split", seconds=60)
         assert await pool.ask(DAY) == plain
         sim.clear()
