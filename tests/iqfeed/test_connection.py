@@ -45,7 +45,7 @@ def test_a_proven_connection_answers(iqfeed_sim: IQFeed) -> None:
     ],
 )
 def test_none_where_it_does_not_answer(iqfeed_sim: IQFeed, fault: str, code: str) -> None:
-    iqfeed_sim.fault(fault)
+    iqfeed_sim.fault(fault, **({} if fault == "logout" else {"seconds": 60}))
     try:
         with pytest.raises(UpstreamError) as caught:
             asyncio.run(open_history_connection(iqfeed_sim.url))

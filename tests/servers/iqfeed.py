@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -67,6 +69,15 @@ class IQFeed:
     def clear(self) -> None:
         """Ends all faults."""
         self._faults("DELETE")
+        # Ports that were closed open again a moment later.
+        deadline = time.monotonic() + READY_S
+        for address in self.addresses.values():
+            host, _, port = address.rpartition(":")
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+                    break
+                assert time.monotonic() < deadline, address
+                time.sleep(0.02)
 
     def _faults(self, method: str, body: dict[str, Any] | None = None) -> None:
         request = urllib.request.Request(
