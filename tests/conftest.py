@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.servers import iqfeed as iqfeed_server
 from tests.servers import kafka as kafka_server
 from tests.servers import postgres as postgres_server
 from tests.servers import redis as redis_server
@@ -89,6 +90,19 @@ def kafka() -> Iterator[kafka_server.Kafka]:
         )
     with kafka_server.Kafka(libraries) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def iqfeed_server_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[iqfeed_server.IQFeed]:
+    with iqfeed_server.IQFeed(tmp_path_factory.mktemp("iqfeed") / "home") as server:
+        yield server
+
+
+@pytest.fixture
+def iqfeed_sim(iqfeed_server_shared: iqfeed_server.IQFeed) -> Iterator[iqfeed_server.IQFeed]:
+    """A simulated IQConnect that tests share: the faults of one test end with it, and none stops it."""
+    yield iqfeed_server_shared
+    iqfeed_server_shared.clear()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ pub struct Options {
     /// Protocols to speak: kraken, coinbase, binance, coinbase-advanced [default: the first three; none with --providers]
     #[arg(long, value_delimiter = ',', value_parser = parse_protocol)]
     pub venues: Vec<Protocol>,
-    /// Providers of history to play, over made-up US stocks and crypto: polygon, alpaca
+    /// Providers of history to play, over made-up US stocks and crypto: polygon, alpaca, iqfeed
     #[arg(long, value_delimiter = ',', value_parser = parse_provider)]
     pub providers: Vec<Provider>,
     /// Trades of the providers' stocks and crypto, as a multiple of the usual number
@@ -30,7 +30,7 @@ pub struct Options {
     /// Log everything the venues do, as JSON lines; a file that exists is continued
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
-    /// First port: kraken N, coinbase N+1, binance N+2, coinbase-advanced N+3, control N+9, polygon N+10, alpaca N+11; 0 = any free ones
+    /// First port: kraken N, coinbase N+1, binance N+2, coinbase-advanced N+3, control N+9, polygon N+10, alpaca N+11, iqfeed N+12 to N+15; 0 = any free ones
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=65_515))]
     pub port_base: u16,
     /// Venue seconds per second; in a replay 0 = as fast as the client reads

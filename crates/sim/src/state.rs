@@ -141,7 +141,7 @@ impl Saved {
     }
 }
 
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 
 /// Where the state before the newest one is.
 fn before(path: &Path) -> PathBuf {
@@ -232,8 +232,6 @@ pub fn save_market(saved: &mut Saved, market: &Market, clean: bool) -> Vec<Reser
         });
         saved.instruments.insert(i.spec.id.clone(), entry);
     }
-    saved.version = VERSION;
-    saved.clean = clean;
     reserved
 }
 

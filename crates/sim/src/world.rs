@@ -8,7 +8,7 @@ use crate::market::{Frozen, Market};
 use crate::options::Options;
 use crate::protocols::{Context, Feed, TIMER_NS, feed};
 use crate::spec::{Protocol, instruments};
-use crate::state::{Reserved, Saved, save_market};
+use crate::state::{Reserved, Saved, VERSION, save_market};
 use crate::truth::Truth;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -226,6 +226,9 @@ impl World {
             reserved.push(save_market(&mut self.saved, &venue.market, clean));
         }
         self.saved.saved_ns = self.now_ns;
+        // Said here, as a home may have providers alone and no venue at all.
+        self.saved.version = VERSION;
+        self.saved.clean = clean;
         self.saved.store(path)?;
         for (venue, reserved) in self.venues.iter_mut().zip(reserved) {
             venue.reserved = reserved;

@@ -50,7 +50,7 @@ def run(words: list[str]) -> int:
 @functools.cache
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
-    from tidemill.cli import bench, data, fact, fetch, generate, importing, job, platform, query
+    from tidemill.cli import bench, data, fact, fetch, generate, importing, iqfeed, job, platform, query
 
     app = typer.Typer(
         name="tidemill",
@@ -72,6 +72,7 @@ def _command() -> Callable[..., Any]:
     app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
     app.add_typer(bench.app, name="bench", help="Measure a store on this machine.")
     app.command("fetch")(fetch.fetch)
+    app.add_typer(iqfeed.app, name="iqfeed", help="Keep DTN's IQConnect alive.")
     platform.register(app)
     return typer.main.get_command(app)
 

@@ -41,7 +41,7 @@ SILENT_S = 2.0
 SIM_PORTS = (0, 1, 2, 3, 9)
 
 # Parts that units or people run beside `tidemill up`, or without it on a machine of their own.
-BESIDE = ("publisher", "uploader")
+BESIDE = ("publisher", "uploader", "iqfeed")
 
 PortOption = Annotated[
     int, typer.Option("--port", help="Port for people.", envvar="TIDEMILL_PORT", min=1, max=65535)
@@ -460,8 +460,8 @@ def _detail(part: dict[str, Any]) -> str:
         return str(error.get("message", ""))
     if part.get("messages_per_s") is not None:
         return f"{part['messages_per_s']:,.0f} messages/s"
-    if part.get("part") in BESIDE and part.get("metrics"):
-        metrics = part["metrics"]
+    metrics = part.get("metrics") or {}
+    if part.get("part") in BESIDE and "lag_records" in metrics:
         deep = (
             f", {metrics['stream_entries']:,} entries in the streams" if "stream_entries" in metrics else ""
         )

@@ -8,6 +8,7 @@ mod asset;
 mod bar;
 mod calendar;
 mod fault;
+mod iqfeed;
 mod live;
 mod msgpack;
 mod page;
@@ -30,15 +31,17 @@ pub use world::World;
 pub enum Provider {
     Polygon,
     Alpaca,
+    IqFeed,
 }
 
 impl Provider {
-    pub const ALL: [Self; 2] = [Self::Polygon, Self::Alpaca];
+    pub const ALL: [Self; 3] = [Self::Polygon, Self::Alpaca, Self::IqFeed];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Polygon => "polygon",
             Self::Alpaca => "alpaca",
+            Self::IqFeed => "iqfeed",
         }
     }
 
@@ -57,6 +60,8 @@ impl Provider {
         match self {
             Self::Polygon => 10,
             Self::Alpaca => 11,
+            // And the three after it.
+            Self::IqFeed => 12,
         }
     }
 }
@@ -107,6 +112,7 @@ async fn open(provider: Provider, setting: Setting) -> Result<Opened, String> {
     match provider {
         Provider::Polygon => web::open(provider, setting, Box::<polygon::Polygon>::default()).await,
         Provider::Alpaca => web::open(provider, setting, Box::<alpaca::Alpaca>::default()).await,
+        Provider::IqFeed => iqfeed::open(provider, setting).await,
     }
 }
 
@@ -213,7 +219,11 @@ impl Providers {
                     (_, "/status") => all["providers"] = self.status(),
                     _ => {
                         let active = self.each(|control| control.faults());
-                        all["providers"] = json!({"kinds": fault::catalogue(), "active": active});
+                        all["providers"] = json!({
+                            "kinds": fault::catalogue(),
+                            "kinds_iqfeed": iqfeed::catalogue(),
+                            "active": active,
+                        });
                     }
                 }
                 Response {
