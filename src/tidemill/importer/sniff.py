@@ -31,9 +31,12 @@ _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
 _NAME_DATE = re.compile(r"(?<!\d)((?:19|20)\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))(?!\d)")
 _STEM = re.compile(r"[A-Za-z][A-Za-z0-9]{0,11}(?:[-./][A-Za-z]{2,6})?|\d{1,6}\.[A-Z]{2}")
 _NO_SYMBOL = frozenset(
-    "trades trade quotes quote bars bar ticks tick data ohlcv ohlc klines candles daily minute hour hourly second"
-    " history export file prices csv upload test".split()
-)
+    (
+        "trades", "trade", "quotes", "quote", "bars", "bar", "ticks", "tick", "data",
+        "ohlcv", "ohlc", "klines", "candles", "daily", "minute", "hour", "hourly", "second",
+        "history", "export", "file", "prices", "csv", "upload", "test",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,10 @@ def _text(source: Source) -> tuple[Dialect, tuple[str, ...], Raw]:
     encoding = _encoding(head, whole=len(head) < 1 << 20)
     body = head.decode(encoding, "replace").removeprefix("\ufeff")
     every = body.split("\n")
+    if max(map(len, every)) > bound.LINE_BYTES_MAX:
+        raise bound.refused(source.label, f"a line has more than {bound.LINE_BYTES_MAX:,} bytes")
     if len(every) > 1 and len(head) >= 1 << 20:
         every.pop()  # cut in the middle
-    if max(map(len, every), default=0) > bound.LINE_BYTES_MAX:
-        raise bound.refused(source.label, f"a line has more than {bound.LINE_BYTES_MAX:,} bytes")
     every = [line.removesuffix("\r") for line in every][: SAMPLE_LINES + 100]
     skip = 0
     while skip < min(len(every) - 1, 100) and (not every[skip].strip() or every[skip].startswith("#")):
@@ -193,7 +196,7 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 def _comma_point(rows: Sequence[str], dialect: Dialect) -> bool:
     cells = [cell.strip() for row in rows[:200] for cell in (lines.split(row, dialect) or ())]
-    commas = sum(1 for cell in cells if re.fullmatch(r"-?\d+,\d+", cell))
+    commas = sum(1 for cell in cells if re.fullmatch(r"-?\d[\d.]*,\d+", cell))
     return commas > 0 and not any(re.fullmatch(r"-?\d+\.\d+", cell) for cell in cells)
 
 
