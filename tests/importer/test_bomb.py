@@ -87,9 +87,9 @@ def many_columns(path: Path) -> None:
 
 
 def parquet_of_one_value(path: Path) -> None:
-    """A few hundred bytes of runs that are 400,000,000 once decoded."""
+    """A few hundred bytes of runs that are 160,000,000 once decoded."""
     with pq.ParquetWriter(path, pa.schema([("time", pa.int64())])) as writer:
-        ones = pa.chunked_array([pc.fill_null(pa.nulls(5_000_000, pa.int64()), 1)])
+        ones = pa.chunked_array([pc.fill_null(pa.nulls(2_000_000, pa.int64()), 1)])
         for _ in range(10):
             writer.write_table(pa.table({"time": ones}))
 
