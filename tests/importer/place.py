@@ -31,7 +31,9 @@ def write(folder: Path, name: str, text: str | bytes) -> Path:
     return path
 
 
-def guessed(path: Path, changes: dict[str, Any] | None = None, name: str | None = None) -> tuple[Source, Recipe]:
+def guessed(
+    path: Path, changes: dict[str, Any] | None = None, name: str | None = None
+) -> tuple[Source, Recipe]:
     """The source and the recipe that is used where nobody says anything but `changes`."""
     source = open_source(path, name)
     chosen = choice.choose(sniff.sniff(source), None, changes or {})

@@ -48,9 +48,10 @@ def zst_of_rows(path: Path) -> None:
 
 
 def zip_of_rows(path: Path) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive, archive.open(
-        "rows.csv", "w"
-    ) as file:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+        archive.open("rows.csv", "w") as file,
+    ):
         for _ in range(100):
             file.write(ROW * (MB // len(ROW)))
 
@@ -83,7 +84,9 @@ def long_line(path: Path) -> None:
 
 
 def many_columns(path: Path) -> None:
-    path.write_bytes(b",".join(b"c%d" % at for at in range(5_000)) + b"\n" + b",".join([b"1"] * 5_000) + b"\n")
+    path.write_bytes(
+        b",".join(b"c%d" % at for at in range(5_000)) + b"\n" + b",".join([b"1"] * 5_000) + b"\n"
+    )
 
 
 def parquet_of_one_value(path: Path) -> None:
@@ -154,7 +157,9 @@ def test_a_bomb_is_refused_in_little_memory(tmp_path: Path, name: str, make: Cal
 
 
 @pytest.mark.parametrize("make", [gz_of_rows, parquet_of_one_value])
-def test_nothing_of_a_bomb_comes_into_the_process_that_asks(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_nothing_of_a_bomb_comes_into_the_process_that_asks(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     path = tmp_path / "bomb"
     make(path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

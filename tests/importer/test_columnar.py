@@ -59,7 +59,9 @@ def test_columnar_files_are_read_exactly(tmp_path: Path, name: str) -> None:
 def test_the_noise_of_floats_is_told_and_taken_away(tmp_path: Path) -> None:
     path = tmp_path / "btc-usd.parquet"
     prices = [0.1 + 0.2, 0.7, 1.1 * 3, 2.5]
-    pq.write_table(pa.table({"time": [1_700_000_000_000 + at for at in range(4)], "price": prices, "size": prices}), path)
+    pq.write_table(
+        pa.table({"time": [1_700_000_000_000 + at for at in range(4)], "price": prices, "size": prices}), path
+    )
     rows, _, recipe = read(path)
     assert recipe.price_places == 1
     assert [line["price"] for line in rows] == ["0.3", "0.7", "3.3", "2.5"]

@@ -68,7 +68,10 @@ def test_a_time_of_day_needs_its_date_and_has_a_zone() -> None:
     column = pa.array(["14400464", "71999536.25"])
     day = instant.day_of("20131007")
     found, bad = instant.read([column], "ms_of_day", "America/New_York", day)
-    assert [times.iso(int(one)) for one in found] == ["2013-10-07T08:00:00.464Z", "2013-10-07T23:59:59.53625Z"]
+    assert [times.iso(int(one)) for one in found] == [
+        "2013-10-07T08:00:00.464Z",
+        "2013-10-07T23:59:59.53625Z",
+    ]
     assert not bad.any()
     with pytest.raises(UsageError, match="count from a date"):
         instant.read([column], "ms_of_day", "UTC", None)
@@ -102,11 +105,16 @@ def test_days_of_a_zone_are_dates() -> None:
 def test_types_of_columnar_files() -> None:
     moment = datetime(2024, 3, 4, 5, 6, 7, 123000, tzinfo=UTC)
     for unit in ("ms", "us", "ns"):
-        found, bad = instant.read([pa.array([moment, None], pa.timestamp(unit, "UTC"))], "epoch_ns", "UTC", None)
+        found, bad = instant.read(
+            [pa.array([moment, None], pa.timestamp(unit, "UTC"))], "epoch_ns", "UTC", None
+        )
         assert found[0] == times.parse("2024-03-04T05:06:07.123Z")
         assert bad.tolist() == [False, True]
-    naive = pa.array([datetime(2024, 7, 1, 12)], pa.timestamp("s"))  # noqa: DTZ001 - a wall clock
-    assert times.iso(int(instant.read([naive], "epoch_ns", "America/New_York", None)[0][0])) == "2024-07-01T16:00:00Z"
+    naive = pa.array([datetime(2024, 7, 1, 12)], pa.timestamp("s"))
+    assert (
+        times.iso(int(instant.read([naive], "epoch_ns", "America/New_York", None)[0][0]))
+        == "2024-07-01T16:00:00Z"
+    )
 
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "../../etc/passwd", "", "\0"])

@@ -227,7 +227,9 @@ VECTORS: list[tuple[str, str, str, str, str, list[dict[str, Any]]]] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "layout", "instrument", "rows"), [one[1:] for one in VECTORS], ids=[one[0] for one in VECTORS]
+    ("name", "text", "layout", "instrument", "rows"),
+    [one[1:] for one in VECTORS],
+    ids=[one[0] for one in VECTORS],
 )
 def test_a_layout_is_known_and_read(
     tmp_path: Path, name: str, text: str, layout: str, instrument: str, rows: list[dict[str, Any]]

@@ -24,7 +24,9 @@ def test_every_decimal_that_can_be_stored_comes_back_digit_for_digit(pairs: list
     again = wire.texts(found.mantissa, found.scale)
     assert [Decimal(text) for text in again] == [Decimal(text) for text in texts]
     # A zero has no sign, and zeros that 18 places cannot hold are none.
-    assert [len(text) for text in again] == [len(text.lstrip("-") if Decimal(text) == 0 else text) for text in texts]
+    assert [len(text) for text in again] == [
+        len(text.lstrip("-") if Decimal(text) == 0 else text) for text in texts
+    ]
 
 
 @given(st.lists(st.text(max_size=12), max_size=20))
@@ -112,7 +114,11 @@ def test_powers_are_exact() -> None:
     found = number.times_power(number.of(pa.array(["1674100", "1674123"])), -4)
     assert wire.texts(found.mantissa, found.scale) == ["167.4100", "167.4123"]
     up = number.times_power(number.of(pa.array(["1.25", "9223372036854775807"])), 4)
-    assert (int(up.mantissa[0]), int(up.scale[0]), up.why.tolist()) == (12500, 0, [number.FINE, number.OVERFLOW])
+    assert (int(up.mantissa[0]), int(up.scale[0]), up.why.tolist()) == (
+        12500,
+        0,
+        [number.FINE, number.OVERFLOW],
+    )
 
 
 def test_rounding_where_it_is_asked_for_is_half_to_even() -> None:
@@ -128,4 +134,6 @@ def test_scales_are_brought_together_without_wrapping() -> None:
     mixed = number.of(pa.array(["0.00000001", "1000000000000"]))
     assert number.common(mixed) is None
     assert number.common(number.of(pa.array(["1", "1.25"]))) is not None
-    assert np.array_equal(number.aligned(number.of(pa.array(["1"])), number.of(pa.array(["1.5"])))[0], [[10], [15]])
+    assert np.array_equal(
+        number.aligned(number.of(pa.array(["1"])), number.of(pa.array(["1.5"])))[0], [[10], [15]]
+    )

@@ -18,7 +18,10 @@ HEAD = "time,open,high,low,close,volume\n"
 
 
 def bars(count: int, start: int = 0) -> list[str]:
-    return [f"{1_700_000_000 // 60 * 60 + 60 * at},{at}.5,{at + 1}.25,{at},{at + 1},7" for at in range(start, start + count)]
+    return [
+        f"{1_700_000_000 // 60 * 60 + 60 * at},{at}.5,{at + 1}.25,{at},{at + 1},7"
+        for at in range(start, start + count)
+    ]
 
 
 BAD = [
@@ -35,7 +38,10 @@ BAD = [
     ("soon,1,2,1,2,1", "time: none that can be read, or not between the years 1710 and 2230"),
     ("4000000020,1,2,1,2,1", "time: in the future"),
     ("1700000040,1,99999999999999999999,1,2,1", "high: more than 18 digits"),
-    ("1700000040,0.000000000000000001,9223372036854775807,0,2,1", "open, high, low, close: more than 18 digits"),
+    (
+        "1700000040,0.000000000000000001,9223372036854775807,0,2,1",
+        "open, high, low, close: more than 18 digits",
+    ),
     ("1700000040,1,2,1,two,1", "close: no number"),
     ("1700000040,\0,2,1,2,1", "a NUL"),
 ]
@@ -65,7 +71,9 @@ def test_the_quarantine_has_line_reason_and_text(tmp_path: Path) -> None:
 
 def test_lines_that_are_no_utf8(tmp_path: Path) -> None:
     good = "\n".join(bars(40)).encode()
-    rows, bad, _ = read(write(tmp_path, "AAPL.csv", HEAD.encode() + good + b"\n\xff\xfe,1,2,1,2,1\n"), {"interval": "1m"})
+    rows, bad, _ = read(
+        write(tmp_path, "AAPL.csv", HEAD.encode() + good + b"\n\xff\xfe,1,2,1,2,1\n"), {"interval": "1m"}
+    )
     assert (len(rows), bad) == (40, {"no UTF-8": 1})
 
 
@@ -92,13 +100,17 @@ def test_the_same_rows_whatever_their_order_and_the_size_of_pieces(
 
 def test_doubles_are_told(tmp_path: Path) -> None:
     lines = bars(3)
-    rows, bad, _ = read(write(tmp_path, "AAPL.csv", HEAD + "\n".join([*lines, lines[1]]) + "\n"), {"interval": "1m"})
+    rows, bad, _ = read(
+        write(tmp_path, "AAPL.csv", HEAD + "\n".join([*lines, lines[1]]) + "\n"), {"interval": "1m"}
+    )
     assert (len(rows), bad) == (3, {"the bar is there already": 1})
     text = "time,price,size,id\n" + "".join(f"170000000{at % 3},1.5,2,{at % 3}\n" for at in range(6))
     rows, bad, _ = read(write(tmp_path, "BTC-USD.csv", text))
     assert (len(rows), bad) == (3, {"the trade is there already": 3})
     alike = "time,price,size\n" + "1700000000,1.5,2\n" * 3
-    assert len(read(write(tmp_path, "ETH-USD.csv", alike))[0]) == 3, "without ids, trades that are alike are trades"
+    assert len(read(write(tmp_path, "ETH-USD.csv", alike))[0]) == 3, (
+        "without ids, trades that are alike are trades"
+    )
 
 
 def test_a_row_long_after_its_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +122,9 @@ def test_a_row_long_after_its_time_is_told(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_several_instruments_and_those_that_are_asked_for(tmp_path: Path) -> None:
-    text = "symbol,time,price,size\n" + "".join(f"{name},170000000{at},1,2\n" for at in range(5) for name in "AB")
+    text = "symbol,time,price,size\n" + "".join(
+        f"{name},170000000{at},1,2\n" for at in range(5) for name in "AB"
+    )
     path = write(tmp_path, "trades.csv", text)
     rows, _, _ = read(path)
     assert [row["instrument"] for row in rows] == ["A.import"] * 5 + ["B.import"] * 5
@@ -126,11 +140,15 @@ def test_several_instruments_and_those_that_are_asked_for(tmp_path: Path) -> Non
 
 
 def test_a_saved_recipe_reads_the_next_file_without_a_question(tmp_path: Path) -> None:
-    first = write(tmp_path, "equity/usa/minute/spy/20131007_trade.zip", "14400000,10000,10000,10000,10000,1\n")
+    first = write(
+        tmp_path, "equity/usa/minute/spy/20131007_trade.zip", "14400000,10000,10000,10000,10000,1\n"
+    )
     guess = sniff.sniff(open_source(first))
     assert guess.recipe is not None
     saved = json.loads(json.dumps(choice.reusable(guess.recipe, guess, {}).as_dict()))
-    second = write(tmp_path, "equity/usa/minute/aapl/20131008_trade.zip", "14400000,20000,20000,20000,20000,2\n")
+    second = write(
+        tmp_path, "equity/usa/minute/aapl/20131008_trade.zip", "14400000,20000,20000,20000,20000,2\n"
+    )
     chosen = choice.choose(sniff.sniff(open_source(second)), saved, {})
     assert chosen.recipe is not None
     assert chosen.recipe.instrument == "AAPL.lean"

@@ -16,7 +16,8 @@ import pytest
 
 from tests.jobs.conftest import Office, until
 from tidemill.home import Home
-from tidemill.importer import limited, upload
+from tidemill.importer import preview as previews
+from tidemill.importer import upload
 from tidemill.jobs import here, submit
 from tidemill.log import Log
 from tidemill.metadata import Metadata, imported, job
@@ -34,14 +35,16 @@ def trades_file(folder: Path, rows: int, step_ms: int = 20) -> Path:
         file.write("time,price,size,side,id\n")
         for at in range(rows):
             side = ("buy", "sell", "")[at % 3]
-            file.write(f"{START * 1000 + at * step_ms},{60000 + at % 977}.{at % 100:02},0.{at % 89 + 1:08},{side},{at}\n")
+            file.write(
+                f"{START * 1000 + at * step_ms},{60000 + at % 977}.{at % 100:02},0.{at % 89 + 1:08},{side},{at}\n"
+            )
     return path
 
 
 def ask(home: Home, path: Path, **changes: Any) -> dict[str, Any]:
     """The detail of an import of a file as it is guessed."""
     entry = upload.refer(home, path)
-    seen = limited.preview(entry.path, entry.name, changes=changes)
+    seen = previews.preview(entry.path, entry.name, 2 * START * 10**9, changes=changes)
     assert seen["recipe"] is not None, seen
     return {"upload": entry.id, "recipe": seen["recipe"]}
 
@@ -94,7 +97,9 @@ def test_a_file_is_kept_once_and_comes_out_as_it_went_in(home: Home, tmp_path: P
 
     view = LiveView(home.path, follow=False)
     out = tmp_path / "out.csv"
-    export.write(export.pieces(view, "trades", "import", "BTC-USD.import", "1m", None, None), "csv", "csv", out)
+    export.write(
+        export.pieces(view, "trades", "import", "BTC-USD.import", "1m", None, None), "csv", "csv", out
+    )
     view.close()
     with path.open() as one, out.open() as two:
         given, kept = list(csv.DictReader(one)), list(csv.DictReader(two))
@@ -130,12 +135,16 @@ def test_bars_of_many_pieces_are_those_of_one(home: Home, tmp_path: Path) -> Non
         found = view.bars("BTC-USD.import", interval, None, None, 100_000).bars
         assert found["start"].tolist() == [start * 10**9 for start in sorted(groups)]
         closes = [float(groups[start][-1]["price"]) for start in sorted(groups)]
-        assert [c / 10.0**s for c, s in zip(found["close"].tolist(), found["price_scale"].tolist(), strict=True)] == closes
+        assert [
+            c / 10.0**s for c, s in zip(found["close"].tolist(), found["price_scale"].tolist(), strict=True)
+        ] == closes
         assert found["trades"].tolist() == [len(groups[start]) for start in sorted(groups)]
     view.close()
 
 
-def test_a_strict_import_ends_at_the_first_bad_row_and_one_of_nothing_fails(home: Home, tmp_path: Path) -> None:
+def test_a_strict_import_ends_at_the_first_bad_row_and_one_of_nothing_fails(
+    home: Home, tmp_path: Path
+) -> None:
     home.create()
     path = tmp_path / "ETH-USD.csv"
     path.write_text("time,price,size\n1700000000,1,2\n1700000001,NaN,2\n")
@@ -151,7 +160,9 @@ def test_a_strict_import_ends_at_the_first_bad_row_and_one_of_nothing_fails(home
     assert (none.state, (none.error or {})["code"]) == ("failed", "import_nothing_kept")
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a" * 32 + "/../x", "0" * 32, "A" * 32, "\0", "％2e"])
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "..", "a" * 32 + "/../x", "0" * 32, "A" * 32, "\0", "％2e"]
+)
 def test_an_upload_is_named_by_its_id_alone(home: Home, name: str) -> None:
     home.create()
     (home.path / "uploads").mkdir()
@@ -162,9 +173,7 @@ def test_an_upload_is_named_by_its_id_alone(home: Home, name: str) -> None:
         upload.find(home, name)
 
 
-def test_an_import_that_is_killed_goes_on_and_ends_in_the_same_rows(
-    local: Office, tmp_path: Path
-) -> None:
+def test_an_import_that_is_killed_goes_on_and_ends_in_the_same_rows(local: Office, tmp_path: Path) -> None:
     path = trades_file(tmp_path, 300_000, step_ms=100)
     local.home.create()
     detail = ask(local.home, path)
