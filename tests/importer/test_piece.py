@@ -159,7 +159,8 @@ def test_a_saved_recipe_reads_the_next_file_without_a_question(tmp_path: Path) -
 
 
 GOOD: dict[str, Any] = {
-    "version": 1, "kind": "trades", "columns": ["a", "b", "c"], "fields": {"time": "a", "price": "b", "size": "c"}
+    "version": 1, "kind": "trades", "columns": ["a", "b", "c"],
+    "fields": {"time": "a", "price": "b", "size": "c"}
 }  # fmt: skip
 
 
@@ -177,7 +178,8 @@ def test_a_recipe_is_json_and_back() -> None:
         {"time": "%Y"}, {"zone": "../../etc/passwd"}, {"instrument": "../x.y"}, {"instrument": "AAPL"},
         {"venue": "../x"}, {"source": "live"}, {"source": "a/b"}, {"price_power": 99}, {"price_power": True},
         {"price_places": -1}, {"delay_s": -1}, {"delay_s": "1"}, {"date": "today"}, {"unknown": 1},
-        {"dialect": {"delimiter": "x"}}, {"dialect": {"skip": -1}}, {"dialect": {"quote": '""'}}, {"dialect": 3},
+        {"dialect": {"delimiter": "x"}}, {"dialect": {"skip": -1}}, {"dialect": {"quote": '""'}},
+        {"dialect": 3},
         {"irregular": {"mask": "xyz"}}, {"irregular": {"suspicious": "1"}}, {"aggressor": {"b": "maybe"}},
         {"shape": "excel"}, {"symbols": [1]}, {"interval": "1x"}, {"zone": None}, {"pairs": "yes"},
     ],

@@ -97,7 +97,8 @@ def test_bars_of_ticks_beside_the_vendors_own() -> None:
         prices = sum(ours[start][:4] == theirs[start][:4] for start in both)
         volume = sum(ours[start][4] == theirs[start][4] for start in both)
         print(
-            f"{interval}: ours {len(ours)}, theirs {len(theirs)}, same {same}, prices {prices}, volume {volume}"
+            f"{interval}: ours {len(ours)}, theirs {len(theirs)}, same {same},"
+            f" prices {prices}, volume {volume}"
         )
         inside = sum(theirs[s][1] <= ours[s][1] and theirs[s][2] >= ours[s][2] for s in both)
         assert inside >= len(both) - 1, "what they leave out never widens a bar, with one exception"

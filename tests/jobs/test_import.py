@@ -15,12 +15,13 @@ import pyarrow as pa
 import pytest
 
 from tests.jobs.conftest import Office, until
+from tidemill.errors import DataQualityError, NotFoundError
 from tidemill.home import Home
+from tidemill.importer import bound, piece, upload
 from tidemill.importer import preview as previews
-from tidemill.importer import upload
-from tidemill.jobs import here, submit
-from tidemill.log import Log
-from tidemill.metadata import Metadata, imported, job
+from tidemill.jobs import kind
+from tidemill.jobs.kind.api import Stopped
+from tidemill.metadata import imported
 from tidemill.stores import export
 from tidemill.stores.api import Query
 from tidemill.stores.live import LiveView
@@ -36,7 +37,8 @@ def trades_file(folder: Path, rows: int, step_ms: int = 20) -> Path:
         for at in range(rows):
             side = ("buy", "sell", "")[at % 3]
             file.write(
-                f"{START * 1000 + at * step_ms},{60000 + at % 977}.{at % 100:02},0.{at % 89 + 1:08},{side},{at}\n"
+                f"{START * 1000 + at * step_ms},{60000 + at % 977}.{at % 100:02},"
+                f"0.{at % 89 + 1:08},{side},{at}\n"
             )
     return path
 
@@ -49,15 +51,37 @@ def ask(home: Home, path: Path, **changes: Any) -> dict[str, Any]:
     return {"upload": entry.id, "recipe": seen["recipe"]}
 
 
-def done(home: Home, detail: dict[str, Any]) -> job.Job:
-    """The import once it has ended, done by this process and its child."""
-    metadata = Metadata.of(home)
-    try:
-        with metadata.write() as connection:
-            entered, _ = submit.enter(connection, "import", owner="owner", detail=detail)
-        return here.finish(home, metadata, entered.id, Log("jobs"))
-    finally:
-        metadata.close()
+class Here:
+    """A context whose work is done by the test's own process; it may die at its nth checkpoint."""
+
+    job_id = "test"
+
+    def __init__(self, home: Home, resumed: Any = None, dies_at: int = 0) -> None:
+        self.home, self.resumed = home, resumed
+        self.kept: list[Any] = []
+        self._dies_at = dies_at
+
+    def progress(
+        self, done: int, total: int | None = None, unit: str | None = None, note: str | None = None
+    ) -> None:
+        pass
+
+    def checkpoint(self, value: Any) -> None:
+        if len(self.kept) + 1 == self._dies_at:
+            raise Stopped
+        self.kept.append(json.loads(json.dumps(value)))
+
+    def log(self, text: str, level: str = "info") -> None:
+        pass
+
+    def cancelled(self) -> bool:
+        return False
+
+
+def done(home: Home, detail: dict[str, Any], context: Here | None = None) -> dict[str, Any]:
+    """What comes of the import."""
+    work = kind.load("import")
+    return work.run(context or Here(home), work.check(detail))
 
 
 def digest(home: Home, *tables: Any) -> str:
@@ -80,18 +104,14 @@ def test_a_file_is_kept_once_and_comes_out_as_it_went_in(home: Home, tmp_path: P
     home.create()
     path = trades_file(tmp_path, 2_000)
     first = done(home, ask(home, path))
-    assert first.state == "done", first.error
-    assert first.result is not None
-    assert (first.result["rows"], first.result["new"], first.result["bad"]) == (2_000, 2_000, 0)
+    assert (first["rows"], first["new"], first["bad"]) == (2_000, 2_000, 0)
     before = digest(home, TRADES, BARS)
 
-    again = done(home, ask(home, path)).result
-    assert again is not None
+    again = done(home, ask(home, path))
     assert (again["already"], again["new"], again["rows"]) == (True, 0, 2_000)
     copied = tmp_path / "copy.csv"
     copied.write_bytes(path.read_bytes() + b"\n")
-    twin = done(home, ask(home, copied, instrument="BTC-USD.import")).result
-    assert twin is not None
+    twin = done(home, ask(home, copied, instrument="BTC-USD.import"))
     assert not twin["already"], "other bytes are another file"
     assert digest(home, TRADES, BARS) == before, "whose trades are the same ones"
 
@@ -108,8 +128,7 @@ def test_a_file_is_kept_once_and_comes_out_as_it_went_in(home: Home, tmp_path: P
     ]
     other = Home.at(tmp_path / "other")
     other.create()
-    back = done(other, ask(other, out)).result
-    assert back is not None
+    back = done(other, ask(other, out))
     assert [one["instrument"] for one in back["instruments"]] == ["BTC-USD.import"]
     columns = ["ts_event", "sequence", "price", "price_scale", "size", "size_scale", "aggressor", "id"]
     rows = []
@@ -124,7 +143,7 @@ def test_bars_of_many_pieces_are_those_of_one(home: Home, tmp_path: Path) -> Non
     """The file's days are cut within hours: whatever pieces there are, the bars are those of all trades."""
     home.create()
     path = trades_file(tmp_path, 3_000, step_ms=60_000)
-    assert done(home, ask(home, path)).state == "done"
+    done(home, ask(home, path))
     view = LiveView(home.path, follow=False)
     with path.open() as file:
         given = list(csv.DictReader(file))
@@ -148,16 +167,38 @@ def test_a_strict_import_ends_at_the_first_bad_row_and_one_of_nothing_fails(
     home.create()
     path = tmp_path / "ETH-USD.csv"
     path.write_text("time,price,size\n1700000000,1,2\n1700000001,NaN,2\n")
-    kept = done(home, ask(home, path)).result
-    assert kept is not None
+    kept = done(home, ask(home, path))
     assert kept["reasons"] == {"price: not finite": 1}
     line = json.loads((home.path / kept["quarantine"]).read_text())
     assert line == {"line": 3, "reason": "price: not finite", "text": "1700000001,NaN,2"}
     path.write_text("time,price,size\n1700000005,1,2\n1700000001,NaN,2\n")
-    strict = done(home, {**ask(home, path), "strict": 1})
-    assert (strict.state, (strict.error or {})["code"]) == ("failed", "import_row_bad")
-    none = done(home, ask(home, path, time="epoch_ns", price_power=18))
-    assert (none.state, (none.error or {})["code"]) == ("failed", "import_nothing_kept")
+    with pytest.raises(DataQualityError, match="line 3"):
+        done(home, {**ask(home, path), "strict": 1})
+    with pytest.raises(DataQualityError, match="none of the 2 rows"):
+        done(home, ask(home, path, time="epoch_ns", price_power=18))
+
+
+def test_an_import_that_dies_anywhere_ends_in_the_same_rows(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between keeping a piece and saying so, and with what it said before."""
+    monkeypatch.setattr(piece.pieces, "__defaults__", (2_000,))
+    monkeypatch.setattr(bound, "BATCH_ROWS", 1_000)
+    path = trades_file(tmp_path, 9_000, step_ms=200)
+    home.create()
+    detail = ask(home, path)
+    for dies_at in (1, 2, 3):
+        context = Here(home, dies_at=dies_at)
+        with pytest.raises(Stopped):
+            done(home, detail, context)
+    result = done(home, detail, Here(home, resumed=context.kept[-1]))
+    assert (result["rows"], result["already"]) == (9_000, False)
+    twin = Home.at(tmp_path / "twin")
+    twin.create()
+    whole = Here(twin)
+    assert done(twin, ask(twin, path), whole)["rows"] == 9_000
+    assert len(whole.kept) > 3
+    assert digest(home, TRADES, BARS) == digest(twin, TRADES, BARS)
 
 
 @pytest.mark.parametrize(
@@ -167,12 +208,11 @@ def test_an_upload_is_named_by_its_id_alone(home: Home, name: str) -> None:
     home.create()
     (home.path / "uploads").mkdir()
     (home.path / "uploads" / ("0" * 32 + ".json")).symlink_to("/etc/passwd")
-    from tidemill.errors import NotFoundError
-
     with pytest.raises(NotFoundError):
         upload.find(home, name)
 
 
+@pytest.mark.timeout(400)
 def test_an_import_that_is_killed_goes_on_and_ends_in_the_same_rows(local: Office, tmp_path: Path) -> None:
     path = trades_file(tmp_path, 300_000, step_ms=100)
     local.home.create()
@@ -191,7 +231,7 @@ def test_an_import_that_is_killed_goes_on_and_ends_in_the_same_rows(local: Offic
 
     twin = Home.at(tmp_path / "twin")
     twin.create()
-    assert done(twin, ask(twin, path)).state == "done"
+    done(twin, ask(twin, path))
     assert digest(local.home, TRADES, BARS) == digest(twin, TRADES, BARS)
     with local.metadata.read() as connection:
         assert [one.ended is not None for one in imported.page(connection, limit=5)] == [True]
