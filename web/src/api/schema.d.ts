@@ -164,6 +164,134 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/data/facts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Splits, dividends, changes of symbol and delistings of an instrument, by date.
+         * @description Splits, dividends, changes of symbol and delistings of an instrument, by date.
+         */
+        get: operations["data.facts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/data/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import an uploaded file as a job. Where something must be said first, nothing is started.
+         * @description Import an uploaded file as a job. Where something must be said first, nothing is started.
+         */
+        post: operations["data.imports.start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/data/imports/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look at an uploaded file: its columns, what they seem to mean, its first rows as they would be kept.
+         * @description Look at an uploaded file: its columns, what they seem to mean, its first rows as they would be kept.
+         */
+        post: operations["data.imports.preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/data/recipes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Saved recipes, by name.
+         * @description Saved recipes, by name.
+         */
+        get: operations["data.recipes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/data/recipes/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One recipe.
+         * @description One recipe.
+         */
+        get: operations["data.recipes.show"];
+        /**
+         * Save a recipe under a name; what was there is replaced.
+         * @description Save a recipe under a name; what was there is replaced.
+         */
+        put: operations["data.recipes.save"];
+        post?: never;
+        /**
+         * Forget a recipe; it is the answer. What was imported with it stays.
+         * @description Forget a recipe; it is the answer. What was imported with it stays.
+         */
+        delete: operations["data.recipes.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/data/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take in a file: the body is its bytes, as they are. It is kept for a day.
+         * @description Take in a file: the body is its bytes, as they are. It is kept for a day.
+         */
+        post: operations["data.uploads.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/data/{symbol}/bars": {
         parameters: {
             query?: never;
@@ -930,6 +1058,45 @@ export interface components {
              */
             next: number;
         };
+        /**
+         * Fact
+         * @description A dated fact: `ratio` of a split (new shares for one old), `amount` or `factor` of a dividend, `symbol`
+         *     of a change.
+         */
+        Fact: {
+            /** Amount */
+            amount: string | null;
+            /** Currency */
+            currency: string | null;
+            /** Date */
+            date: string;
+            /** Factor */
+            factor: string | null;
+            /** Instrument */
+            instrument: string;
+            /** Kind */
+            kind: string;
+            /** Ratio */
+            ratio: string | null;
+            /** Source */
+            source: string;
+            /** Symbol */
+            symbol: string | null;
+            /**
+             * Ts Known
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            ts_known: string;
+            /** Void */
+            void: boolean;
+            /** Zone */
+            zone: string;
+        };
+        /** Facts */
+        Facts: {
+            /** Items */
+            items: components["schemas"]["Fact"][];
+        };
         /** Gap */
         Gap: {
             /** Cause */
@@ -987,6 +1154,117 @@ export interface components {
             parts: components["schemas"]["PartHealth"][];
             /** Ready */
             ready: boolean;
+        };
+        /**
+         * ImportAsk
+         * @description A file and how it is read: guessed, or by a saved recipe's name, or by a whole recipe; `changes` are
+         *     fields of the recipe that are known better.
+         */
+        ImportAsk: {
+            /** Changes */
+            changes?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Member
+             * @description of an archive with several files
+             */
+            member?: string | null;
+            /**
+             * Recipe
+             * @description a name, or a recipe
+             */
+            recipe?: string | {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Upload
+             * @description from POST /api/v1/data/uploads
+             */
+            upload: string;
+        };
+        /** ImportBad */
+        ImportBad: {
+            /** Line */
+            line: number;
+            /** Reason */
+            reason: string;
+            /** Text */
+            text: string;
+        };
+        /** ImportColumn */
+        ImportColumn: {
+            /** Example */
+            example: string;
+            /** Name */
+            name: string;
+            /** Type */
+            type: string;
+        };
+        /** ImportSample */
+        ImportSample: {
+            /** Bad */
+            bad: number;
+            /** End */
+            end: string | null;
+            /** Instruments */
+            instruments: string[];
+            /** Reasons */
+            reasons?: {
+                [key: string]: number;
+            };
+            /** Rows */
+            rows: number;
+            /**
+             * Skipped
+             * @default 0
+             */
+            skipped: number;
+            /** Start */
+            start: string | null;
+        };
+        /**
+         * ImportStart
+         * @description The same, to be kept.
+         */
+        ImportStart: {
+            /** Changes */
+            changes?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Member
+             * @description of an archive with several files
+             */
+            member?: string | null;
+            /**
+             * Priority
+             * @default 0
+             */
+            priority: number;
+            /**
+             * Recipe
+             * @description a name, or a recipe
+             */
+            recipe?: string | {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Save Recipe
+             * @description save the recipe as this
+             */
+            save_recipe?: string | null;
+            /**
+             * Strict
+             * @description end at the first bad row
+             * @default false
+             */
+            strict: boolean;
+            /**
+             * Upload
+             * @description from POST /api/v1/data/uploads
+             */
+            upload: string;
         };
         /** Instrument */
         Instrument: {
@@ -1216,6 +1494,48 @@ export interface components {
             /** Sequence */
             sequence: number;
         };
+        /**
+         * Preview
+         * @description What would come of a file. `recipe` is null while something is `open`; `rows` are as they would be
+         *     kept, prices and sizes as exact decimal text.
+         */
+        Preview: {
+            /** Bad */
+            bad: components["schemas"]["ImportBad"][];
+            /** Bytes */
+            bytes: number;
+            /** Columns */
+            columns: components["schemas"]["ImportColumn"][];
+            /** Confidence */
+            confidence: number;
+            /** Draft */
+            draft: {
+                [key: string]: unknown;
+            };
+            /** Name */
+            name: string;
+            /** Notes */
+            notes: string[];
+            /** Open */
+            open: string[];
+            /** Packed */
+            packed: string;
+            /** Recipe */
+            recipe: {
+                [key: string]: unknown;
+            } | null;
+            /** Reusable */
+            reusable?: {
+                [key: string]: unknown;
+            } | null;
+            /** Rows */
+            rows: {
+                [key: string]: unknown;
+            }[];
+            sample: components["schemas"]["ImportSample"] | null;
+            /** Shape */
+            shape: string;
+        };
         /** Quote */
         Quote: {
             /** Ask Price */
@@ -1268,6 +1588,27 @@ export interface components {
              * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
              */
             ts: string;
+        };
+        /** Recipe */
+        Recipe: {
+            /** Actor */
+            actor: string;
+            /**
+             * Changed
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            changed: string;
+            /** Name */
+            name: string;
+            /** Recipe */
+            recipe: {
+                [key: string]: unknown;
+            };
+        };
+        /** Recipes */
+        Recipes: {
+            /** Items */
+            items: components["schemas"]["Recipe"][];
         };
         /** SeriesGap */
         SeriesGap: {
@@ -1371,6 +1712,20 @@ export interface components {
             /** Next */
             next: string | null;
             through: components["schemas"]["Position"] | null;
+        };
+        /**
+         * Upload
+         * @description A file that waits for its import, for a day.
+         */
+        Upload: {
+            /** Bytes */
+            bytes: number;
+            /** Name */
+            name: string;
+            /** Sha256 */
+            sha256: string;
+            /** Upload */
+            upload: string;
         };
     };
     responses: never;
@@ -1609,6 +1964,274 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Configuration"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "data.facts": {
+        parameters: {
+            query: {
+                /** @description AAPL.lean */
+                instrument: string;
+                /** @description as they were known then; now when left out */
+                known?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Splits, dividends, changes of symbol and delistings of an instrument, by date. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Facts"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "data.imports.start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportStart"];
+            };
+        };
+        responses: {
+            /** @description Import an uploaded file as a job. Where something must be said first, nothing is started. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "data.imports.preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportAsk"];
+            };
+        };
+        responses: {
+            /** @description Look at an uploaded file: its columns, what they seem to mean, its first rows as they would be kept. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preview"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "data.recipes": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Saved recipes, by name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recipes"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "data.recipes.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One recipe. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recipe"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "data.recipes.save": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description Save a recipe under a name; what was there is replaced. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recipe"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "data.recipes.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Forget a recipe; it is the answer. What was imported with it stays. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recipe"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "data.uploads.create": {
+        parameters: {
+            query?: {
+                /** @description the file's name, with the folders that tell what is in it */
+                name?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Take in a file: the body is its bytes, as they are. It is kept for a day. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
                 };
             };
             /** @description what went wrong, in the one error shape */
