@@ -171,7 +171,7 @@ def test_a_strict_import_ends_at_the_first_bad_row_and_one_of_nothing_fails(
     assert kept["reasons"] == {"price: not finite": 1}
     line = json.loads((home.path / kept["quarantine"]).read_text())
     assert line == {"line": 3, "reason": "price: not finite", "text": "1700000001,NaN,2"}
-    path.write_text("time,price,size\n1700000005,1,2\n1700000001,NaN,2\n")
+    path.write_text("time,price,size\n1700000005,100,2\n1700000001,NaN,2\n")
     with pytest.raises(DataQualityError, match="line 3"):
         done(home, {**ask(home, path), "strict": 1})
     with pytest.raises(DataQualityError, match="none of the 2 rows"):
