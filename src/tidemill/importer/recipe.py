@@ -33,7 +33,7 @@ ROLES: Final = {
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 """What a recipe may be called."""
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,47}")
-_INSTRUMENT = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,47}\.[a-z0-9][a-z0-9-]{0,31}")
+_INSTRUMENT = re.compile(r"(?!.*\.\.)[A-Z0-9][A-Z0-9._-]{0,47}\.[a-z0-9][a-z0-9-]{0,31}")
 
 
 @dataclass(frozen=True)
