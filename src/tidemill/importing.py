@@ -1,4 +1,4 @@
-"""Files from Python: `td.import_file`, here or over REST. Nothing is decoded in the caller's process."""
+"""Files from Python: `td.import_file`, on this disk or over REST. Nothing is decoded in this process."""
 
 from __future__ import annotations
 

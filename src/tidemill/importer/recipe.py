@@ -33,7 +33,7 @@ ROLES: Final = {
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 """What a recipe may be called."""
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,47}")
-_INSTRUMENT = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,47}\.[a-z0-9][a-z0-9-]{0,31}")
+_INSTRUMENT = re.compile(r"(?!.*\.\.)[A-Z0-9][A-Z0-9._-]{0,47}\.[a-z0-9][a-z0-9-]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -288,10 +288,10 @@ def symbol_name(symbol: str, *, pairs: bool) -> str | None:
         .replace("_", "-")
     )
     if pairs and "-" not in name:
-        for quote in CURRENCIES:
-            if name.endswith(quote) and len(name) > len(quote) + 1:
-                name = f"{name[: -len(quote)]}-{quote}"
-                break
+        # XBTUSD is XBT and USD, though XB and TUSD would do.
+        ends = [one for one in CURRENCIES if name.endswith(one) and len(name) > len(one) + 1]
+        quote = next((one for one in ends if len(name) > len(one) + 2), next(iter(ends), ""))
+        name = f"{name[: -len(quote)]}-{quote}" if quote else name
     if pairs:
         name = "-".join("BTC" if part == "XBT" else part for part in name.split("-"))
     return name if _INSTRUMENT.fullmatch(f"{name}.x") else None

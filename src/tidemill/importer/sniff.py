@@ -27,38 +27,18 @@ from tidemill.importer.source import Source
 from tidemill.model.interval import DAY, SECOND, STORED, Interval
 
 SAMPLE_LINES = 2_000
+_MOST = 0.9
+"""So many of a column's cells say what it is; the others are rows to be put aside."""
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
 _NAME_DATE = re.compile(r"(?<!\d)((?:19|20)\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))(?!\d)")
 _STEM = re.compile(r"[A-Za-z][A-Za-z0-9]{0,11}(?:[-./][A-Za-z]{2,6})?|\d{1,6}\.[A-Z]{2}")
 _NO_SYMBOL = frozenset(
-    [
-        "trades",
-        "trade",
-        "quotes",
-        "quote",
-        "bars",
-        "bar",
-        "ticks",
-        "tick",
-        "data",
-        "ohlcv",
-        "ohlc",
-        "klines",
-        "candles",
-        "daily",
-        "minute",
-        "hour",
-        "hourly",
-        "second",
-        "history",
-        "export",
-        "file",
-        "prices",
-        "csv",
-        "upload",
-        "test",
-    ]
-)
+    (
+        "trades", "trade", "quotes", "quote", "bars", "bar", "ticks", "tick", "data",
+        "ohlcv", "ohlc", "klines", "candles", "daily", "minute", "hour", "hourly", "second",
+        "history", "export", "file", "prices", "csv", "upload", "test",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -144,10 +124,10 @@ def _text(source: Source) -> tuple[Dialect, tuple[str, ...], Raw]:
     encoding = _encoding(head, whole=len(head) < 1 << 20)
     body = head.decode(encoding, "replace").removeprefix("\ufeff")
     every = body.split("\n")
+    if max(map(len, every)) > bound.LINE_BYTES_MAX:
+        raise bound.refused(source.label, f"a line has more than {bound.LINE_BYTES_MAX:,} bytes")
     if len(every) > 1 and len(head) >= 1 << 20:
         every.pop()  # cut in the middle
-    if max(map(len, every), default=0) > bound.LINE_BYTES_MAX:
-        raise bound.refused(source.label, f"a line has more than {bound.LINE_BYTES_MAX:,} bytes")
     every = [line.removesuffix("\r") for line in every][: SAMPLE_LINES + 100]
     skip = 0
     while skip < min(len(every) - 1, 100) and (not every[skip].strip() or every[skip].startswith("#")):
@@ -218,7 +198,7 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 def _comma_point(rows: Sequence[str], dialect: Dialect) -> bool:
     cells = [cell.strip() for row in rows[:200] for cell in (lines.split(row, dialect) or ())]
-    commas = sum(1 for cell in cells if re.fullmatch(r"-?\d+,\d+", cell))
+    commas = sum(1 for cell in cells if re.fullmatch(r"-?\d[\d.]*,\d+", cell))
     return commas > 0 and not any(re.fullmatch(r"-?\d+\.\d+", cell) for cell in cells)
 
 
@@ -428,15 +408,16 @@ def _time(draft: _Draft, where: str) -> None:
     texts = _texts(cells)
     form = form or None
     numeric = [text for text in texts if re.fullmatch(r"-?\d+(\.\d*)?", text)]
-    if texts and len(numeric) == len(texts) and "clock" not in draft.parts["fields"]:
-        seen = {instant.of_magnitude(int(float(text))) for text in texts}
+    mostly = bool(texts) and len(numeric) >= _MOST * len(texts)
+    if mostly and "clock" not in draft.parts["fields"]:
+        seen = {instant.of_magnitude(int(float(text))) for text in numeric}
         seen.discard(None)
         if len(seen) == 1:
             # The file's own numbers say it: Binance went over from milliseconds to microseconds.
             draft.parts["time"] = seen.pop()
             return
     found = _date_form(texts)
-    if found is None and texts and len(numeric) == len(texts):
+    if found is None and mostly:
         draft.parts["time"], draft.parts["date"] = "ms_of_day", "name"
         draft.notes.append("times are numbers of a day: taken as milliseconds since midnight")
         draft.confidence -= 0.2
@@ -477,9 +458,10 @@ def _date_form(texts: Sequence[str], forms: Sequence[str] = tuple(instant.DATES)
         if form == "YYYYMMDD" and any(len(text) < 8 or not text[:8].isdigit() for text in some):
             continue
         shape = re.compile(instant.pattern(form))
-        matches = [shape.match(text) for text in some]
-        if all(
-            one and 1 <= int(one["mo"]) <= 12 and 1 <= int(one["d"]) <= 31 and 1710 <= int(one["y"]) <= 2230
+        matches = [one for one in map(shape.match, some) if one]
+        # A line that is damaged says nothing of the others; a 13th month says that it is none.
+        if len(matches) >= _MOST * len(some) and all(
+            1 <= int(one["mo"]) <= 12 and 1 <= int(one["d"]) <= 31 and 1710 <= int(one["y"]) <= 2230
             for one in matches
         ):
             return form
@@ -538,7 +520,7 @@ def _instrument(draft: _Draft, where: str) -> None:
         probe = Recipe("trades", ("t",), {}, venue=venue, pairs=draft.parts.get("pairs", False))
         if not draft.parts.get("pairs") and draft.parts["layout"] == "generic":
             draft.parts["pairs"] = all("/" in text or "-" in text for text in texts)
-        if texts and all(recipes.instrument_of(probe, text) for text in list(texts)[:100]):
+        if any(recipes.instrument_of(probe, text) for text in sorted(texts)[:100]):
             return
         draft.open.append("instrument")
         draft.notes.append(f"symbols cannot be names of instruments: {', '.join(sorted(texts)[:3])[:100]}")

@@ -150,7 +150,10 @@ def open_source(path: Path, name: str | None = None, member: str | None = None) 
     short = called.rpartition("/")[2]
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
-        first = file.read(16)
+        try:
+            first = file.read(16)
+        except OSError as error:  # a file of the system that only looks like one
+            raise bound.unreadable(short, _told(error)) from error
         if not size:
             raise bound.unreadable(short, "it is empty")
         if first[:4] == b"PAR1":

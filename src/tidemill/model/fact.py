@@ -1,4 +1,4 @@
-"""What happened to an instrument on a date: split, dividend, new symbol, delisting; and when it was known."""
+"""What happened to an instrument on a date: split, dividend, symbol, delisting; since when known."""
 
 from __future__ import annotations
 
