@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tidemill._native import JournalReader, Records
+    from tidemill.model.calendar import Hours
     from tidemill.remote import Remote
     from tidemill.stores.live import BookView, LiveView
 
@@ -183,17 +184,24 @@ class Client:
         limit: int | None = None,
         exact: bool = False,
         current: bool = False,
+        zone: str | None = None,
+        calendar: str | None = None,
+        hours: Hours = "regular",
     ) -> pl.DataFrame:
         """Bars, ascending: ts (start of the interval), open, high, low, close, volume, trades, revision.
 
         `start` and `end` bound the bars' starts, `last` ("6h") counts back from now; without any of them
         the newest 5,000 come. `current` adds the bar that is still open. An interval without trades has
-        no row.
+        no row. Bars are cut in UTC; with `zone` ("America/New_York") at its midnights, with `calendar`
+        ("XNYS", `hours` "regular" or "extended") by the sessions of an exchange.
         """
         low, high = span(start, end, last)
         # A span is answered whole unless the caller bounds it.
         rows = limit if limit is not None else BARS_NEWEST if low is None else 1 << 40
-        found = self.view.bars(self._name(instrument), interval, low, high, min(rows, 1 << 24))
+        found = self.view.bars(
+            self._name(instrument), interval, low, high, min(rows, 1 << 24),
+            zone=zone, calendar=calendar, hours=hours,
+        )  # fmt: skip
         columns: dict[str, Any] = dict(found.floats(current=current))
         if exact:
             from tidemill.model.bar import volumes

@@ -18,7 +18,7 @@ const FORMAT: &CStr = c"q";
 /// Buffers that columns gave back, for those that come after them. Memory fresh from the system takes many
 /// times as long to fill as memory that is mapped already, and bars are made again and again.
 static POOL: Mutex<Vec<Vec<i64>>> = Mutex::new(Vec::new());
-const POOL_BYTES: usize = 128 << 20;
+const POOL_BYTES: usize = 256 << 20;
 
 /// An empty buffer for so many values: the smallest in the pool that holds them.
 fn take(rows: usize) -> Vec<i64> {

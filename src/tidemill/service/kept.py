@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fastapi import Response
 
 from tidemill.cache import Flight, Shared
-from tidemill.model.interval import Interval
+from tidemill.model.interval import DAY, Interval
 from tidemill.service import answer
 from tidemill.service.shape import Asked
 
@@ -49,11 +49,15 @@ class Kept:
         instrument = service.view.resolve(asked.symbol)
         if Interval.parse(interval).about_ns > _series().INTERVAL_NS_MAX:
             return None, False  # it is refused, which costs nothing
-        version, exact = service.view.call(
-            lambda live: live.version(instrument, interval, asked.start, asked.end)
-        )
+        # Where a calendar cuts is not looked up here: a bar reaches no further than this.
+        start, end = asked.start, asked.end
+        if asked.by:
+            reach = Interval.parse(interval).about_ns + 7 * DAY
+            start = None if start is None else start - reach
+            end = None if end is None else end + reach
+        version, exact = service.view.call(lambda live: live.version(instrument, interval, start, end))
         what = repr((instrument, interval, asked.start, asked.end, asked.limit, asked.cursor, asked.format,
-                     asked.time))  # fmt: skip
+                     asked.time, asked.by))  # fmt: skip
         return f"bars:{version}:{hashlib.sha256(what.encode()).hexdigest()[:32]}", exact
 
     def _made(self, service: Platform, asked: Asked, interval: str, key: str, exact: bool) -> bytes:

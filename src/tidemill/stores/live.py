@@ -26,7 +26,9 @@ from deltalake.exceptions import DeltaError
 
 from tidemill import _native, wire
 from tidemill.errors import DataQualityError, TidemillError, UsageError, unknown
+from tidemill.model import calendar as calendars
 from tidemill.model.bar import Bars, volume_floats
+from tidemill.model.calendar import Hours
 from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STORED, Interval
@@ -34,6 +36,7 @@ from tidemill.stores import join, restore, series
 from tidemill.stores.api import Position, Query, Store, UnavailableError
 from tidemill.stores.gap import Gaps
 from tidemill.stores.opening import open_store
+from tidemill.stores.session import ByCalendar
 from tidemill.stores.source import Names, venues
 from tidemill.stores.table import (
     BARS,
@@ -414,24 +417,52 @@ class LiveView:
         start: int | None = None,
         end: int | None = None,
         limit: int = 5_000,
+        *,
+        zone: str | None = None,
+        calendar: str | None = None,
+        hours: Hours = "regular",
     ) -> BarSeries:
         """Bars with `start` <= their start < `end` (ns): the oldest `limit` when `start` is given, else the
-        newest. An interval without trades has no bar. Raises `UsageError` for what is no interval and
-        `NotFoundError` for an instrument that neither registry nor store has."""
+        newest. An interval without trades has no bar.
+
+        Bars are cut in UTC around the clock; with `zone` (`America/New_York`) at its midnights, with `calendar`
+        (`XNYS`, and `hours` regular or extended) by its sessions: `docs/bars.md`. Raises `UsageError` for what
+        is no interval, zone or calendar, and `NotFoundError` for an instrument that neither registry nor store
+        has."""
         parsed = Interval.parse(interval)
+        by = calendars.of(zone, calendar, hours)
+        cut = ByCalendar(by, parsed) if by else None
         if limit < 1:
             raise UsageError("limit_invalid", f"limit {limit} is below 1", hint="ask for at least one bar")
         tail = self._tail(venue_of(instrument))
         current: Bars | None = None
+        base = parsed.base
         if tail is None:
-            bars, through = self._stored_bars(instrument, parsed, start, end, limit), None
+            through = None
+            if cut:
+                bars = cut.bars(
+                    lambda text, low, high, count: self._stored_bars(
+                        instrument, Interval.parse(text), low, high, count
+                    ),
+                    start, end, limit, time.time_ns(),
+                )  # fmt: skip
+            else:
+                bars = self._stored_bars(instrument, parsed, start, end, limit)
         else:
             with tail.lock:
                 tail.drain()
                 self._known(tail, instrument)
-                bars = _Joined(self.store, tail, instrument).bars(parsed, start, end, limit)
+                joined = _Joined(self.store, tail, instrument)
+                if cut:
+                    bars = cut.bars(
+                        lambda text, low, high, count: joined.bars(Interval.parse(text), low, high, count),
+                        start, end, limit, tail.newest_recv or time.time_ns(),
+                    )  # fmt: skip
+                    base = cut.base
+                else:
+                    bars = joined.bars(parsed, start, end, limit)
                 through = tail.position
-                if len(bars) and _is_open(tail, instrument, parsed, bars[-1:]):
+                if len(bars) and _is_open(tail, instrument, base, bars[-1:]):
                     bars, current = bars[:-1], bars[-1:]
         more = len(bars) > limit
         if more:
@@ -446,7 +477,7 @@ class LiveView:
             gaps = self._touching(instrument, ("trades",), first, last)
             # What was asked for begins where it says, or, where these are all bars, with the first there is.
             low = start if start is not None else first if more else -(2**63)
-            dropped = tail is not None and tail.dropped(instrument, STORED.index(parsed.base), low, last)
+            dropped = tail is not None and tail.dropped(instrument, STORED.index(base), low, last)
         return BarSeries(instrument, interval, bars, current, through, gaps, more, dropped)
 
     def _known(self, tail: Tail, instrument: str) -> None:
@@ -711,9 +742,9 @@ def _merged(bars: Bars, interval: Interval) -> Bars:
     return bars if same else series.merge(bars, interval)
 
 
-def _is_open(tail: Tail, instrument: str, interval: Interval, bar: Bars) -> bool:
-    """Has the interval of this bar not closed yet?"""
-    rows = tail.open_bars(instrument, STORED.index(interval.base))
+def _is_open(tail: Tail, instrument: str, base: str, bar: Bars) -> bool:
+    """Has the interval of this bar, made of those of the stored interval `base`, not closed yet?"""
+    rows = tail.open_bars(instrument, STORED.index(base))
     inside = (rows["start"] >= bar["start"][0]) & (rows["start"] < bar["end"][0])
     return bool(inside.any()) and int(bar["end"][0]) + restore.GRACE_NS > tail.newest_recv
 
