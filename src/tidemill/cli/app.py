@@ -50,7 +50,7 @@ def run(words: list[str]) -> int:
 @functools.cache
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
-    from tidemill.cli import bench, data, generate, job, platform
+    from tidemill.cli import bench, bench_bar, data, generate, job, platform
 
     app = typer.Typer(
         name="tidemill",
@@ -66,7 +66,9 @@ def _command() -> Callable[..., Any]:
     data.app.command("generate")(generate.generate)
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
     app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
-    app.add_typer(bench.app, name="bench", help="Measure a store on this machine.")
+    bench.app.command("resample")(bench_bar.resample)
+    bench.app.command("bars")(bench_bar.bars)
+    app.add_typer(bench.app, name="bench", help="Measure a part on this machine.")
     platform.register(app)
     return typer.main.get_command(app)
 

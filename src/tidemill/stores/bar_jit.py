@@ -1,8 +1,8 @@
 """The bar kernel again, in Python compiled by Numba (`pip install 'tidemill[jit]'`): the same definition in a
 second hand, to check the native one against, and in its place with `TIDEMILL_BAR_KERNEL=numba`.
 
-It takes and gives rows of dtype BAR. Sums have 128 bits in two halves, and what does not fit is a ValueError
-with the native kernel's own words.
+It takes and gives rows of dtype BAR. Sums have 128 bits in two halves, and what does not fit is a ValueError,
+of which more than one may be true.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SAID = {
 _TOP = np.int64(2**63 - 1)
 _HALF = np.uint64(0xFFFFFFFF)
 _32, _10 = np.uint64(32), np.uint64(10)
-_TENTH = np.int64(2**63 // 10 - 1)
+_TENTH = np.int64(2**63 // 10)
 
 
 def merge(bars: Bars, interval: Interval) -> Bars:
@@ -52,7 +52,8 @@ def _starts(interval: Interval, ts: Instants) -> Instants:
 def merge_by(bars: Bars, starts: Instants, ends: Instants) -> Bars:
     """Bars of spans that ascend and do not overlap; what begins in none is in none."""
     made = np.zeros(min(len(bars), len(starts)), BAR)
-    count, state = _merge(bars, starts, ends, made)
+    # Copies, so that no read-only or strided array makes Numba compile it all again.
+    count, state = _merge(np.array(bars), np.array(starts, np.int64), np.array(ends, np.int64), made)
     if state != _FINE:
         raise ValueError(_SAID[state])
     return made[:count]
@@ -77,7 +78,10 @@ def _wide(low: Any, high: Any, by: Any) -> Any:
         lower = (low & _HALF) * _10
         upper = (low >> _32) * _10 + (lower >> _32)
         low = (upper << _32) | (lower & _HALF)
-        high = high * 10 + np.int64(upper >> _32)
+        tenfold = high * 10
+        high = tenfold + np.int64(upper >> _32)
+        if high < tenfold:
+            return low, high, False
     return low, high, True
 
 
@@ -104,7 +108,7 @@ def _merge(bars: Any, starts: Any, ends: Any, made: Any) -> Any:
         one = made[count]
         one.start, one.end = starts[span], ends[span]
         one.price_scale, one.size_scale = price_scale, size_scale
-        one.ts_known = ends[span]
+        one.ts_known = one.ts_recv = ends[span]
         low, high = np.uint64(0), np.int64(0)
         for index in range(at, to):
             bar = bars[index]

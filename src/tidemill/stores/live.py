@@ -14,6 +14,7 @@ import hashlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,7 @@ from tidemill.stores.table import (
     Table,
     records_of,
 )
-from tidemill.stores.tail import CACHE_S, Tail
+from tidemill.stores.tail import CACHE_S, CACHED_BARS, Tail
 
 DRAIN_S = 0.25
 """How often the background thread takes in what has arrived, so that no call finds a long tail."""
@@ -61,6 +62,10 @@ LIST_S = 1.0
 """How old the list of stored instruments may be."""
 AWAY_S = 1.0
 """Between two tries at a venue while the store is away."""
+NEWEST_MAX = 256
+"""Series of venues without a journal here whose newest bars are kept: about a megabyte each."""
+ASKED_MAX = 64
+"""Instruments that wait for their intervals to be made ready; of more, the first are left to whoever asks."""
 REVISIONS_MAX = 10_000
 """Changed bars of a venue that are kept in mind; older ones are read again for whoever asks for them."""
 _TROUBLE = (DataQualityError, UnavailableError)
@@ -201,6 +206,11 @@ class LiveView:
         self._stored_at = float("-inf")
         self._failed: dict[str, tuple[TidemillError, float]] = {}
         """Venues of which what is stored cannot be read, and when they are to be tried again."""
+        self._asked: deque[str] = deque(maxlen=ASKED_MAX)
+        """Instruments of which bars were asked for, and whose other intervals are to be made ready."""
+        self._ready: set[str] = set()
+        self._newest: dict[tuple[str, int], tuple[str, int, series.Stored]] = {}
+        """Of instruments without a journal here and stored intervals: version, count asked for, bars."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         if follow:
@@ -230,6 +240,18 @@ class LiveView:
                 # What is wrong with one is no other's trouble, and calls say it to whoever makes them.
                 with contextlib.suppress(RuntimeError, OSError, DeltaError, *_TROUBLE):
                     self._read_on(venue, trim)
+            while self._asked and not self._stopping.is_set():
+                with contextlib.suppress(RuntimeError, OSError, DeltaError, *_TROUBLE):
+                    self._make_ready(self._asked.popleft())
+
+    def _make_ready(self, instrument: str) -> None:
+        """Reads the newest bars of every stored interval, which all others are made of in a moment."""
+        tail = self._tail(venue_of(instrument))
+        if tail is None:
+            return
+        for index in reversed(range(len(STORED))):
+            with tail.lock:  # for one interval at a time: whoever asks meanwhile waits for no more than that
+                tail.closed_bars(instrument, index, 0)
 
     def _read_on(self, venue: str, trim: bool) -> None:
         tail = self._tail(venue)
@@ -435,6 +457,9 @@ class LiveView:
         if limit < 1:
             raise UsageError("limit_invalid", f"limit {limit} is below 1", hint="ask for at least one bar")
         tail = self._tail(venue_of(instrument))
+        if tail and self._thread and instrument not in self._ready:
+            self._ready.add(instrument)
+            self._asked.append(instrument)
         current: Bars | None = None
         base = parsed.base
         if tail is None:
@@ -490,13 +515,32 @@ class LiveView:
         """Bars of an instrument whose venue has no journal here: imported, or copied from elsewhere."""
         index = STORED.index(interval.base)
         low, high = _aligned(interval, start, end)
-        query = Query(start=low, end=high, limit=_count(interval, limit), oldest=start is not None)
-        found = series.stored(self.store, instrument, index, query)
+        count = _count(interval, limit)
+        if low is None and high is None:
+            found = self._newest_stored(instrument, index, count)
+        else:
+            query = Query(start=low, end=high, limit=count, oldest=start is not None)
+            found = series.stored(self.store, instrument, index, query)
         if not len(found.bars):
             known = {line["instrument"] for line in self.datasets()}
             if instrument not in known:
                 raise unknown("instrument", instrument, known)
         return _merged(found.bars, interval)
+
+    def _newest_stored(self, instrument: str, index: int, count: int) -> series.Stored:
+        """The newest stored bars, at least `count` where there are as many: kept for as long as the table of
+        bars does not change."""
+        key = (instrument, index)
+        version = self.store.version(BARS)
+        kept = self._newest.get(key)
+        if kept is None or kept[0] != version or kept[1] < count:
+            wanted = max(count, CACHED_BARS)
+            kept = version, wanted, series.stored(self.store, instrument, index, Query(limit=wanted))
+            # Read between two versions it may be of either: the older name makes it read again.
+            while len(self._newest) >= NEWEST_MAX:
+                self._newest.pop(next(iter(self._newest)), None)
+            self._newest[key] = kept
+        return kept[2]
 
     def _touching(self, instrument: str, channels: tuple[str, ...], start: int, end: int) -> list[Gap]:
         found = self._gaps(instrument.rpartition(".")[2])
