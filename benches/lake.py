@@ -1,6 +1,6 @@
 """The newest 5,000 of half a million one-minute bars: from our store in Python, beside DuckDB and polars
-over the very same Parquet files, and ArcticDB with the same bars; and over HTTP from our service, beside a FastAPI `response_model` of the
-same shape whose data lie ready in memory.
+over the very same Parquet files, and ArcticDB with the same bars; and over HTTP from our service, beside a
+FastAPI `response_model` of the same shape whose data lie ready in memory.
 
 Goals: 20 times DuckDB, 5 times ArcticDB; as JSON 50 times the `response_model`, as Arrow 100 times.
 """
@@ -225,7 +225,8 @@ def contests(tiny: bool) -> Iterator[Contest]:
         home.create()
         fill(home, count)
         yield Contest(
-            f"newest {WANTED:,} of {count:,} bars in Python", (Metric("time", "ms", {"duckdb": 20, "arcticdb": 5}),),
+            f"newest {WANTED:,} of {count:,} bars in Python",
+            (Metric("time", "ms", {"duckdb": 20, "arcticdb": 5}),),
             view(home),
             {"duckdb": duckdb(home), "polars": polars(home), "arcticdb": arcticdb(home)},
             rounds,

@@ -22,7 +22,28 @@ DAY_NS = 86_400 * 10**9
 MINUTE_NS = 60 * 10**9
 START = 1_763_596_800 * 10**9
 SCALES = (2, 8)
-STANDARD = "1s 5s 15s 30s 1m 2m 3m 5m 10m 15m 30m 1h 2h 4h 6h 8h 12h 1d 1w 1mo".split()
+STANDARD = [
+    "1s",
+    "5s",
+    "15s",
+    "30s",
+    "1m",
+    "2m",
+    "3m",
+    "5m",
+    "10m",
+    "15m",
+    "30m",
+    "1h",
+    "2h",
+    "4h",
+    "6h",
+    "8h",
+    "12h",
+    "1d",
+    "1w",
+    "1mo",
+]
 Column = npt.NDArray[np.int64]
 
 
@@ -55,7 +76,7 @@ def ours(columns: dict[str, Column]) -> dict[str, Column]:
     """The same by the names that our kernel takes."""
     if "price" in columns:
         price = columns["price"]
-        return {name: price for name in ("open", "high", "low", "close")} | {
+        return dict.fromkeys(("open", "high", "low", "close"), price) | {
             "start": columns["ts"], "volume": columns["size"],
         }  # fmt: skip
     return {"start" if name == "ts" else name: values for name, values in columns.items()}

@@ -226,8 +226,8 @@ class Column:
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 def resample_columns(columns: dict[str, Any], interval: str) -> dict[str, Column]:
-    """Bars of an interval from int64 columns start, open, high, low, close, volume, and perhaps volume_high and
-    trades, ascending by start; the same columns again (`volume_high` only where a volume does not fit)."""
+    """Bars of an interval from int64 columns start, open, high, low, close, volume, and perhaps volume_high
+    and trades, ascending by start; the same again (`volume_high` only where a volume does not fit)."""
 
 def resample_every(columns: dict[str, Any], intervals: list[str]) -> list[dict[str, Column]]:
     """Bars of several intervals at once, in their order."""

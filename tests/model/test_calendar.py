@@ -18,8 +18,9 @@ from tidemill.model.calendar import Boundaries, boundaries
 from tidemill.model.interval import DAY, HOUR, SECOND, Interval
 
 ZONES = (
-    "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns", "Europe/London", "Europe/Moscow",
-    "Africa/Cairo", "Asia/Beirut", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia", "Pacific/Auckland",
+    "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns", "Europe/London",
+    "Europe/Moscow", "Africa/Cairo", "Asia/Beirut", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia",
+    "Pacific/Auckland",
 )  # fmt: skip
 UNITS = ("1d", "2d", "1w", "2w", "1mo", "3mo", "1h", "4h", "15m", "7m", "12h")
 
@@ -130,8 +131,10 @@ def test_days_have_23_and_25_hours() -> None:
 def test_a_day_that_a_zone_skipped_is_none() -> None:
     found = boundaries("Pacific/Apia", ns("2011-12-28"), ns("2012-01-03"), "1d")
     days = [local(start, "Pacific/Apia") for start in found.starts.tolist()]
-    assert date(2011, 12, 29) in days and date(2011, 12, 31) in days
-    assert date(2011, 12, 30) not in days
+    assert {date(2011, 12, day) for day in (29, 30, 31)} & set(days) == {
+        date(2011, 12, 29),
+        date(2011, 12, 31),
+    }
 
 
 def test_sessions_half_days_and_weeks_of_an_exchange() -> None:
@@ -140,7 +143,7 @@ def test_sessions_half_days_and_weeks_of_an_exchange() -> None:
     assert lengths(found) == [6.5, 6.5, 3.5, 6.5]
     assert found.starts[0] == ns("2026-11-24T14:30")
     weeks = boundaries("XNYS", ns("2026-11-24"), ns("2026-11-30T15:00"), "1w")
-    assert [start for start in weeks.starts.tolist()] == [ns("2026-11-23T14:30"), ns("2026-11-30T14:30")]
+    assert weeks.starts.tolist() == [ns("2026-11-23T14:30"), ns("2026-11-30T14:30")]
     assert weeks.ends[0] == ns("2026-11-27T18:00")
     assert not weeks.whole
     assert len(weeks.open) == 4 + 5
@@ -158,7 +161,7 @@ def test_extended_hours_end_early_after_an_early_close() -> None:
 def test_a_lunch_break_counts_for_nothing() -> None:
     day = boundaries("XHKG", ns("2026-11-24"), ns("2026-11-24T12:00"), "1d")
     assert (len(day.starts), len(day.open)) == (1, 2)
-    assert day.shut[0] == ns("2026-11-24T04:00") and day.open[1] == ns("2026-11-24T05:00")
+    assert (day.shut[0], day.open[1]) == (ns("2026-11-24T04:00"), ns("2026-11-24T05:00"))
     hours = boundaries("XHKG", ns("2026-11-24"), ns("2026-11-24T12:00"), "1h")
     assert lengths(hours) == [1, 1, 0.5, 1, 1, 1]
 

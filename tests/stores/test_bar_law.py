@@ -164,7 +164,7 @@ def test_columns_are_the_bars_of_rows(rows: list[tuple[int, int, int]]) -> None:
     ts = np.cumsum(np.array([row[0] for row in rows], np.int64)) * SECOND
     price = np.array([row[1] for row in rows], np.int64)
     size = np.array([row[2] for row in rows], np.int64)
-    columns = {name: price for name in ("open", "high", "low", "close")} | {"start": ts, "volume": size}
+    columns = dict.fromkeys(("open", "high", "low", "close"), price) | {"start": ts, "volume": size}
     every = _native.resample_every(columns, list(UNITS))
     for unit, all_at_once in zip(UNITS, every, strict=True):
         alone = _native.resample_columns(columns, unit)
@@ -178,7 +178,7 @@ def test_columns_are_the_bars_of_rows(rows: list[tuple[int, int, int]]) -> None:
 def test_columns_refuse_what_they_cannot_add_up() -> None:
     top = np.full(2, 2**63 - 1, np.int64)
     ts = np.array([0, SECOND])
-    columns = {name: top for name in ("open", "high", "low", "close", "volume")} | {"start": ts}
+    columns = dict.fromkeys(("open", "high", "low", "close", "volume"), top) | {"start": ts}
     wide = _native.resample_columns(columns, "1m")
     low, high = (np.frombuffer(wide[name], np.int64) for name in ("volume", "volume_high"))
     assert (int(high[0]) << 64) + int(low.view(np.uint64)[0]) == 2 * (2**63 - 1)
@@ -189,7 +189,7 @@ def test_columns_refuse_what_they_cannot_add_up() -> None:
     with pytest.raises(ValueError, match="int64"):
         _native.resample_columns({**columns, "open": top.astype(np.float64)}, "1m")
     with pytest.raises(ValueError, match="no column close"):
-        _native.resample_columns({name: top for name in ("start", "open", "high", "low")}, "1m")
+        _native.resample_columns(dict.fromkeys(("start", "open", "high", "low"), top), "1m")
     with pytest.raises(ValueError, match="not overlap"):
         _native.resample_by(columns, np.array([0, 1]), np.array([2, 3]))
 

@@ -1,4 +1,4 @@
-"""`tidemill bench resample` and `tidemill bench bars`: our bars beside polars, DuckDB and what else is here."""
+"""`tidemill bench resample` and `tidemill bench bars`: our bars beside those of polars and DuckDB."""
 
 from __future__ import annotations
 
@@ -15,7 +15,28 @@ from rich.table import Table as Grid
 
 from tidemill.cli.app import JsonOption, talk
 
-STANDARD = "1s 5s 15s 30s 1m 2m 3m 5m 10m 15m 30m 1h 2h 4h 6h 8h 12h 1d 1w 1mo".split()
+STANDARD = [
+    "1s",
+    "5s",
+    "15s",
+    "30s",
+    "1m",
+    "2m",
+    "3m",
+    "5m",
+    "10m",
+    "15m",
+    "30m",
+    "1h",
+    "2h",
+    "4h",
+    "6h",
+    "8h",
+    "12h",
+    "1d",
+    "1w",
+    "1mo",
+]
 INSTRUMENT = "BTC-USD.sim-bench"
 WANTED = 5_000
 ROUNDS = 5
@@ -78,7 +99,7 @@ def _resampled(rows: int) -> dict[str, Any]:
     size = dice.integers(1, 10**8, rows)
     start = 1_763_596_800 * SECOND
     ts = np.sort(dice.integers(0, 10 * DAY, rows)) + start
-    trades: dict[str, Any] = {name: price for name in ("open", "high", "low", "close")}
+    trades: dict[str, Any] = dict.fromkeys(("open", "high", "low", "close"), price)
     trades |= {"start": ts, "volume": size}
     seconds = trades | {
         "start": start + np.arange(rows) * SECOND, "high": price + 2, "low": price - 2, "close": price + 1,
@@ -148,10 +169,8 @@ def _newest(count: int, folder: Path) -> dict[str, Any]:
             price_scale=1, size_scale=8,
         )  # fmt: skip
     files = str(home.lake / "bars" / "interval=1m" / "**" / "*.parquet")
-    query = (
-        "SELECT ts_event, open, high, low, close, volume FROM read_parquet($files) WHERE instrument = $name"
-        f" ORDER BY ts_event DESC LIMIT {WANTED}"
-    )
+    query = """SELECT ts_event, open, high, low, close, volume FROM read_parquet($files)
+        WHERE instrument = $name ORDER BY ts_event DESC LIMIT 5000"""
     view = LiveView(home.path, store=lake)
     try:
         with duckdb.connect() as base:

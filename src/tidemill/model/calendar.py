@@ -9,6 +9,7 @@ and their holidays those of `exchange_calendars` (imported by the first who asks
 
 from __future__ import annotations
 
+import sys
 import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,8 +52,8 @@ class Boundaries:
         return len(self.open) == len(self.starts)
 
     def step(self, unit: Interval) -> str:
-        """The longest of 1h, 1m and 1s that begins and ends with all of them, and with what they are cut into
-        by `unit`; "" where none does."""
+        """The longest of 1h, 1m and 1s that begins and ends with all of them, and with what they are cut
+        into by `unit`; "" where none does."""
         for text, length in (("1h", HOUR), ("1m", MINUTE), ("1s", SECOND)):
             cut = unit.length_ns if is_part_of_day(unit) else 0
             if not cut % length and not (self.open % length).any() and not (self.shut % length).any():
@@ -60,7 +61,7 @@ class Boundaries:
         return ""
 
     def pieces(self, unit: Interval, ts: Instants) -> Boundaries:
-        """Bars of a part of a day, where these are days: only those that one of `ts`, ascending, falls into."""
+        """Bars of a part of a day, where these are days: those that one of `ts` (ascending) lies in."""
         at = np.searchsorted(self.open, ts, "right") - 1
         known = at >= 0
         at, ts = at[known], ts[known]
@@ -73,7 +74,7 @@ class Boundaries:
 
 
 def is_part_of_day(unit: Interval) -> bool:
-    """Seconds, minutes and hours: counted from the opening. Raises `UsageError` for more than a day of them."""
+    """Seconds, minutes and hours, counted from the opening. Raises `UsageError` for more than a day."""
     return _grouping(unit) is None
 
 
@@ -83,9 +84,9 @@ class Calendar(Protocol):
     name: str
 
     def boundaries(self, start: int, end: int, unit: str) -> Boundaries:
-        """Bars of `unit` that reach into [start, end), ns. Seconds, minutes and hours count from the opening,
-        in a zone from local midnight, and the last bar of a day ends with it; weeks begin on Monday. Raises
-        `UsageError` for a unit that is none, or hours that are more than a day."""
+        """Bars of `unit` that reach into [start, end), ns. Seconds, minutes and hours count from the
+        opening, in a zone from local midnight, and the last bar of a day ends with it; weeks begin on
+        Monday. Raises `UsageError` for a unit that is none, or hours that are more than a day."""
         ...
 
 
@@ -149,9 +150,15 @@ def _zones() -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def _exchanges() -> frozenset[str]:
-    from exchange_calendars import get_calendar_names
+    return frozenset(_library().get_calendar_names(include_aliases=True)) - {_ALWAYS}
 
-    return frozenset(get_calendar_names(include_aliases=True)) - {_ALWAYS}
+
+def _library() -> Any:
+    """exchange_calendars, which brings pandas: our own processes keep that out until somebody needs it."""
+    sys.meta_path[:] = [one for one in sys.meta_path if getattr(one, "keeps_out", "") != "pandas"]
+    import exchange_calendars
+
+    return exchange_calendars
 
 
 # ── zones ─────────────────────────────────────────────────────────────────────────────────────────
@@ -204,7 +211,7 @@ def _midnight(zone: zoneinfo.ZoneInfo, day: int) -> int:
 
 @dataclass(frozen=True)
 class Exchange:
-    """Sessions of an exchange from opening to close, half days and lunch breaks as they were or are planned."""
+    """Sessions of an exchange from opening to close, with half days and lunch breaks."""
 
     name: str
     hours: Hours = "regular"
@@ -255,8 +262,7 @@ def _decade(ts: int) -> int:
 
 @lru_cache(maxsize=32)
 def _held(name: str, hours: Hours, first: int, last: int) -> tuple[Instants, ...]:
-    from exchange_calendars import get_calendar
-
+    get_calendar = _library().get_calendar
     bounds: dict[str, Any] = {"start": f"{first}-01-01", "end": f"{last}-01-01"}
     try:
         calendar: Any = get_calendar(name, **bounds)

@@ -447,10 +447,10 @@ class LiveView:
         """Bars with `start` <= their start < `end` (ns): the oldest `limit` when `start` is given, else the
         newest. An interval without trades has no bar.
 
-        Bars are cut in UTC around the clock; with `zone` (`America/New_York`) at its midnights, with `calendar`
-        (`XNYS`, and `hours` regular or extended) by its sessions: `docs/bars.md`. Raises `UsageError` for what
-        is no interval, zone or calendar, and `NotFoundError` for an instrument that neither registry nor store
-        has."""
+        Bars are cut in UTC around the clock; with `zone` (`America/New_York`) at its midnights, with
+        `calendar` (`XNYS`, and `hours` regular or extended) by its sessions: `docs/bars.md`. Raises
+        `UsageError` for what is no interval, zone or calendar, and `NotFoundError` for an instrument that
+        neither registry nor store has."""
         parsed = Interval.parse(interval)
         by = calendars.of(zone, calendar, hours)
         cut = ByCalendar(by, parsed) if by else None

@@ -96,8 +96,8 @@ def merge(bars: Bars, interval: Interval) -> Bars:
 
 
 def merge_by(bars: Bars, starts: Instants, ends: Instants) -> Bars:
-    """Bars of spans that ascend from bars that ascend and reach over no edge of them; what begins in no span is
-    in none."""
+    """Bars of spans that ascend from bars that ascend and reach over no edge of them; what begins in no
+    span is in none."""
     if not len(bars):
         return bars
     if kernel() == "numba":

@@ -14,8 +14,8 @@ from tidemill.model.interval import DAY, Interval
 from tidemill.stores import series
 
 Read = Callable[[str, int | None, int | None, int], Bars]
-"""Bars of a stored interval from a time up to another, ascending: about as many as the number says, the oldest
-where the first time is given, else the newest; fewer only where there are no more."""
+"""Bars of a stored interval from a time up to another, ascending: about as many as the number says, the
+oldest where the first time is given, else the newest; fewer only where there are no more."""
 
 CHUNK = 100_000
 """Stored bars that are read at once."""
@@ -47,8 +47,8 @@ class ByCalendar:
         return self._calendar.boundaries(start, end, "1d" if self._parts else self._interval.text)
 
     def bars(self, read: Read, start: int | None, end: int | None, limit: int, now: int) -> Bars:
-        """Bars with `start` <= their start < `end`: the oldest `limit` and one more where `start` is given, else
-        the newest. `now` is a time near the newest bar."""
+        """Bars with `start` <= their start < `end`: the oldest `limit` and one more where `start` is given,
+        else the newest. `now` is a time near the newest bar."""
         # A zone's whole history may hold changes that a year of it does not show: then all is made again.
         near = start if start is not None else end if end is not None else now
         base = self._step(self.bounds(near - _YEAR, near + _YEAR))
