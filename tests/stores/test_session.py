@@ -177,3 +177,26 @@ def test_a_live_view_cuts_by_zone_and_calendar(tmp_path: Path) -> None:
             view.bars(NAME, "1d", zone="America/New_Yrok")
     finally:
         view.close()
+
+
+def test_newest_bars_that_are_kept_are_read_again_after_an_import(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.create()
+    lake = Lake(home.lake)
+    names = ("start", "open", "high", "low", "close", "trades")
+
+    def keep(rows: Bars, chunk: str) -> None:
+        columns = {name: rows[name].astype(np.int64) for name in names}
+        columns |= {"volume": rows["volume_low"].astype(np.int64), "price_scale": 2, "size_scale": 0}
+        lake.import_bars(NAME, "1m", columns, source="polygon", chunk=chunk, ts_recv=FROM)
+
+    keep(MINUTES[:100], "1")
+    view = LiveView(home.path, follow=False)
+    try:
+        for _ in range(2):
+            assert shown(view.bars(NAME, "1m", limit=10).bars) == shown(MINUTES[90:100])
+        keep(MINUTES[100:200], "2")
+        assert shown(view.bars(NAME, "1m", limit=10).bars) == shown(MINUTES[190:200])
+        assert shown(view.bars(NAME, "1m", limit=200).bars) == shown(MINUTES[:200])
+    finally:
+        view.close()
