@@ -179,7 +179,7 @@ def _newest(count: int, folder: Path) -> dict[str, Any]:
                 "newest_5000_bars": _measured(
                     {
                         "tidemill": lambda: view.bars(INSTRUMENT, "1m", limit=WANTED).floats(),
-                        "duckdb": lambda: base.execute(query, asked).to_arrow_table(),
+                        "duckdb": lambda: base.sql(query, params=asked).to_arrow_table(),
                     }
                 )
             }

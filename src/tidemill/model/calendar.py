@@ -81,7 +81,8 @@ def is_part_of_day(unit: Interval) -> bool:
 class Calendar(Protocol):
     """Days, and how they are cut."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def boundaries(self, start: int, end: int, unit: str) -> Boundaries:
         """Bars of `unit` that reach into [start, end), ns. Seconds, minutes and hours count from the

@@ -59,7 +59,7 @@ def merge_by(bars: Bars, starts: Instants, ends: Instants) -> Bars:
     return made[:count]
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _scaled(value: Any, by: Any) -> Any:
     """A price with `by` more decimal places, and whether it fits."""
     for _ in range(by):
@@ -69,7 +69,7 @@ def _scaled(value: Any, by: Any) -> Any:
     return value, True
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _wide(low: Any, high: Any, by: Any) -> Any:
     """128 bits with `by` more decimal places, and whether they fit."""
     for _ in range(by):
@@ -85,7 +85,7 @@ def _wide(low: Any, high: Any, by: Any) -> Any:
     return low, high, True
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _merge(bars: Any, starts: Any, ends: Any, made: Any) -> Any:
     count, at, span = 0, 0, 0
     while at < len(bars):

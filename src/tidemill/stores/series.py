@@ -91,7 +91,8 @@ def merge(bars: Bars, interval: Interval) -> Bars:
     if not len(bars):
         return bars
     if kernel() == "numba":
-        return jit().merge(bars, interval)
+        made: Bars = jit().merge(bars, interval)
+        return made
     return np.frombuffer(_native.merge_bars(np.ascontiguousarray(bars), interval.text), BAR)
 
 
@@ -101,7 +102,8 @@ def merge_by(bars: Bars, starts: Instants, ends: Instants) -> Bars:
     if not len(bars):
         return bars
     if kernel() == "numba":
-        return jit().merge_by(bars, starts, ends)
+        made: Bars = jit().merge_by(bars, starts, ends)
+        return made
     columns = (np.ascontiguousarray(one, np.int64) for one in (starts, ends))
     return np.frombuffer(_native.merge_bars_by(np.ascontiguousarray(bars), *columns), BAR)
 
