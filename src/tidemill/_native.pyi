@@ -215,6 +215,32 @@ def bars_of_trades(records: Bytes, sequences: Bytes, interval: str) -> bytes:
 def merge_bars(rows: Bytes, interval: str) -> bytes:
     """Bars of a longer interval from rows of one series that ascend by start."""
 
+def merge_bars_by(rows: Bytes, starts: Bytes, ends: Bytes) -> bytes:
+    """Bars of spans (ascending int64 `starts` and `ends`) from rows of one series that ascend by start and
+    reach over no edge of a span; what begins in no span is in none."""
+
+class Column:
+    """Int64 values; `np.frombuffer(column, np.int64)` views them and keeps them alive."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def resample_columns(columns: dict[str, Any], interval: str) -> dict[str, Column]:
+    """Bars of an interval from int64 columns start, open, high, low, close, volume, and perhaps volume_high
+    and trades, ascending by start; the same again (`volume_high` only where a volume does not fit)."""
+
+def resample_every(columns: dict[str, Any], intervals: list[str]) -> list[dict[str, Column]]:
+    """Bars of several intervals at once, in their order."""
+
+def resample_by(columns: dict[str, Any], starts: Bytes, ends: Bytes) -> dict[str, Column]:
+    """Bars of spans, such as sessions; what lies in no span is in no bar."""
+
+def day_sums(
+    ts: Bytes, price: Bytes, size: Bytes, starts: Bytes | None = None, ends: Bytes | None = None
+) -> dict[str, Column]:
+    """What was traded in each span, by default each UTC day: start, rows, and size and value (the sum of
+    price × size) as `_low` and `_high` halves of 128 bits."""
+
 def resample(
     ts_event: Bytes, price: Bytes, size: Bytes, price_scale: int, size_scale: int, interval: str
 ) -> bytes:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tidemill._native import JournalReader, Records
     from tidemill.model.adjust import Adjusted
+    from tidemill.model.calendar import Hours
     from tidemill.query.pool import Pool
     from tidemill.remote import Remote
     from tidemill.stores.live import BookView, LiveView
@@ -188,12 +189,16 @@ class Client:
         current: bool = False,
         adjusted: Adjusted = "raw",
         known: Time | None = None,
+        zone: str | None = None,
+        calendar: str | None = None,
+        hours: Hours = "regular",
     ) -> pl.DataFrame:
         """Bars, ascending: ts (start of the interval), open, high, low, close, volume, trades, revision.
 
         `start` and `end` bound the bars' starts, `last` ("6h") counts back from now; without any of them
         the newest 5,000 come. `current` adds the bar that is still open. An interval without trades has
-        no row.
+        no row. Bars are cut in UTC; with `zone` ("America/New_York") at its midnights, with `calendar`
+        ("XNYS", `hours` "regular" or "extended") by the sessions of an exchange.
 
         Prices and volumes are raw; `adjusted="split"` divides those before a split by its ratio, `"all"`
         takes dividends out too, with the facts that were `known` at a time (all of them when left out).
@@ -201,7 +206,10 @@ class Client:
         low, high = span(start, end, last)
         # A span is answered whole unless the caller bounds it.
         rows = limit if limit is not None else BARS_NEWEST if low is None else 1 << 40
-        found = self.view.bars(self._name(instrument), interval, low, high, min(rows, 1 << 24))
+        found = self.view.bars(
+            self._name(instrument), interval, low, high, min(rows, 1 << 24),
+            zone=zone, calendar=calendar, hours=hours,
+        )  # fmt: skip
         columns: dict[str, Any] = dict(found.floats(current=current))
         if adjusted != "raw":
             from tidemill import adjusted as adjusting

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import httpx
     import polars as pl
 
+    from tidemill.model.calendar import Hours
+
 _LOOK_S = 0.5
 """Between two looks at a job that is waited for."""
 _PAGE = 50_000
@@ -115,12 +117,20 @@ class Remote:
         limit: int | None = None,
         exact: bool = False,
         current: bool = False,
+        zone: str | None = None,
+        calendar: str | None = None,
+        hours: Hours = "regular",
     ) -> pl.DataFrame:
         """As `Client.bars`; REST shows the open bar as floats, so not both `exact` and `current`."""
         if exact and current:
             _refuse("the exact open bar", "leave out exact or current")
         low, high = span(start, end, last)
-        pages = self._series(f"/data/{instrument}/bars", low, high, limit, BARS_NEWEST, interval=interval)
+        by = {name: text for name, text in (("zone", zone), ("calendar", calendar)) if text is not None}
+        if by:
+            by["hours"] = hours
+        pages = self._series(
+            f"/data/{instrument}/bars", low, high, limit, BARS_NEWEST, interval=interval, **by
+        )
         lines = [line for page in pages for line in page["items"]]
         if current:
             for open_ in (page["current"] for page in pages if page["current"]):

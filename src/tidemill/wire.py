@@ -63,8 +63,7 @@ FLAG_SNAPSHOT: Final = 1 << 2
 FLAG_BACKFILLED: Final = 1 << 3
 FLAG_NO_VENUE_TIME: Final = 1 << 4
 FLAG_HAS_ID: Final = 1 << 5
-FLAG_IRREGULAR: Final = 1 << 6
-"""The trade's conditions say that it does not count in bars."""
+FLAG_IRREGULAR: Final = 1 << 6  # a trade that bars leave out: its conditions say so
 FLAG_LAST: Final = 1 << 7
 
 CHANNELS: Final = ("all", "trades", "quotes", "book")

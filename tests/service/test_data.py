@@ -471,3 +471,19 @@ def test_a_chart_page_is_quick(service: Service) -> None:
             client.get(f"/api/v1/data/{BTC}/bars")
             times.append(time.perf_counter() - started)
     assert sorted(times)[15] < 0.1
+
+
+def test_bars_by_zone_and_calendar(service: Service) -> None:
+    path = f"data/{BTC}/bars"
+    plain = get(service, path, interval="1h")
+    # London has no offset in this season's November: its days are those of UTC.
+    days = get(service, path, interval="1d", zone="Europe/London")
+    assert days["ts"] == get(service, path, interval="1d")["ts"]
+    shifted = get(service, path, interval="1d", zone="Asia/Kathmandu")
+    ts = shifted["ts"] + ([shifted["current"]["ts"]] if shifted["current"] else [])
+    assert {(int(one) // MINUTE) % 1_440 for one in ts} == {18 * 60 + 15}
+    assert get(service, path, interval="1h", calendar="24/7")["ts"] == plain["ts"]
+    assert refusal(service, path, zone="Europe/Lundon") == (422, "zone_unknown")
+    assert refusal(service, path, calendar="XNYX") == (422, "calendar_unknown")
+    assert refusal(service, path, calendar="XNYS", zone="UTC") == (422, "calendar_twice")
+    assert refusal(service, path, calendar="XNYS", interval="48h") == (422, "interval_invalid")

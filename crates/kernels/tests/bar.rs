@@ -362,3 +362,40 @@ fn merged_counts_that_do_not_fit_are_an_error() {
     other.start_ns = 1_000_000_000;
     assert_eq!(merge(interval("1m"), [one, other]), Err(BarError::Trades));
 }
+
+#[test]
+fn a_trade_whose_conditions_say_so_is_in_no_bar() {
+    let mut bars = Bars::new(&[interval("1s")]);
+    let mut builder = BarBuilder::new(SECOND);
+    let mut out = Vec::new();
+    let regular = trade(1, 0, (100, 2), (1, 0));
+    let odd = trade(2, 1, (999, 2), (1_000, 0)).with(wire::flag::IRREGULAR);
+    for (record, sequence) in [(&odd, 1), (&regular, 2), (&odd, 3)] {
+        let expected = if record == &odd {
+            Pushed::LeftOut
+        } else {
+            Pushed::Counted
+        };
+        assert_eq!(bars.push(record, sequence, &mut out), Ok(expected));
+        assert_eq!(builder.push(record, sequence), Ok(expected));
+    }
+    let alone = batch(interval("1s"), [(&regular, 2)]).unwrap();
+    assert_eq!(
+        bars.series(INSTRUMENT, 0)
+            .map(|(.., bar)| *bar)
+            .collect::<Vec<_>>(),
+        alone
+    );
+    assert_eq!(builder.bars().copied().collect::<Vec<_>>(), alone);
+    assert_eq!(batch(interval("1s"), [(&odd, 1), (&regular, 2)]).unwrap(), alone);
+    // It tells the time all the same, and a restart leaves it out as well.
+    let late = odd.at(1, 10 * SECOND);
+    assert_eq!(bars.push(&late, 4, &mut out), Ok(Pushed::LeftOut));
+    assert_eq!(out.len(), 1);
+    let mut again = Bars::new(&[interval("1s")]);
+    for (record, sequence) in [(&odd, 1), (&regular, 2), (&late, 4)] {
+        again.count(record, sequence).unwrap();
+    }
+    again.settle(INSTRUMENT, 0, &out[0].closed.bar, 0, out[0].sequence);
+    assert_eq!((again.open().count(), again.watermark()), (0, 10 * SECOND));
+}

@@ -4,7 +4,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use kernels::bar::{self, Bar, BarError, Bars, Emitted, Interval, Pushed};
+use kernels::bar::{self, Bar, BarError, Bars, Emitted, Every, Interval, Pushed, Spans};
 use pyo3::buffer::{ElementType, PyUntypedBuffer};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -16,12 +16,12 @@ use crate::records::copy_from;
 
 const ROW_BYTES: usize = 112;
 
-fn parse(text: &str) -> PyResult<Interval> {
+pub(crate) fn parse(text: &str) -> PyResult<Interval> {
     text.parse()
         .map_err(|error: bar::IntervalError| PyValueError::new_err(error.to_string()))
 }
 
-fn refused(error: BarError) -> PyErr {
+pub(crate) fn refused(error: BarError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
@@ -381,12 +381,48 @@ pub fn merge_bars<'py>(
     interval: &str,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let interval = parse(interval)?;
+    merged(py, rows, &mut Every::new(interval))
+}
+
+/// Bars of spans (ascending int64 `starts` and `ends`) from rows of one series that ascend by start and reach
+/// over no edge of a span; what begins in no span is in none.
+#[pyfunction]
+pub fn merge_bars_by<'py>(
+    py: Python<'py>,
+    rows: &Bound<'py, PyAny>,
+    starts: &Bound<'py, PyAny>,
+    ends: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let (starts, ends) = (View::of(starts, "starts")?, View::of(ends, "ends")?);
+    merged(
+        py,
+        rows,
+        &mut Spans::new(starts.slice(), ends.slice()).map_err(refused)?,
+    )
+}
+
+fn merged<'py>(
+    py: Python<'py>,
+    rows: &Bound<'py, PyAny>,
+    cut: &mut impl bar::Cut,
+) -> PyResult<Bound<'py, PyBytes>> {
     let held = Held::of(rows, ROW_BYTES, "bars")?;
-    let merged = bar::merge(interval, held.rows().map(|row| row.bar)).map_err(refused)?;
+    let merged = bar::merge_by(cut, held.rows().map(|row| row.bar)).map_err(refused)?;
     let mut parts = held.rows().peekable();
-    let merged = merged.into_iter().map(|bar| {
-        let mut row = Row::bare(interval, bar);
-        while let Some(part) = parts.next_if(|part| part.bar.start_ns < row.end_ns) {
+    let merged = merged.into_iter().map(|(end_ns, bar)| {
+        let mut row = Row {
+            instrument: 0,
+            interval: 0,
+            revision: 0,
+            end_ns,
+            ts_recv: bar.ts_known,
+            sequence: 0,
+            bar,
+        };
+        while let Some(part) = parts.next_if(|part| part.bar.start_ns < end_ns) {
+            if part.bar.start_ns < bar.start_ns {
+                continue; // between two spans
+            }
             row.instrument = part.instrument;
             row.revision = row.revision.max(part.revision);
             row.sequence = row.sequence.max(part.sequence);
@@ -433,12 +469,12 @@ pub fn resample<'py>(
 
 /// An array of i64 seen in place, by a thread that holds the interpreter's lock. Code that let go of it may
 /// write to the array meanwhile; the bars are then wrong, as they would be with any order of the two.
-struct View {
+pub(crate) struct View {
     buffer: PyUntypedBuffer,
 }
 
 impl View {
-    fn of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
+    pub(crate) fn of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
         let buffer = PyUntypedBuffer::get(object)?;
         let aligned = (buffer.buf_ptr() as usize).is_multiple_of(align_of::<i64>());
         // A float64 array has items of 8 bytes too: read as integers they would be numbers nobody meant.
@@ -453,7 +489,7 @@ impl View {
         Ok(Self { buffer })
     }
 
-    fn slice(&self) -> &[i64] {
+    pub(crate) fn slice(&self) -> &[i64] {
         let items = self.buffer.len_bytes() / 8;
         if items == 0 {
             return &[];

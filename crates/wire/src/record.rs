@@ -39,6 +39,8 @@ pub mod flag {
     pub const NO_VENUE_TIME: u8 = 1 << 4;
     /// `id` is set (0 is a valid id).
     pub const HAS_ID: u8 = 1 << 5;
+    /// A trade that bars leave out: the conditions of its venue say that it sets neither price nor volume.
+    pub const IRREGULAR: u8 = 1 << 6;
     /// Last record of the venue's message.
     pub const LAST: u8 = 1 << 7;
 }

@@ -50,7 +50,19 @@ def run(words: list[str]) -> int:
 @functools.cache
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
-    from tidemill.cli import bench, data, fact, fetch, generate, importing, iqfeed, job, platform, query
+    from tidemill.cli import (
+        bench,
+        bench_bar,
+        data,
+        fact,
+        fetch,
+        generate,
+        importing,
+        iqfeed,
+        job,
+        platform,
+        query,
+    )
 
     app = typer.Typer(
         name="tidemill",
@@ -70,7 +82,9 @@ def _command() -> Callable[..., Any]:
     data.app.command("query")(query.query)
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
     app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
-    app.add_typer(bench.app, name="bench", help="Measure a store on this machine.")
+    bench.app.command("resample")(bench_bar.resample)
+    bench.app.command("bars")(bench_bar.bars)
+    app.add_typer(bench.app, name="bench", help="Measure a part on this machine.")
     app.command("fetch")(fetch.fetch)
     app.add_typer(iqfeed.app, name="iqfeed", help="Keep DTN's IQConnect alive.")
     platform.register(app)

@@ -9,6 +9,9 @@ from importlib.abc import MetaPathFinder
 
 
 class _NoPandas(MetaPathFinder):
+    keeps_out = "pandas"
+    """What needs it all the same takes this finder away (`model.calendar`)."""
+
     def find_spec(self, fullname: str, _path: object = None, _target: object = None) -> None:
         if fullname == "pandas":
             raise ModuleNotFoundError("pandas is kept out of Tidemill's own processes", name="pandas")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from fastapi import Response
 
 from tidemill.cache import Flight, Shared
+from tidemill.model.interval import DAY, Interval
 from tidemill.service import answer
 from tidemill.service.shape import Asked
 
@@ -40,9 +41,12 @@ class Kept:
         instrument = await service.run(service.view.resolve, asked.symbol)
         service.accessed.note(instrument, "bars")
         await service.run(_series_checked, interval)
-        what = (asked.limit, asked.cursor, asked.format, asked.time)
+        # Where a calendar cuts is not looked up here: a bar reaches no further than this.
+        reach = Interval.parse(interval).about_ns + 7 * DAY if asked.by else 0
+        span = (None if asked.start is None else asked.start - reach, asked.end + reach)
+        what = (asked.start, asked.end, asked.limit, asked.cursor, asked.format, asked.time, asked.by)
         body = await self.body(
-            service, instrument, interval, (asked.start, asked.end), what,
+            service, instrument, interval, span, what,
             lambda: bytes(_series().bars(service, asked, interval).body),
         )  # fmt: skip
         return Response(body, media_type=answer.JSON)

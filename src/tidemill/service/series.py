@@ -43,14 +43,16 @@ def bars(service: Platform, asked: Asked, interval: str) -> Response:
     checked(interval)
     instrument = service.view.resolve(asked.symbol)
     service.accessed.note(instrument, "bars")
-    filters = (instrument, interval, asked.start, asked.end)
+    filters = (instrument, interval, asked.start, asked.end, *asked.by.values())
     edge = cursor.read(service.keeper, "bars", filters, asked.cursor)
     start, end = asked.start, asked.end
     if edge is not None and start is None:
         end = int(edge[0])
     elif edge is not None:
         start = int(edge[0]) + 1
-    found = service.view.call(lambda live: live.bars(instrument, interval, start, end, asked.limit))
+    found = service.view.call(
+        lambda live: live.bars(instrument, interval, start, end, asked.limit, **asked.by)
+    )
     facts = _facts(found, asked.time)
     facts["next"] = None
     shown = found.bars if len(found.bars) else found.current

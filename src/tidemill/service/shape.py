@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
 from tidemill.service.instant import TimeFormat
 
+Hours = Literal["regular", "extended"]
 Format = Literal["columns", "rows", "arrow", "csv", "parquet"]
 ARROW, CSV, PARQUET = "application/vnd.apache.arrow.stream", "text/csv", "application/vnd.apache.parquet"
 MEDIA = {"arrow": ARROW, "csv": CSV, "parquet": PARQUET}
@@ -29,3 +30,15 @@ class Asked:
     cursor: str | None
     format: Format
     time: TimeFormat
+    zone: str | None = None
+    """IANA zone whose days bars are cut by; UTC where neither this nor `calendar` is given."""
+    calendar: str | None = None
+    """Exchange whose sessions bars are cut by."""
+    hours: Hours = "regular"
+
+    @property
+    def by(self) -> dict[str, Any]:
+        """How bars are cut, as `LiveView.bars` takes it; empty for UTC around the clock."""
+        if self.zone is None and self.calendar is None:
+            return {}
+        return {"zone": self.zone, "calendar": self.calendar, "hours": self.hours}

@@ -10,11 +10,13 @@ twice, no row missing, whether or not a recorder runs. `docs/lake.md` explains w
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import threading
 import time
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,9 @@ from deltalake.exceptions import DeltaError
 
 from tidemill import _native, wire
 from tidemill.errors import DataQualityError, TidemillError, UsageError, unknown
+from tidemill.model import calendar as calendars
 from tidemill.model.bar import Bars, volume_floats
+from tidemill.model.calendar import Hours
 from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STORED, Interval
@@ -35,6 +39,7 @@ from tidemill.stores.api import Position, Query, Store, UnavailableError
 from tidemill.stores.gap import Gaps
 from tidemill.stores.opening import open_store
 from tidemill.stores.raw import Raw
+from tidemill.stores.session import ByCalendar
 from tidemill.stores.source import Names, venues
 from tidemill.stores.table import (
     BARS,
@@ -47,7 +52,7 @@ from tidemill.stores.table import (
     Table,
     records_of,
 )
-from tidemill.stores.tail import CACHE_S, Tail
+from tidemill.stores.tail import CACHE_S, CACHED_BARS, Tail
 
 DRAIN_S = 0.25
 """How often the background thread takes in what has arrived, so that no call finds a long tail."""
@@ -59,6 +64,10 @@ LIST_S = 1.0
 """How old the list of stored instruments may be."""
 AWAY_S = 1.0
 """Between two tries at a venue while the store is away."""
+NEWEST_MAX = 256
+"""Series of venues without a journal here whose newest bars are kept: about a megabyte each."""
+ASKED_MAX = 64
+"""Instruments that wait for their intervals to be made ready; of more, the first are left to whoever asks."""
 REVISIONS_MAX = 10_000
 """Changed bars of a venue that are kept in mind; older ones are read again for whoever asks for them."""
 _TROUBLE = (DataQualityError, UnavailableError)
@@ -200,6 +209,11 @@ class LiveView:
         self._stored_at = float("-inf")
         self._failed: dict[str, tuple[TidemillError, float]] = {}
         """Venues of which what is stored cannot be read, and when they are to be tried again."""
+        self._asked: deque[str] = deque(maxlen=ASKED_MAX)
+        """Instruments of which bars were asked for, and whose other intervals are to be made ready."""
+        self._ready: set[str] = set()
+        self._newest: dict[tuple[str, int], tuple[str, int, series.Stored]] = {}
+        """Of instruments without a journal here and stored intervals: version, count asked for, bars."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         if follow:
@@ -229,6 +243,18 @@ class LiveView:
                 # What is wrong with one is no other's trouble, and calls say it to whoever makes them.
                 with contextlib.suppress(RuntimeError, OSError, DeltaError, *_TROUBLE):
                     self._read_on(venue, trim)
+            while self._asked and not self._stopping.is_set():
+                with contextlib.suppress(RuntimeError, OSError, DeltaError, *_TROUBLE):
+                    self._make_ready(self._asked.popleft())
+
+    def _make_ready(self, instrument: str) -> None:
+        """Reads the newest bars of every stored interval, which all others are made of in a moment."""
+        tail = self._tail(venue_of(instrument))
+        if tail is None:
+            return
+        for index in reversed(range(len(STORED))):
+            with tail.lock:  # for one interval at a time: whoever asks meanwhile waits for no more than that
+                tail.closed_bars(instrument, index, 0)
 
     def _read_on(self, venue: str, trim: bool) -> None:
         tail = self._tail(venue)
@@ -419,26 +445,46 @@ class LiveView:
         start: int | None = None,
         end: int | None = None,
         limit: int = 5_000,
+        *,
+        zone: str | None = None,
+        calendar: str | None = None,
+        hours: Hours = "regular",
     ) -> BarSeries:
         """Bars with `start` <= their start < `end` (ns): the oldest `limit` when `start` is given, else the
-        newest. An interval without trades has no bar. Raises `UsageError` for what is no interval and
-        `NotFoundError` for an instrument that neither registry nor store has."""
+        newest. An interval without trades has no bar.
+
+        Bars are cut in UTC around the clock; with `zone` (`America/New_York`) at its midnights, with
+        `calendar` (`XNYS`, and `hours` regular or extended) by its sessions: `docs/bars.md`. Raises
+        `UsageError` for what is no interval, zone or calendar, and `NotFoundError` for an instrument that
+        neither registry nor store has."""
         parsed = Interval.parse(interval)
+        by = calendars.of(zone, calendar, hours)
+        cut = ByCalendar(by, parsed) if by else None
         if limit < 1:
             raise UsageError("limit_invalid", f"limit {limit} is below 1", hint="ask for at least one bar")
         tail = self._tail(venue_of(instrument))
+        if tail and self._thread and instrument not in self._ready:
+            self._ready.add(instrument)
+            self._asked.append(instrument)
         current: Bars | None = None
+        base = parsed.base
         if tail is None:
-            bars, through = self._stored_bars(instrument, parsed, start, end, limit), None
+            through = None
+            read = functools.partial(self._stored_bars, instrument)
+            bars = _read(read, cut, parsed, start, end, limit, time.time_ns())
         else:
             with tail.lock:
                 tail.drain()
                 if self._collected(tail, instrument):
-                    bars = _Joined(self.store, tail, instrument, self._raw).bars(parsed, start, end, limit)
+                    joined = _Joined(self.store, tail, instrument, self._raw)
+                    newest = tail.newest_recv or time.time_ns()
+                    bars = _read(joined.bars, cut, parsed, start, end, limit, newest)
+                    base = cut.base if cut else base
                 else:
-                    bars = self._stored_bars(instrument, parsed, start, end, limit)
+                    read = functools.partial(self._stored_bars, instrument)
+                    bars = _read(read, cut, parsed, start, end, limit, time.time_ns())
                 through = tail.position
-                if len(bars) and _is_open(tail, instrument, parsed, bars[-1:]):
+                if len(bars) and _is_open(tail, instrument, base, bars[-1:]):
                     bars, current = bars[:-1], bars[-1:]
         more = len(bars) > limit
         if more:
@@ -453,7 +499,7 @@ class LiveView:
             gaps = self._touching(instrument, ("trades",), first, last)
             # What was asked for begins where it says, or, where these are all bars, with the first there is.
             low = start if start is not None else first if more else -(2**63)
-            dropped = tail is not None and tail.dropped(instrument, STORED.index(parsed.base), low, last)
+            dropped = tail is not None and tail.dropped(instrument, STORED.index(base), low, last)
         return BarSeries(instrument, interval, bars, current, through, gaps, more, dropped)
 
     @staticmethod
@@ -471,13 +517,32 @@ class LiveView:
         """Bars of an instrument that no journal here has: fetched, imported, or copied from elsewhere."""
         index = STORED.index(interval.base)
         low, high = _aligned(interval, start, end)
-        query = Query(start=low, end=high, limit=_count(interval, limit), oldest=start is not None)
-        found = self._raw.stored(self.store, instrument, index, query)
+        count = _count(interval, limit)
+        if low is None and high is None:
+            found = self._newest_stored(instrument, index, count)
+        else:
+            query = Query(start=low, end=high, limit=count, oldest=start is not None)
+            found = self._raw.stored(self.store, instrument, index, query)
         if not len(found.bars):
             known = {line["instrument"] for line in self.datasets()} | self.names()
             if instrument not in known:
                 raise unknown("instrument", instrument, known)
         return _merged(found.bars, interval)
+
+    def _newest_stored(self, instrument: str, index: int, count: int) -> series.Stored:
+        """The newest stored bars, at least `count` where there are as many: kept for as long as the table of
+        bars does not change."""
+        key = (instrument, index)
+        version = self.store.version(BARS)
+        kept = self._newest.get(key)
+        if kept is None or kept[0] != version or kept[1] < count:
+            wanted = max(count, CACHED_BARS)
+            kept = version, wanted, series.stored(self.store, instrument, index, Query(limit=wanted))
+            # Read between two versions it may be of either: the older name makes it read again.
+            while len(self._newest) >= NEWEST_MAX:
+                self._newest.pop(next(iter(self._newest)), None)
+            self._newest[key] = kept
+        return kept[2]
 
     def _touching(self, instrument: str, channels: tuple[str, ...], start: int, end: int) -> list[Gap]:
         found = self._gaps(instrument.rpartition(".")[2])
@@ -716,6 +781,23 @@ def _aligned(interval: Interval, start: int | None, end: int | None) -> tuple[in
     return low, high
 
 
+def _read(
+    read: Callable[[Interval, int | None, int | None, int], Bars],
+    cut: ByCalendar | None,
+    interval: Interval,
+    start: int | None,
+    end: int | None,
+    limit: int,
+    now: int,
+) -> Bars:
+    """What `read` gives of the interval, or of a shorter one, cut by a calendar."""
+    if cut is None:
+        return read(interval, start, end, limit)
+    return cut.bars(
+        lambda text, low, high, count: read(Interval.parse(text), low, high, count), start, end, limit, now
+    )
+
+
 def _count(interval: Interval, limit: int) -> int:
     """Stored bars that make `limit` bars and a bit, if no interval is empty."""
     step = Interval.parse(interval.base).length_ns
@@ -735,9 +817,9 @@ def _merged(bars: Bars, interval: Interval) -> Bars:
     return bars if same else series.merge(bars, interval)
 
 
-def _is_open(tail: Tail, instrument: str, interval: Interval, bar: Bars) -> bool:
-    """Has the interval of this bar not closed yet?"""
-    rows = tail.open_bars(instrument, STORED.index(interval.base))
+def _is_open(tail: Tail, instrument: str, base: str, bar: Bars) -> bool:
+    """Has the interval of this bar, made of those of the stored interval `base`, not closed yet?"""
+    rows = tail.open_bars(instrument, STORED.index(base))
     inside = (rows["start"] >= bar["start"][0]) & (rows["start"] < bar["end"][0])
     return bool(inside.any()) and int(bar["end"][0]) + restore.GRACE_NS > tail.newest_recv
 

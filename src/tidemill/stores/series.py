@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import types
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from tidemill import _native
+from tidemill.errors import ConfigError
 from tidemill.model.bar import BAR, Bars
+from tidemill.model.calendar import Instants
 from tidemill.model.interval import STORED, Interval
 from tidemill.stores.api import Query, Store
 from tidemill.stores.table import BARS, bars_of
@@ -85,4 +89,45 @@ def merge(bars: Bars, interval: Interval) -> Bars:
     """Bars of a longer interval from bars that ascend."""
     if not len(bars):
         return bars
+    if kernel() == "numba":
+        made: Bars = jit().merge(bars, interval)
+        return made
     return np.frombuffer(_native.merge_bars(np.ascontiguousarray(bars), interval.text), BAR)
+
+
+def merge_by(bars: Bars, starts: Instants, ends: Instants) -> Bars:
+    """Bars of spans that ascend from bars that ascend and reach over no edge of them; what begins in no
+    span is in none."""
+    if not len(bars):
+        return bars
+    if kernel() == "numba":
+        made: Bars = jit().merge_by(bars, starts, ends)
+        return made
+    columns = (np.ascontiguousarray(one, np.int64) for one in (starts, ends))
+    return np.frombuffer(_native.merge_bars_by(np.ascontiguousarray(bars), *columns), BAR)
+
+
+def kernel() -> str:
+    """The kernel that merges bars: `native`, or `numba` where `TIDEMILL_BAR_KERNEL` says so. Raises
+    `ConfigError` for another name."""
+    name = os.environ.get("TIDEMILL_BAR_KERNEL") or "native"
+    if name not in ("native", "numba"):
+        raise ConfigError(
+            "switch_invalid",
+            f"TIDEMILL_BAR_KERNEL is {name[:40]!r}, which is no kernel",
+            hint="native or numba",
+        )
+    return name
+
+
+def jit() -> types.ModuleType:
+    """The kernel in Numba. Raises `ConfigError` where it is not installed."""
+    try:
+        from tidemill.stores import bar_jit
+    except ImportError as error:
+        raise ConfigError(
+            "extra_missing",
+            "TIDEMILL_BAR_KERNEL=numba needs the Python package numba",
+            hint="pip install 'tidemill[jit]'",
+        ) from error
+    return bar_jit

@@ -360,8 +360,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on.
-         * @description Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on.
+         * Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on. Cut in UTC,
+         * @description Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on. Cut in UTC,
+         *     by the days of a zone or by the sessions of an exchange.
          */
         get: operations["data.bars"];
         put?: never;
@@ -3444,6 +3445,12 @@ export interface operations {
                 format?: "columns" | "rows" | "arrow" | "csv" | "parquet";
                 /** @description times in the answer: ns as text, or ISO 8601 */
                 time?: "ns" | "iso";
+                /** @description days of this IANA zone, such as America/New_York */
+                zone?: string | null;
+                /** @description sessions of this exchange, such as XNYS; 24/7 is UTC */
+                calendar?: string | null;
+                /** @description of a calendar */
+                hours?: "regular" | "extended";
             };
             header?: never;
             path: {
@@ -3454,7 +3461,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on. */
+            /** @description Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on. Cut in UTC, */
             200: {
                 headers: {
                     [name: string]: unknown;

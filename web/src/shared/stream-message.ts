@@ -22,6 +22,8 @@ export interface TradeRow {
   size: string;
   aggressor: Aggressor;
   id: string | null;
+  /** The venue's conditions say that bars leave this trade out. */
+  irregular?: boolean;
 }
 
 /** Carried by every message about market data. `prev` is the sequence of the message before it of this venue in this subscription. */

@@ -46,10 +46,14 @@ pub(super) fn add_trades(batch: &mut Batch, number: u32, label: &[u8], first: Pl
             if trade.has(flag::HAS_ID) {
                 out.push(b'"');
                 json::integer(out, trade.id);
-                out.extend_from_slice(b"\"}");
+                out.push(b'"');
             } else {
-                out.extend_from_slice(b"null}");
+                out.extend_from_slice(b"null");
             }
+            if trade.has(flag::IRREGULAR) {
+                out.extend_from_slice(b",\"irregular\":true");
+            }
+            out.push(b'}');
         }
         out.extend_from_slice(b"]}");
     });

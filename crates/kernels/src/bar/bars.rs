@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use wire::{Record, flag, kind};
 
-use super::builder::{Ids, Phase, Series, Trade};
+use super::builder::{Ids, Phase, Series, Trade, is_counted};
 use super::{Bar, BarError, Closed, Interval, Pushed};
 
 /// A closed bar and where it belongs.
@@ -71,8 +71,8 @@ impl Bars {
                 self.advance(sequence, out);
             }
         }
-        if record.kind != kind::TRADE {
-            return Ok(Pushed::Counted);
+        if !is_counted(record) {
+            return Ok(Pushed::LeftOut);
         }
         self.add(record, &Trade::of(record, sequence))
     }
@@ -80,11 +80,14 @@ impl Bars {
     /// Takes in a trade, in any order, without closing anything: how the state is rebuilt from stored trades.
     pub fn count(&mut self, record: &Record, sequence: u64) -> Result<Pushed, BarError> {
         let trade = Trade::of(record, sequence);
-        let pushed = self.add(record, &trade)?;
+        let pushed = match is_counted(record) {
+            true => self.add(record, &trade)?,
+            false => Pushed::LeftOut,
+        };
         // What was fetched later has no place in the order of arrival.
         if !record.has(flag::BACKFILLED) {
             self.watermark = self.watermark.max(record.ts_recv);
-            if pushed != Pushed::Double
+            if !matches!(pushed, Pushed::Double | Pushed::LeftOut)
                 && let Some(instrument) = self.instruments.get_mut(&record.instrument)
             {
                 for series in &mut instrument.series {

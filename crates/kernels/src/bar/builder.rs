@@ -15,6 +15,8 @@ pub enum Pushed {
     Late,
     /// This trade id was counted before.
     Double,
+    /// Bars are not made of it: no trade, or one whose conditions say so ([`flag::IRREGULAR`]).
+    LeftOut,
     /// Its bar was forgotten ([`BarBuilder::forget`]): the caller rebuilds it from what is stored.
     Forgotten,
 }
@@ -144,6 +146,11 @@ impl Part {
     }
 }
 
+/// Are bars made of this record?
+pub(super) fn is_counted(record: &Record) -> bool {
+    record.kind == kind::TRADE && !record.has(flag::IRREGULAR)
+}
+
 /// What a bar needs to know of a trade.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trade {
@@ -258,8 +265,8 @@ impl BarBuilder {
 
     /// Takes in one trade with its sequence. Records of another kind are not looked at.
     pub fn push(&mut self, record: &Record, sequence: u64) -> Result<Pushed, BarError> {
-        if record.kind != kind::TRADE {
-            return Ok(Pushed::Double);
+        if !is_counted(record) {
+            return Ok(Pushed::LeftOut);
         }
         let trade = Trade::of(record, sequence);
         if let Some(id) = trade.id

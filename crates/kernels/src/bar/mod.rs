@@ -6,13 +6,20 @@
 //! fit is an error, never a wrap.
 //!
 //! - [`BarBuilder`]: one series, streaming. [`Bars`]: all instruments and several intervals at once.
-//! - [`batch`]: the same bars from a whole set of trades. [`resample`]: the same from sorted arrays.
+//! - [`batch`]: the same bars from a whole set of trades. [`reduce`]: the same from sorted columns, of trades
+//!   or of shorter bars; [`reduce_all`] for many intervals at once, [`resample`] as rows.
 //! - [`merge`]: bars into longer bars; associative, so 1s → 1h equals 1s → 1m → 1h.
+//! - [`Cut`]: where bars begin and end: [`Every`] interval, or given [`Spans`] such as sessions.
+//!
+//! A trade with [`wire::flag::IRREGULAR`] is in no bar.
 
 mod bars;
 mod builder;
+mod column;
+mod cut;
 mod interval;
 mod resample;
+mod sum;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -21,8 +28,11 @@ use wire::Record;
 
 pub use bars::{Bars, Emitted};
 pub use builder::{BarBuilder, Closed, Pushed};
+pub use column::{Columns, Made, count_max, reduce, reduce_all};
+pub use cut::{Cut, Every, Spans};
 pub use interval::{Interval, IntervalError};
 pub use resample::resample;
+pub use sum::{Sums, sums};
 
 /// A bar is closed when arrival time has passed its end by this much, nanoseconds.
 pub const GRACE_NS: i64 = 2_000_000_000;
@@ -115,8 +125,12 @@ pub enum BarError {
     Trades,
     /// A scale above 18, which only corrupt bytes have.
     Scale,
-    /// Bars to merge are not in ascending order.
+    /// Rows or bars are not in ascending order.
     Order,
+    /// Columns are not of one length.
+    Length,
+    /// Spans to cut at overlap, are empty, or are not in ascending order.
+    Spans,
 }
 
 impl fmt::Display for BarError {
@@ -127,6 +141,8 @@ impl fmt::Display for BarError {
             Self::Trades => "a number of trades does not fit 64 bits",
             Self::Scale => "a scale is above 18",
             Self::Order => "bars to merge must ascend by start",
+            Self::Length => "the columns differ in length",
+            Self::Spans => "spans must ascend, each with its start before its end, and not overlap",
         })
     }
 }
@@ -162,8 +178,16 @@ pub fn merge(
     interval: Interval,
     bars: impl IntoIterator<Item = impl Borrow<Bar>>,
 ) -> Result<Vec<Bar>, BarError> {
-    let mut merged: Vec<Bar> = Vec::new();
-    let mut end_ns = i64::MIN;
+    merge_by(&mut Every::new(interval), bars).map(|merged| merged.into_iter().map(|(_, bar)| bar).collect())
+}
+
+/// Bars of spans from bars that ascend by start, do not overlap and reach over no edge of a span, each with
+/// the end of its span; what begins in no span is in none.
+pub fn merge_by(
+    cut: &mut impl Cut,
+    bars: impl IntoIterator<Item = impl Borrow<Bar>>,
+) -> Result<Vec<(i64, Bar)>, BarError> {
+    let mut merged: Vec<(i64, Bar)> = Vec::new();
     let mut previous = i64::MIN;
     for bar in bars {
         let bar = bar.borrow();
@@ -172,15 +196,20 @@ pub fn merge(
         }
         previous = bar.start_ns;
         match merged.last_mut() {
-            Some(open) if bar.start_ns < end_ns => open.absorb(bar)?,
+            Some((end_ns, open)) if bar.start_ns < *end_ns => open.absorb(bar)?,
             _ => {
-                let start_ns = interval.start(bar.start_ns);
-                end_ns = interval.end(start_ns);
-                merged.push(Bar {
-                    start_ns,
-                    ts_known: bar.ts_known.max(end_ns),
-                    ..*bar
-                });
+                let Some((start_ns, end_ns)) = cut.span(bar.start_ns) else {
+                    continue;
+                };
+                let ts_known = bar.ts_known.max(end_ns);
+                merged.push((
+                    end_ns,
+                    Bar {
+                        start_ns,
+                        ts_known,
+                        ..*bar
+                    },
+                ));
             }
         }
     }

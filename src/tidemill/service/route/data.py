@@ -37,10 +37,20 @@ async def bars(
     cursor_: param.Cursor = None,
     format_: shape.As = "columns",
     time: instant.As = "ns",
+    zone: Annotated[
+        str | None, Query(max_length=64, description="days of this IANA zone, such as America/New_York")
+    ] = None,
+    calendar: Annotated[
+        str | None, Query(max_length=64, description="sessions of this exchange, such as XNYS; 24/7 is UTC")
+    ] = None,
+    hours: Annotated[shape.Hours, Query(description="of a calendar")] = "regular",
 ) -> Response:
-    """Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on."""
+    """Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on. Cut in UTC,
+    by the days of a zone or by the sessions of an exchange."""
     service = platform.of(request)
-    asked = shape.Asked(symbol, *instant.span(start, end), limit, cursor_, format_, time)
+    asked = shape.Asked(
+        symbol, *instant.span(start, end), limit, cursor_, format_, time, zone, calendar, hours
+    )
     return await service.kept.bars(service, asked, interval)
 
 

@@ -24,7 +24,7 @@ export interface Bar {
   last: bigint | null;
 }
 
-type Trade = Pick<StreamTrade, 'epoch' | 'sequence' | 'ts_event' | 'price' | 'size'>;
+type Trade = Pick<StreamTrade, 'epoch' | 'sequence' | 'ts_event' | 'price' | 'size' | 'irregular'>;
 
 /** Trades kept to be applied to a page of history that is still on its way. */
 const RECENT = 20_000;
@@ -94,6 +94,7 @@ export class BarSeries {
   private apply(trade: Trade): number {
     if (!this.applied || comparePosition(trade, this.applied) <= 0) return -1;
     this.applied = { epoch: trade.epoch, sequence: trade.sequence };
+    if (trade.irregular) return -1;
     const price = this.price(trade.price);
     const size = this.size(trade.size);
     const at = BigInt(trade.ts_event);

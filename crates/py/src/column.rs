@@ -1,0 +1,272 @@
+//! Bars as plain columns for Python: int64 arrays in, int64 arrays out, none of them copied.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::mem;
+use std::ptr;
+use std::sync::{Mutex, PoisonError};
+
+use kernels::bar::{self, Columns, Every, Made, Spans, Sums};
+use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::bar::{View, parse, refused};
+
+const FORMAT: &CStr = c"q";
+
+/// Buffers that columns gave back, for those that come after them. Memory fresh from the system takes many
+/// times as long to fill as memory that is mapped already, and bars are made again and again.
+static POOL: Mutex<Vec<Vec<i64>>> = Mutex::new(Vec::new());
+const POOL_BYTES: usize = 256 << 20;
+
+/// An empty buffer for so many values: the smallest in the pool that holds them.
+fn take(rows: usize) -> Vec<i64> {
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    let fit = (pool.iter().enumerate())
+        .filter(|(_, buffer)| buffer.capacity() >= rows)
+        .min_by_key(|(_, buffer)| buffer.capacity())
+        .map(|(at, _)| at);
+    fit.map_or_else(Vec::new, |at| pool.swap_remove(at))
+}
+
+/// Keeps a buffer, while there is room; what is smallest goes first.
+fn give_back(buffer: Vec<i64>) {
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    pool.push(buffer);
+    let bytes = |pool: &[Vec<i64>]| pool.iter().map(|one| one.capacity() * 8).sum::<usize>();
+    while bytes(&pool) > POOL_BYTES || pool.len() > 256 {
+        let smallest = (pool.iter().enumerate()).min_by_key(|(_, one)| one.capacity());
+        let Some((at, _)) = smallest else { return };
+        pool.swap_remove(at);
+    }
+}
+
+/// One column. `np.frombuffer(column, np.int64)` is a view of it and keeps it alive.
+#[pyclass(frozen)]
+pub struct Column {
+    values: Vec<i64>,
+    shape: [ffi::Py_ssize_t; 1],
+    strides: [ffi::Py_ssize_t; 1],
+}
+
+impl Column {
+    fn of(values: Vec<i64>) -> Self {
+        Self {
+            shape: [values.len() as ffi::Py_ssize_t],
+            strides: [8],
+            values,
+        }
+    }
+}
+
+impl Drop for Column {
+    fn drop(&mut self) {
+        give_back(mem::take(&mut self.values));
+    }
+}
+
+#[pymethods]
+impl Column {
+    fn __len__(&self) -> usize {
+        self.values.len()
+    }
+
+    /// # Safety
+    /// Called by the interpreter with a valid view to fill.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        if view.is_null() {
+            return Err(PyBufferError::new_err("no view to fill"));
+        }
+        if flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
+            return Err(PyBufferError::new_err("columns are read-only"));
+        }
+        let this = slf.get();
+        let if_asked = |flag: c_int, pointer: *mut ffi::Py_ssize_t| match flags & flag == flag {
+            true => pointer,
+            false => ptr::null_mut(),
+        };
+        // SAFETY: `view` is valid for writes. Pointer, shape and strides belong to `slf`, which the
+        // view keeps alive through `obj`; the class is frozen and never changes them.
+        unsafe {
+            (*view).buf = this.values.as_ptr() as *mut c_void;
+            (*view).len = this.shape[0] * 8;
+            (*view).readonly = 1;
+            (*view).itemsize = 8;
+            (*view).format = match flags & ffi::PyBUF_FORMAT == ffi::PyBUF_FORMAT {
+                true => FORMAT.as_ptr().cast_mut(),
+                false => ptr::null_mut(),
+            };
+            (*view).ndim = 1;
+            (*view).shape = if_asked(ffi::PyBUF_ND, this.shape.as_ptr().cast_mut());
+            (*view).strides = if_asked(ffi::PyBUF_STRIDES, this.strides.as_ptr().cast_mut());
+            (*view).suboffsets = ptr::null_mut();
+            (*view).internal = ptr::null_mut();
+            (*view).obj = slf.into_any().into_ptr();
+        }
+        Ok(())
+    }
+}
+
+/// Columns of rows, held while they are looked at; an array that stands for several columns is seen once.
+struct Rows {
+    ts: View,
+    open: View,
+    high: View,
+    low: View,
+    close: View,
+    volume: View,
+    volume_high: Option<View>,
+    trades: Option<View>,
+}
+
+impl Rows {
+    fn of(columns: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let maybe = |name: &str| match columns.get_item(name)? {
+            Some(column) if !column.is_none() => View::of(&column, name).map(Some),
+            _ => Ok(None),
+        };
+        let need = |name: &str| {
+            maybe(name)?
+                .ok_or_else(|| pyo3::exceptions::PyValueError::new_err(format!("there is no column {name}")))
+        };
+        Ok(Self {
+            ts: need("start")?,
+            open: need("open")?,
+            high: need("high")?,
+            low: need("low")?,
+            close: need("close")?,
+            volume: need("volume")?,
+            volume_high: maybe("volume_high")?,
+            trades: maybe("trades")?,
+        })
+    }
+
+    fn columns(&self) -> Columns<'_> {
+        Columns {
+            ts: self.ts.slice(),
+            open: self.open.slice(),
+            high: self.high.slice(),
+            low: self.low.slice(),
+            close: self.close.slice(),
+            volume: self.volume.slice(),
+            volume_high: self.volume_high.as_ref().map(View::slice),
+            trades: self.trades.as_ref().map(View::slice),
+        }
+    }
+}
+
+fn dict(py: Python<'_>, made: Made) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    let columns = [
+        ("start", made.start),
+        ("open", made.open),
+        ("high", made.high),
+        ("low", made.low),
+        ("close", made.close),
+        ("volume", made.volume),
+        ("trades", made.trades),
+    ];
+    for (name, values) in columns {
+        dict.set_item(name, Bound::new(py, Column::of(values))?)?;
+    }
+    if let Some(high) = made.volume_high {
+        dict.set_item("volume_high", Bound::new(py, Column::of(high))?)?;
+    }
+    Ok(dict)
+}
+
+/// Bars of an interval from columns (start, open, high, low, close, volume, and perhaps volume_high and trades)
+/// that ascend by start, as such columns again.
+#[pyfunction]
+pub fn resample_columns<'py>(
+    py: Python<'py>,
+    columns: &Bound<'py, PyDict>,
+    interval: &str,
+) -> PyResult<Bound<'py, PyDict>> {
+    let interval = parse(interval)?;
+    let rows = Rows::of(columns)?;
+    let rows = rows.columns();
+    let mut made = Made::in_buffers(bar::count_max(interval, rows.ts), take);
+    bar::reduce(&mut Every::new(interval), &rows, &mut made).map_err(refused)?;
+    dict(py, made)
+}
+
+/// Bars of several intervals at once, in their order.
+#[pyfunction]
+pub fn resample_every<'py>(
+    py: Python<'py>,
+    columns: &Bound<'py, PyDict>,
+    intervals: Vec<String>,
+) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    let intervals = intervals
+        .iter()
+        .map(|text| parse(text))
+        .collect::<PyResult<Vec<_>>>()?;
+    let rows = Rows::of(columns)?;
+    let made = bar::reduce_all(&intervals, &rows.columns(), take).map_err(refused)?;
+    made.into_iter().map(|one| dict(py, one)).collect()
+}
+
+/// Bars of spans, such as sessions or the days of a zone: ascending int64 `starts` and `ends`. What lies in no
+/// span is in no bar.
+#[pyfunction]
+pub fn resample_by<'py>(
+    py: Python<'py>,
+    columns: &Bound<'py, PyDict>,
+    starts: &Bound<'py, PyAny>,
+    ends: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (starts, ends) = (View::of(starts, "starts")?, View::of(ends, "ends")?);
+    let mut cut = Spans::new(starts.slice(), ends.slice()).map_err(refused)?;
+    let rows = Rows::of(columns)?;
+    let rows = rows.columns();
+    let mut made = Made::in_buffers(starts.slice().len().min(rows.ts.len()), take);
+    bar::reduce(&mut cut, &rows, &mut made).map_err(refused)?;
+    dict(py, made)
+}
+
+/// What was traded in each span, by default each UTC day, from int64 arrays that ascend by time: columns
+/// start, rows, and size and value (the sum of price × size) as lower and upper halves of 128 bits.
+#[pyfunction]
+#[pyo3(signature = (ts, price, size, starts = None, ends = None))]
+pub fn day_sums<'py>(
+    py: Python<'py>,
+    ts: &Bound<'py, PyAny>,
+    price: &Bound<'py, PyAny>,
+    size: &Bound<'py, PyAny>,
+    starts: Option<&Bound<'py, PyAny>>,
+    ends: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (ts, price, size) = (
+        View::of(ts, "ts")?,
+        View::of(price, "price")?,
+        View::of(size, "size")?,
+    );
+    let found = match (starts, ends) {
+        (Some(starts), Some(ends)) => {
+            let (starts, ends) = (View::of(starts, "starts")?, View::of(ends, "ends")?);
+            let mut cut = Spans::new(starts.slice(), ends.slice()).map_err(refused)?;
+            bar::sums(&mut cut, ts.slice(), price.slice(), size.slice())
+        }
+        _ => bar::sums(
+            &mut Every::new(parse("1d")?),
+            ts.slice(),
+            price.slice(),
+            size.slice(),
+        ),
+    }
+    .map_err(refused)?;
+    let dict = PyDict::new(py);
+    let set = |name: &str, of: fn(&Sums) -> i64| {
+        let values = found.iter().map(of).collect();
+        dict.set_item(name, Bound::new(py, Column::of(values))?)
+    };
+    set("start", |sums| sums.start_ns)?;
+    set("rows", |sums| sums.rows as i64)?;
+    set("size_low", |sums| sums.size as i64)?;
+    set("size_high", |sums| (sums.size >> 64) as i64)?;
+    set("value_low", |sums| sums.value as i64)?;
+    set("value_high", |sums| (sums.value >> 64) as i64)?;
+    Ok(dict)
+}
