@@ -33,8 +33,6 @@ _NUMERIC_DIGITS = 10
 PIECE_ROWS = 1_024
 _FRAMES_MAX = 8
 """Messages of venues have a hundred lengths; pieces of them are made anew."""
-DECIMAL_CHARACTERS = 40
-"""How wide `decimals` wants its text."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,10 @@ def blobs(column: pa.ChunkedArray, prefix: bytes = b"") -> Field:
 
 
 def encoded(fields: Sequence[Field], rows: int) -> Iterator[Buffer]:
-    """Rows as the stream of a COPY, in pieces that stay in the processor's cache: the server works on one while
-    the next is made. A piece is the caller's until the next is asked for. Rows of a piece that have one shape
-    (the same NULLs, the same lengths) are one structured array; their order is not kept between shapes."""
+    """Rows as the stream of a COPY, in pieces that stay in the processor's cache: the server works on one
+    while the next is made. A piece is the caller's until the next is asked for. Rows of a piece that have one
+    shape (the same NULLs, the same lengths) are one structured array; their order is not kept between shapes.
+    """
     frames = _Frames()
     yield HEADER
     for first in range(0, rows, PIECE_ROWS):
@@ -163,8 +162,10 @@ class _Frames:
         for number, (field, width) in enumerate(zip(fields, widths, strict=True)):
             layout.append((f"length{number}", ">i4"))
             if width > 0:
-                fixed = isinstance(field.values, np.ndarray)
-                kind = field.values.dtype.newbyteorder(">") if fixed else np.dtype(f"V{width}")
+                if isinstance(field.values, np.ndarray):
+                    kind = field.values.dtype.newbyteorder(">")
+                else:
+                    kind = np.dtype(f"V{width}")
                 layout.append((f"value{number}", kind))
         made = np.empty(PIECE_ROWS, layout)
         made["fields"] = len(fields)
@@ -229,11 +230,7 @@ def received(connection: Connection[Any], statement: Composed) -> bytes:
     return b"".join(parts)
 
 
-def decimals(text: npt.NDArray[Any]) -> pa.Array:
-    """decimal128 of whole numbers as text of `DECIMAL_CHARACTERS`, filled with blanks on the left."""
-    flat = np.ascontiguousarray(text)
-    offsets = np.arange(len(flat) + 1, dtype=np.int32) * DECIMAL_CHARACTERS
-    strings = pa.Array.from_buffers(
-        pa.string(), len(flat), [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(flat.tobytes())]
-    )
-    return pc.utf8_ltrim_whitespace(strings).cast(pa.decimal128(38, 0))
+def decimals(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> pa.Array:
+    """decimal128 of the two halves of each number."""
+    halves = np.stack([low, high], axis=1)
+    return pa.Array.from_buffers(pa.decimal128(38, 0), len(halves), [None, pa.py_buffer(halves.tobytes())])
