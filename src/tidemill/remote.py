@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import httpx
     import polars as pl
 
+    from tidemill.model.adjust import Adjusted
     from tidemill.model.calendar import Hours
 
 _LOOK_S = 0.5
@@ -117,11 +118,15 @@ class Remote:
         limit: int | None = None,
         exact: bool = False,
         current: bool = False,
+        adjusted: Adjusted = "raw",
+        known: Time | None = None,
         zone: str | None = None,
         calendar: str | None = None,
         hours: Hours = "regular",
     ) -> pl.DataFrame:
-        """As `Client.bars`; REST shows the open bar as floats, so not both `exact` and `current`."""
+        """As `Client.bars`, raw alone; REST shows the open bar as floats, so not both `exact` and `current`."""
+        if adjusted != "raw" or known is not None:
+            _refuse("adjusted prices", "leave out adjusted and known")
         if exact and current:
             _refuse("the exact open bar", "leave out exact or current")
         low, high = span(start, end, last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -20,13 +21,18 @@ from tests.recorder import test_kill
 from tests.recorder.test_kill import ROOT, VENUES, offsets, offsets_of, start_recorder, status
 from tests.servers.postgres import Postgres as Server
 from tests.servers.postgres import plain
+from tests.servers.postgres_proxy import Fault, Proxy
 from tests.stores.make import VENUE, mixed, writer
 from tests.system import report
 from tests.system.harness import seeded, until
+from tidemill.errors import ConfigError
 from tidemill.model.interval import HOUR
 from tidemill.stores.api import Store
 from tidemill.stores.opening import open_store
+from tidemill.stores.postgres import Postgres
+from tidemill.stores.table import BARS, TABLES
 from tidemill.stores.verify import verify
+from tidemill.stores.window import Window
 
 
 def kept_by(url: str) -> list[str]:
@@ -200,6 +206,91 @@ def test_a_writer_that_wakes_after_another_took_over_ends(
     assert test_kill.check(home, store) == sum(last.values())
     if store:
         store.close()
+
+
+FAULTS = {
+    # What passes: nothing was kept, and the batch comes again.
+    ("53300", "connect"): "UnavailableError",  # too many connections
+    ("57P03", "connect"): "UnavailableError",  # starting up, or shutting down
+    ("57P01", "FROM STDIN"): "UnavailableError",  # ended by an administrator
+    ("57P01", "COMMIT"): "UnavailableError",
+    ("57P02", "committed"): "UnavailableError",  # a crash, and the batch was kept after all
+    ("40001", "COMMIT"): "UnavailableError",  # serialization
+    ("40P01", "UPDATE tidemill_offset"): "UnavailableError",  # deadlock
+    ("55P03", "INSERT INTO tidemill_held"): "UnavailableError",  # a lock was not to be had
+    ("57014", "FROM STDIN"): "UnavailableError",  # a timeout
+    ("53100", "FROM STDIN"): "UnavailableError",  # the disk is full
+    ("53200", "INSERT INTO tidemill_held"): "UnavailableError",  # out of memory
+    ("25006", "UPDATE tidemill_offset"): "UnavailableError",  # a standby
+    # What people have to mend: the recorder says so, and tries again.
+    ("28P01", "connect"): "ConfigError",  # a wrong password
+    ("3D000", "connect"): "ConfigError",  # no such database
+    ("42501", "FROM STDIN"): "ConfigError",  # no right
+    ("42P01", "FROM STDIN"): "UndefinedTable",
+    # What some row is guilty of: the batch is halved, and here each half goes well.
+    ("22003", 'COPY "raw_trades"'): None,
+    ("23514", 'COPY "raw_trades"'): None,
+}
+"""By SQLSTATE and where it comes: what `docs/stores.md` says of it."""
+
+
+@pytest.mark.timeout(300)
+def test_every_error_of_the_server_is_what_it_is_said_to_be(
+    tmp_path: Path, postgres: Server, url: str
+) -> None:
+    home, log = tmp_path / "home", tmp_path / "recorder.log"
+    folder, recorder = postgres.folder / f".s.PGSQL.{postgres.port}", None
+    database = url.partition("?")[0].rpartition("/")[2]
+    with Proxy(str(folder)) as proxy:
+        through = f"postgresql://tidemill@127.0.0.1:{proxy.port}/{database}"
+
+        def kept() -> int:
+            return int(status(home).get("metrics", {}).get("records", 0))
+
+        def says(text: str) -> dict:
+            error = status(home).get("error") or {}
+            return error if text in error.get("message", "") else {}
+
+        try:
+            with load(home) as last:
+                recorder = start_recorder(home, *kept_by(through))
+                until(lambda: kept() > 0, "rows are kept", 60)
+                for (state, at), means in FAULTS.items():
+                    read = log.stat().st_size
+                    fault = proxy.give(Fault(state, at))
+                    until(fault.given.is_set, f"{fault.text} is met", 30)
+                    if at == "connect":
+                        error = until(lambda text=fault.text: says(text), f"{fault.text} is told of", 30)
+                        assert error["category"] == (
+                            "upstream" if means == "UnavailableError" else "resource"
+                        )
+                        proxy.mend()
+                    before = kept()
+                    until(lambda before=before: kept() > before, f"rows are kept after {fault.text}", 30)
+                    if at != "connect":
+                        said = [json.loads(line) for line in log.read_bytes()[read:].splitlines()]
+                        told = [line["cause"] for line in said if line["level"] == "error"]
+                        assert [cause.partition(":")[0] for cause in told] == ([means] if means else []), told
+                        assert all(fault.text in cause for cause in told)
+                    assert recorder.poll() is None
+            until(lambda: offsets(home) == last, "the recorder catches up", 60)
+            recorder.send_signal(signal.SIGTERM)
+            assert recorder.wait(60) == 0
+        finally:
+            end(recorder)
+        # Whom the server refuses from the start has nothing to wait for.
+        for state in ("28P01", "3D000"):
+            refused, store = proxy.give(Fault(state, "connect")), open_store(home, through)
+            with pytest.raises(ConfigError, match=refused.text):
+                store.offset(BARS, "none")
+            store.close()
+            proxy.mend()
+    store = open_store(home, url)
+    assert test_kill.check(home, store) == sum(last.values())
+    assert isinstance(store, Window)
+    assert isinstance(store.hot, Postgres)
+    assert sum(store.hot.dead(table) for table in TABLES.values()) == 0
+    store.close()
 
 
 def rss_bytes(pid: int) -> int:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,18 @@ def test_people_read_names_and_decimals(url: str, store: Postgres) -> None:
     assert found[0][6] == schema.instant(int(mine["ts_event"][0]))
     assert ask(url, 'SELECT "interval", volume, trades_count FROM bars') == [("1m", 10**25 + START, 1)]
     assert ask(url, "SELECT count(*), min(trades_count) FROM candles_1m") == [(1, 1)]
+
+
+def test_volumes_come_back_whatever_their_length(store: Postgres) -> None:
+    edges = [0, 1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1, 2**64, 3 * 2**64 + 2**63, 10**38 - 1]
+    told = sorted({sign * edge for edge in edges for sign in (1, -1)})
+    brought = bar_rows(bars([START + i * 60 * SECOND for i in range(len(told))]), VENUE, 1, name)
+    column = brought.schema.get_field_index("volume")
+    volumes = pa.array(map(Decimal, told), pa.decimal128(38, 0))
+    store.append(BARS, brought.set_column(column, "volume", volumes), {APP: 1})
+    assert [int(one) for one in store.read(BARS)["volume"].to_pylist()] == told
+    newest = store.read(BARS, Query(instruments=(NAMES[0],), interval="1m", limit=5))
+    assert [int(one) for one in newest["volume"].to_pylist()] == told[-5:]
 
 
 def test_the_queries_of_the_page_run(server: Server, url: str, store: Postgres) -> None:

@@ -100,6 +100,24 @@ impl Map {
         let _ = (from, to);
     }
 
+    /// Takes this range's whole pages out of the process's memory: they stay in the file's cache, and the next
+    /// touch brings them back. A hint: failure is of no consequence.
+    pub fn release(&self, from: usize, to: usize) {
+        let to = to.min(self.len()) & !4095;
+        let from = from.next_multiple_of(4096);
+        #[cfg(target_os = "linux")]
+        if to > from {
+            // SAFETY: inside the mapping, which is shared with its file: a page that is touched again is read
+            // from there, with all that was stored to it. Slices given out stay what they are.
+            let _ = unsafe {
+                self.raw
+                    .unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from)
+            };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (from, to);
+    }
+
     /// On systems whose file sync does not cover mapped stores, hands them to the file first.
     pub fn flush(&self) -> io::Result<()> {
         #[cfg(not(target_os = "linux"))]

@@ -65,6 +65,10 @@ const LOST_MAX: usize = 4096;
 /// A reader looks at least this often whether the head file is still the one it has mapped.
 const HEAD_CHECK: Duration = Duration::from_millis(250);
 
+/// So much of a mapped segment stays in a reader's memory behind it: few calls, and little memory.
+const HELD_BYTES: usize = 1 << 20;
+const PAGE: usize = 4096;
+
 /// The segment a reader is in.
 struct Current {
     segment: Segment,
@@ -77,9 +81,22 @@ struct Current {
     /// There is no good frame between offset and limit. The offset stays before what is damaged: a new
     /// writer may go on right there.
     searched: bool,
+    /// What lies before this was read, and is in this process's memory no more.
+    released: usize,
 }
 
 impl Current {
+    /// Goes behind the frame at `at`. Now and then lets go of what was read before it: a reader that catches
+    /// up would else hold its whole segment.
+    #[inline]
+    fn step(&mut self, at: usize, to: usize) {
+        self.offset = to;
+        if at > self.released + HELD_BYTES {
+            self.segment.release(self.released, at);
+            self.released = at & !(PAGE - 1);
+        }
+    }
+
     /// Nothing more is to be found before the limit.
     fn is_read(&self) -> bool {
         self.offset >= self.limit || self.searched
@@ -458,7 +475,7 @@ impl Reader {
                 offset: at,
                 mark,
             });
-            current.offset = at + header.frame_bytes();
+            current.step(at, at + header.frame_bytes());
             current.floor = after(&header);
             self.account(&header);
             return Ok(Some(if copied {
@@ -606,6 +623,8 @@ impl Reader {
             limit: segment.limit(committed),
             floor: name.floor(),
             searched: false,
+            // The first page says which segment this is, and is looked at all the time.
+            released: PAGE,
             segment,
         });
         Ok(true)

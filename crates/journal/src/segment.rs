@@ -298,6 +298,14 @@ impl Segment {
         }
     }
 
+    /// Lets go of the memory that these bytes of the log take up in this process.
+    pub fn release(&self, from: usize, to: usize) {
+        match &self.content {
+            Content::Mapped { map, .. } => map.release(from, to),
+            Content::Packed(_) => {}
+        }
+    }
+
     /// Whether the space still holds this segment. Asked after the bytes were read.
     #[inline]
     pub fn intact(&self) -> bool {

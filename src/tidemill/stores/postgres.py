@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tidemill.errors import ConfigError
 
@@ -46,7 +45,7 @@ from tidemill.stores.postgres_digest import Digest
 from tidemill.stores.postgres_name import Names
 from tidemill.stores.postgres_query import columns_needed, condition, selected
 from tidemill.stores.postgres_schema import LOCK, NUMBERS, RELATIONS, Relation
-from tidemill.stores.table import BARS, INSTRUMENTS, Table
+from tidemill.stores.table import BARS, INSTRUMENTS, Table, months
 
 _TRIES = 5
 _DIGEST_TIMEOUT = "900s"
@@ -167,13 +166,18 @@ class Postgres:
             found, enough = table.empty(), False
             numbers = self._instruments(connection, table, query)
             limit = query.limit
-            for asked in _windows(connection, table, query, numbers):
+            for number, asked in enumerate(_windows(connection, table, query, numbers)):
                 where = condition(table, asked, numbers, partial(self._names.known, connection))
+                # The first span of a series holds about as many bars as are wanted: sorted here, not there.
+                few = _is_series(table, query) and number == 0 and asked is not query
                 while where is not None:
-                    statement = selected(table, _relations(table, query), wanted, where, query, limit)
-                    found = self._rows(connection, table, wanted, statement)
+                    relations = _relations(table, query)
+                    most = None if few else limit
+                    statement = selected(table, relations, wanted, where, query, most)
+                    reverse = most is not None and not query.oldest
+                    found = self._rows(connection, table, wanted, statement, reverse=reverse)
                     enough = query.limit is None or _count(table, found, query) >= query.limit
-                    if enough or limit is None or len(found) < limit:
+                    if enough or few or limit is None or len(found) < limit:
                         break
                     # A bar counts once, whatever its revisions: how many rows that takes is seen now.
                     limit *= 4
@@ -200,8 +204,10 @@ class Postgres:
         table: Table,
         wanted: Sequence[pa.Field],
         statement: Composed,
+        *,
+        reverse: bool,
     ) -> pa.Table:
-        """The answer to a statement of `selected`."""
+        """The answer to a statement of `selected`, from its last row to its first with `reverse`."""
         layout: list[tuple[str, str]] = []
         last = None
         for field in wanted:
@@ -209,13 +215,15 @@ class Postgres:
             if kind == "bytea":
                 last = field.name
             elif kind == "numeric":
-                layout.append((field.name, f"S{copying.DECIMAL_CHARACTERS}"))
+                layout += [(f"{field.name} low", ">i8"), (f"{field.name} high", ">i8")]
             else:
                 layout.append((field.name, {"bigint": ">i8", "integer": ">i4", "smallint": ">i2"}[kind]))
                 if field.name in schema.NULLABLE:
                     layout.append((f"{field.name} there", "?"))
         data = copying.received(connection, statement)
         found, blobs = copying.decoded(data, layout, last)
+        if reverse:
+            found, blobs = found[::-1], blobs[::-1]
         columns: dict[str, pa.Array] = {}
         for field in wanted:
             if field.name == last:
@@ -223,7 +231,8 @@ class Postgres:
             elif pa.types.is_string(field.type):
                 columns[field.name] = self._named(connection, found[field.name]).cast(field.type)
             elif pa.types.is_decimal(field.type):
-                columns[field.name] = copying.decimals(found[field.name])
+                low, high = (found[f"{field.name} {half}"].astype(np.int64) for half in ("low", "high"))
+                columns[field.name] = copying.decimals(low, high)
             else:
                 native = found[field.name].astype(field.type.to_pandas_dtype())
                 absent = ~found[f"{field.name} there"] if field.name in schema.NULLABLE else None
@@ -232,8 +241,7 @@ class Postgres:
             days = columns["ts_event"].to_numpy() // DAY
             columns["date"] = pa.array(days.astype(np.int32), pa.int32()).cast(pa.date32())
         if "month" in table.schema.names and "ts_event" in columns:
-            months = pc.strftime(columns["ts_event"].cast(pa.timestamp("ns")), format="%Y-%m")
-            columns["month"] = months
+            columns["month"] = months(columns["ts_event"].to_numpy()).cast(pa.string())
         return pa.table({name: columns[name] for name in table.schema.names if name in columns})
 
     def _named(self, connection: Connection[Any], numbers: npt.NDArray[Any]) -> pa.DictionaryArray:
@@ -451,12 +459,18 @@ def _relations(table: Table, query: Query) -> list[Relation]:
     return [one for one in relations if (one.name == "candles_1m") == (query.interval == schema.MINUTE_BARS)]
 
 
+def _is_series(table: Table, query: Query) -> bool:
+    """True where a query asks for bars of one interval of one instrument."""
+    one = query.instruments is not None and len(query.instruments) == 1
+    return table is BARS and query.interval is not None and one
+
+
 def _count(table: Table, found: pa.Table, query: Query) -> int:
     """How much of a limit these rows use up."""
     if table is not BARS:
         return len(found)
-    if query.interval is not None and query.instruments is not None and len(query.instruments) == 1:
-        return len(found["ts_event"].unique())
+    if _is_series(table, query):
+        return len(select.distinct(found["ts_event"].to_numpy()))
     return select.count(table, select.finish(table, found, query.with_(limit=None, columns=None)), query)
 
 
@@ -490,9 +504,10 @@ def _windows(
 @contextmanager
 def _snapshot(connection: Connection[Any]) -> Iterator[None]:
     """All that is read inside is of one moment."""
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    yield
+    # After an error the connection is closed: `Connections.use`.
+    connection.execute("COMMIT")
 
 
 def _locked(connection: Connection[Any], table: Table, applications: Sequence[str]) -> dict[str, int | None]:

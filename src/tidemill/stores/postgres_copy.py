@@ -1,4 +1,4 @@
-"""PostgreSQL's binary COPY format, made and read by numpy: one structured array, no loop over rows.
+"""PostgreSQL's binary COPY format, made and read by numpy: structured arrays, no loop over rows.
 
 https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format": a header, then per row the number of
 fields and each field as its length (-1 for NULL) and its bytes, big-endian, then -1.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,9 @@ _EPOCH_US = 946_684_800_000_000
 """PostgreSQL counts microseconds from 2000-01-01."""
 _NUMERIC_DIGITS = 10
 """Groups of four decimal digits: 38 digits fit. Zeros in front are stripped by the server."""
-DECIMAL_CHARACTERS = 40
-"""How wide `decimals` wants its text."""
+PIECE_ROWS = 1_024
+_FRAMES_MAX = 8
+"""Messages of venues have a hundred lengths; pieces of them are made anew."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +40,25 @@ class Field:
     """One column of a COPY, shape (n,)."""
 
     values: npt.NDArray[Any] | Sequence[bytes]
-    """Numbers in the server's own width and order, fixed bytes, or bytes of any length."""
+    """Numbers of the server's own width, fixed bytes, or bytes of any length."""
     valid: npt.NDArray[np.bool_] | None = None
     """False where it is NULL; None where it never is."""
 
+    def part(self, first: int, end: int) -> Field:
+        """Rows `first` up to, not including, `end`."""
+        return Field(self.values[first:end], None if self.valid is None else self.valid[first:end])
+
 
 def numbers(column: pa.ChunkedArray, dtype: str) -> Field:
-    """An integer column in this big-endian type."""
+    """An integer column in this type."""
     valid = column.is_valid().to_numpy() if column.null_count else None
     filled = pc.fill_null(column, 0) if column.null_count else column
-    return Field(filled.to_numpy().astype(dtype), valid)
+    return Field(filled.to_numpy().astype(dtype, copy=False), valid)
 
 
 def instants(ts_ns: npt.NDArray[np.int64]) -> Field:
     """`timestamptz` of ns UTC: the microsecond that each is in."""
-    return Field((ts_ns // 1_000 - _EPOCH_US).astype(">i8"))
+    return Field(ts_ns // 1_000 - _EPOCH_US)
 
 
 def numerics(column: pa.ChunkedArray) -> Field:
@@ -86,26 +91,34 @@ def blobs(column: pa.ChunkedArray, prefix: bytes = b"") -> Field:
     return Field([prefix + (value or b"") for value in column.cast(pa.binary()).to_pylist()], valid)
 
 
-def encoded(fields: Sequence[Field], rows: int) -> bytes:
-    """Rows as the whole stream of a COPY. Rows of one shape (the same NULLs, the same lengths) are one
-    structured array each; their order is not kept between shapes."""
-    uneven = [
-        field for field in fields if field.valid is not None or not isinstance(field.values, np.ndarray)
-    ]
-    parts = [HEADER]
-    if not uneven:
-        parts.append(_same(fields, None, [_width(field) for field in fields], rows))
-    elif rows:
-        lengths = np.stack([_lengths(field) for field in uneven], axis=1)
+def encoded(fields: Sequence[Field], rows: int) -> Iterator[Buffer]:
+    """Rows as the stream of a COPY, in pieces that stay in the processor's cache: the server works on one
+    while the next is made. A piece is the caller's until the next is asked for. Rows of a piece that have one
+    shape (the same NULLs, the same lengths) are one structured array; their order is not kept between shapes.
+    """
+    frames = _Frames()
+    yield HEADER
+    for first in range(0, rows, PIECE_ROWS):
+        part = [field.part(first, first + PIECE_ROWS) for field in fields]
+        count = min(PIECE_ROWS, rows - first)
+        uneven = [
+            number
+            for number, field in enumerate(part)
+            if field.valid is not None or not isinstance(field.values, np.ndarray)
+        ]
+        widths = [_width(field) for field in part]
+        if not uneven:
+            yield frames.filled(part, None, widths, count)
+            continue
+        lengths = np.stack([_lengths(part[number]) for number in uneven], axis=1)
         shapes, which = np.unique(lengths, axis=0, return_inverse=True)
         which = which.reshape(-1)
-        for number, shape in enumerate(shapes):
-            at = np.flatnonzero(which == number)
-            own = iter(shape.tolist())
-            widths = [next(own) if any(field is u for u in uneven) else _width(field) for field in fields]
-            parts.append(_same(fields, at, widths, len(at)))
-    parts.append(TRAILER)
-    return b"".join(parts)
+        for at, shape in enumerate(shapes.tolist()):
+            for number, length in zip(uneven, shape, strict=True):
+                widths[number] = length
+            of_shape = np.flatnonzero(which == at)
+            yield frames.filled(part, of_shape, widths, len(of_shape))
+    yield TRAILER
 
 
 def _width(field: Field) -> int:
@@ -120,28 +133,48 @@ def _lengths(field: Field) -> npt.NDArray[np.int64]:
     return lengths if field.valid is None else np.where(field.valid, lengths, -1)
 
 
-def _same(
-    fields: Sequence[Field], at: npt.NDArray[np.int64] | None, widths: Sequence[int], rows: int
-) -> bytes:
-    layout: list[tuple[str, Any]] = [("fields", ">i2")]
-    for number, (field, width) in enumerate(zip(fields, widths, strict=True)):
-        layout.append((f"length{number}", ">i4"))
-        if width > 0:
-            kind = field.values.dtype if isinstance(field.values, np.ndarray) else np.dtype(f"V{width}")
-            layout.append((f"value{number}", kind))
-    made = np.empty(rows, layout)
-    made["fields"] = len(fields)
-    for number, (field, width) in enumerate(zip(fields, widths, strict=True)):
-        made[f"length{number}"] = width
-        if width <= 0:
-            continue
-        if isinstance(field.values, np.ndarray):
-            made[f"value{number}"] = field.values if at is None else field.values[at]
-        else:
-            which = range(rows) if at is None else at.tolist()
-            together = b"".join([field.values[one] for one in which])
-            made[f"value{number}"] = np.frombuffer(together, f"V{width}")
-    return made.tobytes()
+class _Frames:
+    """Memory for pieces, by the widths of their columns: what is the same in all rows is written once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, ...], npt.NDArray[np.void]] = {}
+
+    def filled(
+        self, fields: Sequence[Field], at: npt.NDArray[np.int64] | None, widths: Sequence[int], rows: int
+    ) -> memoryview:
+        """Those rows of the fields, all of them for None."""
+        made = self._frame(fields, tuple(widths))[:rows]
+        for number, (field, width) in enumerate(zip(fields, widths, strict=True)):
+            if width <= 0:
+                continue
+            if isinstance(field.values, np.ndarray):
+                made[f"value{number}"] = field.values if at is None else field.values[at]
+            else:
+                which = range(rows) if at is None else at.tolist()
+                together = b"".join([field.values[one] for one in which])
+                made[f"value{number}"] = np.frombuffer(together, f"V{width}")
+        return made.view(np.uint8).data
+
+    def _frame(self, fields: Sequence[Field], widths: tuple[int, ...]) -> npt.NDArray[np.void]:
+        if widths in self._made:
+            return self._made[widths]
+        layout: list[tuple[str, Any]] = [("fields", ">i2")]
+        for number, (field, width) in enumerate(zip(fields, widths, strict=True)):
+            layout.append((f"length{number}", ">i4"))
+            if width > 0:
+                if isinstance(field.values, np.ndarray):
+                    kind = field.values.dtype.newbyteorder(">")
+                else:
+                    kind = np.dtype(f"V{width}")
+                layout.append((f"value{number}", kind))
+        made = np.empty(PIECE_ROWS, layout)
+        made["fields"] = len(fields)
+        for number, width in enumerate(widths):
+            made[f"length{number}"] = width
+        if len(self._made) >= _FRAMES_MAX:
+            self._made.clear()
+        self._made[widths] = made
+        return made
 
 
 def decoded(
@@ -197,18 +230,7 @@ def received(connection: Connection[Any], statement: Composed) -> bytes:
     return b"".join(parts)
 
 
-def decimals(text: npt.NDArray[Any]) -> pa.Array:
-    """decimal128 of whole numbers as text of `DECIMAL_CHARACTERS`, filled with blanks on the left."""
-    flat = np.ascontiguousarray(text)
-    offsets = np.arange(len(flat) + 1, dtype=np.int32) * DECIMAL_CHARACTERS
-    strings = pa.Array.from_buffers(
-        pa.string(), len(flat), [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(flat.tobytes())]
-    )
-    return pc.utf8_ltrim_whitespace(strings).cast(pa.decimal128(38, 0))
-
-
-def pieces(data: bytes, size: int = 1 << 18) -> Iterable[memoryview]:
-    """The stream in pieces, so that the server works while the rest is sent."""
-    view = memoryview(data)
-    for at in range(0, len(view), size):
-        yield view[at : at + size]
+def decimals(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> pa.Array:
+    """decimal128 of the two halves of each number."""
+    halves = np.stack([low, high], axis=1)
+    return pa.Array.from_buffers(pa.decimal128(38, 0), len(halves), [None, pa.py_buffer(halves.tobytes())])

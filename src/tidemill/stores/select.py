@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -58,7 +59,8 @@ def condition(table: Table, query: Query) -> pc.Expression | None:
 
 def finish(table: Table, rows: pa.Table, query: Query) -> pa.Table:
     """Filtered rows, in any order, as the answer: ascending, newest revision of each bar, `limit`."""
-    rows = rows.sort_by([(column, "ascending") for column in table.order])
+    if not _ascends(table, rows):
+        rows = rows.sort_by([(column, "ascending") for column in table.order])
     if table is BARS and not query.revisions:
         rows = newest_revisions(rows)
     if query.limit is not None:
@@ -71,8 +73,28 @@ def finish(table: Table, rows: pa.Table, query: Query) -> pa.Table:
 def count(table: Table, rows: pa.Table, query: Query) -> int:
     """How much of a query's `limit` these rows use up: one each, or with revisions one a start."""
     if table is BARS and query.revisions:
-        return len(rows["ts_event"].unique())
+        return len(distinct(rows["ts_event"].to_numpy()))
     return len(rows)
+
+
+def distinct(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The place of the first of each value among the ascending ones: as many as there are values."""
+    ascending = np.sort(values)
+    return np.flatnonzero(np.diff(ascending, prepend=ascending[0] - 1)) if len(values) else values
+
+
+def _ascends(table: Table, rows: pa.Table) -> bool:
+    """True where rows are in the order of the table already. Looked for where its order is one of numbers."""
+    if any(not pa.types.is_integer(rows.schema.field(column).type) for column in table.order):
+        return False
+    tied = np.ones(max(len(rows) - 1, 0), bool)
+    for column in table.order:
+        values = rows[column].to_numpy()
+        step = values[1:] > values[:-1]
+        if np.any(tied & (values[1:] < values[:-1])):
+            return False
+        tied &= ~step
+    return True
 
 
 def _limited(table: Table, rows: pa.Table, query: Query, limit: int) -> pa.Table:
@@ -80,7 +102,7 @@ def _limited(table: Table, rows: pa.Table, query: Query, limit: int) -> pa.Table
     that counts bars would take the rest for missing."""
     edges = np.arange(len(rows))
     if table is BARS and query.revisions:
-        edges = np.unique(rows["ts_event"].to_numpy(), return_index=True)[1]
+        edges = distinct(rows["ts_event"].to_numpy())
     if len(edges) <= limit:
         return rows
     return rows.slice(0, edges[limit]) if query.oldest else rows.slice(edges[-limit])
@@ -92,7 +114,7 @@ def newest_revisions(rows: pa.Table) -> pa.Table:
     if len(rows) < 2:
         return rows
     start = rows["ts_event"].to_numpy()
-    if len(np.unique(start)) == len(start):
+    if len(distinct(start)) == len(start):
         return rows
     keys = [rows[column].combine_chunks() for column in ("instrument", "interval")]
     codes = [_codes(key) for key in keys]

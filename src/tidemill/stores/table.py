@@ -275,10 +275,11 @@ def records_of(table: Table, rows: pa.Table, numbers: Callable[[str], int]) -> w
 # ── bars ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _months(starts: npt.NDArray[np.int64]) -> pa.Array:
+def months(starts: npt.NDArray[np.int64]) -> pa.DictionaryArray:
+    """The column `month` of bars that start then."""
     days, inverse = np.unique(starts // DAY, return_inverse=True)
-    months = [date_of(int(day) * DAY)[:7] for day in days]
-    dictionary, codes = np.unique(np.array(months, dtype=object), return_inverse=True)
+    found = [date_of(int(day) * DAY)[:7] for day in days]
+    dictionary, codes = np.unique(np.array(found, dtype=object), return_inverse=True)
     indices = codes.astype(np.int32)[inverse] if len(starts) else np.zeros(0, np.int32)
     return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(dictionary.tolist(), pa.string()))
 
@@ -302,7 +303,7 @@ def bar_rows(
     starts = bars["start"].copy()
     columns: dict[str, Any] = {
         "interval": _names(bars["interval"], lambda at: intervals[at]),
-        "month": _months(starts),
+        "month": months(starts),
         "venue": _constant(venue, rows),
         "instrument": _names(bars["instrument"], names),
         "source": _constant(source, rows),
@@ -374,6 +375,7 @@ __all__ = [
     "Table",
     "bar_rows",
     "bars_of",
+    "months",
     "plain",
     "records_of",
     "rows_of",

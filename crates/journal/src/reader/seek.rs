@@ -48,7 +48,7 @@ impl Reader {
                 offset: at,
                 mark,
             });
-            current.offset = at + header.frame_bytes();
+            current.step(at, at + header.frame_bytes());
             current.floor = after(&header);
         }
     }
