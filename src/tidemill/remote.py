@@ -124,7 +124,7 @@ class Remote:
         calendar: str | None = None,
         hours: Hours = "regular",
     ) -> pl.DataFrame:
-        """As `Client.bars`, raw alone; REST shows the open bar as floats, so not both `exact` and `current`."""
+        """As `Client.bars`, but raw; REST shows the open bar as floats: not both `exact` and `current`."""
         if adjusted != "raw" or known is not None:
             _refuse("adjusted prices", "leave out adjusted and known")
         if exact and current:
