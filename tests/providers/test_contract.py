@@ -356,7 +356,7 @@ def test_the_running_bar_is_not_given(case: Case) -> None:
 
 def test_a_wrong_key_is_refused_once_and_told_nowhere(case: Case, caplog: pytest.LogCaptureFixture) -> None:
     if not case.keys:
-        pytest.skip("needs no key")
+        return  # it has none to be wrong
     ask = asked(case, "bars")
     wrong = {"key": "WRONGKEY-5512", "secret": "WRONGSECRET-8841"}
     seen: list[Any] = []

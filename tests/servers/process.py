@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -99,6 +100,12 @@ class Process:
             except ProcessLookupError:
                 pass
             self._child.wait()
+            # Its children end a little later, and a server does not begin anew beside those of the old one.
+            until = time.monotonic() + READY_S
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                while time.monotonic() < until:
+                    os.killpg(self._child.pid, 0)
+                    time.sleep(0.02)
 
     def pause(self) -> None:
         """Stops it from running (SIGSTOP): connections stay open, nothing answers."""

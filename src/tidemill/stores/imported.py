@@ -111,7 +111,7 @@ def keep_trades(
 
 
 def _keep_alone(store: Store, part: Part, what: str, ts_recv: int, delay_ns: int) -> bool:
-    new = store.offset(BARS, part.application) is None
+    new = not store.offset(BARS, part.application)
     span = _span_of(part, what)
     keep_all(store, [part])
     # Also where the chunk was there before: what made it may have ended between the two steps.
@@ -261,13 +261,16 @@ def held(store: Store, applications: Iterable[str]) -> set[str]:
 
 
 def _offsets(store: Store, table: Any, applications: Iterable[str]) -> dict[str, int | None]:
-    """Offsets of many ids at once where the store can, one by one elsewhere."""
+    """Offsets of many ids at once where the store can, one by one elsewhere; None also for those that were
+    forgotten with their rows, whose offset is 0."""
     names = list(applications)
     lake: Any = getattr(store, "lake", store)
     if hasattr(lake, "snapshot"):
         snapshot = lake.snapshot(table, names)
-        return dict(snapshot.offsets) if snapshot else dict.fromkeys(names)
-    return {name: store.offset(table, name) for name in names}
+        found = dict(snapshot.offsets) if snapshot else {}
+    else:
+        found = {name: store.offset(table, name) for name in names}
+    return {name: found.get(name) or None for name in names}
 
 
 def keep_all(store: Store, parts: Sequence[Part]) -> int:

@@ -111,7 +111,7 @@ class ByCalendar:
         bounds = self.bounds(end - 1, end)
         if self._parts:
             bounds = bounds.pieces(self._interval, np.array([end - 1], np.int64))
-        return max(end, *map(int, bounds.ends))
+        return max([end, *map(int, bounds.ends)])
 
     def _cut(self, rows: Bars, bounds: Boundaries) -> Bars:
         if self._parts:
