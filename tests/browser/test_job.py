@@ -184,6 +184,8 @@ def test_the_dock_fits_every_size_and_theme(screen: Screen) -> None:
     theme = page.evaluate("document.documentElement.dataset.theme")
     screen.picture(f"jobs-{size['width']}-{theme}")
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    # On a narrow screen the dock slides in.
+    page.wait_for_function("() => document.getAnimations().every((one) => one.playState !== 'running')")
     edges = rows.first.evaluate(
         "(row) => { const r = row.getBoundingClientRect(); return [r.left, r.right]; }"
     )
