@@ -105,6 +105,13 @@ describe('words', () => {
     expect(kindWords('roll_up.bars')).toBe('Roll up bars');
   });
 
+  it('an import is what its rows are, not how its file is read', () => {
+    const recipe = { version: 1, kind: 'bars', instrument: 'ACME.import', interval: '1m', columns: ['t'] };
+    expect(askedText({ upload: 'eee49204', recipe, strict: 0 })).toBe(
+      'ACME.import \u00b7 bars \u00b7 1m \u00b7 strict 0',
+    );
+  });
+
   it('of what was asked, in one line without what was left out', () => {
     expect(
       askedText({

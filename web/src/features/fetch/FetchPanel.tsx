@@ -232,10 +232,11 @@ function Cost(props: { form: FetchForm; provider: Provider | undefined; started(
   const { form, provider, started } = props;
   const fits = Object.keys(faults(form, provider)).length === 0;
   const order = usePaused(JSON.stringify(orderOf(form)));
+  const settled = order === JSON.stringify(orderOf(form));
   const estimate = useQuery({
     queryKey: ['fetch-estimate', order],
     queryFn: ({ signal }) => api.estimateFetch(JSON.parse(order), signal),
-    enabled: fits,
+    enabled: fits && settled,
     staleTime: 30_000,
     retry: false,
     placeholderData: (before) => before,
@@ -249,7 +250,7 @@ function Cost(props: { form: FetchForm; provider: Provider | undefined; started(
     onError: (error) => toast(`It was not begun: ${error.message}`, 'bad'),
   });
   const shown = fits ? estimate.data : undefined;
-  const old = estimate.isPlaceholderData || order !== JSON.stringify(orderOf(form));
+  const old = estimate.isPlaceholderData || !settled;
   return (
     <div className="panel-body form">
       {!fits && (

@@ -136,7 +136,10 @@ function valueText(value: unknown): string {
 
 /** What was asked, in one line. */
 export function askedText(detail: Job['detail']): string {
-  const { start, end, ...others } = detail;
+  // A recipe is long, and an upload's name is nobody's: what the rows are says more.
+  const { start, end, recipe, upload: _upload, ...rest } = detail;
+  const { instrument, kind, interval } = (recipe ?? {}) as Record<string, unknown>;
+  const others = recipe == null ? rest : { instrument, kind, interval, ...rest };
   const between = start && end ? { between: `${valueText(start)} to ${valueText(end)}` } : { start, end };
   const said = Object.entries({ ...others, ...between }).filter(
     ([, value]) => value != null && value !== '' && !(Array.isArray(value) && value.length === 0),
