@@ -473,7 +473,7 @@ mod tests {
             .filter(valid)
             .map(|trade| (trade.number.to_string(), text::price(asset, trade.price)))
             .collect();
-        assert!(history.len() > 200);
+        assert!(history.len() > 80);
         assert_eq!(kept, history);
     }
 

@@ -536,8 +536,7 @@ impl Session {
                 if let Some(why) = refusal {
                     answer.rows = Err(why.to_owned());
                 }
-                let lines = answer.lines(labelled);
-                lines
+                answer.lines(labelled)
             });
             let Ok(mut lines) = made.await else { return };
             let (is_late, is_cut) = {
