@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from typing import Any, ClassVar, ParamSpec, TypeVar, cast
@@ -39,7 +40,7 @@ def shaped(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
     return read
 
 
-class Rest:
+class Rest(ABC):
     """The base of a provider: its file fills in the class variables and the requests."""
 
     summary: ClassVar[str]
@@ -150,8 +151,9 @@ class Rest:
                 )
         self.instrument(ask.symbol)
 
+    @abstractmethod
     def instrument(self, symbol: str) -> str:
-        raise NotImplementedError
+        """As `Provider.instrument`."""
 
     def length_ns(self, ask: Ask) -> int:
         """How long a bar of this ask is."""
