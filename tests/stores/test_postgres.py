@@ -28,7 +28,7 @@ from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, name, number, 
 from tests.stores.test_contract import bars, rows
 from tidemill.errors import ConfigError
 from tidemill.model.interval import DAY
-from tidemill.stores import postgres_batch
+from tidemill.stores import postgres_batch, postgres_connection
 from tidemill.stores import postgres_schema as schema
 from tidemill.stores.api import (
     FencedError,
@@ -564,6 +564,25 @@ def test_a_writer_that_slept_is_fenced(url: str, store: Postgres) -> None:
         writer.wait()
     found = sorted(store.read(TRADES)["sequence"].to_pylist())
     assert found == list(range(1, at + 101))
+
+
+def test_a_writer_that_sleeps_in_the_middle_of_a_copy_is_ended(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for setting in ("lock_timeout", "idle_in_transaction_session_timeout"):
+        monkeypatch.setitem(postgres_connection._SETTINGS, setting, "1s")
+    store = Postgres(url)
+    store.append(TRADES, rows(TRADES, trades(10)), {APP: 10})
+    sleeper = psycopg.connect(url)
+    # As a writer does it: the offset first, then rows that do not end.
+    sleeper.execute("SELECT FROM tidemill_offset WHERE application = %s FOR UPDATE", (APP,))
+    sleeper.pgconn.exec_(b"COPY dead_letter FROM STDIN")
+    more = rows(TRADES, trades(10), first=11)
+    with pytest.raises(UnavailableError, match="lock timeout"):
+        store.append(TRADES, more, {APP: 20}, {APP: 10})
+    assert store.append(TRADES, more, {APP: 20}, {APP: 10})
+    sleeper.close()
+    store.close()
 
 
 def raising(url: str, state: str, table: str = "tidemill_offset", when: str = "UPDATE") -> None:

@@ -49,6 +49,12 @@ from tidemill.stores.table import BARS, INSTRUMENTS, Table, months
 
 _TRIES = 5
 _DIGEST_TIMEOUT = "900s"
+_SLEEPERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_locks l USING (pid)
+WHERE l.relation = 'tidemill_offset'::regclass AND l.mode = 'RowShareLock' AND l.granted
+AND usename = current_user AND state = 'active' AND wait_event = 'ClientRead'
+AND state_change < now() - current_setting('idle_in_transaction_session_timeout')::interval
+"""
 
 
 class _PartitionGoneError(Exception):
@@ -76,10 +82,18 @@ class Postgres:
                 if self._hypertables is None:
                     self._hypertables = schema.prepare(connection)
                 yield connection
-        except UnavailableError:
+        except UnavailableError as error:
             self._names.forget()
             self._hypertables = None
+            if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+                self._end_sleepers()
             raise
+
+    def _end_sleepers(self) -> None:
+        """Ends the sessions of writers that were stopped in the middle of a COPY: they are not idle for the
+        server, which waits for their rows, so that no time limit of its own ends them, nor their locks."""
+        with self._connections.use() as connection:
+            connection.execute(_SLEEPERS)
 
     def close(self) -> None:
         self._connections.close()
