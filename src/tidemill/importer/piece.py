@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tidemill.errors import UsageError
-from tidemill.importer import bound, columnar, instant, lines, sniff
+from tidemill.importer import bound, columnar, instant, lines, when
 from tidemill.importer import rows as checked
 from tidemill.importer.number import Mask
 from tidemill.importer.quarantine import Quarantine
@@ -69,7 +69,7 @@ def day_of(source: Source, recipe: Recipe) -> int | None:
     """The date that times of day count from, ns as if UTC."""
     if recipe.date == "name":
         where = f"{source.name}/{source.member}" if source.member else source.name
-        found = sniff.date_in(where)
+        found = when.date_in(where)
         if found is None:
             raise UsageError(
                 "recipe_invalid", f"no date is in the name {source.label}",
