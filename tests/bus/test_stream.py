@@ -18,7 +18,7 @@ from tidemill import wire
 from tidemill.bus import journal
 from tidemill.bus.api import Delivery, Request
 from tidemill.bus.entry import NOTHING, Entry
-from tidemill.bus.stream import DELIVERIES_MAX, Heard, Stream
+from tidemill.bus.stream import DELIVERIES_MAX, Counts, Heard, Stream
 from tidemill.stores.api import Position
 from tidemill.stores.source import Batch, Hole
 
@@ -119,7 +119,7 @@ def drain(stream: Stream, batches: int = 400) -> tuple[list[Batch], list[Hole]]:
 
 def stream_of(intake: Wire, after: Position | None = None) -> tuple[Stream, Heard]:
     names = Heard(VENUE)
-    stream = Stream(VENUE, intake, names, lambda *_, **__: None)
+    stream = Stream(VENUE, intake, names, Counts(), lambda *_, **__: None)
     stream.seek(after)
     return stream, names
 
@@ -193,7 +193,7 @@ def test_bytes_that_are_no_entry_go_to_the_dead_letters_and_their_records_come_f
     judge(home, batches, names)
     assert [key for key, _ in intake.dead] == ["4", "7"]
     assert not holes
-    assert stream.buried == 2
+    assert stream.counts.buried == 2
 
 
 def test_an_entry_of_another_venue_is_none_of_ours(home: Path) -> None:

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -34,6 +35,18 @@ QUIET_S: Final = 1.0
 """Between two looks whether a quiet stream stands beyond what it has delivered."""
 ASK_AGAIN_S: Final = 10.0
 """So long an answer to a request may be silent before it is asked anew."""
+
+
+@dataclass
+class Counts:
+    """What happened to a venue's entries for as long as the process lives, whoever its streams were."""
+
+    acked: int = 0
+    """Entries acknowledged."""
+    buried: int = 0
+    """Entries put aside as dead letters."""
+    refills: int = 0
+    """Times that missing records were asked for."""
 
 
 class Heard(Names):
@@ -83,7 +96,9 @@ class Stream:
     """One venue's records from a bus, in order, from a position on. `read` and `holes` are for one thread,
     `settle` for any; all of them raise `BusError` and `LostError`."""
 
-    def __init__(self, venue: str, intake: Intake, names: Heard, warn: Callable[..., None]) -> None:
+    def __init__(
+        self, venue: str, intake: Intake, names: Heard, counts: Counts, warn: Callable[..., None]
+    ) -> None:
         self._venue = venue
         self._intake = intake
         self._names = names
@@ -104,12 +119,7 @@ class Stream:
         self._newest: Position = NOTHING
         self._expected: Position | None = None
         self._sought: Position | None = None
-        self.acked = 0
-        """Entries acknowledged."""
-        self.buried = 0
-        """Entries put aside as dead letters."""
-        self.refills = 0
-        """Times that missing records were asked for."""
+        self.counts = counts
 
     @property
     def waits_for(self) -> str | None:
@@ -177,7 +187,7 @@ class Stream:
             with self._lock:
                 self._unacked = [(NOTHING, key) for key in keys] + self._unacked
             raise
-        self.acked += len(keys)
+        self.counts.acked += len(keys)
 
     def close(self) -> None:
         self._intake.close()
@@ -299,7 +309,7 @@ class Stream:
 
     def _bury(self, delivery: Delivery, why: str) -> None:
         self._intake.bury(delivery, why)
-        self.buried += 1
+        self.counts.buried += 1
         self._warn("an entry goes to the dead letters", venue=self._venue, entry=delivery.key, why=why)
 
     # ── refills ───────────────────────────────────────────────────────────────────────────────────
@@ -309,7 +319,7 @@ class Stream:
         self._intake.ask(request)
         self._request, self._heard_at = request, time.monotonic()
         self._answers.clear()
-        self.refills += 1
+        self.counts.refills += 1
         self._warn("records are not in the stream", venue=self._venue, after=request.after, through=through)
 
     def _refilled(self, request: Request, timeout_ms: int) -> Entry | None:

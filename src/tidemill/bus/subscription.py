@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from tidemill.bus.api import Bus, BusError, LostError, Member
-from tidemill.bus.stream import Heard, Stream
+from tidemill.bus.stream import Counts, Heard, Stream
 from tidemill.stores.api import Position
 
 
@@ -23,6 +23,8 @@ class Subscription:
         self._names: dict[str, Heard] = {}
         self.streams: dict[str, Stream] = {}
         """Open ones, by venue."""
+        self.counts: dict[str, Counts] = {}
+        """Of every venue that was ever this member's: a venue that comes again counts on."""
         self._lock = threading.Lock()
 
     def venues(self) -> list[str]:
@@ -40,12 +42,11 @@ class Subscription:
 
     def open(self, venue: str) -> Stream:
         intake = self._member.open(venue)
-        stream = Stream(venue, intake, self.names(venue), self._warn)
+        counts = self.counts.setdefault(venue, Counts())
+        stream = Stream(venue, intake, self.names(venue), counts, self._warn)
         with self._lock:
             before, self.streams[venue] = self.streams.get(venue), stream
         if before:
-            # It counts on from where the one before it was.
-            stream.acked, stream.buried, stream.refills = before.acked, before.buried, before.refills
             before.close()
         return stream
 

@@ -143,20 +143,19 @@ class Uploader(run.Process):
         said = super().status()
         said["bus"] = shown(self._arguments.bus or "") or None
         said["group"] = self.group
-        acked = buried = refills = unacked = 0
+        unacked = 0
         for name, about in said["venues"].items():
             stream = self._subscription.streams.get(name) if self._subscription else None
             if stream is None:
                 continue
             about |= {
-                "acked_entries": stream.acked,
+                "acked_entries": stream.counts.acked,
                 "unacked_entries": stream.unacked,
-                "dead_letters": stream.buried,
-                "refills": stream.refills,
+                "dead_letters": stream.counts.buried,
+                "refills": stream.counts.refills,
                 "waits_for": stream.waits_for,
             }
-            acked, unacked = acked + stream.acked, unacked + stream.unacked
-            buried, refills = buried + stream.buried, refills + stream.refills
+            unacked += stream.unacked
             if stream.waits_for and said["error"] is None:
                 said["error"] = {
                     "code": "records_missing",
@@ -165,11 +164,12 @@ class Uploader(run.Process):
                     "hint": "start the publisher where the journal of this venue is",
                     "retryable": True,
                 }
+        counts = list(self._subscription.counts.values()) if self._subscription else []
         said["metrics"] |= {
-            "acked_entries": acked,
+            "acked_entries": sum(one.acked for one in counts),
             "unacked_entries": unacked,
-            "dead_entries": buried,
-            "refills": refills,
+            "dead_entries": sum(one.buried for one in counts),
+            "refills": sum(one.refills for one in counts),
         }
         return said
 
