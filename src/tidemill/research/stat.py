@@ -156,10 +156,8 @@ def sharpe(returns: Array, per_year: float, risk_free: float = 0.0) -> float | N
 def sortino(returns: Array, per_year: float, risk_free: float = 0.0) -> float | None:
     """As `sharpe`, by the root mean square of what was lost, over all periods. None where nothing was."""
     above = checked(returns) - per_period(risk_free, per_year)
-    lost = np.minimum(above, 0)
-    if len(above) < 2 or not lost.any():
-        return None
-    return float(above.mean() / sqrt((lost**2).mean()) * sqrt(per_year))
+    lost = sqrt((np.minimum(above, 0) ** 2).mean()) if len(above) > 1 else 0.0
+    return float(above.mean() / lost * sqrt(per_year)) if lost else None
 
 
 def calmar(returns: Array, per_year: float) -> float | None:
