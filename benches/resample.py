@@ -17,33 +17,12 @@ import numpy.typing as npt
 
 from benches.contest import Contest, Metric, Party, Run, party, timed
 from tidemill import _native
+from tidemill.model.interval import STANDARD
 
 DAY_NS = 86_400 * 10**9
 MINUTE_NS = 60 * 10**9
 START = 1_763_596_800 * 10**9
 SCALES = (2, 8)
-STANDARD = [
-    "1s",
-    "5s",
-    "15s",
-    "30s",
-    "1m",
-    "2m",
-    "3m",
-    "5m",
-    "10m",
-    "15m",
-    "30m",
-    "1h",
-    "2h",
-    "4h",
-    "6h",
-    "8h",
-    "12h",
-    "1d",
-    "1w",
-    "1mo",
-]
 Column = npt.NDArray[np.int64]
 
 

@@ -1,5 +1,6 @@
 """The compiled part: crates/py."""
 
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Literal, Self, TypedDict
 
@@ -229,7 +230,7 @@ def resample_columns(columns: dict[str, Any], interval: str) -> dict[str, Column
     """Bars of an interval from int64 columns start, open, high, low, close, volume, and perhaps volume_high
     and trades, ascending by start; the same again (`volume_high` only where a volume does not fit)."""
 
-def resample_every(columns: dict[str, Any], intervals: list[str]) -> list[dict[str, Column]]:
+def resample_every(columns: dict[str, Any], intervals: Sequence[str]) -> list[dict[str, Column]]:
     """Bars of several intervals at once, in their order."""
 
 def resample_by(columns: dict[str, Any], starts: Bytes, ends: Bytes) -> dict[str, Column]:

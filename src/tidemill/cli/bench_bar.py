@@ -15,28 +15,6 @@ from rich.table import Table as Grid
 
 from tidemill.cli.app import JsonOption, talk
 
-STANDARD = [
-    "1s",
-    "5s",
-    "15s",
-    "30s",
-    "1m",
-    "2m",
-    "3m",
-    "5m",
-    "10m",
-    "15m",
-    "30m",
-    "1h",
-    "2h",
-    "4h",
-    "6h",
-    "8h",
-    "12h",
-    "1d",
-    "1w",
-    "1mo",
-]
 INSTRUMENT = "BTC-USD.sim-bench"
 WANTED = 5_000
 ROUNDS = 5
@@ -92,7 +70,7 @@ def _resampled(rows: int) -> dict[str, Any]:
     import pyarrow as pa
 
     from tidemill import _native
-    from tidemill.model.interval import DAY, SECOND
+    from tidemill.model.interval import DAY, SECOND, STANDARD
 
     dice = np.random.default_rng(7)
     price = 6_400_000 + np.cumsum(dice.integers(-3, 4, rows))
