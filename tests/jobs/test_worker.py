@@ -256,8 +256,11 @@ def test_no_word_of_a_job_ends_its_worker(local: Office) -> None:
     assert local.ended(local.submit("t-quick")).state == "done"
 
 
-def test_a_flood_of_one_does_not_hold_up_another(office: Office) -> None:
-    """F09, in small: the waits of the second owner, alone and behind 600 jobs of the first."""
+@pytest.mark.parametrize(
+    "jobs", [600, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])], ids=str
+)
+def test_a_flood_of_one_does_not_hold_up_another(office: Office, jobs: int) -> None:
+    """F09: the waits of the second owner, alone and behind so many jobs of the first."""
     office.start()
     with office.metadata.write() as connection:
         warm = job.submit(connection, "t-quick", owner="b")[0].id
@@ -274,7 +277,7 @@ def test_a_flood_of_one_does_not_hold_up_another(office: Office) -> None:
 
     idle = waits()
     with office.metadata.write() as connection:
-        for _ in range(600):
+        for _ in range(jobs):
             job.submit(connection, "t-deaf", owner="a", detail={"file": "/dev/null", "sleep_s": 0.2})
     until(lambda: depth(office, "running") >= 2, "the flood runs")
     flooded = waits()
