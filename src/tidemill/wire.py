@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,6 +56,7 @@ KIND_CLEAR: Final = 4
 KIND_STATUS: Final = 5
 KIND_GAP: Final = 6
 KIND_DETAIL: Final = 7
+KIND_AMEND: Final = 8  # a trade told before counts no more, or otherwise; the detail after it names it
 
 FLAG_SIDE: Final = 0b11
 FLAG_BUY: Final = 1
@@ -103,6 +105,15 @@ SIDES: Final = ("none", "bid", "ask", "none")
 """Names of the side bits of a quote or level."""
 
 SCALE_MAX: Final = 18
+
+
+TRADE_TEXT: Final = ("exchange", "conditions", "id", "tape")
+"""Fields of the text that the details of a trade make, with `|` between."""
+
+
+def detail_text(payloads: Iterable[bytes]) -> str:
+    """The text of a record, from bytes 16 to 47 of the details that follow it."""
+    return b"".join(payload[8:] for payload in payloads).rstrip(b"\0").decode(errors="replace")
 
 
 def name(table: tuple[str, ...], code: int) -> str:

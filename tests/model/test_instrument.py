@@ -3,7 +3,7 @@
 import pytest
 
 from tidemill.errors import ConflictError, NotFoundError, UsageError
-from tidemill.model.instrument import Instrument, resolve, venue_of
+from tidemill.model.instrument import Instrument, collected, resolve, venue_of
 
 KNOWN = ["BTC-USD.kraken", "BTC-USD.coinbase", "ETH-USD.kraken", "BRK.B-USD.polygon"]
 
@@ -13,6 +13,19 @@ def test_venue_follows_the_last_dot() -> None:
     for text in ("BTC-USD", ".kraken", "BTC-USD."):
         with pytest.raises(UsageError):
             venue_of(text)
+
+
+def test_what_is_collected_may_be_a_stock_where_there_are_stocks() -> None:
+    for text, name in (
+        ("aapl", "AAPL"), ("BRK.B.alpaca", "BRK.B"), ("AAPL.alpaca", "AAPL"), ("btc/usd", "BTC-USD"),
+        ("BTC-USD.alpaca", "BTC-USD"),
+    ):  # fmt: skip
+        assert collected(text, "alpaca", stocks=True) == name
+    for text in ("A B", "1X", "", "AAPL!"):
+        with pytest.raises(UsageError):
+            collected(text, "alpaca", stocks=True)
+    with pytest.raises(UsageError):
+        collected("AAPL", "kraken", stocks=False)
 
 
 def test_resolve() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tidemill.providers import condition
@@ -36,6 +39,14 @@ def test_numbers(numbers: list[int], left_out: bool) -> None:
 def test_a_trade_that_was_undone_is_left_out() -> None:
     assert condition.irregular_numbers((0,), correction=8)
     assert not condition.irregular_numbers((0,), correction=1)
+
+
+def test_the_live_streams_judge_by_the_same_rules() -> None:
+    # `crates/venues/src/condition.rs` is held to the same file.
+    held = json.loads((Path(__file__).parents[2] / "vectors" / "condition.json").read_text())
+    for tape in "ABC":
+        assert held[tape] == [chr(n) for n in range(256) if condition.irregular((chr(n),), tape)]
+    assert held["polygon"] == [n for n in range(1000) if condition.irregular_numbers((n,))]
 
 
 def test_every_number_has_a_rule() -> None:

@@ -221,6 +221,48 @@ def test_a_trade_that_was_live_is_not_kept_again_and_live_bars_stand(world: Worl
     view.close()
 
 
+def test_a_live_trade_with_a_text_for_an_id_is_not_kept_again(world: World) -> None:
+    trades = live_trades(600)
+    trades["flags"] &= ~np.uint8(wire.FLAG_HAS_ID)
+    said = [f"{'DV'[at % 2]}|@ I|{'long' * (at % 9)}{at // 2}|C" for at in range(len(trades))]
+    lines = []
+    for trade, text in zip(trades, said, strict=True):
+        lines.append(trade)
+        for cut in range(0, len(text), 24):
+            detail = np.zeros(1, wire.RECORD)
+            detail["kind"] = wire.KIND_DETAIL
+            for field in ("instrument", "ts_event", "ts_recv"):
+                detail[field] = trade[field]
+            raw = detail.view(np.uint8)
+            raw[24:48] = np.frombuffer(text[cut : cut + 24].encode().ljust(24, b"\0"), np.uint8)
+            lines.append(detail[0])
+    world.write(np.array(lines, wire.RECORD))
+    world.record()
+    at = np.flatnonzero(trades["instrument"] == trades["instrument"][0])
+    mine = trades[at]
+    name = NAMES[int(mine["instrument"][0]) - int(trades["instrument"].min())]
+    texts = [said[one].split("|") for one in at.tolist()]
+    price = mine["price"].astype(np.int64) * 100  # with two more places
+    price[-1] += 1
+    ts = mine["ts_event"] + 999_999
+    ts[-2] += 5 * SECOND
+    order = np.argsort(ts, kind="stable")
+    exchange = [text[0] for text in texts]
+    exchange[-3] = "Q"
+    fetched_ = TradeColumns(
+        ts[order], price[order], mine["size"].astype(np.int64), np.zeros(len(mine), np.int8),
+        np.full(len(mine), -1), np.zeros(len(mine), bool), 3, 8,
+        text_id=tuple(texts[one][2] for one in order.tolist()),
+        exchange=tuple(exchange[one] for one in order.tolist()),
+    )  # fmt: skip
+    lake = Lake(world.home / "lake")
+    assert imported.keep_trades(lake, name, fetched_, source="sim-kraken", chunk="all", ts_recv=START)
+    stored = lake.read(TRADES, Query(instruments=(name,)))
+    # another price, another time and another exchange are other trades
+    assert pc.sum(pc.equal(stored["epoch"], 0)).as_py() == 3
+    assert len(stored) == len(mine) + 3
+
+
 def test_an_instrument_that_was_only_fetched_is_read_beside_a_collected_venue(world: World) -> None:
     world.write(live_trades(100))
     world.record()

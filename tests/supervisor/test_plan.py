@@ -40,6 +40,24 @@ def test_a_simulated_venue_waits_until_the_simulator_said_where_it_is() -> None:
     assert words(after, "sim")[words(after, "sim").index("--port-base") + 1] == "20400"
 
 
+def test_a_seller_is_played_as_the_provider_it_is() -> None:
+    wanted = [
+        Collector("sim-alpaca", "alpaca", ("AAPL",)), Collector("sim-alpaca-sip", "alpaca-sip", ("AAPL",)),
+        Collector("sim-kraken", "kraken"),
+    ]  # fmt: skip
+    before = plan.parts(SETTINGS, wanted, SIM)
+    assert "collector-sim-alpaca" not in before
+    sim = words(before, "sim")
+    assert sim[sim.index("--venues") + 1] == "kraken"
+    assert sim[sim.index("--providers") + 1] == "alpaca"
+    said = SIM | {"providers": {"sim-alpaca": {"rest": "http://127.0.0.1:9", "stream": "ws://127.0.0.1:9"}}}
+    after = plan.parts(SETTINGS, wanted, said)
+    for name in ("collector-sim-alpaca", "collector-sim-alpaca-sip"):
+        assert "ws://127.0.0.1:9" in after[name]
+    alone = words(plan.parts(SETTINGS, [Collector("sim-polygon", "polygon")], None), "sim")
+    assert "--venues" not in alone
+
+
 def test_invented_records_are_kept_two_days_or_two_gigabytes() -> None:
     venues = [Collector("sim-kraken", "kraken"), Collector("kraken", "kraken")]
     parts = plan.parts(SETTINGS, venues, SIM)

@@ -24,6 +24,28 @@ pub trait Protocol: Send + Sync {
     /// the others: rows that cannot be traded by these channels are left out.
     fn listings(&self, body: &[u8]) -> Result<Vec<Listing>, VenueError>;
 
+    /// An instrument of a venue without a table ([`Protocol::listing_request`] is empty then): whatever is
+    /// spelled as it may be.
+    fn listed(&self, _symbol: &str) -> Option<Listing> {
+        None
+    }
+
+    /// In what it differs from most venues.
+    fn habits(&self) -> Habits {
+        Habits::default()
+    }
+
+    /// What its login needs, in the order of [`Session::login`]: of each secret the environment variables that
+    /// may hold it, the first that is set wins.
+    fn credentials(&self) -> &'static [&'static [&'static str]] {
+        &[]
+    }
+
+    /// Instruments of different lanes never share a connection: they are told at different addresses.
+    fn lane(&self, _listing: &Listing) -> u8 {
+        0
+    }
+
     /// State of a fresh connection. Nothing survives from one connection to the next.
     fn session(&self, instruments: &[Subscription], channels: Channels) -> Box<dyn Session>;
 }
@@ -51,6 +73,28 @@ pub struct Limits {
     pub silence_ns: i64,
     /// The venue ends a connection after so long; replace it before, nanoseconds. 0 is never.
     pub life_ns: i64,
+}
+
+/// In what a venue may differ from most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// Trade ids rise by one per instrument, so that they tell what is missing and what is repeated.
+    pub numbered: bool,
+    /// A second connection of a lane is refused, or ends the first: it cannot be made before that.
+    pub sole: bool,
+    /// The venue may be quiet for hours: after so long without a byte the collector pings it, and the pong
+    /// counts as a word of it, nanoseconds. 0 is never.
+    pub ping_ns: i64,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self {
+            numbered: true,
+            sole: false,
+            ping_ns: 0,
+        }
+    }
 }
 
 /// How much may go out: so much at once after a rest, and so much is regained in a second.
@@ -124,6 +168,15 @@ pub trait Session: Send {
         String::new()
     }
 
+    /// The secrets of [`Protocol::credentials`], before [`Session::open`]. What the session says of itself must
+    /// never hold them.
+    fn login(&mut self, _secrets: &[String]) {}
+
+    /// Does it deliver? A venue that wants a login first does not before it has taken it.
+    fn ready(&self) -> bool {
+        true
+    }
+
     /// The socket is open: what to subscribe.
     fn open(&mut self, now_ns: i64, out: &mut Output);
 
@@ -173,6 +226,13 @@ pub enum Action {
     },
     /// This connection is of no more use; `cause` as in [`wire::cause`].
     Reconnect { cause: u8, reason: String },
+    /// The venue will not have us: not before `wait_ns` is it tried again, whatever it does meanwhile.
+    Refused {
+        reason: String,
+        wait_ns: i64,
+        /// It is the key that is wrong, or what it pays for: nothing but another one mends that.
+        key: bool,
+    },
     /// For the log: something an operator wants to know. `instrument` 0 is the whole connection.
     Note { instrument: u32, text: String },
 }

@@ -3,19 +3,23 @@
 //! A new venue is its file, its `pub mod` line and its place in [`VENUES`]; `docs/venues.md` says what
 //! each gives and how its data is proven whole.
 
+pub mod alpaca;
 mod api;
 pub mod binance;
 pub mod coinbase;
 pub mod coinbase_advanced;
+mod condition;
 mod desk;
 mod field;
 mod json;
 pub mod kraken;
+pub mod polygon;
 mod print;
 mod silence;
+mod tape;
 
 pub use api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Pace, Protocol, Quarantine, Session, Subscription,
+    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Quarantine, Session, Subscription,
     VenueError,
 };
 
@@ -25,6 +29,9 @@ pub static VENUES: &[&dyn Protocol] = &[
     &coinbase::Coinbase,
     &coinbase_advanced::CoinbaseAdvanced,
     &binance::Binance,
+    &alpaca::IEX,
+    &alpaca::SIP,
+    &polygon::Polygon,
 ];
 
 /// The protocol of this name.

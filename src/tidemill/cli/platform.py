@@ -26,7 +26,7 @@ from tidemill.cli import net
 from tidemill.cli.app import LOG_LINES, LOGGED_AS, HomeOption, JsonOption, LogLinesOption, talk, told
 from tidemill.home import Home, Lock
 from tidemill.log import Log
-from tidemill.model.collector import SIM_PREFIX, Collector
+from tidemill.model.collector import SELLERS, SIM_PREFIX, Collector
 from tidemill.supervisor import plan
 from tidemill.supervisor.supervisor import Supervisor, read_state
 
@@ -472,20 +472,20 @@ def _detail(part: dict[str, Any]) -> str:
 
 
 def connect(
-    venue: Annotated[str, typer.Argument(help="kraken, coinbase, coinbase-advanced or binance.")],
+    venue: Annotated[str, typer.Argument(help="kraken, coinbase, coinbase-advanced, binance, alpaca, alpaca-sip or polygon.")],
     instruments: Annotated[
-        str | None, typer.Option(help="Instruments, e.g. BTC-USD,ETH-USD.", show_default="BTC and ETH")
+        str | None, typer.Option(help="Instruments, e.g. BTC-USD,ETH-USD or AAPL.", show_default="BTC and ETH, or AAPL")
     ] = None,
     home: HomeOption = None,
 ) -> int:
-    """Collect a real venue from now on. Public market data needs no key."""
+    """Collect a real venue from now on. Public market data needs no key; Alpaca and Polygon do."""
     from tidemill.cli import wish
     from tidemill.metadata import Metadata
 
     place = Home.at(home)
     place.create()
     chosen = wish.parse_venue(venue.strip())
-    names = wish.parse_instruments(instruments, chosen.name) if instruments else chosen.instruments
+    names = wish.parse_instruments(instruments, chosen.name, chosen.protocol) if instruments else chosen.instruments
     Metadata.of(place).want(chosen.name, chosen.protocol, names, actor="owner")
     if not read_state(place):
         talk.print(f"{chosen.name} will be collected; `tidemill up` starts the platform")
@@ -499,8 +499,12 @@ def connect(
         talk.print(f"{chosen.name} is live: {', '.join(said['instruments'])} · `tidemill open` shows it")
         return 0
     error = said.get("error") or {}
-    if error.get("category") == errors.NotFoundError.category:
+    if error.get("category") in (errors.NotFoundError.category, errors.AuthError.category):
         raise errors.from_dict(error)
+    if not said and chosen.protocol in SELLERS and not chosen.simulated:
+        from tidemill.providers import credential, load
+
+        credential.of(load(SELLERS[chosen.protocol]))  # without a key its collector ends at once
     why = error.get("message", "it has not answered yet")
     raise errors.UpstreamError(
         "venue_unreachable",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tidemill import errors
 from tidemill.home import Home
-from tidemill.model.collector import DEFAULT_INSTRUMENTS, SIM_PREFIX, VENUE, Collector
-from tidemill.model.instrument import pair
+from tidemill.model.collector import DEFAULT_INSTRUMENTS, SELLERS, SIM_PREFIX, VENUE, Collector
+from tidemill.model.instrument import collected
 
 if TYPE_CHECKING:
     from tidemill.metadata import Metadata
@@ -32,7 +33,7 @@ def parse_venue(name: str) -> Collector:
     if protocol not in DEFAULT_INSTRUMENTS:
         known = [*DEFAULT_INSTRUMENTS, *(SIM_PREFIX + p for p in DEFAULT_INSTRUMENTS)]
         raise errors.unknown("venue", name, known)
-    if not name.startswith(SIM_PREFIX):
+    if not name.startswith(SIM_PREFIX) or protocol in SELLERS:
         return Collector(name, protocol, DEFAULT_INSTRUMENTS[protocol])
     from tidemill import _native
 
@@ -40,9 +41,15 @@ def parse_venue(name: str) -> Collector:
     return Collector(name, protocol, tuple(everything))
 
 
-def parse_instruments(text: str, venue: str) -> tuple[str, ...]:
+def parse_instruments(text: str, venue: str, protocol: str) -> tuple[str, ...]:
     """`btc/usd, ETH-USD` as `("BTC-USD", "ETH-USD")`. Raises `UsageError` for what is no instrument."""
-    return tuple(dict.fromkeys(pair(word, venue) for word in text.split(",") if word.strip()))
+    return named([word for word in text.split(",") if word.strip()], venue, protocol)
+
+
+def named(words: Iterable[str], venue: str, protocol: str) -> tuple[str, ...]:
+    """The same of a list."""
+    stocks = protocol in SELLERS
+    return tuple(dict.fromkeys(collected(word, venue, stocks=stocks) for word in words))
 
 
 def from_config(home: Home) -> list[Collector]:
@@ -94,8 +101,7 @@ def _from_table(home: Home, table: Any) -> Collector:
         for address in ("url", "rest_url"):
             if not isinstance(table.get(address, ""), str):
                 raise errors.UsageError("config_collector", f"{address} {table[address]!r} is not an address")
-        pairs = tuple(dict.fromkeys(pair(one, name) for one in instruments))
-        found = Collector(name, protocol, pairs, table.get("url"), table.get("rest_url"))
+        found = Collector(name, protocol, named(instruments, name, protocol), table.get("url"), table.get("rest_url"))
         if not found.possible:
             raise errors.UsageError(
                 "config_collector",

@@ -14,8 +14,15 @@ DEFAULT_INSTRUMENTS = {
     "coinbase": ("BTC-USD", "ETH-USD"),
     "coinbase-advanced": ("BTC-USD", "ETH-USD"),
     "binance": ("BTC-USDT", "ETH-USDT"),
+    "alpaca": ("AAPL", "BTC-USD"),
+    "alpaca-sip": ("AAPL", "BTC-USD"),
+    "polygon": ("AAPL", "BTC-USD"),
 }
 PROTOCOLS = tuple(DEFAULT_INSTRUMENTS)
+# Sellers of market data and the provider of each: a key opens them, and `fetch` brings their history.
+SELLERS = {"alpaca": "alpaca", "alpaca-sip": "alpaca", "polygon": "polygon"}
+# Where the instruments themselves are traded: who may see their data, and what the simulator invents a past of.
+EXCHANGES = tuple(protocol for protocol in PROTOCOLS if protocol not in SELLERS)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tidemill.errors import ConflictError, UsageError, unknown
 
+_STOCK = re.compile(r"[A-Z][A-Z0-9]{0,9}(\.[A-Z]{1,3})?")
 _PAIR = re.compile(r"[A-Z0-9][A-Z0-9._]{0,31}-[A-Z0-9][A-Z0-9._]{0,31}")
 
 
@@ -79,6 +80,12 @@ def pair(text: str, venue: str) -> str:
             hint="write BASE-QUOTE, for example BTC-USD",
         )
     return name
+
+
+def collected(text: str, venue: str, *, stocks: bool) -> str:
+    """The same of a venue that has `stocks` too, which are names alone: `aapl` or `BRK.B.alpaca` as `BRK.B`."""
+    name = text.strip().upper().removesuffix("." + venue.upper())
+    return name if stocks and _STOCK.fullmatch(name) else pair(text, venue)
 
 
 def resolve(asked: str, known: Iterable[str]) -> str:

@@ -40,6 +40,16 @@ def found(provider: type[Provider]) -> Mapping[str, str]:
     return {each.name: value for each in provider.credentials if (value := _value(each))}
 
 
+def give(provider: type[Provider]) -> None:
+    """Puts what only the keyring has into the environment of this process."""
+    for each in provider.credentials:
+        if not any(os.environ.get(variable, "").strip() for variable in each.variables):
+            for variable in each.variables:
+                if kept := _kept(variable):
+                    os.environ[variable] = kept
+                    break
+
+
 def _value(credential: Credential) -> str | None:
     for variable in credential.variables:
         if value := os.environ.get(variable, "").strip():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +186,7 @@ def without_held(store: Store, parts: Sequence[Part]) -> list[Part]:
             found.append(part)
             continue
         new = _unheld(part.trades, there, part.source, scoped=_scoped(part.details))
+        new &= ~_told_live(store, part, there)
         trades = part.trades.filter(pa.array(new))
         details = part.details
         if len(details) and len(trades) < len(part.trades):
@@ -195,6 +196,57 @@ def without_held(store: Store, parts: Sequence[Part]) -> list[Part]:
             details = details.take(pa.array(np.sort(kept)))
         found.append(replace(part, trades=trades, details=details))
     return found
+
+
+def _told_live(store: Store, part: Part, there: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which trades with a text for an id the live stream told too: by exchange, id, price and nearly the time."""
+    found = np.zeros(len(part.trades), bool)
+    live = there.filter(pc.greater(there["epoch"], 0))
+    mine = _named(part.details)
+    if not mine or not len(live):
+        return found
+    low, high = pc.min(live["ts_event"]).as_py(), pc.max(live["ts_event"]).as_py() + 1
+    query = Query(instruments=(part.instrument,), start=low, end=high)
+    details = store.read(DETAILS, query)
+    details = details.filter(pc.and_(pc.greater(details["epoch"], 0), pc.equal(details["kind"], wire.KIND_DETAIL)))
+    places = zip(details["epoch"].to_pylist(), details["sequence"].to_pylist(), strict=True)
+    said = dict(zip(places, details["payload"].to_pylist(), strict=True))
+    told: dict[tuple[str, str, int, int], list[int]] = {}
+    for epoch, sequence, ts, *price in _lines(live, "epoch", "sequence", "ts_event", "price", "price_scale"):
+        payloads, at = [], sequence + 1
+        while (payload := said.get((epoch, at))) is not None:
+            payloads.append(payload)
+            at += 1
+        exchange, _, text, *_ = [*wire.detail_text(payloads).split("|"), "", "", ""]
+        if text:
+            told.setdefault((exchange, text, *_plain(*price)), []).append(ts)
+    for at, (ts, sequence, *price) in enumerate(
+        _lines(part.trades, "ts_event", "sequence", "price", "price_scale")
+    ):
+        key = (*mine.get((ts, sequence), ("", "")), *_plain(*price))
+        found[at] = any(abs(other - ts) <= _SLACK_NS for other in told.get(key, ()))
+    return found
+
+
+def _named(details: pa.Table) -> dict[tuple[int, int], tuple[str, str]]:
+    """Exchange and id of the trades that have a text for an id, by time and place."""
+    found = {}
+    for ts, sequence, payload in _lines(details, "ts_event", "sequence", "payload"):
+        said = json.loads(payload)
+        if said.get("id"):
+            found[ts, sequence] = (said.get("exchange", ""), said["id"])
+    return found
+
+
+def _lines(rows: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
+    return zip(*(rows[name].to_pylist() for name in names), strict=True)
+
+
+def _plain(price: int, scale: int) -> tuple[int, int]:
+    """The same price without zeros at its end."""
+    while price and scale > 0 and price % 10 == 0:
+        price, scale = price // 10, scale - 1
+    return price, scale
 
 
 def _scoped(details: pa.Table) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemill.model.collector import Collector
+from tidemill.model.collector import SELLERS, SIM_PREFIX, Collector
 
 # What others wait for comes first.
 START_ORDER = ("sim", "collector", "service", "recorder", "relay", "bridge", "worker")
@@ -54,10 +54,13 @@ def parts(
     home = ["--home", settings.home, "--supervised"]
     planned: dict[str, list[str]] = {}
     protocols = sorted({*simulated, *simulated_protocols(collectors)})
+    venues = [protocol for protocol in protocols if protocol not in SELLERS]
+    sellers = sorted({SELLERS[protocol] for protocol in protocols if protocol in SELLERS})
     if protocols:
         planned["sim"] = command(
             "sim", *home,
-            "--venues", ",".join(protocols),
+            *(["--venues", ",".join(venues)] if venues else []),
+            *(["--providers", ",".join(sellers)] if sellers else []),
             "--seed", str(settings.seed),
             "--rate", str(settings.rate),
             "--port-base", str(settings.sim_port_base),
@@ -66,10 +69,10 @@ def parts(
     for collector in collectors:
         url, rest_url, bounds = collector.url, collector.rest_url, []
         if collector.simulated:
-            venue = (sim or {}).get("venues", {}).get(collector.name)
+            venue = _simulated_at(sim or {}, collector)
             if venue is None:
                 continue
-            url, rest_url = venue["url"], venue["rest_url"]
+            url, rest_url = venue
             bounds = [
                 "--journal-keep-hours", str(SIM_KEEP_HOURS),
                 "--journal-max-bytes", str(SIM_JOURNAL_BYTES),
@@ -92,6 +95,15 @@ def parts(
         if name in planned:
             planned[name] = [*planned[name], *words]
     return planned
+
+
+def _simulated_at(sim: dict[str, Any], collector: Collector) -> tuple[str, str] | None:
+    """Addresses of the stream and of REST, once the simulator has said them."""
+    if collector.protocol in SELLERS:
+        said = sim.get("providers", {}).get(SIM_PREFIX + SELLERS[collector.protocol])
+        return (said["stream"], said["rest"]) if said else None
+    said = sim.get("venues", {}).get(collector.name)
+    return (said["url"], said["rest_url"]) if said else None
 
 
 def simulated_protocols(collectors: Iterable[Collector]) -> set[str]:

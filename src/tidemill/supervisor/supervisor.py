@@ -197,9 +197,8 @@ class Supervisor:
     def _sim(self) -> dict[str, Any] | None:
         """Where the simulator's venues are; None before it has said it. Its ports are ours to choose
         and stay the same over a restart, so its collectors go on trying while it is away."""
-        if self._sim_said is None:
-            with contextlib.suppress(OSError, ValueError):
-                self._sim_said = json.loads((self._home.run / "sim.json").read_text())
+        with contextlib.suppress(OSError, ValueError):
+            self._sim_said = json.loads((self._home.run / "sim.json").read_text())
         return self._sim_said
 
     def _write_state(self) -> None:

@@ -12,15 +12,24 @@ use crate::part::write_whole;
 const DEFAULTS: [&str; 4] = ["BTC-USD", "ETH-USD", "BTC-USDT", "ETH-USDT"];
 
 /// A venue's instruments by name.
-#[derive(Debug)]
 pub struct Catalogue {
+    protocol: &'static dyn Protocol,
     listings: Vec<Listing>,
 }
 
 impl Catalogue {
-    pub fn new(protocol: &dyn Protocol, body: &[u8]) -> Result<Self, VenueError> {
+    pub fn new(protocol: &'static dyn Protocol, body: &[u8]) -> Result<Self, VenueError> {
         Ok(Self {
+            protocol,
             listings: protocol.listings(body)?,
+        })
+    }
+
+    /// Of a venue that has no table: it is asked of each name whether it may be one.
+    pub fn tableless(protocol: &'static dyn Protocol) -> Option<Self> {
+        protocol.listing_request().is_empty().then_some(Self {
+            protocol,
+            listings: Vec::new(),
         })
     }
 
@@ -29,7 +38,7 @@ impl Catalogue {
     }
 
     /// The table as it was fetched last; `None` when it never was, or cannot be read any more.
-    pub fn kept(home: &Path, venue: &str, protocol: &dyn Protocol) -> Option<Self> {
+    pub fn kept(home: &Path, venue: &str, protocol: &'static dyn Protocol) -> Option<Self> {
         Self::new(protocol, &std::fs::read(Self::file(home, venue)).ok()?).ok()
     }
 
@@ -79,8 +88,9 @@ impl Catalogue {
             if name.is_empty() || found.iter().any(|(known, _)| *known == name) {
                 continue;
             }
-            match self.find(&name) {
-                Some(listing) => found.push((name, listing.clone())),
+            let listing = self.find(&name).cloned();
+            match listing.or_else(|| self.protocol.listed(&name)) {
+                Some(listing) => found.push((name, listing)),
                 None => unknown.push(self.unknown(&name, venue)),
             }
         }
@@ -107,6 +117,14 @@ impl Catalogue {
     }
 
     fn unknown(&self, name: &str, venue: &str) -> Failure {
+        if self.listings.is_empty() {
+            return Failure::new(
+                Category::NotFound,
+                "instrument_unknown",
+                format!("'{name}' is no instrument of {venue}"),
+                "names are as in AAPL, BRK.B or BTC-USD",
+            );
+        }
         let names: Vec<String> = self
             .listings
             .iter()
@@ -142,6 +160,7 @@ mod tests {
             status: "online".into(),
         };
         Catalogue {
+            protocol: &venues::kraken::Kraken,
             listings: [("BTC", "USD"), ("BTC", "EUR"), ("ETH", "USD"), ("SOL", "USD")]
                 .map(|(base, quote)| listing(base, quote))
                 .to_vec(),

@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_millis(100);
 const CONNECT: Duration = Duration::from_secs(15);
 /// A venue that takes none of our messages for so long is gone.
 const SEND: Duration = Duration::from_secs(5);
+/// In place of a message that must not be kept.
+static NOTHING: Bytes = Bytes::new();
 
 /// What the slot sees of a connection.
 #[derive(Debug, Default)]
@@ -43,6 +45,8 @@ pub(super) struct Ended {
     pub reason: String,
     pub retry_after: Option<Duration>,
     pub oversize: bool,
+    /// The venue does not take the key.
+    pub key: bool,
     /// It was asked to.
     pub wanted: bool,
 }
@@ -54,6 +58,7 @@ impl Ended {
             reason: reason.into(),
             retry_after: None,
             oversize: false,
+            key: false,
             wanted: false,
         }
     }
@@ -105,7 +110,8 @@ async fn deliver(shared: &Rc<Shared>, number: u64, subscriptions: &[Subscription
         };
         sleep(Duration::from_nanos(wait as u64)).await;
     }
-    let session = shared.protocol.session(subscriptions, shared.channels);
+    let mut session = shared.protocol.session(subscriptions, shared.channels);
+    session.login(shared.secrets.values());
     let url = shared.ws_url.join(&session.path());
     let socket = match ws::open(&shared.network, &url, shared.limits.max_message_bytes, CONNECT).await {
         Ok(socket) => socket,
@@ -131,6 +137,7 @@ async fn deliver(shared: &Rc<Shared>, number: u64, subscriptions: &[Subscription
         socket,
         answers,
         sends: VecDeque::new(),
+        pinged: 0,
         out: Output::default(),
         view,
     };
@@ -174,6 +181,8 @@ struct Talk<'a> {
     answers: mpsc::Sender<Answer>,
     /// Messages to the venue that wait for their turn.
     sends: VecDeque<String>,
+    /// When a silence was last asked into, session time.
+    pinged: i64,
     out: Output,
     view: &'a View,
 }
@@ -196,6 +205,9 @@ impl Talk<'_> {
                     let silent = arrival.silent(now);
                     if self.shared.limits.silence_ns > 0 && silent > self.shared.limits.silence_ns {
                         return Ended::lost(cause::STALL, format!("nothing came for {} s", silent / S));
+                    }
+                    if let Some(ended) = self.ping(silent, now).await {
+                        return ended;
                     }
                     match coming {
                         None => {
@@ -223,7 +235,14 @@ impl Talk<'_> {
                             let text = frame.map_or_else(String::new, |f| format!(": {} {}", f.code, f.reason));
                             return Ended::lost(cause::DISCONNECT, format!("closed by the venue{text}"));
                         }
-                        Some(Ok(_)) => continue, // pings are answered by the library
+                        Some(Ok(_)) => {
+                            // pings are answered by the library
+                            if self.shared.habits.ping_ns > 0 && self.view.live.get() != 0 {
+                                let mut engine = self.shared.engine.borrow_mut();
+                                engine.figures.heard = engine.clock.mono();
+                            }
+                            continue;
+                        }
                         Some(Err(error)) => return self.broken(&error),
                         None => return Ended::lost(cause::DISCONNECT, "the venue hung up"),
                     }
@@ -251,10 +270,18 @@ impl Talk<'_> {
         let mut engine = self.shared.engine.borrow_mut();
         let begun = engine.clock.mono();
         let now = engine.clock.now();
-        engine.keeper.raw(now, self.number, &data);
+        if !self.shared.secrets.within(&data) {
+            engine.keeper.raw(now, self.number, &data);
+        }
         self.session.message(&data, self.pulse.turn(begun), &mut self.out);
         self.pulse.stamp(&mut self.out.records, now);
-        engine.message(self.number, &mut self.out, now, &data);
+        let ready = self.session.ready();
+        let kept = if self.shared.secrets.within(&data) { &NOTHING } else { &data };
+        if !ready {
+            engine.aside(self.number, &mut self.out, now, kept);
+            return;
+        }
+        engine.message(self.number, &mut self.out, now, kept);
         engine.figures.heard = begun;
         let took = engine.clock.mono() - begun;
         engine.figures.append.add(took);
@@ -334,6 +361,17 @@ impl Talk<'_> {
                     }
                 }
                 Action::Reconnect { cause, reason } => return Some(Ended::lost(cause, reason)),
+                Action::Refused {
+                    reason,
+                    wait_ns,
+                    key,
+                } => {
+                    return Some(Ended {
+                        retry_after: Some(Duration::from_nanos(wait_ns.max(0) as u64)),
+                        key,
+                        ..Ended::lost(cause::LIMIT, reason)
+                    });
+                }
                 Action::Note { instrument, text } => {
                     self.shared.log.info(
                         &text,
@@ -343,6 +381,20 @@ impl Talk<'_> {
             }
         }
         self.send().await
+    }
+
+    /// Asks into a silence, where the venue may be silent for long.
+    async fn ping(&mut self, silent: i64, now: i64) -> Option<Ended> {
+        let every = self.shared.habits.ping_ns;
+        if every == 0 || silent < every || now - self.pinged < every {
+            return None;
+        }
+        self.pinged = now;
+        match timeout(SEND, self.socket.send(Message::Ping(Bytes::new()))).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(self.broken(&error)),
+            Err(_) => Some(Ended::lost(cause::STALL, "the venue takes no messages")),
+        }
     }
 
     /// Sends what may be sent now; the rest waits for the next turn of the loop.
@@ -400,6 +452,7 @@ mod tests {
         Rc::new(Shared::new(
             Engine::start(writer, core, keeper, log.clone()).unwrap(),
             &venues::binance::Binance,
+            Default::default(),
             venues::Channels::default(),
             Network::new(Proxies::default()),
             Url::parse("ws://127.0.0.1:9").unwrap(),

@@ -4,7 +4,8 @@
 //! Pure: events and times in, records out ([`Core::output`]); no socket, no clock, no file. Everything it must
 //! know after a restart it reads back from the journal (`recovery`).
 //!
-//! Trade ids grow by one per instrument at every venue of `crates/venues`, so ids alone decide what is
+//! Trade ids grow by one per instrument at nearly every venue of `crates/venues` ([`Core::unnumbered`] is for the
+//! others), so ids alone decide what is
 //! repeated and what is missing, across connections and restarts. A trade that comes after a later one was
 //! recorded is dropped and counted: its id is inside a gap, where a backfill finds it.
 
@@ -52,6 +53,8 @@ pub struct Core {
     out: Out,
     /// The highest connection number ever given.
     connection: u64,
+    /// Trade ids rise by one.
+    numbered: bool,
     /// Trading at the venue has stopped, as readers were last told.
     halted: bool,
     /// Instruments whose book the message at hand touched.
@@ -82,10 +85,18 @@ impl Core {
                 counts: Counts::default(),
             },
             connection: 0,
+            numbered: true,
             halted: false,
             touched: Vec::new(),
             unsaved: false,
         }
+    }
+
+    /// For a venue whose trade ids are mere names: no hole and no repetition is read from them. Before
+    /// anything else.
+    pub fn unnumbered(mut self) -> Self {
+        self.numbered = false;
+        self
     }
 
     /// Records to append now, in order.
@@ -140,7 +151,13 @@ impl Core {
         if at >= self.instruments.len() {
             self.instruments.resize_with(at + 1, || None);
         }
-        self.instruments[at].get_or_insert_with(|| Box::new(Instrument::new(number)))
+        let numbered = self.numbered;
+        self.instruments[at].get_or_insert_with(|| {
+            Box::new(Instrument {
+                numbered,
+                ..Instrument::new(number)
+            })
+        })
     }
 
     fn find(&mut self, number: u32) -> Option<&mut Instrument> {

@@ -11,6 +11,7 @@ mod backoff;
 mod catalogue;
 mod connection;
 mod core;
+mod credential;
 mod engine;
 mod gate;
 mod keep;

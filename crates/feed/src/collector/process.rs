@@ -16,6 +16,7 @@ use venues::{Channels, Protocol, Subscription};
 
 use super::catalogue::Catalogue;
 use super::core::{Core, Wanted};
+use super::credential::Secrets;
 use super::engine::{Engine, journal_failure};
 use super::keep::Keeper;
 use super::shared::Shared;
@@ -39,7 +40,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// One process for one venue: connect, subscribe, parse, append to the journal.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Protocol the venue speaks: kraken, coinbase, coinbase-advanced, binance
+    /// Protocol the venue speaks: kraken, coinbase, coinbase-advanced, binance, alpaca, alpaca-sip, polygon
     pub protocol: String,
     /// The platform's folder
     #[arg(long, env = "TIDEMILL_HOME", value_name = "DIR")]
@@ -216,6 +217,8 @@ async fn collect(arguments: Arguments, name: &str, log: &Log) -> Result<(), Fail
 }
 
 struct SlotHandle {
+    /// See [`Protocol::lane`].
+    lane: u8,
     numbers: Vec<u32>,
     set: watch::Sender<Set>,
     view: Rc<SlotView>,
@@ -249,6 +252,10 @@ impl Process {
         };
         let ws_url = address(&arguments.url, protocol.endpoints().ws, "--url")?;
         let rest_url = address(&arguments.rest_url, protocol.endpoints().rest, "--rest-url")?;
+        let secrets = Secrets::find(protocol, name.starts_with("sim-") && arguments.url.is_some(), |name| {
+            std::env::var(name).ok()
+        })?;
+        secrets.check(&ws_url)?;
         let network = Network::from_env().map_err(|error| {
             Failure::new(
                 Category::Config,
@@ -294,6 +301,7 @@ impl Process {
             book: channels.book,
         };
         let core = Core::new(writer.next_sequence(), wanted);
+        let core = if protocol.habits().numbered { core } else { core.unnumbered() };
         let engine = Engine::start(writer, core, keeper, log.clone())?;
         let seed = crate::clock::wall_ns() as u64 ^ u64::from(std::process::id()) << 32;
         let mut process = Self {
@@ -301,6 +309,7 @@ impl Process {
             shared: Rc::new(Shared::new(
                 engine,
                 protocol,
+                secrets,
                 channels,
                 network,
                 ws_url,
@@ -310,7 +319,7 @@ impl Process {
                 seed,
             )),
             rest: Rc::default(),
-            catalogue: Catalogue::kept(home, name, protocol),
+            catalogue: Catalogue::tableless(protocol).or_else(|| Catalogue::kept(home, name, protocol)),
             wanted: arguments.instruments.as_deref().map(split),
             instruments: Vec::new(),
             unknown: Vec::new(),
@@ -318,6 +327,11 @@ impl Process {
             state: Cell::new(("starting", crate::clock::wall_ns())),
         };
         process.apply()?;
+        if protocol.listing_request().is_empty()
+            && let Some(failure) = process.nothing_to_do(arguments.supervised)
+        {
+            return Err(failure);
+        }
         Ok(process)
     }
 
@@ -417,7 +431,9 @@ impl Process {
             if self.slots.iter().any(|slot| slot.numbers.contains(&number)) {
                 continue;
             }
-            if let Some(slot) = self.slots.iter_mut().find(|slot| slot.numbers.len() < most) {
+            let lane = self.shared.protocol.lane(&subscription.listing);
+            let room = |slot: &&mut SlotHandle| slot.lane == lane && slot.numbers.len() < most;
+            if let Some(slot) = self.slots.iter_mut().find(room) {
                 slot.numbers.push(number);
             } else {
                 let (set, receiver) = watch::channel(Set::from([]));
@@ -425,6 +441,7 @@ impl Process {
                 let task =
                     tokio::task::spawn_local(keep_connected(self.shared.clone(), view.clone(), receiver));
                 self.slots.push(SlotHandle {
+                    lane,
                     numbers: vec![number],
                     set,
                     view,

@@ -8,9 +8,10 @@ use serde_json::json;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Bytes;
-use venues::{Channels, Limits, Protocol};
+use venues::{Channels, Habits, Limits, Protocol};
 
 use super::backoff::{Budget, Random};
+use super::credential::Secrets;
 use super::engine::Engine;
 use super::gate::Gate;
 use super::pace::Bucket;
@@ -32,6 +33,8 @@ pub struct Shared {
     pub engine: RefCell<Engine>,
     pub protocol: &'static dyn Protocol,
     pub limits: Limits,
+    pub habits: Habits,
+    pub(super) secrets: Secrets,
     pub channels: Channels,
     pub network: Network,
     pub ws_url: Url,
@@ -64,6 +67,7 @@ impl Shared {
     pub fn new(
         engine: Engine,
         protocol: &'static dyn Protocol,
+        secrets: Secrets,
         channels: Channels,
         network: Network,
         ws_url: Url,
@@ -78,6 +82,8 @@ impl Shared {
             engine: RefCell::new(engine),
             protocol,
             limits,
+            habits: protocol.habits(),
+            secrets,
             channels,
             network,
             ws_url,

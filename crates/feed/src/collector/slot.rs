@@ -185,8 +185,11 @@ impl Slot {
             if ready || (second.view.live.get() != 0 && age > SWITCH_NS) {
                 self.switch();
             }
-        } else if changed && live == 0 {
-            first.closing.notify_one(); // it never delivered: begin again with the new set
+        } else if (changed && live == 0)
+            || (self.shared.habits.sole && (changed || (self.rotate_at != 0 && now >= self.rotate_at)))
+        {
+            // it never delivered, or a second one beside it cannot be: begin again with the new set
+            first.closing.notify_one();
             self.next_try = now;
         } else if (changed || first.view.ending.get() || (self.rotate_at != 0 && now >= self.rotate_at))
             && now >= self.second_try
@@ -293,12 +296,13 @@ impl Slot {
             json!({"reason": ended.reason, "cause": ended.cause, "attempt": self.backoff.attempt(),
                    "next_try_s": delay as f64 / 1e9}),
         );
-        *self.shared.trouble.borrow_mut() = Some(Failure::new(
-            Category::Upstream,
-            "venue_connection",
-            ended.reason.clone(),
-            "the collector goes on trying",
-        ));
+        let (category, code, hint) = if ended.key {
+            (Category::Auth, "venue_key", "give it another key and start the collector again")
+        } else {
+            (Category::Upstream, "venue_connection", "the collector goes on trying")
+        };
+        *self.shared.trouble.borrow_mut() =
+            Some(Failure::new(category, code, ended.reason.clone(), hint));
         delay
     }
 }

@@ -16,6 +16,8 @@ const RENUMBERED: usize = 10;
 pub(super) struct Instrument {
     pub number: u32,
     pub wanted: bool,
+    /// Trade ids rise by one.
+    pub numbered: bool,
     /// The connection that speaks for it.
     pub owner: Option<u64>,
     /// The venue gives nothing of it to that connection.
@@ -41,6 +43,7 @@ impl Instrument {
         Self {
             number,
             wanted: false,
+            numbered: true,
             owner: None,
             refused: false,
             halted: false,
@@ -150,7 +153,7 @@ impl Instrument {
 
     /// Writes a trade unless the journal has it, with the gap records it calls for.
     pub fn accept(&mut self, record: &Record, now: i64, out: &mut Out) -> bool {
-        let id = venue_id(record);
+        let id = venue_id(record).filter(|_| self.numbered);
         let mut missing = -1;
         if let (Some(id), Some(last)) = (id, self.trades.id) {
             if id <= last {
