@@ -24,11 +24,34 @@ pub trait Protocol: Send + Sync {
     /// the others: rows that cannot be traded by these channels are left out.
     fn listings(&self, body: &[u8]) -> Result<Vec<Listing>, VenueError>;
 
+    /// The listing of a symbol as it is spelled, at a venue without an instrument table; `None` for what cannot
+    /// be one of its symbols.
+    fn listed(&self, _symbol: &str) -> Option<Listing> {
+        None
+    }
+
+    /// Has the venue an instrument table? Without one [`Protocol::listed`] says what a name means.
+    fn has_table(&self) -> bool {
+        true
+    }
+
+    /// Has the venue an order book?
+    fn has_book(&self) -> bool {
+        true
+    }
+
+    /// Do trade ids rise by one per instrument? Where they do, they tell what is missing and what is repeated;
+    /// where not, only a trade that was seen is known to be repeated.
+    fn ids_count(&self) -> bool {
+        true
+    }
+
     /// State of a fresh connection. Nothing survives from one connection to the next.
     fn session(&self, instruments: &[Subscription], channels: Channels) -> Box<dyn Session>;
 }
 
-/// Base addresses, without a trailing slash. The collector lets both be overridden.
+/// Base addresses, without a trailing slash. The collector lets both be overridden. The scheme of the stream's
+/// says how it is carried: `ws://` and `wss://`, or `tcp://` for lines, each a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     pub ws: &'static str,

@@ -8,7 +8,9 @@ pub mod binance;
 pub mod coinbase;
 pub mod coinbase_advanced;
 mod desk;
+mod eastern;
 mod field;
+pub mod iqfeed;
 mod json;
 pub mod kraken;
 mod print;
@@ -25,6 +27,7 @@ pub static VENUES: &[&dyn Protocol] = &[
     &coinbase::Coinbase,
     &coinbase_advanced::CoinbaseAdvanced,
     &binance::Binance,
+    &iqfeed::IqFeed,
 ];
 
 /// The protocol of this name.

@@ -12,16 +12,26 @@ use crate::part::write_whole;
 const DEFAULTS: [&str; 4] = ["BTC-USD", "ETH-USD", "BTC-USDT", "ETH-USDT"];
 
 /// A venue's instruments by name.
-#[derive(Debug)]
 pub struct Catalogue {
     listings: Vec<Listing>,
+    /// Of a venue without a table: it says itself what a name means.
+    open: Option<&'static dyn Protocol>,
 }
 
 impl Catalogue {
     pub fn new(protocol: &dyn Protocol, body: &[u8]) -> Result<Self, VenueError> {
         Ok(Self {
             listings: protocol.listings(body)?,
+            open: None,
         })
+    }
+
+    /// Of a venue without a table: whatever it could have.
+    pub fn open(protocol: &'static dyn Protocol) -> Self {
+        Self {
+            listings: Vec::new(),
+            open: Some(protocol),
+        }
     }
 
     fn file(home: &Path, venue: &str) -> PathBuf {
@@ -46,7 +56,7 @@ impl Catalogue {
             if self.find(name).is_none()
                 && let Some(listing) = before.find(name)
             {
-                self.listings.push(listing.clone());
+                self.listings.push(listing);
                 kept.push(name.clone());
             }
         }
@@ -80,20 +90,23 @@ impl Catalogue {
                 continue;
             }
             match self.find(&name) {
-                Some(listing) => found.push((name, listing.clone())),
+                Some(listing) => found.push((name, listing)),
                 None => unknown.push(self.unknown(&name, venue)),
             }
         }
         (found, unknown)
     }
 
-    fn find(&self, name: &str) -> Option<&Listing> {
+    fn find(&self, name: &str) -> Option<Listing> {
+        if let Some(protocol) = self.open {
+            return protocol.listed(name);
+        }
         let exact = |listing: &&Listing| {
             name.strip_prefix(listing.base.as_str())
                 .and_then(|rest| rest.strip_prefix('-'))
                 .is_some_and(|quote| quote == listing.quote)
         };
-        self.listings.iter().find(exact)
+        self.listings.iter().find(exact).cloned()
     }
 
     /// What to collect when nobody says.
@@ -107,6 +120,14 @@ impl Catalogue {
     }
 
     fn unknown(&self, name: &str, venue: &str) -> Failure {
+        if self.open.is_some() {
+            return Failure::new(
+                Category::NotFound,
+                "instrument_unknown",
+                format!("'{name}' can be no symbol at {venue}"),
+                "write it as the venue spells it, as in AAPL",
+            );
+        }
         let names: Vec<String> = self
             .listings
             .iter()
@@ -145,6 +166,7 @@ mod tests {
             listings: [("BTC", "USD"), ("BTC", "EUR"), ("ETH", "USD"), ("SOL", "USD")]
                 .map(|(base, quote)| listing(base, quote))
                 .to_vec(),
+            open: None,
         }
     }
 

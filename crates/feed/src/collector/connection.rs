@@ -6,12 +6,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
-use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::tungstenite::Bytes;
 use venues::{Action, Output, Session, Subscription};
 use wire::cause;
 
@@ -19,7 +17,7 @@ use super::arrival::{Arrival, WHOLE_NS};
 use super::pulse::Pulse;
 use super::shared::Shared;
 use super::slot::Set;
-use crate::ws;
+use super::socket::{Broken, Socket};
 
 const S: i64 = 1_000_000_000;
 const TICK: Duration = Duration::from_millis(100);
@@ -107,7 +105,7 @@ async fn deliver(shared: &Rc<Shared>, number: u64, subscriptions: &[Subscription
     }
     let session = shared.protocol.session(subscriptions, shared.channels);
     let url = shared.ws_url.join(&session.path());
-    let socket = match ws::open(&shared.network, &url, shared.limits.max_message_bytes, CONNECT).await {
+    let socket = match Socket::open(&shared.network, &url, shared.limits.max_message_bytes, CONNECT).await {
         Ok(socket) => socket,
         Err(refused) => {
             let retry_after = refused.retry_after;
@@ -170,7 +168,7 @@ struct Talk<'a> {
     number: u64,
     session: Box<dyn Session>,
     pulse: Pulse,
-    socket: ws::Socket,
+    socket: Socket,
     answers: mpsc::Sender<Answer>,
     /// Messages to the venue that wait for their turn.
     sends: VecDeque<String>,
@@ -183,7 +181,7 @@ impl Talk<'_> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let opened = self.aside(&Bytes::new(), |session, now, out| session.open(now, out));
-        let mut arrival = Arrival::new(self.socket.get_ref().received(), opened);
+        let mut arrival = Arrival::new(self.socket.received(), opened);
         if let Some(ended) = self.act().await {
             return ended;
         }
@@ -192,7 +190,7 @@ impl Talk<'_> {
                 biased;
                 _ = ticks.tick() => {
                     let now = self.pulse.turn(self.shared.mono());
-                    let coming = arrival.coming(self.socket.get_ref().received(), now);
+                    let coming = arrival.coming(self.socket.received(), now);
                     let silent = arrival.silent(now);
                     if self.shared.limits.silence_ns > 0 && silent > self.shared.limits.silence_ns {
                         return Ended::lost(cause::STALL, format!("nothing came for {} s", silent / S));
@@ -215,17 +213,11 @@ impl Talk<'_> {
                 }
                 message = self.socket.next() => {
                     let now = self.pulse.turn(self.shared.mono());
-                    arrival.whole(self.socket.get_ref().received(), now);
+                    arrival.whole(self.socket.received(), now);
                     match message {
-                        Some(Ok(Message::Text(text))) => self.message(text.into()),
-                        Some(Ok(Message::Binary(data))) => self.message(data),
-                        Some(Ok(Message::Close(frame))) => {
-                            let text = frame.map_or_else(String::new, |f| format!(": {} {}", f.code, f.reason));
-                            return Ended::lost(cause::DISCONNECT, format!("closed by the venue{text}"));
-                        }
-                        Some(Ok(_)) => continue, // pings are answered by the library
-                        Some(Err(error)) => return self.broken(&error),
-                        None => return Ended::lost(cause::DISCONNECT, "the venue hung up"),
+                        Ok(Some(data)) => self.message(data),
+                        Ok(None) => continue,
+                        Err(broken) => return self.broken(broken),
                     }
                 }
             }
@@ -267,21 +259,10 @@ impl Talk<'_> {
         }
     }
 
-    fn broken(&self, error: &WsError) -> Ended {
-        if matches!(error, WsError::Utf8(_)) {
-            // the protocol ends the connection over it, and the message itself is not handed out
-            self.shared.with(|engine, now| {
-                engine.quarantine(
-                    self.number,
-                    format!("not UTF-8: {error}"),
-                    None,
-                    now,
-                    &Bytes::new(),
-                );
-            });
-        }
-        match ws::oversize(error) {
-            Some(bytes) => {
+    fn broken(&self, broken: Broken) -> Ended {
+        match broken {
+            Broken::Ended(text) => Ended::lost(cause::DISCONNECT, text),
+            Broken::Oversize(bytes) => {
                 let limit = self.shared.limits.max_message_bytes;
                 let reason = format!("a message of {bytes} bytes is over this venue's limit of {limit}");
                 Ended {
@@ -289,17 +270,17 @@ impl Talk<'_> {
                     ..Ended::lost(cause::LIMIT, reason)
                 }
             }
-            None if matches!(
-                error,
-                WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-            ) =>
-            {
-                Ended::lost(cause::DISCONNECT, "the connection broke off")
+            Broken::Utf8(text) => {
+                // the protocol ends the connection over it, and the message itself is not handed out
+                self.shared.with(|engine, now| {
+                    let reason = format!("not UTF-8: {text}");
+                    engine.quarantine(self.number, reason, None, now, &Bytes::new());
+                });
+                Ended::lost(cause::MALFORMED, format!("the venue broke the protocol: {text}"))
             }
-            None if matches!(error, WsError::Utf8(_) | WsError::Protocol(_)) => {
-                Ended::lost(cause::MALFORMED, format!("the venue broke the protocol: {error}"))
+            Broken::Protocol(text) => {
+                Ended::lost(cause::MALFORMED, format!("the venue broke the protocol: {text}"))
             }
-            None => Ended::lost(cause::DISCONNECT, error.to_string()),
         }
     }
 
@@ -356,9 +337,9 @@ impl Talk<'_> {
                 .is_ok()
             && let Some(text) = self.sends.pop_front()
         {
-            match timeout(SEND, self.socket.send(Message::text(text))).await {
+            match timeout(SEND, self.socket.send(text)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return Some(self.broken(&error)),
+                Ok(Err(broken)) => return Some(self.broken(broken)),
                 Err(_) => return Some(Ended::lost(cause::STALL, "the venue takes no messages")),
             }
         }
@@ -368,9 +349,7 @@ impl Talk<'_> {
 
 impl Drop for Talk<'_> {
     fn drop(&mut self) {
-        // A polite goodbye if the socket takes it at once; the process does not wait for it here.
-        use futures_util::FutureExt;
-        let _ = self.socket.close(None).now_or_never();
+        self.socket.goodbye();
     }
 }
 

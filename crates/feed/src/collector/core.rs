@@ -4,13 +4,15 @@
 //! Pure: events and times in, records out ([`Core::output`]); no socket, no clock, no file. Everything it must
 //! know after a restart it reads back from the journal (`recovery`).
 //!
-//! Trade ids grow by one per instrument at every venue of `crates/venues`, so ids alone decide what is
-//! repeated and what is missing, across connections and restarts. A trade that comes after a later one was
-//! recorded is dropped and counted: its id is inside a gap, where a backfill finds it.
+//! Where trade ids grow by one per instrument, ids alone decide what is repeated and what is missing, across
+//! connections and restarts. A trade that comes after a later one was recorded is dropped and counted: its id is
+//! inside a gap, where a backfill finds it. Where ids only name trades ([`Core::unnumbered`]), a trade that was
+//! seen is a repeat, and nothing else is known.
 
 mod instrument;
 mod out;
 mod recovery;
+mod seen;
 mod shadow;
 mod stream;
 
@@ -39,6 +41,8 @@ pub struct Wanted {
 struct Line {
     connection: u64,
     live: bool,
+    /// The venue says that it has nothing fresh to give.
+    stale: bool,
     instruments: Vec<u32>,
 }
 
@@ -46,6 +50,8 @@ struct Line {
 #[derive(Debug)]
 pub struct Core {
     wanted: Wanted,
+    /// Trade ids do not grow by one.
+    unnumbered: bool,
     /// By the low 20 bits of the number, which count from 1 in each venue.
     instruments: Vec<Option<Box<Instrument>>>,
     lines: Vec<Line>,
@@ -74,6 +80,7 @@ impl Core {
     pub fn new(next_sequence: u64, wanted: Wanted) -> Self {
         Self {
             wanted,
+            unnumbered: false,
             instruments: Vec::new(),
             lines: Vec::new(),
             out: Out {
@@ -86,6 +93,11 @@ impl Core {
             touched: Vec::new(),
             unsaved: false,
         }
+    }
+
+    /// The same for a venue whose trade ids name trades and do not count them.
+    pub fn unnumbered(self, unnumbered: bool) -> Self {
+        Self { unnumbered, ..self }
     }
 
     /// Records to append now, in order.
@@ -126,6 +138,11 @@ impl Core {
             .sum()
     }
 
+    /// A venue says on an open connection that it has nothing fresh to give.
+    pub fn stale(&self) -> bool {
+        self.lines.iter().any(|line| line.stale)
+    }
+
     /// Wanted instruments of which the venue gives nothing.
     pub fn refused(&self) -> impl Iterator<Item = u32> {
         self.known().filter(|i| i.wanted && i.refused).map(|i| i.number)
@@ -140,7 +157,8 @@ impl Core {
         if at >= self.instruments.len() {
             self.instruments.resize_with(at + 1, || None);
         }
-        self.instruments[at].get_or_insert_with(|| Box::new(Instrument::new(number)))
+        let unnumbered = self.unnumbered;
+        self.instruments[at].get_or_insert_with(|| Box::new(Instrument::new(number, unnumbered)))
     }
 
     fn find(&mut self, number: u32) -> Option<&mut Instrument> {
@@ -178,6 +196,7 @@ impl Core {
         self.lines.push(Line {
             connection,
             live: false,
+            stale: false,
             instruments: numbers.to_vec(),
         });
     }
@@ -310,6 +329,7 @@ impl Core {
         }
         let mut start = self.out.records.len(); // of the venue's message at hand
         let mut dropped = false; // the record before
+        let mut first = true; // of the venue's message at hand
         for record in records {
             let kept = match record.kind {
                 kind::GAP => {
@@ -319,16 +339,21 @@ impl Core {
                     false
                 }
                 kind::DETAIL => {
-                    if !dropped {
+                    // One that belongs to no record is told by the connection that speaks.
+                    let speaks = |i: &mut Instrument| i.owner == Some(connection);
+                    if !dropped && (!first || self.find(record.instrument).is_some_and(speaks)) {
                         self.out.push(*record);
+                        true
+                    } else {
+                        false
                     }
-                    !dropped
                 }
                 kind::STATUS => self.session_status(connection, record, now),
                 _ => self.data(connection, record, now),
             };
             dropped = !kept;
-            if record.has(flag::LAST) {
+            first = record.has(flag::LAST);
+            if first {
                 if !kept && let Some(last) = self.out.records[start..].iter_mut().rev().find(|r| is_data(r)) {
                     last.flags |= flag::LAST;
                 }
@@ -455,6 +480,7 @@ impl Core {
         if record.instrument == 0 {
             return match record.id {
                 status::HALTED | status::RESUMED => self.trading(0, record.id == status::RESUMED, now),
+                status::STALE | status::LIVE => self.freshness(connection, record.id == status::STALE, stamped),
                 _ => {
                     out.push(stamped);
                     true
@@ -499,6 +525,21 @@ impl Core {
             }
             false
         }
+    }
+
+    /// The venue lost its own source, or has it again: told for the instruments that the connection speaks for,
+    /// where it is news. Returns whether it was written.
+    fn freshness(&mut self, connection: u64, stale: bool, record: Record) -> bool {
+        let Some(line) = self.lines.iter_mut().find(|line| line.connection == connection) else {
+            return false;
+        };
+        if std::mem::replace(&mut line.stale, stale) == stale {
+            return false;
+        }
+        let mut numbers = line.instruments.clone();
+        numbers.retain(|&number| self.find(number).is_some_and(|i| i.owner == Some(connection)));
+        self.tell(record.id, connection, &numbers, record.ts_recv);
+        !numbers.is_empty()
     }
 
     /// Whether an instrument (0: the whole venue) is traded. Told where it is news, whoever says it: a

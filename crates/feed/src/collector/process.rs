@@ -39,7 +39,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// One process for one venue: connect, subscribe, parse, append to the journal.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Protocol the venue speaks: kraken, coinbase, coinbase-advanced, binance
+    /// Protocol the venue speaks: kraken, coinbase, coinbase-advanced, binance, iqfeed
     pub protocol: String,
     /// The platform's folder
     #[arg(long, env = "TIDEMILL_HOME", value_name = "DIR")]
@@ -50,8 +50,8 @@ pub struct Arguments {
     /// Instruments to collect, as BTC-USD,ETH-USD. Without it BTC and ETH against the venue's dollar; empty: none
     #[arg(long, value_name = "LIST")]
     pub instruments: Option<String>,
-    /// WebSocket base address instead of the venue's own
-    #[arg(long, value_name = "ws://…")]
+    /// Address of the stream instead of the venue's own: WebSocket, or lines over TCP
+    #[arg(long, value_name = "ws://…|tcp://…")]
     pub url: Option<String>,
     /// REST base address instead of the venue's own
     #[arg(long, value_name = "http://…")]
@@ -166,12 +166,13 @@ async fn collect(arguments: Arguments, name: &str, log: &Log) -> Result<(), Fail
 
     let (tables, mut fetched) = mpsc::channel(1);
     let kept = (arguments.home.clone(), name.to_owned());
-    let fetching = tokio::task::spawn_local(table::fetch(
-        process.shared.clone(),
-        process.rest.clone(),
-        kept,
-        tables,
-    ));
+    let fetching = process.shared.protocol.has_table().then(|| {
+        let (shared, rest) = (process.shared.clone(), process.rest.clone());
+        tokio::task::spawn_local(table::fetch(shared, rest, kept, tables))
+    });
+    if let Some(failure) = process.nothing_to_do(arguments.supervised || fetching.is_some()) {
+        return Err(failure);
+    }
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut second = 0u64;
@@ -208,7 +209,9 @@ async fn collect(arguments: Arguments, name: &str, log: &Log) -> Result<(), Fail
             }
         }
     };
-    fetching.abort();
+    if let Some(fetching) = fetching {
+        fetching.abort();
+    }
     let closed = process.close().await;
     drop(socket); // after the last records, so that subscribers have them
     drop(server);
@@ -241,14 +244,18 @@ pub struct Process {
 impl Process {
     fn start(arguments: &Arguments, name: &str, log: &Log) -> Result<Self, Failure> {
         let protocol = find_protocol(&arguments.protocol)?;
-        let channels = parse_channels(&arguments.channels, arguments.depth)?;
+        let mut channels = parse_channels(&arguments.channels, arguments.depth)?;
+        channels.book &= protocol.has_book();
         let address = |given: &Option<String>, own: &str, option: &str| {
             Url::parse(given.as_deref().unwrap_or(own)).map_err(|error| {
                 Failure::new(Category::Usage, "address_unfit", format!("{option}: {error}"), "")
             })
         };
         let ws_url = address(&arguments.url, protocol.endpoints().ws, "--url")?;
-        let rest_url = address(&arguments.rest_url, protocol.endpoints().rest, "--rest-url")?;
+        let rest_url = match (protocol.has_table(), protocol.endpoints()) {
+            (true, own) => address(&arguments.rest_url, own.rest, "--rest-url")?,
+            (false, _) => ws_url.clone(), // never asked
+        };
         let network = Network::from_env().map_err(|error| {
             Failure::new(
                 Category::Config,
@@ -293,7 +300,7 @@ impl Process {
             quotes: channels.quotes,
             book: channels.book,
         };
-        let core = Core::new(writer.next_sequence(), wanted);
+        let core = Core::new(writer.next_sequence(), wanted).unnumbered(!protocol.ids_count());
         let engine = Engine::start(writer, core, keeper, log.clone())?;
         let seed = crate::clock::wall_ns() as u64 ^ u64::from(std::process::id()) << 32;
         let mut process = Self {
@@ -310,7 +317,11 @@ impl Process {
                 seed,
             )),
             rest: Rc::default(),
-            catalogue: Catalogue::kept(home, name, protocol),
+            catalogue: if protocol.has_table() {
+                Catalogue::kept(home, name, protocol)
+            } else {
+                Some(Catalogue::open(protocol))
+            },
             wanted: arguments.instruments.as_deref().map(split),
             instruments: Vec::new(),
             unknown: Vec::new(),

@@ -5,6 +5,7 @@ use kernels::book::Book;
 use wire::{Record, Side, cause, channel, flag, kind, status};
 
 use super::out::Out;
+use super::seen::Seen;
 use super::shadow::Shadow;
 use super::stream::{Gap, Stream, id_or_none, next_id, venue_id};
 
@@ -33,11 +34,13 @@ pub(super) struct Instrument {
     pub deltas: usize,
     /// Trades whose ids went back although their times went on.
     pub renumbered: Vec<Record>,
+    /// What is known of trades whose ids do not count them.
+    pub seen: Option<Seen>,
     pub shadow: Option<Box<Shadow>>,
 }
 
 impl Instrument {
-    pub fn new(number: u32) -> Self {
+    pub fn new(number: u32, unnumbered: bool) -> Self {
         Self {
             number,
             wanted: false,
@@ -52,6 +55,7 @@ impl Instrument {
             filling: false,
             deltas: 0,
             renumbered: Vec::new(),
+            seen: unnumbered.then(Seen::default),
             shadow: None,
         }
     }
@@ -152,7 +156,19 @@ impl Instrument {
     pub fn accept(&mut self, record: &Record, now: i64, out: &mut Out) -> bool {
         let id = venue_id(record);
         let mut missing = -1;
-        if let (Some(id), Some(last)) = (id, self.trades.id) {
+        if let Some(seen) = &mut self.seen {
+            if record.has(flag::SNAPSHOT) {
+                // What the venue calls its newest trade. If it is ours, nothing was missed; it is no news itself.
+                if id.is_some() && id == self.trades.id && record.ts_event == self.trades.ts_event {
+                    self.end_gap(channel::TRADES, record, 0, now, out);
+                }
+                return false;
+            }
+            if !seen.insert(record) {
+                out.counts.duplicates += 1;
+                return false;
+            }
+        } else if let (Some(id), Some(last)) = (id, self.trades.id) {
             if id <= last {
                 if record.ts_event > self.trades.ts_event && !self.trades.own_time {
                     return self.went_back(record, now, out);
