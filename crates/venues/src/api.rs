@@ -24,26 +24,15 @@ pub trait Protocol: Send + Sync {
     /// the others: rows that cannot be traded by these channels are left out.
     fn listings(&self, body: &[u8]) -> Result<Vec<Listing>, VenueError>;
 
-    /// The listing of a symbol as it is spelled, at a venue without an instrument table; `None` for what cannot
-    /// be one of its symbols.
+    /// An instrument of a venue without a table ([`Protocol::listing_request`] is empty then): whatever is
+    /// spelled as it may be.
     fn listed(&self, _symbol: &str) -> Option<Listing> {
         None
     }
 
-    /// Has the venue an instrument table? Without one [`Protocol::listed`] says what a name means.
-    fn has_table(&self) -> bool {
-        true
-    }
-
-    /// Has the venue an order book?
-    fn has_book(&self) -> bool {
-        true
-    }
-
-    /// Do trade ids rise by one per instrument? Where they do, they tell what is missing and what is repeated;
-    /// where not, only a trade that was seen is known to be repeated.
-    fn ids_count(&self) -> bool {
-        true
+    /// In what it differs from most venues.
+    fn habits(&self) -> Habits {
+        Habits::default()
     }
 
     /// State of a fresh connection. Nothing survives from one connection to the next.
@@ -74,6 +63,19 @@ pub struct Limits {
     pub silence_ns: i64,
     /// The venue ends a connection after so long; replace it before, nanoseconds. 0 is never.
     pub life_ns: i64,
+}
+
+/// In what a venue may differ from most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// Trade ids rise by one per instrument, so that they tell what is missing and what is repeated.
+    pub numbered: bool,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self { numbered: true }
+    }
 }
 
 /// How much may go out: so much at once after a rest, and so much is regained in a second.

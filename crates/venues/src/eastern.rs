@@ -29,7 +29,9 @@ pub(crate) fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 fn year_of(day: i64) -> i64 {
     let guess = 1970 + day.div_euclid(366);
     // at most a year short for each 366 years
-    (guess..).find(|year| days(year + 1, 1, 1).is_none_or(|next| next > day)).unwrap_or(guess)
+    (guess..)
+        .find(|year| days(year + 1, 1, 1).is_none_or(|next| next > day))
+        .unwrap_or(guess)
 }
 
 /// The `n`th Sunday of a month, from 1, days since 1970-01-01.
@@ -68,15 +70,20 @@ pub(crate) fn utc_ns_of_today(within: i64, now: i64) -> Option<i64> {
 
 fn number(text: &[u8]) -> Option<i64> {
     let digits = !text.is_empty() && text.len() <= 9 && text.iter().all(u8::is_ascii_digit);
-    digits.then(|| text.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
+    digits.then(|| {
+        text.iter()
+            .fold(0, |value, digit| value * 10 + i64::from(digit - b'0'))
+    })
 }
 
 /// `04/17/2018` as days since 1970-01-01.
 pub(crate) fn slashed(text: &[u8]) -> Option<i64> {
     match text {
-        [month @ .., b'/', d1, d2, b'/', y1, y2, y3, y4] => {
-            days(number(&[*y1, *y2, *y3, *y4])?, number(month)?, number(&[*d1, *d2])?)
-        }
+        [month @ .., b'/', d1, d2, b'/', y1, y2, y3, y4] => days(
+            number(&[*y1, *y2, *y3, *y4])?,
+            number(month)?,
+            number(&[*d1, *d2])?,
+        ),
         _ => None,
     }
 }
@@ -122,18 +129,30 @@ mod tests {
             at("03/30/2021", "19:59:14.503633", 0),
             Some(utc(2021, 3, 30, 23, 59) + 14_503_633_000)
         );
-        assert_eq!(at("11/30/2026", "09:30:00.000001", 0), Some(utc(2026, 11, 30, 14, 30) + 1_000));
+        assert_eq!(
+            at("11/30/2026", "09:30:00.000001", 0),
+            Some(utc(2026, 11, 30, 14, 30) + 1_000)
+        );
         // clocks go forward on 10 March 2024 …
-        assert_eq!(at("03/10/2024", "01:59:59", 0), Some(utc(2024, 3, 10, 6, 59) + 59 * S));
+        assert_eq!(
+            at("03/10/2024", "01:59:59", 0),
+            Some(utc(2024, 3, 10, 6, 59) + 59 * S)
+        );
         assert_eq!(at("03/10/2024", "03:00:00", 0), Some(utc(2024, 3, 10, 7, 0)));
         assert_eq!(at("03/10/2024", "02:30:00", 0), Some(utc(2024, 3, 10, 7, 30))); // nobody's time
         // … and back on 3 November 2024
-        assert_eq!(at("11/03/2024", "00:59:59", 0), Some(utc(2024, 11, 3, 4, 59) + 59 * S));
+        assert_eq!(
+            at("11/03/2024", "00:59:59", 0),
+            Some(utc(2024, 11, 3, 4, 59) + 59 * S)
+        );
         let (first, second) = (utc(2024, 11, 3, 5, 30), utc(2024, 11, 3, 6, 30));
         assert_eq!(at("11/03/2024", "01:30:00", first + S), Some(first));
         assert_eq!(at("11/03/2024", "01:30:00", second + S), Some(second));
         assert_eq!(at("11/03/2024", "02:00:00", first), Some(utc(2024, 11, 3, 7, 0)));
-        assert_eq!(at("12/31/2024", "23:59:59", 0), Some(utc(2025, 1, 1, 4, 59) + 59 * S));
+        assert_eq!(
+            at("12/31/2024", "23:59:59", 0),
+            Some(utc(2025, 1, 1, 4, 59) + 59 * S)
+        );
     }
 
     #[test]
@@ -150,10 +169,27 @@ mod tests {
 
     #[test]
     fn what_is_no_time() {
-        for date in ["", "2/3", "02/30/2024", "13/01/2024", "02-03-2024", "00/10/2024", "02/03/1969"] {
+        for date in [
+            "",
+            "2/3",
+            "02/30/2024",
+            "13/01/2024",
+            "02-03-2024",
+            "00/10/2024",
+            "02/03/1969",
+        ] {
             assert_eq!(slashed(date.as_bytes()), None, "{date}");
         }
-        for time in ["", "9:30:00", "24:00:00", "09:60:00", "09:30:60", "09:30:00.", "09:30:00,5", "09:30:00.1234567890"] {
+        for time in [
+            "",
+            "9:30:00",
+            "24:00:00",
+            "09:60:00",
+            "09:30:60",
+            "09:30:00.",
+            "09:30:00,5",
+            "09:30:00.1234567890",
+        ] {
             assert_eq!(clock(time.as_bytes()), None, "{time}");
         }
     }

@@ -13,7 +13,8 @@
 use wire::{Decimal, Record, Side, cause, channel, flag, kind, status};
 
 use crate::api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Pace, Protocol, Session, Subscription, VenueError,
+    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Session, Subscription,
+    VenueError,
 };
 use crate::desk::Desk;
 use crate::eastern;
@@ -112,16 +113,11 @@ impl Protocol for IqFeed {
         })
     }
 
-    fn has_table(&self) -> bool {
-        false
-    }
-
-    fn has_book(&self) -> bool {
-        false
-    }
-
-    fn ids_count(&self) -> bool {
-        false
+    fn habits(&self) -> Habits {
+        Habits {
+            numbered: false,
+            ..Habits::default()
+        }
     }
 
     fn session(&self, instruments: &[Subscription], channels: Channels) -> Box<dyn Session> {
@@ -289,7 +285,11 @@ impl Session for Connection {
             [b'F' | b'R' | b'N', b',', ..] => {} // fundamentals, regional quotes, news
             _ if !self.odd => {
                 self.odd = true;
-                note(out, 0, format!("a line of an unknown kind is ignored: {}", shown(text)));
+                note(
+                    out,
+                    0,
+                    format!("a line of an unknown kind is ignored: {}", shown(text)),
+                );
             }
             _ => {}
         }
@@ -304,7 +304,10 @@ impl Session for Connection {
             self.fed_ns = now_ns;
             out.actions.push(Action::Reconnect {
                 cause: cause::STALL,
-                reason: format!("IQConnect answers, and nothing came from DTN for {} s", DRY_NS / S),
+                reason: format!(
+                    "IQConnect answers, and nothing came from DTN for {} s",
+                    DRY_NS / S
+                ),
             });
         }
         if self.desk.ping_due(PING_NS, now_ns) {
@@ -345,7 +348,11 @@ impl Connection {
             b"CURRENT PROTOCOL" => {
                 let version = fields.next().unwrap_or_default();
                 if !matches!(version, b"6.2" | b"6.1") {
-                    note(out, 0, format!("IQConnect speaks protocol {}, not 6.2", shown(version)));
+                    note(
+                        out,
+                        0,
+                        format!("IQConnect speaks protocol {}, not 6.2", shown(version)),
+                    );
                 }
             }
             _ => {} // KEY, IP, CUST, STATS and whatever comes with later versions
@@ -406,7 +413,10 @@ impl Connection {
         for index in self.desk.live().collect::<Vec<_>>() {
             let market = &self.desk.markets[index];
             if !watched.contains(&market.listing.symbol.as_bytes()) {
-                let text = format!("'{}' is watched no more: it is asked for again", market.listing.symbol);
+                let text = format!(
+                    "'{}' is watched no more: it is asked for again",
+                    market.listing.symbol
+                );
                 note(out, market.instrument, text);
                 self.watch(index);
             }
@@ -481,10 +491,21 @@ impl Connection {
             };
             let ts_event = time(bid, columns.bid_time).max(time(ask, columns.ask_time));
             let side = |side, price, size| -> Result<Record, Bad> {
-                let (at, amount) = (number(fields.at(price), "quote")?, number(fields.at(size), "size")?);
+                let (at, amount) = (
+                    number(fields.at(price), "quote")?,
+                    number(fields.at(size), "size")?,
+                );
                 // A side without an offer is printed empty, or as 0.
-                let amount = if at.is_zero() { Decimal::ZERO } else { field::size(amount)? };
-                Ok(timed(Record::quote(market.instrument, side, at, amount), ts_event, ts_recv))
+                let amount = if at.is_zero() {
+                    Decimal::ZERO
+                } else {
+                    field::size(amount)?
+                };
+                Ok(timed(
+                    Record::quote(market.instrument, side, at, amount),
+                    ts_event,
+                    ts_recv,
+                ))
             };
             update.quote = Some((
                 side(Side::Buy, columns.bid, columns.bid_size)?,
@@ -511,7 +532,8 @@ impl Connection {
             _ => Side::None, // neither, or unknown
         };
         let id = whole(fields.at(columns.tick));
-        let mut record = Record::trade(instrument, aggressor, price, size, id.unwrap_or(0)).at(ts_event, ts_recv);
+        let mut record =
+            Record::trade(instrument, aggressor, price, size, id.unwrap_or(0)).at(ts_event, ts_recv);
         if id.is_none() {
             record.flags &= !flag::HAS_ID;
         }
@@ -576,13 +598,25 @@ impl Connection {
             _ => return self.desk.quarantine(Bad::Field("correction"), Some(index), out),
         };
         let detail = [b"C", fields.at(2), b",", &fields.all[5..10].join(&b","[..])].concat();
-        push_detail(Record::status(instrument, 0, 0).at(ts_event, ts_recv), &detail, out);
+        push_detail(
+            Record::status(instrument, 0, 0).at(ts_event, ts_recv),
+            &detail,
+            out,
+        );
         if let Some(newest) = out.records.last_mut() {
             newest.flags |= flag::LAST;
         }
-        let what = if fields.at(2) == b"I" { "put in" } else { "taken out" };
+        let what = if fields.at(2) == b"I" {
+            "put in"
+        } else {
+            "taken out"
+        };
         let rest = text.splitn(4, |byte| *byte == b',').nth(3).unwrap_or_default();
-        note(out, instrument, format!("a trade was {what} afterwards: {}", shown(rest)));
+        note(
+            out,
+            instrument,
+            format!("a trade was {what} afterwards: {}", shown(rest)),
+        );
     }
 }
 

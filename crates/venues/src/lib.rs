@@ -17,8 +17,8 @@ mod print;
 mod silence;
 
 pub use api::{
-    Action, Channels, Endpoints, Limits, Listing, Output, Pace, Protocol, Quarantine, Session, Subscription,
-    VenueError,
+    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Quarantine, Session,
+    Subscription, VenueError,
 };
 
 /// Every protocol there is.

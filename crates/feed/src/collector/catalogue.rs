@@ -13,25 +13,24 @@ const DEFAULTS: [&str; 4] = ["BTC-USD", "ETH-USD", "BTC-USDT", "ETH-USDT"];
 
 /// A venue's instruments by name.
 pub struct Catalogue {
+    protocol: &'static dyn Protocol,
     listings: Vec<Listing>,
-    /// Of a venue without a table: it says itself what a name means.
-    open: Option<&'static dyn Protocol>,
 }
 
 impl Catalogue {
-    pub fn new(protocol: &dyn Protocol, body: &[u8]) -> Result<Self, VenueError> {
+    pub fn new(protocol: &'static dyn Protocol, body: &[u8]) -> Result<Self, VenueError> {
         Ok(Self {
+            protocol,
             listings: protocol.listings(body)?,
-            open: None,
         })
     }
 
-    /// Of a venue without a table: whatever it could have.
-    pub fn open(protocol: &'static dyn Protocol) -> Self {
-        Self {
+    /// Of a venue that has no table: it is asked of each name whether it may be one.
+    pub fn tableless(protocol: &'static dyn Protocol) -> Option<Self> {
+        protocol.listing_request().is_empty().then_some(Self {
+            protocol,
             listings: Vec::new(),
-            open: Some(protocol),
-        }
+        })
     }
 
     fn file(home: &Path, venue: &str) -> PathBuf {
@@ -39,7 +38,7 @@ impl Catalogue {
     }
 
     /// The table as it was fetched last; `None` when it never was, or cannot be read any more.
-    pub fn kept(home: &Path, venue: &str, protocol: &dyn Protocol) -> Option<Self> {
+    pub fn kept(home: &Path, venue: &str, protocol: &'static dyn Protocol) -> Option<Self> {
         Self::new(protocol, &std::fs::read(Self::file(home, venue)).ok()?).ok()
     }
 
@@ -56,7 +55,7 @@ impl Catalogue {
             if self.find(name).is_none()
                 && let Some(listing) = before.find(name)
             {
-                self.listings.push(listing);
+                self.listings.push(listing.clone());
                 kept.push(name.clone());
             }
         }
@@ -89,7 +88,8 @@ impl Catalogue {
             if name.is_empty() || found.iter().any(|(known, _)| *known == name) {
                 continue;
             }
-            match self.find(&name) {
+            let listing = self.find(&name).cloned();
+            match listing.or_else(|| self.protocol.listed(&name)) {
                 Some(listing) => found.push((name, listing)),
                 None => unknown.push(self.unknown(&name, venue)),
             }
@@ -97,16 +97,13 @@ impl Catalogue {
         (found, unknown)
     }
 
-    fn find(&self, name: &str) -> Option<Listing> {
-        if let Some(protocol) = self.open {
-            return protocol.listed(name);
-        }
+    fn find(&self, name: &str) -> Option<&Listing> {
         let exact = |listing: &&Listing| {
             name.strip_prefix(listing.base.as_str())
                 .and_then(|rest| rest.strip_prefix('-'))
                 .is_some_and(|quote| quote == listing.quote)
         };
-        self.listings.iter().find(exact).cloned()
+        self.listings.iter().find(exact)
     }
 
     /// What to collect when nobody says.
@@ -120,12 +117,12 @@ impl Catalogue {
     }
 
     fn unknown(&self, name: &str, venue: &str) -> Failure {
-        if self.open.is_some() {
+        if self.listings.is_empty() {
             return Failure::new(
                 Category::NotFound,
                 "instrument_unknown",
-                format!("'{name}' can be no symbol at {venue}"),
-                "write it as the venue spells it, as in AAPL",
+                format!("'{name}' is no instrument of {venue}"),
+                "names are as in AAPL, BRK.B or BTC-USD",
             );
         }
         let names: Vec<String> = self
@@ -163,10 +160,10 @@ mod tests {
             status: "online".into(),
         };
         Catalogue {
+            protocol: &venues::kraken::Kraken,
             listings: [("BTC", "USD"), ("BTC", "EUR"), ("ETH", "USD"), ("SOL", "USD")]
                 .map(|(base, quote)| listing(base, quote))
                 .to_vec(),
-            open: None,
         }
     }
 

@@ -50,14 +50,14 @@ struct Line {
 #[derive(Debug)]
 pub struct Core {
     wanted: Wanted,
-    /// Trade ids do not grow by one.
-    unnumbered: bool,
     /// By the low 20 bits of the number, which count from 1 in each venue.
     instruments: Vec<Option<Box<Instrument>>>,
     lines: Vec<Line>,
     out: Out,
     /// The highest connection number ever given.
     connection: u64,
+    /// Trade ids rise by one.
+    numbered: bool,
     /// Trading at the venue has stopped, as readers were last told.
     halted: bool,
     /// Instruments whose book the message at hand touched.
@@ -80,7 +80,6 @@ impl Core {
     pub fn new(next_sequence: u64, wanted: Wanted) -> Self {
         Self {
             wanted,
-            unnumbered: false,
             instruments: Vec::new(),
             lines: Vec::new(),
             out: Out {
@@ -89,15 +88,18 @@ impl Core {
                 counts: Counts::default(),
             },
             connection: 0,
+            numbered: true,
             halted: false,
             touched: Vec::new(),
             unsaved: false,
         }
     }
 
-    /// The same for a venue whose trade ids name trades and do not count them.
-    pub fn unnumbered(self, unnumbered: bool) -> Self {
-        Self { unnumbered, ..self }
+    /// For a venue whose trade ids are mere names: no hole is read from them, and only a trade that was seen is a
+    /// repetition. Before anything else.
+    pub fn unnumbered(mut self) -> Self {
+        self.numbered = false;
+        self
     }
 
     /// Records to append now, in order.
@@ -157,8 +159,13 @@ impl Core {
         if at >= self.instruments.len() {
             self.instruments.resize_with(at + 1, || None);
         }
-        let unnumbered = self.unnumbered;
-        self.instruments[at].get_or_insert_with(|| Box::new(Instrument::new(number, unnumbered)))
+        let numbered = self.numbered;
+        self.instruments[at].get_or_insert_with(|| {
+            Box::new(Instrument {
+                numbered,
+                ..Instrument::new(number)
+            })
+        })
     }
 
     fn find(&mut self, number: u32) -> Option<&mut Instrument> {
@@ -210,11 +217,11 @@ impl Core {
         }
         live && self
             .known()
-            .filter_map(|i| i.shadow.as_deref())
-            .filter(|s| s.connection == connection)
-            .all(|s| {
+            .filter_map(|i| i.shadow.as_deref().map(|s| (s, i.book_stream.active)))
+            .filter(|(s, _)| s.connection == connection)
+            .all(|(s, has_book)| {
                 s.refused
-                    || (s.whole || !self.wanted.book)
+                    || (s.whole || !self.wanted.book || (aged && !has_book))
                         && (s.trades || !self.wanted.trades || aged)
                         && s.pending.is_empty()
             })
@@ -480,7 +487,9 @@ impl Core {
         if record.instrument == 0 {
             return match record.id {
                 status::HALTED | status::RESUMED => self.trading(0, record.id == status::RESUMED, now),
-                status::STALE | status::LIVE => self.freshness(connection, record.id == status::STALE, stamped),
+                status::STALE | status::LIVE => {
+                    self.freshness(connection, record.id == status::STALE, stamped)
+                }
                 _ => {
                     out.push(stamped);
                     true

@@ -166,13 +166,12 @@ async fn collect(arguments: Arguments, name: &str, log: &Log) -> Result<(), Fail
 
     let (tables, mut fetched) = mpsc::channel(1);
     let kept = (arguments.home.clone(), name.to_owned());
-    let fetching = process.shared.protocol.has_table().then(|| {
-        let (shared, rest) = (process.shared.clone(), process.rest.clone());
-        tokio::task::spawn_local(table::fetch(shared, rest, kept, tables))
-    });
-    if let Some(failure) = process.nothing_to_do(arguments.supervised || fetching.is_some()) {
-        return Err(failure);
-    }
+    let fetching = tokio::task::spawn_local(table::fetch(
+        process.shared.clone(),
+        process.rest.clone(),
+        kept,
+        tables,
+    ));
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut second = 0u64;
@@ -209,9 +208,7 @@ async fn collect(arguments: Arguments, name: &str, log: &Log) -> Result<(), Fail
             }
         }
     };
-    if let Some(fetching) = fetching {
-        fetching.abort();
-    }
+    fetching.abort();
     let closed = process.close().await;
     drop(socket); // after the last records, so that subscribers have them
     drop(server);
@@ -244,17 +241,16 @@ pub struct Process {
 impl Process {
     fn start(arguments: &Arguments, name: &str, log: &Log) -> Result<Self, Failure> {
         let protocol = find_protocol(&arguments.protocol)?;
-        let mut channels = parse_channels(&arguments.channels, arguments.depth)?;
-        channels.book &= protocol.has_book();
+        let channels = parse_channels(&arguments.channels, arguments.depth)?;
         let address = |given: &Option<String>, own: &str, option: &str| {
             Url::parse(given.as_deref().unwrap_or(own)).map_err(|error| {
                 Failure::new(Category::Usage, "address_unfit", format!("{option}: {error}"), "")
             })
         };
         let ws_url = address(&arguments.url, protocol.endpoints().ws, "--url")?;
-        let rest_url = match (protocol.has_table(), protocol.endpoints()) {
-            (true, own) => address(&arguments.rest_url, own.rest, "--rest-url")?,
-            (false, _) => ws_url.clone(), // never asked
+        let rest_url = match protocol.endpoints().rest {
+            "" => ws_url.clone(), // there is none, and it is never asked
+            own => address(&arguments.rest_url, own, "--rest-url")?,
         };
         let network = Network::from_env().map_err(|error| {
             Failure::new(
@@ -300,7 +296,12 @@ impl Process {
             quotes: channels.quotes,
             book: channels.book,
         };
-        let core = Core::new(writer.next_sequence(), wanted).unnumbered(!protocol.ids_count());
+        let core = Core::new(writer.next_sequence(), wanted);
+        let core = if protocol.habits().numbered {
+            core
+        } else {
+            core.unnumbered()
+        };
         let engine = Engine::start(writer, core, keeper, log.clone())?;
         let seed = crate::clock::wall_ns() as u64 ^ u64::from(std::process::id()) << 32;
         let mut process = Self {
@@ -317,11 +318,7 @@ impl Process {
                 seed,
             )),
             rest: Rc::default(),
-            catalogue: if protocol.has_table() {
-                Catalogue::kept(home, name, protocol)
-            } else {
-                Some(Catalogue::open(protocol))
-            },
+            catalogue: Catalogue::tableless(protocol).or_else(|| Catalogue::kept(home, name, protocol)),
             wanted: arguments.instruments.as_deref().map(split),
             instruments: Vec::new(),
             unknown: Vec::new(),
@@ -329,6 +326,11 @@ impl Process {
             state: Cell::new(("starting", crate::clock::wall_ns())),
         };
         process.apply()?;
+        if protocol.listing_request().is_empty()
+            && let Some(failure) = process.nothing_to_do(arguments.supervised)
+        {
+            return Err(failure);
+        }
         Ok(process)
     }
 

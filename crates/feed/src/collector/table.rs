@@ -36,9 +36,12 @@ pub async fn fetch(
     kept: (PathBuf, String),
     tables: mpsc::Sender<Catalogue>,
 ) {
+    let path = shared.protocol.listing_request();
+    if path.is_empty() {
+        return std::future::pending().await; // there is none
+    }
     let mut backoff = Backoff::default();
     loop {
-        let path = shared.protocol.listing_request();
         let failure = match shared.get(WEIGHT, &path).await {
             Ok((200, body)) => match read_table(&shared, &kept, body).await {
                 Ok(catalogue) => {

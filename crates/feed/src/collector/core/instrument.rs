@@ -17,6 +17,8 @@ const RENUMBERED: usize = 10;
 pub(super) struct Instrument {
     pub number: u32,
     pub wanted: bool,
+    /// Trade ids rise by one.
+    pub numbered: bool,
     /// The connection that speaks for it.
     pub owner: Option<u64>,
     /// The venue gives nothing of it to that connection.
@@ -34,16 +36,17 @@ pub(super) struct Instrument {
     pub deltas: usize,
     /// Trades whose ids went back although their times went on.
     pub renumbered: Vec<Record>,
-    /// What is known of trades whose ids do not count them.
-    pub seen: Option<Seen>,
+    /// The newest trades, where their ids do not tell what is repeated.
+    pub seen: Seen,
     pub shadow: Option<Box<Shadow>>,
 }
 
 impl Instrument {
-    pub fn new(number: u32, unnumbered: bool) -> Self {
+    pub fn new(number: u32) -> Self {
         Self {
             number,
             wanted: false,
+            numbered: true,
             owner: None,
             refused: false,
             halted: false,
@@ -55,7 +58,7 @@ impl Instrument {
             filling: false,
             deltas: 0,
             renumbered: Vec::new(),
-            seen: unnumbered.then(Seen::default),
+            seen: Seen::default(),
             shadow: None,
         }
     }
@@ -154,21 +157,12 @@ impl Instrument {
 
     /// Writes a trade unless the journal has it, with the gap records it calls for.
     pub fn accept(&mut self, record: &Record, now: i64, out: &mut Out) -> bool {
-        let id = venue_id(record);
+        let id = venue_id(record).filter(|_| self.numbered);
         let mut missing = -1;
-        if let Some(seen) = &mut self.seen {
-            if record.has(flag::SNAPSHOT) {
-                // What the venue calls its newest trade. If it is ours, nothing was missed; it is no news itself.
-                if id.is_some() && id == self.trades.id && record.ts_event == self.trades.ts_event {
-                    self.end_gap(channel::TRADES, record, 0, now, out);
-                }
-                return false;
-            }
-            if !seen.insert(record) {
-                out.counts.duplicates += 1;
-                return false;
-            }
-        } else if let (Some(id), Some(last)) = (id, self.trades.id) {
+        if !self.numbered && !self.is_new(record, now, out) {
+            return false;
+        }
+        if let (Some(id), Some(last)) = (id, self.trades.id) {
             if id <= last {
                 if record.ts_event > self.trades.ts_event && !self.trades.own_time {
                     return self.went_back(record, now, out);

@@ -28,8 +28,8 @@ impl Core {
                 }
                 kind::TRADE | kind::QUOTE | kind::LEVEL | kind::CLEAR if record.instrument != 0 => {
                     let instrument = self.entry(record.instrument);
-                    if let Some(seen) = instrument.seen.as_mut().filter(|_| record.kind == kind::TRADE) {
-                        seen.insert(record);
+                    if record.kind == kind::TRADE && !instrument.numbered {
+                        instrument.seen.insert(record);
                     }
                     let stream = match record.kind {
                         kind::TRADE => &mut instrument.trades,

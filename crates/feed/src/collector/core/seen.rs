@@ -3,8 +3,10 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use wire::Record;
+use wire::{Record, channel, flag};
 
+use super::instrument::Instrument;
+use super::out::Out;
 use super::stream::venue_id;
 
 /// Trades remembered per instrument. Connections to one venue are apart by much less.
@@ -39,6 +41,23 @@ impl Seen {
     }
 }
 
+impl Instrument {
+    /// Whether a trade whose id does not count it is none that the journal has.
+    pub fn is_new(&mut self, record: &Record, now: i64, out: &mut Out) -> bool {
+        if record.has(flag::SNAPSHOT) {
+            // What the venue calls its newest trade. If it is ours, nothing was missed; it is no news itself.
+            let id = venue_id(record);
+            if id.is_some() && id == self.trades.id && record.ts_event == self.trades.ts_event {
+                self.end_gap(channel::TRADES, record, 0, now, out);
+            }
+            return false;
+        }
+        let new = self.seen.insert(record);
+        out.counts.duplicates += u64::from(!new);
+        new
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use wire::{Decimal, Side};
@@ -59,7 +78,10 @@ mod tests {
         }
         assert_eq!((seen.order.len(), seen.known.len()), (KEPT, KEPT));
         assert!(seen.insert(&trade(7, 1)), "forgotten");
-        let nameless = Record { flags: 0, ..trade(0, 9) };
+        let nameless = Record {
+            flags: 0,
+            ..trade(0, 9)
+        };
         assert!(seen.insert(&nameless) && seen.insert(&nameless));
     }
 }

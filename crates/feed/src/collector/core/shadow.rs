@@ -63,7 +63,7 @@ impl Instrument {
         match record.kind {
             kind::TRADE => {
                 shadow.trades = true;
-                if self.seen.is_some() {
+                if !self.numbered {
                     return self.accept(record, now, out); // whichever connection has it first
                 }
                 let Some(id) = venue_id(record) else {
