@@ -5,12 +5,11 @@
 //! what is missing; only where the newest trade of a summary is the newest we have, nothing was missed.
 //! Numbers are kept digit for digit; times are Eastern wall time.
 //!
-//! Detail records: text in bytes 16–47 and, where it is longer, of those that follow; it ends with a zero byte.
-//! `T` + basis (C, E, O) + market center + `,` + conditions (pairs of hexadecimal digits) belongs to the trade
-//! before it. `C` + I or D + `,` + price, size, TickID, conditions, market center, as IQFeed prints them, is a
-//! trade that was put in or taken out afterwards; it stands alone, its `ts_event` is that trade's time.
+//! A trade's text is a detail after it: `market center|conditions|||basis`, conditions with spaces between, the
+//! basis C (qualified), E (extended hours) or O (other). A correction is an amendment (kind 8): the trade that was
+//! put in, or at size 0 the one that was taken out; its text ends in I or D in place of the basis.
 
-use wire::{Decimal, Record, Side, cause, channel, flag, kind, status};
+use wire::{DETAIL_TEXT_BYTES, Decimal, Record, Side, cause, channel, flag, kind, status};
 
 use crate::api::{
     Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Session, Subscription,
@@ -540,13 +539,7 @@ impl Connection {
         if basis == b'O' {
             record.flags |= flag::IRREGULAR;
         }
-        let detail = [
-            &[b'T', basis],
-            fields.at(columns.center),
-            b",",
-            fields.at(columns.conditions),
-        ]
-        .concat();
+        let detail = detail(fields.at(columns.center), fields.at(columns.conditions), basis);
         Ok(Trade { record, detail })
     }
 
@@ -555,7 +548,7 @@ impl Connection {
         if let Some(trade) = update.trade.filter(|_| trades_on) {
             out.records.push(trade.record);
             if !trade.record.has(flag::SNAPSHOT) {
-                push_detail(trade.record, &trade.detail, out);
+                push_detail(&trade.record, &trade.detail, out);
             }
             if let Some(newest) = out.records.last_mut().filter(|_| update.quote.is_none()) {
                 newest.flags |= flag::LAST;
@@ -591,55 +584,62 @@ impl Connection {
         let Some(index) = self.desk.find(fields.at(1)) else {
             return self.desk.stranger(fields.at(1), out);
         };
-        let instrument = self.desk.markets[index].instrument;
-        let ts_event = match (fields.at(2), moment(fields.at(3), fields.at(4), ts_recv)) {
-            (b"I" | b"D", Ok(ts_event)) if fields.count >= 10 => ts_event,
-            (_, Err(bad)) => return self.desk.quarantine(bad, Some(index), out),
-            _ => return self.desk.quarantine(Bad::Field("correction"), Some(index), out),
-        };
-        let detail = [b"C", fields.at(2), b",", &fields.all[5..10].join(&b","[..])].concat();
-        push_detail(
-            Record::status(instrument, 0, 0).at(ts_event, ts_recv),
-            &detail,
-            out,
-        );
-        if let Some(newest) = out.records.last_mut() {
-            newest.flags |= flag::LAST;
+        let market = &self.desk.markets[index];
+        if market.closed || !market.trades.on {
+            return;
         }
-        let what = if fields.at(2) == b"I" {
-            "put in"
-        } else {
-            "taken out"
-        };
-        let rest = text.splitn(4, |byte| *byte == b',').nth(3).unwrap_or_default();
-        note(
-            out,
-            instrument,
-            format!("a trade was {what} afterwards: {}", shown(rest)),
-        );
+        match amendment(&fields, market.instrument, ts_recv) {
+            Ok((record, detail)) => {
+                out.records.push(record);
+                push_detail(&record, &detail, out);
+                if let Some(newest) = out.records.last_mut() {
+                    newest.flags |= flag::LAST;
+                }
+                note(
+                    out,
+                    record.instrument,
+                    format!("a trade was corrected afterwards: {}", shown(text)),
+                );
+            }
+            Err(bad) => self.desk.quarantine(bad, Some(index), out),
+        }
     }
 }
 
-/// Text of the venue's behind a record, as the module says.
-fn push_detail(of: Record, text: &[u8], out: &mut Output) {
-    const ROOM: usize = 32;
-    let mut bytes = text.to_vec();
-    bytes.resize((text.len() / ROOM + 1) * ROOM, 0);
-    for piece in bytes.chunks_exact(ROOM) {
-        let word = |at: usize| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&piece[at..at + 8]);
-            word
-        };
-        out.records.push(Record {
-            instrument: of.instrument,
-            ts_event: of.ts_event,
-            ts_recv: i64::from_le_bytes(word(0)),
-            price: i64::from_le_bytes(word(8)),
-            size: i64::from_le_bytes(word(16)),
-            id: u64::from_le_bytes(word(24)),
-            ..Record::new(kind::DETAIL)
-        });
+/// `C,AAPL,I,03/30/2021,19:59:14.503633,183.3600,13,101123,8801,17` as a record and its text.
+fn amendment(fields: &Fields, instrument: u32, ts_recv: i64) -> Result<(Record, Vec<u8>), Bad> {
+    if fields.count < 10 {
+        return Err(Bad::Missing("market center"));
+    }
+    let price = field::number(Some(fields.at(5)), "price")?;
+    let size = field::size(field::number(Some(fields.at(6)), "size")?)?;
+    let (size, letter) = match fields.at(2) {
+        b"I" => (size, b'I'),
+        b"D" => (Decimal::new(0, size.scale), b'D'),
+        _ => return Err(Bad::Field("correction")),
+    };
+    let id = whole(fields.at(7)).ok_or(Bad::Field("TickID"))?;
+    let ts_event = moment(fields.at(3), fields.at(4), ts_recv)?;
+    let record = Record {
+        kind: kind::AMEND,
+        ..Record::trade(instrument, Side::None, price, size, id).at(ts_event, ts_recv)
+    };
+    Ok((record, detail(fields.at(9), fields.at(8), letter)))
+}
+
+/// What more is known of a trade, as the module says.
+fn detail(center: &[u8], conditions: &[u8], basis: u8) -> Vec<u8> {
+    let codes: Vec<&[u8]> = conditions.chunks(2).collect();
+    [center, b"|", &codes.join(&b" "[..]), b"|||", &[basis]].concat()
+}
+
+/// Text behind a record, in as many details as it takes.
+fn push_detail(of: &Record, text: &[u8], out: &mut Output) {
+    for piece in text.chunks(DETAIL_TEXT_BYTES) {
+        let mut bytes = [0; DETAIL_TEXT_BYTES];
+        bytes[..piece.len()].copy_from_slice(piece);
+        out.records
+            .push(Record::detail(of.instrument, bytes).at(of.ts_event, of.ts_recv));
     }
 }
 

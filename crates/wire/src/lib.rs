@@ -15,4 +15,4 @@ mod record;
 pub use crc::crc32c;
 pub use decimal::{Decimal, DecimalError};
 pub use frame::{Frame, FrameError, Header};
-pub use record::{RECORD_BYTES, Record, Side, cause, channel, flag, kind, status};
+pub use record::{DETAIL_TEXT_BYTES, RECORD_BYTES, Record, Side, cause, channel, flag, kind, status};

@@ -5,6 +5,9 @@ use crate::Decimal;
 /// Size of a record in memory, on disk and on every socket.
 pub const RECORD_BYTES: usize = 48;
 
+/// Text in one [`kind::DETAIL`] record: bytes 24–47, the last piece filled up with zeros.
+pub const DETAIL_TEXT_BYTES: usize = 24;
+
 /// What a record says. Readers skip kinds they do not know.
 pub mod kind {
     /// An execution.
@@ -21,6 +24,8 @@ pub mod kind {
     pub const GAP: u8 = 6;
     /// Extra facts of the record before it, in bytes 16–47.
     pub const DETAIL: u8 = 7;
+    /// A trade that was told is replaced by what this says, or at size 0 cancelled; the detail after it names it.
+    pub const AMEND: u8 = 8;
 }
 
 /// Bits of [`Record::flags`].
@@ -209,6 +214,23 @@ impl Record {
             flags: flag::SELL,
             id: opened,
             ..Self::gap_open(instrument, channel, cause, missing)
+        }
+    }
+
+    /// A piece of the text that says more of the record before. It keeps both times of that record, so that
+    /// whoever looks for a time finds one; text that is longer goes on in the next detail.
+    pub fn detail(instrument: u32, text: [u8; DETAIL_TEXT_BYTES]) -> Self {
+        let word = |at: usize| {
+            let mut bytes = [0u8; 8];
+            bytes.copy_from_slice(&text[at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        Self {
+            instrument,
+            price: word(0) as i64,
+            size: word(8) as i64,
+            id: word(16),
+            ..Self::new(kind::DETAIL)
         }
     }
 

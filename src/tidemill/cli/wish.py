@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill import errors
 from tidemill.home import Home
-from tidemill.model.collector import DEFAULT_INSTRUMENTS, SIM_PREFIX, VENUE, Collector
-from tidemill.model.instrument import pair
+from tidemill.model.collector import (
+    DEFAULT_INSTRUMENTS,
+    PROVIDERS,
+    SIM_PREFIX,
+    VENUE,
+    Collector,
+    plain,
+)
 
 if TYPE_CHECKING:
     from tidemill.metadata import Metadata
@@ -33,16 +39,32 @@ def parse_venue(name: str) -> Collector:
         known = [*DEFAULT_INSTRUMENTS, *(SIM_PREFIX + p for p in DEFAULT_INSTRUMENTS)]
         raise errors.unknown("venue", name, known)
     if not name.startswith(SIM_PREFIX):
-        return Collector(name, protocol, DEFAULT_INSTRUMENTS[protocol])
+        return Collector(name, protocol, DEFAULT_INSTRUMENTS[protocol], _own_address(protocol))
+    if protocol in PROVIDERS:
+        # FAKEPACA is traded around the clock.
+        return Collector(name, protocol, (*DEFAULT_INSTRUMENTS[protocol], "FAKEPACA"))
     from tidemill import _native
 
     everything = (full.removesuffix(f".{name}") for full in _native.sim_instruments(protocol))
     return Collector(name, protocol, tuple(everything))
 
 
-def parse_instruments(text: str, venue: str) -> tuple[str, ...]:
+def _own_address(protocol: str) -> str | None:
+    """Where the environment says that IQConnect listens; None for its usual place, and for other venues."""
+    if protocol != "iqfeed":
+        return None
+    from tidemill.iqfeed.address import Address
+
+    said = Address.of()
+    if (said.host, said.level1) == (Address.host, Address.level1):
+        return None
+    return f"tcp://[{said.host}]:{said.level1}" if ":" in said.host else f"tcp://{said.host}:{said.level1}"
+
+
+def parse_instruments(text: str, of: Collector) -> tuple[str, ...]:
     """`btc/usd, ETH-USD` as `("BTC-USD", "ETH-USD")`. Raises `UsageError` for what is no instrument."""
-    return tuple(dict.fromkeys(pair(word, venue) for word in text.split(",") if word.strip()))
+    words = (word for word in text.split(",") if word.strip())
+    return tuple(dict.fromkeys(plain(word, of.protocol, of.name) for word in words))
 
 
 def from_config(home: Home) -> list[Collector]:
@@ -94,8 +116,8 @@ def _from_table(home: Home, table: Any) -> Collector:
         for address in ("url", "rest_url"):
             if not isinstance(table.get(address, ""), str):
                 raise errors.UsageError("config_collector", f"{address} {table[address]!r} is not an address")
-        pairs = tuple(dict.fromkeys(pair(one, name) for one in instruments))
-        found = Collector(name, protocol, pairs, table.get("url"), table.get("rest_url"))
+        names = tuple(dict.fromkeys(plain(one, protocol, name) for one in instruments))
+        found = Collector(name, protocol, names, table.get("url"), table.get("rest_url"))
         if not found.possible:
             raise errors.UsageError(
                 "config_collector",

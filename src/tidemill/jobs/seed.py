@@ -6,7 +6,7 @@ import time
 
 from tidemill.home import Home
 from tidemill.metadata import Metadata, collector, job
-from tidemill.model.collector import SIM_PREFIX
+from tidemill.model.collector import SIM_PREFIX, VENUES
 
 AGAIN_S = 60.0
 OWNER = "owner"
@@ -28,7 +28,9 @@ class Seed:
         """Submits what is missing; whether it did. One that fails is tried again after a minute; one that was
         cancelled not before the next start."""
         with metadata.read() as connection:
-            wanted = {row.protocol for row in collector.every(connection, wanted=True) if row.simulated}
+            wanted = {
+                row.protocol for row in collector.every(connection, wanted=True) if row.simulated
+            } & set(VENUES)
             last = job.one(connection, self._job) if self._job else None
         if last is not None and last.ended is None:
             return False

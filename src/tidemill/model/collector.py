@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tidemill.model.instrument import pair, symbol
+
 SIM_PREFIX = "sim-"
 # How a venue instance may be named: it names folders, sockets and processes.
 VENUE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -14,8 +16,18 @@ DEFAULT_INSTRUMENTS = {
     "coinbase": ("BTC-USD", "ETH-USD"),
     "coinbase-advanced": ("BTC-USD", "ETH-USD"),
     "binance": ("BTC-USDT", "ETH-USDT"),
+    "iqfeed": ("AAPL", "SPY"),
 }
 PROTOCOLS = tuple(DEFAULT_INSTRUMENTS)
+# Providers that stream. Their instruments are symbols as they spell them, and the simulator plays them as
+# providers; all others trade pairs and are played as venues.
+PROVIDERS = ("iqfeed",)
+VENUES = tuple(protocol for protocol in PROTOCOLS if protocol not in PROVIDERS)
+
+
+def plain(text: str, protocol: str, venue: str) -> str:
+    """An instrument as people name it, without its venue: `BTC-USD`, `AAPL`. Raises `UsageError`."""
+    return symbol(text, venue) if protocol in PROVIDERS else pair(text, venue)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tidemill.errors import ConflictError, UsageError, unknown
 
+_SYMBOL = re.compile(r"[A-Z0-9@#][A-Z0-9@#.+_=/-]{0,31}")
 _PAIR = re.compile(r"[A-Z0-9][A-Z0-9._]{0,31}-[A-Z0-9][A-Z0-9._]{0,31}")
 
 
@@ -77,6 +78,21 @@ def pair(text: str, venue: str) -> str:
             "instrument_invalid",
             f"{text[:64]!r} is not an instrument's name",
             hint="write BASE-QUOTE, for example BTC-USD",
+        )
+    return name
+
+
+def symbol(text: str, venue: str) -> str:
+    """`aapl` or `AAPL.iqfeed`, as people name what a provider should stream, as `AAPL`: in capitals.
+
+    Raises `UsageError` for what is no symbol.
+    """
+    name = text.strip().upper().removesuffix("." + venue.upper())
+    if not _SYMBOL.fullmatch(name):
+        raise UsageError(
+            "instrument_invalid",
+            f"{text[:64]!r} is not a symbol",
+            hint="write it as the provider spells it, for example AAPL or @ES#",
         )
     return name
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemill.model.collector import Collector
+from tidemill.model.collector import PROVIDERS, Collector
 
 # What others wait for comes first.
 START_ORDER = ("sim", "collector", "service", "recorder", "relay", "bridge", "worker")
@@ -57,7 +57,8 @@ def parts(
     if protocols:
         planned["sim"] = command(
             "sim", *home,
-            "--venues", ",".join(protocols),
+            *_option("--venues", [protocol for protocol in protocols if protocol not in PROVIDERS]),
+            *_option("--providers", [protocol for protocol in protocols if protocol in PROVIDERS]),
             "--seed", str(settings.seed),
             "--rate", str(settings.rate),
             "--port-base", str(settings.sim_port_base),
@@ -66,10 +67,10 @@ def parts(
     for collector in collectors:
         url, rest_url, bounds = collector.url, collector.rest_url, []
         if collector.simulated:
-            venue = (sim or {}).get("venues", {}).get(collector.name)
-            if venue is None:
+            said = _address(collector, sim or {})
+            if said is None:
                 continue
-            url, rest_url = venue["url"], venue["rest_url"]
+            url, rest_url = said
             bounds = [
                 "--journal-keep-hours", str(SIM_KEEP_HOURS),
                 "--journal-max-bytes", str(SIM_JOURNAL_BYTES),
@@ -92,6 +93,19 @@ def parts(
         if name in planned:
             planned[name] = [*planned[name], *words]
     return planned
+
+
+def _option(name: str, values: list[str]) -> list[str]:
+    return [name, ",".join(values)] if values else []
+
+
+def _address(collector: Collector, sim: dict[str, Any]) -> tuple[str, str | None] | None:
+    """Where the simulator plays a venue or a provider; None before it has said it."""
+    if venue := sim.get("venues", {}).get(collector.name):
+        return venue["url"], venue["rest_url"]
+    if level1 := sim.get("providers", {}).get(collector.name, {}).get("level1"):
+        return f"tcp://{level1}", None
+    return None
 
 
 def simulated_protocols(collectors: Iterable[Collector]) -> set[str]:

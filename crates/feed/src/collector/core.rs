@@ -336,7 +336,6 @@ impl Core {
         }
         let mut start = self.out.records.len(); // of the venue's message at hand
         let mut dropped = false; // the record before
-        let mut first = true; // of the venue's message at hand
         for record in records {
             let kept = match record.kind {
                 kind::GAP => {
@@ -346,21 +345,16 @@ impl Core {
                     false
                 }
                 kind::DETAIL => {
-                    // One that belongs to no record is told by the connection that speaks.
-                    let speaks = |i: &mut Instrument| i.owner == Some(connection);
-                    if !dropped && (!first || self.find(record.instrument).is_some_and(speaks)) {
+                    if !dropped {
                         self.out.push(*record);
-                        true
-                    } else {
-                        false
                     }
+                    !dropped
                 }
                 kind::STATUS => self.session_status(connection, record, now),
                 _ => self.data(connection, record, now),
             };
             dropped = !kept;
-            first = record.has(flag::LAST);
-            if first {
+            if record.has(flag::LAST) {
                 if !kept && let Some(last) = self.out.records[start..].iter_mut().rev().find(|r| is_data(r)) {
                     last.flags |= flag::LAST;
                 }

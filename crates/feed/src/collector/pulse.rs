@@ -3,7 +3,7 @@
 //! kept from running. What waited in the socket meanwhile would else be taken for silence of the venue.
 //! Pure: monotonic and wall readings come from outside.
 
-use wire::{Record, kind};
+use wire::Record;
 
 /// The loop of a connection turns every 100 ms. A turn so much later means that this process was stopped,
 /// swapped out or starved, nanoseconds.
@@ -48,9 +48,6 @@ impl Pulse {
             return;
         }
         for record in records {
-            if record.kind == kind::DETAIL {
-                continue; // those bytes are the venue's facts
-            }
             record.ts_recv = now;
             if record.ts_event == self.now {
                 record.ts_event = now;
@@ -87,9 +84,6 @@ mod tests {
         pulse.stamp(&mut records, 3_000 * S);
         assert_eq!((records[0].ts_event, records[0].ts_recv), (7, 3_000 * S));
         assert_eq!((records[1].ts_event, records[1].ts_recv), (3_000 * S, 3_000 * S));
-        let mut detail = [Record::new(kind::DETAIL).at(at, at)];
-        pulse.stamp(&mut detail, 3_000 * S);
-        assert_eq!(detail[0].ts_recv, at, "bytes of the venue's");
     }
 
     proptest! {
