@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tidemill.cli import wish
-from tidemill.errors import ConfigError, ConflictError
+from tidemill.errors import ConfigError, ConflictError, UsageError
 from tidemill.home import Home
 from tidemill.metadata import Metadata
 
@@ -59,3 +59,21 @@ def test_a_venue_of_the_file_keeps_the_protocol_it_has(tmp_path: Path) -> None:
     assert refused.value.code == "protocol_fixed"
     assert [row.protocol for row in metadata.collectors()] == ["kraken"]
     metadata.close()
+
+
+def test_a_provider_takes_symbols_as_it_spells_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("IQFEED_HOST", "IQFEED_PORT_QUOTE"):
+        monkeypatch.delenv(name, raising=False)
+    text = '[[collector]]\nprotocol = "iqfeed"\ninstruments = ["aapl", "BRK.B.iqfeed", "@ES#"]\n'
+    [found] = configured(tmp_path, text)
+    assert found.instruments == ("AAPL", "BRK.B", "@ES#")
+    iqfeed = wish.parse_venue("iqfeed")
+    assert (iqfeed.instruments, iqfeed.url) == (("AAPL", "SPY"), None)
+    assert wish.parse_instruments("spy, SPY.iqfeed,F", iqfeed) == ("SPY", "F")
+    with pytest.raises(UsageError, match="symbol"):
+        wish.parse_instruments("A B", iqfeed)
+    monkeypatch.setenv("IQFEED_HOST", "192.0.2.7")
+    monkeypatch.setenv("IQFEED_PORT_QUOTE", "15009")
+    assert wish.parse_venue("iqfeed").url == "tcp://192.0.2.7:15009"
+    simulated = wish.parse_venue("sim-iqfeed")
+    assert (simulated.url, simulated.simulated) == (None, True)

@@ -101,3 +101,18 @@ def test_the_worker_makes_the_history_of_this_seed() -> None:
     assert words(plan.parts(SETTINGS, [], None), "worker") == [
         "worker", "--home", "/h", "--supervised", "--seed", "7",
     ]  # fmt: skip
+
+
+def test_a_simulated_provider_is_played_beside_the_venues() -> None:
+    wanted = [Collector("sim-iqfeed", "iqfeed", ("AAPL", "FAKEPACA"))]
+    before = plan.parts(SETTINGS, wanted, None)
+    assert "--venues" not in before["sim"]
+    assert words(before, "sim")[words(before, "sim").index("--providers") + 1] == "iqfeed"
+    assert "collector-sim-iqfeed" not in before
+    sim = {"venues": {}, "providers": {"sim-iqfeed": {"level1": "127.0.0.1:20414"}}}
+    after = plan.parts(SETTINGS, wanted, sim)["collector-sim-iqfeed"]
+    assert after[after.index("--url") + 1] == "tcp://127.0.0.1:20414"
+    assert after[after.index("--instruments") + 1] == "AAPL,FAKEPACA"
+    assert "--rest-url" not in after
+    both = plan.parts(SETTINGS, [*wanted, Collector("sim-kraken", "kraken")], None)["sim"]
+    assert (both[both.index("--venues") + 1], both[both.index("--providers") + 1]) == ("kraken", "iqfeed")

@@ -69,7 +69,7 @@ impl fmt::Display for NetError {
 
 impl std::error::Error for NetError {}
 
-/// An http, https, ws or wss address.
+/// An http, https, ws, wss or tcp address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub secure: bool,
@@ -90,7 +90,12 @@ impl Url {
             Some("https") => ("https", true),
             Some("ws") => ("ws", false),
             Some("wss") => ("wss", true),
-            _ => return Err(wrong("it must begin with ws://, wss://, http:// or https://")),
+            Some("tcp") => ("tcp", false),
+            _ => {
+                return Err(wrong(
+                    "it must begin with ws://, wss://, tcp://, http:// or https://",
+                ));
+            }
         };
         let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
         if authority.as_str().contains('@') {
@@ -108,6 +113,9 @@ impl Url {
         if host.is_empty() {
             return Err(wrong("it names no host"));
         }
+        if scheme == "tcp" && authority.port_u16().is_none() {
+            return Err(wrong("it names no port"));
+        }
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         Ok(Self {
             secure,
@@ -120,6 +128,11 @@ impl Url {
                 path.trim_end_matches('/').to_owned()
             },
         })
+    }
+
+    /// Lines over plain TCP are spoken there.
+    pub fn is_line(&self) -> bool {
+        self.scheme == "tcp"
     }
 
     /// This address with more path (and query) behind it.
@@ -211,7 +224,8 @@ impl Proxies {
 
     fn lead_to(&self, url: &Url) -> Option<&Proxy> {
         let proxy = if url.secure { &self.secure } else { &self.plain };
-        proxy.as_ref().filter(|_| !self.direct(url))
+        // what speaks plain TCP stands on this machine or beside it
+        proxy.as_ref().filter(|_| !url.is_line() && !self.direct(url))
     }
 
     /// Hosts of `NO_PROXY`, and this machine, are reached without a proxy.

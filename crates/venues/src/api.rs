@@ -50,7 +50,8 @@ pub trait Protocol: Send + Sync {
     fn session(&self, instruments: &[Subscription], channels: Channels) -> Box<dyn Session>;
 }
 
-/// Base addresses, without a trailing slash. The collector lets both be overridden.
+/// Base addresses, without a trailing slash. The collector lets both be overridden. The scheme of the stream's
+/// says how it is carried: `ws://` and `wss://`, or `tcp://` for lines, each a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     pub ws: &'static str,

@@ -10,7 +10,9 @@ pub mod coinbase;
 pub mod coinbase_advanced;
 mod condition;
 mod desk;
+mod eastern;
 mod field;
+pub mod iqfeed;
 mod json;
 pub mod kraken;
 pub mod polygon;
@@ -19,8 +21,8 @@ mod silence;
 mod tape;
 
 pub use api::{
-    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Quarantine, Session, Subscription,
-    VenueError,
+    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Quarantine, Session,
+    Subscription, VenueError,
 };
 
 /// Every protocol there is.
@@ -32,6 +34,7 @@ pub static VENUES: &[&dyn Protocol] = &[
     &alpaca::IEX,
     &alpaca::SIP,
     &polygon::Polygon,
+    &iqfeed::IqFeed,
 ];
 
 /// The protocol of this name.

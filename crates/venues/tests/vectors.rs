@@ -33,6 +33,7 @@ fn channel_name(value: u8) -> &'static str {
 fn describe(record: &Record) -> Value {
     let mut flags: Vec<&str> = [
         (flag::HAS_ID, "id"),
+        (flag::IRREGULAR, "irregular"),
         (flag::LAST, "last"),
         (flag::NO_VENUE_TIME, "no_venue_time"),
         (flag::SNAPSHOT, "snapshot"),
@@ -48,11 +49,12 @@ fn describe(record: &Record) -> Value {
     });
     let mut set = |key: &str, to: Value| value[key] = to;
     match record.kind {
-        kind::TRADE | kind::QUOTE | kind::LEVEL => {
+        kind::TRADE | kind::QUOTE | kind::LEVEL | kind::AMEND => {
             let kinds = [
                 (kind::TRADE, "trade"),
                 (kind::QUOTE, "quote"),
                 (kind::LEVEL, "level"),
+                (kind::AMEND, "amend"),
             ];
             set(
                 "kind",
@@ -70,10 +72,20 @@ fn describe(record: &Record) -> Value {
             }
         }
         kind::CLEAR => set("kind", "clear".into()),
+        kind::DETAIL => {
+            let bytes = &Record::as_bytes(std::slice::from_ref(record))[24..];
+            set("kind", "detail".into());
+            set(
+                "text",
+                String::from_utf8_lossy(bytes).trim_end_matches('\0').into(),
+            );
+        }
         kind::STATUS => {
             set("kind", "status".into());
             set("channel", channel_name(record.price_scale).into());
             let codes = [
+                (status::LIVE, "live"),
+                (status::STALE, "stale"),
                 (status::CLOSED, "closed"),
                 (status::BOOK_INVALID, "book_invalid"),
                 (status::BOOK_VALID, "book_valid"),
@@ -86,6 +98,7 @@ fn describe(record: &Record) -> Value {
             set("kind", "gap".into());
             set("channel", channel_name(record.price_scale).into());
             let causes = [
+                (cause::DISCONNECT, "disconnect"),
                 (cause::STALL, "stall"),
                 (cause::SEQUENCE_HOLE, "sequence_hole"),
                 (cause::CHECKSUM, "checksum"),

@@ -21,7 +21,7 @@ from tidemill import address, errors
 from tidemill.cli.app import HomeOption, JsonOption
 from tidemill.cli.net import listening_process, port_is_free
 from tidemill.home import Home
-from tidemill.model.collector import SIM_PREFIX
+from tidemill.model.collector import SIM_PREFIX, Collector
 from tidemill.supervisor.supervisor import read_state
 
 FREE_BYTES_MIN = 2 << 30
@@ -480,6 +480,9 @@ def _venues(home: Home) -> Iterator[Finding]:
         return  # `_database` tells it
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
     for collector in collectors:
+        if collector.protocol == "iqfeed" and not collector.name.startswith(SIM_PREFIX):
+            yield _iqconnect(collector)
+            continue
         host = HOSTS.get(collector.protocol)
         if collector.url or collector.name.startswith(SIM_PREFIX) or not host:
             continue
@@ -495,6 +498,25 @@ def _venues(home: Home) -> Iterator[Finding]:
             )  # fmt: skip
         else:
             yield Finding(collector.name, "ok", f"{host}:443 answers")
+
+
+def _iqconnect(collector: Collector) -> Finding:
+    """Does IQConnect listen, where its stream is wanted?"""
+    from tidemill.iqfeed.address import Address
+
+    said = Address.of()
+    host, port = said.host, said.level1
+    if collector.url:
+        host, _, text = collector.url.removeprefix("tcp://").rpartition(":")
+        host, port = host.strip("[]"), int(text)
+    try:
+        socket.create_connection((host, port), timeout=3).close()
+    except OSError as error:
+        return Finding(
+            collector.name, "fail", f"IQConnect does not listen at {host}:{port}: {error.strerror or error}",
+            "`tidemill iqfeed keep-alive` starts it; IQFEED_HOST and IQFEED_PORT_QUOTE say where it is",
+        )  # fmt: skip
+    return Finding(collector.name, "ok", f"IQConnect listens at {host}:{port}")
 
 
 CHECKS: tuple[Check, ...] = (

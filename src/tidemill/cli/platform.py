@@ -34,6 +34,7 @@ DEFAULT_PORT = 8484
 READY_S = 60.0
 DOWN_S = 60.0
 CONNECT_S = 10.0
+IQCONNECT_HINT = "`tidemill iqfeed keep-alive` starts IQConnect (docs/iqfeed.md)"
 PROXY_HINT = "Proxies (HTTPS_PROXY) and own certificates (SSL_CERT_FILE) are honoured"
 # A part that gives no answer within this is called stale.
 SILENT_S = 2.0
@@ -472,9 +473,15 @@ def _detail(part: dict[str, Any]) -> str:
 
 
 def connect(
-    venue: Annotated[str, typer.Argument(help="kraken, coinbase, coinbase-advanced, binance, alpaca, alpaca-sip or polygon.")],
+    venue: Annotated[
+        str,
+        typer.Argument(
+            help="kraken, coinbase, coinbase-advanced, binance, alpaca, alpaca-sip, polygon or iqfeed."
+        ),
+    ],
     instruments: Annotated[
-        str | None, typer.Option(help="Instruments, e.g. BTC-USD,ETH-USD or AAPL.", show_default="BTC and ETH, or AAPL")
+        str | None,
+        typer.Option(help="Instruments, e.g. BTC-USD,ETH-USD or AAPL.", show_default="BTC and ETH, or AAPL"),
     ] = None,
     home: HomeOption = None,
 ) -> int:
@@ -485,8 +492,8 @@ def connect(
     place = Home.at(home)
     place.create()
     chosen = wish.parse_venue(venue.strip())
-    names = wish.parse_instruments(instruments, chosen.name, chosen.protocol) if instruments else chosen.instruments
-    Metadata.of(place).want(chosen.name, chosen.protocol, names, actor="owner")
+    names = wish.parse_instruments(instruments, chosen) if instruments else chosen.instruments
+    Metadata.of(place).want(chosen.name, chosen.protocol, names, actor="owner", url=chosen.url)
     if not read_state(place):
         talk.print(f"{chosen.name} will be collected; `tidemill up` starts the platform")
         return 0
@@ -509,7 +516,7 @@ def connect(
     raise errors.UpstreamError(
         "venue_unreachable",
         f"{chosen.name} cannot be reached: {why}",
-        hint=f"it goes on trying. {PROXY_HINT}",
+        hint=f"it goes on trying. {IQCONNECT_HINT if chosen.protocol == 'iqfeed' else PROXY_HINT}",
     )
 
 

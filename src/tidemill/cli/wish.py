@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tidemill import errors
 from tidemill.home import Home
-from tidemill.model.collector import DEFAULT_INSTRUMENTS, SELLERS, SIM_PREFIX, VENUE, Collector
-from tidemill.model.instrument import collected
+from tidemill.model.collector import (
+    DEFAULT_INSTRUMENTS,
+    SELLERS,
+    SIM_PREFIX,
+    VENUE,
+    Collector,
+    plain,
+)
 
 if TYPE_CHECKING:
     from tidemill.metadata import Metadata
@@ -33,23 +38,34 @@ def parse_venue(name: str) -> Collector:
     if protocol not in DEFAULT_INSTRUMENTS:
         known = [*DEFAULT_INSTRUMENTS, *(SIM_PREFIX + p for p in DEFAULT_INSTRUMENTS)]
         raise errors.unknown("venue", name, known)
-    if not name.startswith(SIM_PREFIX) or protocol in SELLERS:
-        return Collector(name, protocol, DEFAULT_INSTRUMENTS[protocol])
+    if not name.startswith(SIM_PREFIX):
+        return Collector(name, protocol, DEFAULT_INSTRUMENTS[protocol], _own_address(protocol))
+    if protocol in SELLERS:
+        # FAKEPACA is traded around the clock, as pairs are.
+        awake = () if "BTC-USD" in DEFAULT_INSTRUMENTS[protocol] else ("FAKEPACA",)
+        return Collector(name, protocol, (*DEFAULT_INSTRUMENTS[protocol], *awake))
     from tidemill import _native
 
     everything = (full.removesuffix(f".{name}") for full in _native.sim_instruments(protocol))
     return Collector(name, protocol, tuple(everything))
 
 
-def parse_instruments(text: str, venue: str, protocol: str) -> tuple[str, ...]:
+def _own_address(protocol: str) -> str | None:
+    """Where the environment says that IQConnect listens; None for its usual place, and for other venues."""
+    if protocol != "iqfeed":
+        return None
+    from tidemill.iqfeed.address import Address
+
+    said = Address.of()
+    if (said.host, said.level1) == (Address.host, Address.level1):
+        return None
+    return f"tcp://[{said.host}]:{said.level1}" if ":" in said.host else f"tcp://{said.host}:{said.level1}"
+
+
+def parse_instruments(text: str, of: Collector) -> tuple[str, ...]:
     """`btc/usd, ETH-USD` as `("BTC-USD", "ETH-USD")`. Raises `UsageError` for what is no instrument."""
-    return named([word for word in text.split(",") if word.strip()], venue, protocol)
-
-
-def named(words: Iterable[str], venue: str, protocol: str) -> tuple[str, ...]:
-    """The same of a list."""
-    stocks = protocol in SELLERS
-    return tuple(dict.fromkeys(collected(word, venue, stocks=stocks) for word in words))
+    words = (word for word in text.split(",") if word.strip())
+    return tuple(dict.fromkeys(plain(word, of.protocol, of.name) for word in words))
 
 
 def from_config(home: Home) -> list[Collector]:
@@ -101,7 +117,8 @@ def _from_table(home: Home, table: Any) -> Collector:
         for address in ("url", "rest_url"):
             if not isinstance(table.get(address, ""), str):
                 raise errors.UsageError("config_collector", f"{address} {table[address]!r} is not an address")
-        found = Collector(name, protocol, named(instruments, name, protocol), table.get("url"), table.get("rest_url"))
+        names = tuple(dict.fromkeys(plain(one, protocol, name) for one in instruments))
+        found = Collector(name, protocol, names, table.get("url"), table.get("rest_url"))
         if not found.possible:
             raise errors.UsageError(
                 "config_collector",

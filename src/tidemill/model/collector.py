@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tidemill.model.instrument import collected, symbol
+
 SIM_PREFIX = "sim-"
 # How a venue instance may be named: it names folders, sockets and processes.
 VENUE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -17,12 +19,22 @@ DEFAULT_INSTRUMENTS = {
     "alpaca": ("AAPL", "BTC-USD"),
     "alpaca-sip": ("AAPL", "BTC-USD"),
     "polygon": ("AAPL", "BTC-USD"),
+    "iqfeed": ("AAPL", "SPY"),
 }
 PROTOCOLS = tuple(DEFAULT_INSTRUMENTS)
-# Sellers of market data and the provider of each: a key opens them, and `fetch` brings their history.
-SELLERS = {"alpaca": "alpaca", "alpaca-sip": "alpaca", "polygon": "polygon"}
-# Where the instruments themselves are traded: who may see their data, and what the simulator invents a past of.
+# Sellers of market data and the provider of each: `fetch` brings their history, and the simulator plays them
+# as providers.
+SELLERS = {"alpaca": "alpaca", "alpaca-sip": "alpaca", "polygon": "polygon", "iqfeed": "iqfeed"}
+# Where the instruments themselves are traded: who may see their data, and what the simulator invents a past
+# of.
 EXCHANGES = tuple(protocol for protocol in PROTOCOLS if protocol not in SELLERS)
+
+
+def plain(text: str, protocol: str, venue: str) -> str:
+    """An instrument as people name it, without its venue: `BTC-USD`, `AAPL`. Raises `UsageError`."""
+    if protocol == "iqfeed":
+        return symbol(text, venue)
+    return collected(text, venue, stocks=protocol in SELLERS)
 
 
 @dataclass(frozen=True)

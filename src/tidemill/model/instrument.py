@@ -10,6 +10,7 @@ from typing import Any
 from tidemill.errors import ConflictError, UsageError, unknown
 
 _STOCK = re.compile(r"[A-Z][A-Z0-9]{0,9}(\.[A-Z]{1,3})?")
+_SYMBOL = re.compile(r"[A-Z0-9@#][A-Z0-9@#.+_=/-]{0,31}")
 _PAIR = re.compile(r"[A-Z0-9][A-Z0-9._]{0,31}-[A-Z0-9][A-Z0-9._]{0,31}")
 
 
@@ -83,9 +84,24 @@ def pair(text: str, venue: str) -> str:
 
 
 def collected(text: str, venue: str, *, stocks: bool) -> str:
-    """The same of a venue that has `stocks` too, which are names alone: `aapl` or `BRK.B.alpaca` as `BRK.B`."""
+    """The same of a venue that may have `stocks` too, which are names alone: `BRK.B.alpaca` as `BRK.B`."""
     name = text.strip().upper().removesuffix("." + venue.upper())
     return name if stocks and _STOCK.fullmatch(name) else pair(text, venue)
+
+
+def symbol(text: str, venue: str) -> str:
+    """`aapl` or `AAPL.iqfeed`, as people name what a provider should stream, as `AAPL`: in capitals.
+
+    Raises `UsageError` for what is no symbol.
+    """
+    name = text.strip().upper().removesuffix("." + venue.upper())
+    if not _SYMBOL.fullmatch(name):
+        raise UsageError(
+            "instrument_invalid",
+            f"{text[:64]!r} is not a symbol",
+            hint="write it as the provider spells it, for example AAPL or @ES#",
+        )
+    return name
 
 
 def resolve(asked: str, known: Iterable[str]) -> str:

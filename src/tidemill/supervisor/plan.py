@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemill.model.collector import SELLERS, SIM_PREFIX, Collector
+from tidemill.model.collector import EXCHANGES, SELLERS, SIM_PREFIX, Collector
 
 # What others wait for comes first.
 START_ORDER = ("sim", "collector", "service", "recorder", "relay", "bridge", "worker")
@@ -54,13 +54,12 @@ def parts(
     home = ["--home", settings.home, "--supervised"]
     planned: dict[str, list[str]] = {}
     protocols = sorted({*simulated, *simulated_protocols(collectors)})
-    venues = [protocol for protocol in protocols if protocol not in SELLERS]
     sellers = sorted({SELLERS[protocol] for protocol in protocols if protocol in SELLERS})
     if protocols:
         planned["sim"] = command(
             "sim", *home,
-            *(["--venues", ",".join(venues)] if venues else []),
-            *(["--providers", ",".join(sellers)] if sellers else []),
+            *_option("--venues", [protocol for protocol in protocols if protocol in EXCHANGES]),
+            *_option("--providers", sellers),
             "--seed", str(settings.seed),
             "--rate", str(settings.rate),
             "--port-base", str(settings.sim_port_base),
@@ -97,13 +96,19 @@ def parts(
     return planned
 
 
-def _simulated_at(sim: dict[str, Any], collector: Collector) -> tuple[str, str] | None:
+def _option(name: str, values: list[str]) -> list[str]:
+    return [name, ",".join(values)] if values else []
+
+
+def _simulated_at(sim: dict[str, Any], collector: Collector) -> tuple[str, str | None] | None:
     """Addresses of the stream and of REST, once the simulator has said them."""
-    if collector.protocol in SELLERS:
-        said = sim.get("providers", {}).get(SIM_PREFIX + SELLERS[collector.protocol])
-        return (said["stream"], said["rest"]) if said else None
-    said = sim.get("venues", {}).get(collector.name)
-    return (said["url"], said["rest_url"]) if said else None
+    if collector.protocol not in SELLERS:
+        said = sim.get("venues", {}).get(collector.name)
+        return (said["url"], said["rest_url"]) if said else None
+    said = sim.get("providers", {}).get(SIM_PREFIX + SELLERS[collector.protocol])
+    if said and "level1" in said:
+        return f"tcp://{said['level1']}", None
+    return (said["stream"], said["rest"]) if said else None
 
 
 def simulated_protocols(collectors: Iterable[Collector]) -> set[str]:

@@ -6,12 +6,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
-use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::tungstenite::Bytes;
 use venues::{Action, Output, Session, Subscription};
 use wire::cause;
 
@@ -19,7 +17,7 @@ use super::arrival::{Arrival, WHOLE_NS};
 use super::pulse::Pulse;
 use super::shared::Shared;
 use super::slot::Set;
-use crate::ws;
+use super::socket::{Broken, Socket};
 
 const S: i64 = 1_000_000_000;
 const TICK: Duration = Duration::from_millis(100);
@@ -113,7 +111,7 @@ async fn deliver(shared: &Rc<Shared>, number: u64, subscriptions: &[Subscription
     let mut session = shared.protocol.session(subscriptions, shared.channels);
     session.login(shared.secrets.values());
     let url = shared.ws_url.join(&session.path());
-    let socket = match ws::open(&shared.network, &url, shared.limits.max_message_bytes, CONNECT).await {
+    let socket = match Socket::open(&shared.network, &url, shared.limits.max_message_bytes, CONNECT).await {
         Ok(socket) => socket,
         Err(refused) => {
             let retry_after = refused.retry_after;
@@ -177,7 +175,7 @@ struct Talk<'a> {
     number: u64,
     session: Box<dyn Session>,
     pulse: Pulse,
-    socket: ws::Socket,
+    socket: Socket,
     answers: mpsc::Sender<Answer>,
     /// Messages to the venue that wait for their turn.
     sends: VecDeque<String>,
@@ -192,7 +190,7 @@ impl Talk<'_> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let opened = self.aside(&Bytes::new(), |session, now, out| session.open(now, out));
-        let mut arrival = Arrival::new(self.socket.get_ref().received(), opened);
+        let mut arrival = Arrival::new(self.socket.received(), opened);
         if let Some(ended) = self.act().await {
             return ended;
         }
@@ -201,7 +199,7 @@ impl Talk<'_> {
                 biased;
                 _ = ticks.tick() => {
                     let now = self.pulse.turn(self.shared.mono());
-                    let coming = arrival.coming(self.socket.get_ref().received(), now);
+                    let coming = arrival.coming(self.socket.received(), now);
                     let silent = arrival.silent(now);
                     if self.shared.limits.silence_ns > 0 && silent > self.shared.limits.silence_ns {
                         return Ended::lost(cause::STALL, format!("nothing came for {} s", silent / S));
@@ -227,24 +225,17 @@ impl Talk<'_> {
                 }
                 message = self.socket.next() => {
                     let now = self.pulse.turn(self.shared.mono());
-                    arrival.whole(self.socket.get_ref().received(), now);
+                    arrival.whole(self.socket.received(), now);
                     match message {
-                        Some(Ok(Message::Text(text))) => self.message(text.into()),
-                        Some(Ok(Message::Binary(data))) => self.message(data),
-                        Some(Ok(Message::Close(frame))) => {
-                            let text = frame.map_or_else(String::new, |f| format!(": {} {}", f.code, f.reason));
-                            return Ended::lost(cause::DISCONNECT, format!("closed by the venue{text}"));
-                        }
-                        Some(Ok(_)) => {
-                            // pings are answered by the library
+                        Ok(Some(data)) => self.message(data),
+                        Ok(None) => {
                             if self.shared.habits.ping_ns > 0 && self.view.live.get() != 0 {
                                 let mut engine = self.shared.engine.borrow_mut();
                                 engine.figures.heard = engine.clock.mono();
                             }
                             continue;
                         }
-                        Some(Err(error)) => return self.broken(&error),
-                        None => return Ended::lost(cause::DISCONNECT, "the venue hung up"),
+                        Err(broken) => return self.broken(broken),
                     }
                 }
             }
@@ -276,7 +267,11 @@ impl Talk<'_> {
         self.session.message(&data, self.pulse.turn(begun), &mut self.out);
         self.pulse.stamp(&mut self.out.records, now);
         let ready = self.session.ready();
-        let kept = if self.shared.secrets.within(&data) { &NOTHING } else { &data };
+        let kept = if self.shared.secrets.within(&data) {
+            &NOTHING
+        } else {
+            &data
+        };
         if !ready {
             engine.aside(self.number, &mut self.out, now, kept);
             return;
@@ -294,21 +289,10 @@ impl Talk<'_> {
         }
     }
 
-    fn broken(&self, error: &WsError) -> Ended {
-        if matches!(error, WsError::Utf8(_)) {
-            // the protocol ends the connection over it, and the message itself is not handed out
-            self.shared.with(|engine, now| {
-                engine.quarantine(
-                    self.number,
-                    format!("not UTF-8: {error}"),
-                    None,
-                    now,
-                    &Bytes::new(),
-                );
-            });
-        }
-        match ws::oversize(error) {
-            Some(bytes) => {
+    fn broken(&self, broken: Broken) -> Ended {
+        match broken {
+            Broken::Ended(text) => Ended::lost(cause::DISCONNECT, text),
+            Broken::Oversize(bytes) => {
                 let limit = self.shared.limits.max_message_bytes;
                 let reason = format!("a message of {bytes} bytes is over this venue's limit of {limit}");
                 Ended {
@@ -316,17 +300,17 @@ impl Talk<'_> {
                     ..Ended::lost(cause::LIMIT, reason)
                 }
             }
-            None if matches!(
-                error,
-                WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-            ) =>
-            {
-                Ended::lost(cause::DISCONNECT, "the connection broke off")
+            Broken::Utf8(text) => {
+                // the protocol ends the connection over it, and the message itself is not handed out
+                self.shared.with(|engine, now| {
+                    let reason = format!("not UTF-8: {text}");
+                    engine.quarantine(self.number, reason, None, now, &Bytes::new());
+                });
+                Ended::lost(cause::MALFORMED, format!("the venue broke the protocol: {text}"))
             }
-            None if matches!(error, WsError::Utf8(_) | WsError::Protocol(_)) => {
-                Ended::lost(cause::MALFORMED, format!("the venue broke the protocol: {error}"))
+            Broken::Protocol(text) => {
+                Ended::lost(cause::MALFORMED, format!("the venue broke the protocol: {text}"))
             }
-            None => Ended::lost(cause::DISCONNECT, error.to_string()),
         }
     }
 
@@ -361,11 +345,7 @@ impl Talk<'_> {
                     }
                 }
                 Action::Reconnect { cause, reason } => return Some(Ended::lost(cause, reason)),
-                Action::Refused {
-                    reason,
-                    wait_ns,
-                    key,
-                } => {
+                Action::Refused { reason, wait_ns, key } => {
                     return Some(Ended {
                         retry_after: Some(Duration::from_nanos(wait_ns.max(0) as u64)),
                         key,
@@ -390,9 +370,9 @@ impl Talk<'_> {
             return None;
         }
         self.pinged = now;
-        match timeout(SEND, self.socket.send(Message::Ping(Bytes::new()))).await {
+        match timeout(SEND, self.socket.ping()).await {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(self.broken(&error)),
+            Ok(Err(error)) => Some(self.broken(error)),
             Err(_) => Some(Ended::lost(cause::STALL, "the venue takes no messages")),
         }
     }
@@ -408,9 +388,9 @@ impl Talk<'_> {
                 .is_ok()
             && let Some(text) = self.sends.pop_front()
         {
-            match timeout(SEND, self.socket.send(Message::text(text))).await {
+            match timeout(SEND, self.socket.send(text)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return Some(self.broken(&error)),
+                Ok(Err(broken)) => return Some(self.broken(broken)),
                 Err(_) => return Some(Ended::lost(cause::STALL, "the venue takes no messages")),
             }
         }
@@ -420,9 +400,7 @@ impl Talk<'_> {
 
 impl Drop for Talk<'_> {
     fn drop(&mut self) {
-        // A polite goodbye if the socket takes it at once; the process does not wait for it here.
-        use futures_util::FutureExt;
-        let _ = self.socket.close(None).now_or_never();
+        self.socket.goodbye();
     }
 }
 

@@ -4,14 +4,15 @@
 //! Pure: events and times in, records out ([`Core::output`]); no socket, no clock, no file. Everything it must
 //! know after a restart it reads back from the journal (`recovery`).
 //!
-//! Trade ids grow by one per instrument at nearly every venue of `crates/venues` ([`Core::unnumbered`] is for the
-//! others), so ids alone decide what is
-//! repeated and what is missing, across connections and restarts. A trade that comes after a later one was
-//! recorded is dropped and counted: its id is inside a gap, where a backfill finds it.
+//! Where trade ids grow by one per instrument, ids alone decide what is repeated and what is missing, across
+//! connections and restarts. A trade that comes after a later one was recorded is dropped and counted: its id is
+//! inside a gap, where a backfill finds it. Where ids only name trades ([`Core::unnumbered`]), a trade that was
+//! seen is a repeat, and nothing else is known.
 
 mod instrument;
 mod out;
 mod recovery;
+mod seen;
 mod shadow;
 mod stream;
 
@@ -40,6 +41,8 @@ pub struct Wanted {
 struct Line {
     connection: u64,
     live: bool,
+    /// The venue says that it has nothing fresh to give.
+    stale: bool,
     instruments: Vec<u32>,
 }
 
@@ -92,8 +95,8 @@ impl Core {
         }
     }
 
-    /// For a venue whose trade ids are mere names: no hole and no repetition is read from them. Before
-    /// anything else.
+    /// For a venue whose trade ids are mere names: no hole is read from them, and only a trade that was seen is a
+    /// repetition. Before anything else.
     pub fn unnumbered(mut self) -> Self {
         self.numbered = false;
         self
@@ -135,6 +138,11 @@ impl Core {
             .filter(|i| i.wanted)
             .map(|i| i.streams().iter().filter(|s| s.1.gap.is_some()).count())
             .sum()
+    }
+
+    /// A venue says on an open connection that it has nothing fresh to give.
+    pub fn stale(&self) -> bool {
+        self.lines.iter().any(|line| line.stale)
     }
 
     /// Wanted instruments of which the venue gives nothing.
@@ -195,6 +203,7 @@ impl Core {
         self.lines.push(Line {
             connection,
             live: false,
+            stale: false,
             instruments: numbers.to_vec(),
         });
     }
@@ -208,11 +217,11 @@ impl Core {
         }
         live && self
             .known()
-            .filter_map(|i| i.shadow.as_deref())
-            .filter(|s| s.connection == connection)
-            .all(|s| {
+            .filter_map(|i| i.shadow.as_deref().map(|s| (s, i.book_stream.active)))
+            .filter(|(s, _)| s.connection == connection)
+            .all(|(s, has_book)| {
                 s.refused
-                    || (s.whole || !self.wanted.book)
+                    || (s.whole || !self.wanted.book || (aged && !has_book))
                         && (s.trades || !self.wanted.trades || aged)
                         && s.pending.is_empty()
             })
@@ -472,6 +481,9 @@ impl Core {
         if record.instrument == 0 {
             return match record.id {
                 status::HALTED | status::RESUMED => self.trading(0, record.id == status::RESUMED, now),
+                status::STALE | status::LIVE => {
+                    self.freshness(connection, record.id == status::STALE, stamped)
+                }
                 _ => {
                     out.push(stamped);
                     true
@@ -516,6 +528,21 @@ impl Core {
             }
             false
         }
+    }
+
+    /// The venue lost its own source, or has it again: told for the instruments that the connection speaks for,
+    /// where it is news. Returns whether it was written.
+    fn freshness(&mut self, connection: u64, stale: bool, record: Record) -> bool {
+        let Some(line) = self.lines.iter_mut().find(|line| line.connection == connection) else {
+            return false;
+        };
+        if std::mem::replace(&mut line.stale, stale) == stale {
+            return false;
+        }
+        let mut numbers = line.instruments.clone();
+        numbers.retain(|&number| self.find(number).is_some_and(|i| i.owner == Some(connection)));
+        self.tell(record.id, connection, &numbers, record.ts_recv);
+        !numbers.is_empty()
     }
 
     /// Whether an instrument (0: the whole venue) is traded. Told where it is news, whoever says it: a

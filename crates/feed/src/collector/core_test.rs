@@ -889,3 +889,104 @@ proptest! {
         }
     }
 }
+
+/// A venue whose ids only name trades.
+fn unnumbered() -> Bench {
+    let mut bench = Bench::new(TRADES);
+    bench.core = Core::new(1, TRADES).unnumbered();
+    bench.core.want(&[BTC, ETH]);
+    bench
+}
+
+fn ids(records: &[Record]) -> Vec<u64> {
+    let trades = records.iter().filter(|record| record.kind == kind::TRADE);
+    trades.map(|record| record.id).collect()
+}
+
+fn trade_gaps(records: &[Record]) -> Vec<(bool, i64)> {
+    let gaps = records.iter().filter(|record| record.kind == kind::GAP);
+    gaps.map(|record| (record.side() == Side::Buy, record.size))
+        .collect()
+}
+
+#[test]
+fn ids_that_only_name_trades_show_no_hole_and_every_repetition() {
+    let mut bench = unnumbered();
+    let line = bench.open(&[BTC]);
+    let out = bench.feed(
+        line,
+        &[trade(BTC, 900), trade(BTC, 5), trade(BTC, 900), trade(BTC, 7_000)],
+    );
+    assert_eq!((ids(&out), trade_gaps(&out)), (vec![900, 5, 7_000], vec![]));
+    assert_eq!(bench.core.counts().duplicates, 1);
+    // a second connection: whichever has it first
+    let second = bench.open(&[BTC]);
+    assert_eq!(ids(&bench.feed(second, &[trade(BTC, 5), trade(BTC, 44)])), [44]);
+    assert_eq!(ids(&bench.feed(line, &[trade(BTC, 44), trade(BTC, 3)])), [3]);
+    bench.core.switch(second, bench.now);
+    bench.take();
+    assert_eq!(ids(&bench.feed(second, &[trade(BTC, 3), trade(BTC, 6)])), [6]);
+}
+
+#[test]
+fn a_gap_ends_without_loss_where_the_newest_trade_is_ours() {
+    let mut bench = unnumbered();
+    let line = bench.open(&[BTC]);
+    bench.feed(line, &[trade(BTC, 900), trade(BTC, 5)]);
+    bench.end(line, cause::DISCONNECT);
+    let line = bench.open(&[BTC]);
+    let other = bench.feed(line, &[trade(BTC, 900).with(flag::SNAPSHOT)]);
+    assert_eq!(
+        (ids(&other), trade_gaps(&other)),
+        (vec![], vec![]),
+        "an older one proves nothing"
+    );
+    let ours = bench.feed(line, &[trade(BTC, 5).with(flag::SNAPSHOT)]);
+    assert_eq!((ids(&ours), trade_gaps(&ours)), (vec![], vec![(false, 0)]));
+    bench.end(line, cause::DISCONNECT);
+    let line = bench.open(&[BTC]);
+    let missed = bench.feed(line, &[trade(BTC, 44).with(flag::SNAPSHOT), trade(BTC, 45)]);
+    assert_eq!((ids(&missed), trade_gaps(&missed)), (vec![45], vec![(false, -1)]));
+}
+
+#[test]
+fn a_restart_knows_the_trades_that_only_have_names() {
+    let mut bench = unnumbered();
+    let line = bench.open(&[BTC]);
+    bench.feed(line, &[trade(BTC, 900), trade(BTC, 5)]);
+    let mut core = Core::new(bench.journal.len() as u64 + 1, TRADES).unnumbered();
+    core.recover(1, &bench.journal);
+    core.want(&[BTC]);
+    bench.core = core;
+    let line = bench.open(&[BTC]);
+    assert_eq!(ids(&bench.feed(line, &[trade(BTC, 900), trade(BTC, 6)])), [6]);
+}
+
+#[test]
+fn a_venue_that_lost_its_source_is_stale_until_it_says_otherwise() {
+    let mut bench = unnumbered();
+    let line = bench.open(&[BTC, ETH]);
+    bench.feed(line, &[trade(BTC, 1)]);
+    let say = |code| Record::status(0, channel::ALL, code);
+    let lost = [
+        say(status::STALE),
+        Record::gap_open(0, channel::ALL, cause::DISCONNECT, -1),
+    ];
+    let out = bench.feed(line, &lost);
+    assert!(bench.core.stale());
+    assert_eq!(
+        out.iter()
+            .filter(|r| r.kind == kind::STATUS)
+            .map(|r| r.id)
+            .collect::<Vec<_>>(),
+        [status::STALE]
+    );
+    assert_eq!(trade_gaps(&out), [(true, -1), (true, -1)]);
+    assert_eq!(bench.feed(line, &lost), [], "said");
+    let out = bench.feed(line, &[say(status::LIVE)]);
+    assert_eq!(out.iter().map(|r| r.id).collect::<Vec<_>>(), [status::LIVE]);
+    assert!(!bench.core.stale());
+    bench.feed(line, &lost);
+    bench.end(line, cause::DISCONNECT);
+    assert!(!bench.core.stale(), "that connection is gone");
+}

@@ -40,7 +40,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// One process for one venue: connect, subscribe, parse, append to the journal.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Protocol the venue speaks: kraken, coinbase, coinbase-advanced, binance, alpaca, alpaca-sip, polygon
+    /// Protocol the venue speaks: kraken, coinbase, coinbase-advanced, binance, alpaca, alpaca-sip, polygon, iqfeed
     pub protocol: String,
     /// The platform's folder
     #[arg(long, env = "TIDEMILL_HOME", value_name = "DIR")]
@@ -51,8 +51,8 @@ pub struct Arguments {
     /// Instruments to collect, as BTC-USD,ETH-USD. Without it BTC and ETH against the venue's dollar; empty: none
     #[arg(long, value_name = "LIST")]
     pub instruments: Option<String>,
-    /// WebSocket base address instead of the venue's own
-    #[arg(long, value_name = "ws://…")]
+    /// Address of the stream instead of the venue's own: WebSocket, or lines over TCP
+    #[arg(long, value_name = "ws://…|tcp://…")]
     pub url: Option<String>,
     /// REST base address instead of the venue's own
     #[arg(long, value_name = "http://…")]
@@ -251,10 +251,15 @@ impl Process {
             })
         };
         let ws_url = address(&arguments.url, protocol.endpoints().ws, "--url")?;
-        let rest_url = address(&arguments.rest_url, protocol.endpoints().rest, "--rest-url")?;
-        let secrets = Secrets::find(protocol, name.starts_with("sim-") && arguments.url.is_some(), |name| {
-            std::env::var(name).ok()
-        })?;
+        let rest_url = match protocol.endpoints().rest {
+            "" => ws_url.clone(), // there is none, and it is never asked
+            own => address(&arguments.rest_url, own, "--rest-url")?,
+        };
+        let secrets = Secrets::find(
+            protocol,
+            name.starts_with("sim-") && arguments.url.is_some(),
+            |name| std::env::var(name).ok(),
+        )?;
         secrets.check(&ws_url)?;
         let network = Network::from_env().map_err(|error| {
             Failure::new(
@@ -301,7 +306,11 @@ impl Process {
             book: channels.book,
         };
         let core = Core::new(writer.next_sequence(), wanted);
-        let core = if protocol.habits().numbered { core } else { core.unnumbered() };
+        let core = if protocol.habits().numbered {
+            core
+        } else {
+            core.unnumbered()
+        };
         let engine = Engine::start(writer, core, keeper, log.clone())?;
         let seed = crate::clock::wall_ns() as u64 ^ u64::from(std::process::id()) << 32;
         let mut process = Self {

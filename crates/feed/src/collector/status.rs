@@ -39,6 +39,9 @@ pub fn state(process: &Process) -> &'static str {
         all if all == process.instruments.len() => return "failed",
         _ => return "stale",
     }
+    if shared.engine.borrow().core.stale() {
+        return "stale";
+    }
     let silent = shared.mono() - shared.engine.borrow().figures.heard;
     let patience = (shared.limits.silence_ns / 2).max(2_000_000_000);
     if silent > patience { "stale" } else { "live" }
@@ -64,6 +67,18 @@ fn refusal(process: &Process) -> Option<Failure> {
             "instrument_refused",
             format!("the venue gives nothing of {}", names.join(", ")),
             "see whether it is still listed; the log has the venue's own words",
+        )
+    })
+}
+
+/// The venue said that it lost its own source, as an error.
+fn sourceless(process: &Process) -> Option<Failure> {
+    process.shared.engine.borrow().core.stale().then(|| {
+        Failure::new(
+            Category::Upstream,
+            "venue_stale",
+            "the venue says that it is cut off from its own source",
+            "it goes on by itself once the venue is back; the log has the venue's own words",
         )
     })
 }
@@ -128,6 +143,7 @@ pub fn status(process: &Process) -> Value {
                 .clone()
                 .filter(|_| process.without_table())
         })
+        .or_else(|| sourceless(process))
         .or_else(|| refusal(process))
         .or_else(|| process.unknown.first().cloned());
     let trouble = shared.engine.borrow().trouble();

@@ -12,8 +12,14 @@ from fastapi import Body, Path, Query, Request, Response, WebSocket
 
 from tidemill import control, errors
 from tidemill.metadata import collector
-from tidemill.model.collector import DEFAULT_INSTRUMENTS, PROTOCOLS, SELLERS, SIM_PREFIX, Collector
-from tidemill.model.instrument import collected
+from tidemill.model.collector import (
+    DEFAULT_INSTRUMENTS,
+    EXCHANGES,
+    PROTOCOLS,
+    SIM_PREFIX,
+    Collector,
+    plain,
+)
 from tidemill.service import answer, collecting, param, platform, schema
 from tidemill.service import websocket as sockets
 from tidemill.service.command import command
@@ -122,13 +128,13 @@ def _asked(body: schema.CollectionStart, before: Collector | None) -> Collector:
                 "venue", body.venue, [*PROTOCOLS, *(SIM_PREFIX + name for name in PROTOCOLS)]
             )
         raise errors.unknown("protocol", protocol, PROTOCOLS)
-    stocks = protocol in SELLERS
     if body.instruments is not None:
-        instruments = tuple(dict.fromkeys(collected(name, body.venue, stocks=stocks) for name in body.instruments))
+        instruments = tuple(dict.fromkeys(plain(name, protocol, body.venue) for name in body.instruments))
     elif before is not None:
         instruments = before.instruments
     else:
-        instruments = () if body.venue.startswith(SIM_PREFIX) and not stocks else DEFAULT_INSTRUMENTS[protocol]
+        whole = body.venue.startswith(SIM_PREFIX) and protocol in EXCHANGES
+        instruments = () if whole else DEFAULT_INSTRUMENTS[protocol]
     # An address is only ever set on this machine: a request must not send a collector anywhere else.
     url, rest_url = (before.url, before.rest_url) if before else (None, None)
     return Collector(body.venue, protocol, instruments, url, rest_url)

@@ -5,6 +5,7 @@ use kernels::book::Book;
 use wire::{Record, Side, cause, channel, flag, kind, status};
 
 use super::out::Out;
+use super::seen::Seen;
 use super::shadow::Shadow;
 use super::stream::{Gap, Stream, id_or_none, next_id, venue_id};
 
@@ -35,6 +36,8 @@ pub(super) struct Instrument {
     pub deltas: usize,
     /// Trades whose ids went back although their times went on.
     pub renumbered: Vec<Record>,
+    /// The newest trades, where their ids do not tell what is repeated.
+    pub seen: Seen,
     pub shadow: Option<Box<Shadow>>,
 }
 
@@ -55,6 +58,7 @@ impl Instrument {
             filling: false,
             deltas: 0,
             renumbered: Vec::new(),
+            seen: Seen::default(),
             shadow: None,
         }
     }
@@ -155,6 +159,9 @@ impl Instrument {
     pub fn accept(&mut self, record: &Record, now: i64, out: &mut Out) -> bool {
         let id = venue_id(record).filter(|_| self.numbered);
         let mut missing = -1;
+        if !self.numbered && !self.is_new(record, now, out) {
+            return false;
+        }
         if let (Some(id), Some(last)) = (id, self.trades.id) {
             if id <= last {
                 if record.ts_event > self.trades.ts_event && !self.trades.own_time {

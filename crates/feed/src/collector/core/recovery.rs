@@ -28,6 +28,9 @@ impl Core {
                 }
                 kind::TRADE | kind::QUOTE | kind::LEVEL | kind::CLEAR if record.instrument != 0 => {
                     let instrument = self.entry(record.instrument);
+                    if record.kind == kind::TRADE && !instrument.numbered {
+                        instrument.seen.insert(record);
+                    }
                     let stream = match record.kind {
                         kind::TRADE => &mut instrument.trades,
                         kind::QUOTE => &mut instrument.quotes,

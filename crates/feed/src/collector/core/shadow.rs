@@ -63,6 +63,9 @@ impl Instrument {
         match record.kind {
             kind::TRADE => {
                 shadow.trades = true;
+                if !self.numbered {
+                    return self.accept(record, now, out); // whichever connection has it first
+                }
                 let Some(id) = venue_id(record) else {
                     return false; // cannot be told from what the first connection delivers
                 };
