@@ -76,6 +76,8 @@ def recall(
     """The past of these instruments by number, and the position from which on it was read. Called while the
     journal is held, so that nobody writes on."""
     reader = _native.JournalReader(os.fspath(home.path), venue)
+    if not instruments:
+        return {}, reader.newest()
     newest, note = reader.newest(), Note.read(note_path(home, venue))
     if note is not None and note.sequence > newest[1]:
         note = None

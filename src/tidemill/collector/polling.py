@@ -59,9 +59,10 @@ class Line:
     """One symbol."""
 
     name: str
-    number: int
     poller: Poller
-    scales: tuple[int, int]
+    number: int = 0
+    """0 until the provider has answered: a name that it does not know gets none."""
+    scales: tuple[int, int] = (PLACES_FIRST, 0)
     state: str = "starting"
     """starting, live, stale or refused."""
     error: TidemillError | None = None
@@ -100,18 +101,19 @@ class Collector:
         for symbol in named.values():
             self.provider.chunks(providers.api.Ask(symbol, "trades", 0, 1, options=settings.options))
         self._writer = _opened(home, venue, settings)
-        self.lines = [
-            self._line(name, symbol, Poller(
-                self.provider, symbol, again_s=settings.again_s, catch_up_s=settings.catch_up_s,
-                options=settings.options, now=now,
-            ))
-            for name, symbol in named.items()
-        ]  # fmt: skip
+        known = {one["name"]: one for one in _native.instruments(os.fspath(home.path), venue)}
+        self.lines = [Line(name, self._poller(symbol, now)) for name, symbol in named.items()]
+        for line in self.lines:
+            if had := known.get(line.name):
+                line.number, line.scales = had["number"], (had["price_scale"], had["size_scale"])
         past, position = memory.recall(
-            home, venue, {line.number: line.name for line in self.lines}, int(settings.again_s * SECOND)
+            home,
+            venue,
+            {line.number: line.name for line in self.lines if line.number},
+            int(settings.again_s * SECOND),
         )
         for line in self.lines:
-            before = past[line.number]
+            before = past.get(line.number, memory.Past())
             line.gap = before.gap
             if before.reached is not None:
                 line.poller.resume(before.reached, before.rows)
@@ -129,20 +131,19 @@ class Collector:
         self.appends: deque[int] = deque(maxlen=LAGS_KEPT)
         self.rounds: deque[float] = deque(maxlen=1000)
 
-    def _line(self, name: str, symbol: str, poller: Poller) -> Line:
-        known = {one["name"]: one for one in _native.instruments(os.fspath(self._home.path), self.venue)}
-        had = known.get(name)
-        scales = (had["price_scale"], had["size_scale"]) if had else (PLACES_FIRST, 0)
-        return Line(
-            name, self._register(name, symbol, scales) if had is None else had["number"], poller, scales
-        )
+    def _poller(self, symbol: str, now: Callable[[], int]) -> Poller:
+        return Poller(
+            self.provider, symbol, again_s=self.settings.again_s, catch_up_s=self.settings.catch_up_s,
+            options=self.settings.options, now=now,
+        )  # fmt: skip
 
-    def _register(self, name: str, symbol: str, scales: tuple[int, int]) -> int:
-        base, _, quote = name.rpartition(".")[0].partition("-")
-        steps = [wire.text(1, scale) for scale in scales]
-        return self._writer.instrument(
-            name, symbol=symbol, base=base, quote=quote, tick=steps[0], lot=steps[1],
-            price_scale=scales[0], size_scale=scales[1],
+    def _register(self, line: Line) -> None:
+        """Gives the instrument its number, and tells how fine its digits are."""
+        base, _, quote = line.name.rpartition(".")[0].partition("-")
+        tick, lot = (wire.text(1, scale) for scale in line.scales)
+        line.number = self._writer.instrument(
+            line.name, symbol=line.poller.symbol, base=base, quote=quote, tick=tick, lot=lot,
+            price_scale=line.scales[0], size_scale=line.scales[1],
         )  # fmt: skip
 
     # ── running ───────────────────────────────────────────────────────────────────────────────────
@@ -168,7 +169,7 @@ class Collector:
         }  # fmt: skip
         server = Server(self._home.control(self.part), handlers)
         await server.start()
-        self._append(record.status(0, "connecting", self._writer.epoch, self._now()))
+        self._tell("connecting")
         polling = [asyncio.create_task(self._poll(line), name=line.name) for line in self.lines]
         stopping = asyncio.create_task(self.stopping.wait())
         try:
@@ -183,7 +184,7 @@ class Collector:
             for task in polling:
                 task.cancel()
             await asyncio.gather(*polling, return_exceptions=True)
-            self._append(record.status(0, "closed", self._writer.epoch, self._now()))
+            self._tell("closed")
         finally:
             for task in (stopping, *polling):
                 task.cancel()
@@ -234,17 +235,19 @@ class Collector:
                 "a round failed; the next asks for its time too", instrument=line.name,
                 next_in_s=wait_s, error=error.as_dict(),
             )  # fmt: skip
-            self._append(record.status(line.number, "stale", self._writer.epoch, self._now()))
+            self._tell("stale", line)
         if line.gap is None and (hole := line.poller.hole()):
             self._open_gap(line, hole.start, self._now())
 
     def _refuse(self, line: Line, error: TidemillError) -> None:
         line.state, line.error = "refused", error
         self._log.error(error.message, instrument=line.name, error=error.as_dict())
-        self._append(record.status(line.number, "closed", self._writer.epoch, self._now()))
+        self._tell("closed", line)
 
     def _take(self, line: Line, found: Round) -> None:
         """Appends what a round brought, and notes that it was reached."""
+        if not line.number:
+            self._register(line)
         now = self._now()
         position = (self._writer.epoch, self._writer.next_sequence)
         if line.gap is None and found.hole is not None:
@@ -256,7 +259,7 @@ class Collector:
             line.gap = None
         if line.state != "live":
             line.state, line.error, line.failures, line.next_ns = "live", None, 0, None
-            self._append(record.status(line.number, "live", self._writer.epoch, now))
+            self._tell("live", line, now)
         trades = found.trades
         self.counts["messages"] += 1
         self.last_message_ns = now
@@ -265,13 +268,19 @@ class Collector:
             scales = max(line.scales[0], trades.price_scale), max(line.scales[1], trades.size_scale)
             if scales != line.scales:
                 line.scales = scales
-                self._register(line.name, line.poller.symbol, scales)
+                self._register(line)
             for message in record.messages(trades, line.number, now):
                 self._append(message)
             self.counts["trades"] += len(trades)
             self.lags.extend((now - trades.ts_event[-LAGS_KEPT:]).tolist())
             self._begins.append((line.poller.reached or 0, position))
         self._note()
+
+    def _tell(self, code: str, line: Line | None = None, now: int | None = None) -> None:
+        """A status record: of a symbol, or of the whole venue."""
+        if line is None or line.number:
+            number = line.number if line else 0
+            self._append(record.status(number, code, self._writer.epoch, now or self._now()))
 
     def _open_gap(self, line: Line, start: int, now: int) -> None:
         sequence = self._append(record.gap(line.number, start, now))

@@ -1,8 +1,8 @@
 """Trades of a provider as records of a journal, and back.
 
 What does not fit a trade's own 48 bytes — an id that is no number, conditions, exchange — follows it in
-detail records: the JSON that an imported row has (`docs/lake.md`), 32 bytes in each record, the last filled up
-with zeros.
+detail records: the JSON that an imported row has (`docs/lake.md`), 32 bytes in each record, zeros behind its
+end.
 """
 
 from __future__ import annotations

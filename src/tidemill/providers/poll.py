@@ -148,7 +148,7 @@ def rows(found: TradeColumns) -> Iterable[Row]:
     for at in range(len(found)):
         yield (
             int(found.ts_event[at]),
-            found.text_id[at] if found.text_id else int(found.id[at]),
+            (found.text_id[at] or -1) if found.text_id else int(found.id[at]),
             found.exchange[at] if found.exchange else "",
             Decimal(int(found.price[at])).scaleb(-found.price_scale),
             Decimal(int(found.size[at])).scaleb(-found.size_scale),
