@@ -36,6 +36,8 @@ from tidemill.providers.poll import Poller, Round
 
 AT_ONCE = 3
 """Requests under way at one time. So many tries a wrong key has before all stop."""
+PAUSE_S_MAX = 60.0
+"""A provider that wants peace for longer is not asked before that either: its gate says no."""
 LAGS_KEPT = 4096
 PLACES_FIRST = 2
 """Decimal places of a price, for those who show it, until one with more has come."""
@@ -217,7 +219,7 @@ class Collector:
                             self.state_of_key = error
                         self._refuse(line, error)
                         return
-                    wait_s = max(wait_s, getattr(error, "retry_after_s", 0.0))
+                    wait_s = max(wait_s, min(getattr(error, "retry_after_s", 0.0), PAUSE_S_MAX))
                     self._fail(line, error, wait_s)
                 else:
                     if found is not None:
