@@ -1,4 +1,4 @@
-"""`tidemill poll` against the simulator: killed, cut off and lied to, its journal is the provider's history."""
+"""`tidemill poll` killed, cut off and lied to by the simulator: its journal is the provider's history."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np

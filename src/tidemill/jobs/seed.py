@@ -28,7 +28,8 @@ class Seed:
         """Submits what is missing; whether it did. One that fails is tried again after a minute; one that was
         cancelled not before the next start."""
         with metadata.read() as connection:
-            wanted = {row.protocol for row in collector.every(connection, wanted=True) if row.simulated}
+            rows = collector.every(connection, wanted=True)
+            wanted = {row.protocol for row in rows if row.simulated and not row.polled}
             last = job.one(connection, self._job) if self._job else None
         if last is not None and last.ended is None:
             return False

@@ -68,6 +68,7 @@ class Poller:
         self.reached: int | None = None
         """ns UTC: what was filed of the time before it has been given; None before the first good round."""
         self._newest = 0
+        self._asked_once = False
         self._seen: dict[tuple[object, ...], int] = {}
         """Trades of the part that is asked again, with their moments."""
 
@@ -99,13 +100,13 @@ class Poller:
             # Somebody set the clock back: what it ran ahead has not happened yet.
             self.reached = max(self._newest, end - self._again_ns)
         asked = self._asked(end)
-        if end == self.reached or end <= asked.start:
+        if (end == self.reached and self._asked_once) or end <= asked.start:
             return None
         found = await self._provider.trades(
             Ask(self.symbol, "trades", asked.start, end, options=self._options), asked
         )
         hole, keep = self._hole(asked.start), self._mark(rows(found))
-        self.reached = end
+        self.reached, self._asked_once = end, True
         before = self.keeps
         self._seen = {key: ts for key, ts in self._seen.items() if ts >= before}
         kept: dict[str, Any] = {name: getattr(found, name)[keep] for name in _FIELDS}

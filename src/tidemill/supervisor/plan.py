@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemill.model.collector import Collector
+from tidemill.model.collector import SIM_PREFIX, Collector
 
 # What others wait for comes first.
 START_ORDER = ("sim", "collector", "service", "recorder", "relay", "bridge", "worker")
@@ -44,20 +44,23 @@ def parts(
     collectors: list[Collector],
     sim: dict[str, Any] | None,
     simulated: Iterable[str] = (),
+    played: Iterable[str] = (),
 ) -> dict[str, list[str]]:
     """Name and command line of every part that should run now.
 
     `sim` is what the simulator wrote to `run/sim.json`, None while it has not: its collectors wait for it.
     `simulated` are protocols it goes on simulating although nobody collects them now: one process plays
-    all its venues, and the others must not feel that one of them is stopped.
+    all its venues, and the others must not feel that one of them is stopped. So are `played`, its providers.
     """
     home = ["--home", settings.home, "--supervised"]
     planned: dict[str, list[str]] = {}
     protocols = sorted({*simulated, *simulated_protocols(collectors)})
-    if protocols:
+    providers = sorted({*played, *simulated_providers(collectors)})
+    if protocols or providers:
         planned["sim"] = command(
             "sim", *home,
-            "--venues", ",".join(protocols),
+            *(["--venues", ",".join(protocols)] if protocols else []),
+            *(["--providers", ",".join(providers)] if providers else []),
             "--seed", str(settings.seed),
             "--rate", str(settings.rate),
             "--port-base", str(settings.sim_port_base),
@@ -66,14 +69,20 @@ def parts(
     for collector in collectors:
         url, rest_url, bounds = collector.url, collector.rest_url, []
         if collector.simulated:
-            venue = (sim or {}).get("venues", {}).get(collector.name)
+            group = "providers" if collector.polled else "venues"
+            venue = (sim or {}).get(group, {}).get(collector.name)
             if venue is None:
                 continue
-            url, rest_url = venue["url"], venue["rest_url"]
+            url, rest_url = venue.get("url"), venue.get("rest_url")
             bounds = [
                 "--journal-keep-hours", str(SIM_KEEP_HOURS),
                 "--journal-max-bytes", str(SIM_JOURNAL_BYTES),
             ]  # fmt: skip
+        if collector.polled:
+            planned[f"collector-{collector.name}"] = command(
+                "poll", collector.name, ",".join(collector.instruments), *home, *bounds
+            )
+            continue
         planned[f"collector-{collector.name}"] = command(
             "collector", collector.protocol, *home,
             "--name", collector.name,
@@ -96,7 +105,12 @@ def parts(
 
 def simulated_protocols(collectors: Iterable[Collector]) -> set[str]:
     """Protocols that the simulator must speak for these collectors."""
-    return {c.protocol for c in collectors if c.simulated}
+    return {c.protocol for c in collectors if c.simulated and not c.polled}
+
+
+def simulated_providers(collectors: Iterable[Collector]) -> set[str]:
+    """Providers that the simulator must play for these collectors."""
+    return {c.name.removeprefix(SIM_PREFIX) for c in collectors if c.simulated and c.polled}
 
 
 def order(name: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from tidemill import control
 from tidemill.home import Home, Lock
 from tidemill.log import Log
-from tidemill.model.collector import Collector
+from tidemill.model.collector import SIM_PREFIX, Collector
 from tidemill.supervisor import plan
 from tidemill.supervisor.child import Child, trim_log
 
@@ -67,6 +67,7 @@ class Supervisor:
         self._open_wanted = open_wanted
         self._children: dict[str, Child] = {}
         self._simulated: set[str] = set()
+        self._played: set[str] = set()
         self._sim_said: dict[str, Any] | None = None
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -145,7 +146,8 @@ class Supervisor:
     def _plan(self, wanted: list[Collector] | None) -> dict[str, list[str]]:
         """What should run now. While `wanted` is not known yet: the service alone, which people wait for."""
         self._simulated |= plan.simulated_protocols(wanted or [])
-        planned = plan.parts(self._settings, wanted or [], self._sim(), self._simulated)
+        self._played |= plan.simulated_providers(wanted or [])
+        planned = plan.parts(self._settings, wanted or [], self._sim(), self._simulated, self._played)
         return planned if wanted is not None else {"service": planned["service"]}
 
     def _hold_worker(self) -> None:
@@ -197,7 +199,9 @@ class Supervisor:
     def _sim(self) -> dict[str, Any] | None:
         """Where the simulator's venues are; None before it has said it. Its ports are ours to choose
         and stay the same over a restart, so its collectors go on trying while it is away."""
-        if self._sim_said is None:
+        if self._sim_said is None or not self._played <= {
+            name.removeprefix(SIM_PREFIX) for name in self._sim_said.get("providers", ())
+        }:
             with contextlib.suppress(OSError, ValueError):
                 self._sim_said = json.loads((self._home.run / "sim.json").read_text())
         return self._sim_said

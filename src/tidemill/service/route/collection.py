@@ -12,7 +12,7 @@ from fastapi import Body, Path, Query, Request, Response, WebSocket
 
 from tidemill import control, errors
 from tidemill.metadata import collector
-from tidemill.model.collector import DEFAULT_INSTRUMENTS, PROTOCOLS, SIM_PREFIX, Collector
+from tidemill.model.collector import DEFAULT_INSTRUMENTS, POLL, PROTOCOLS, SIM_PREFIX, Collector
 from tidemill.model.instrument import pair
 from tidemill.service import answer, collecting, param, platform, schema
 from tidemill.service import websocket as sockets
@@ -115,6 +115,9 @@ async def follow(websocket: WebSocket) -> None:
 
 
 def _asked(body: schema.CollectionStart, before: Collector | None) -> Collector:
+    if before is not None and before.polled and body.protocol in (None, POLL):
+        symbols = before.instruments if body.instruments is None else tuple(dict.fromkeys(body.instruments))
+        return Collector(body.venue, POLL, symbols)
     protocol = body.protocol or (before.protocol if before else body.venue.removeprefix(SIM_PREFIX))
     if protocol not in PROTOCOLS:
         if body.protocol is None:
