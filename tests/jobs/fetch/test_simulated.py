@@ -77,7 +77,7 @@ class Plain:
         return {
             (
                 parse(row["t"]), row["p"], row["s"], str(row["i"]), row.get("x", ""),
-                " ".join(row.get("c") or ()),
+                " ".join("".join(code.split()) for code in row.get("c") or () if code.strip()),
             )
             for row in self._alpaca(symbol, "trades", "")
         }  # fmt: skip
