@@ -77,3 +77,35 @@ def test_a_provider_takes_symbols_as_it_spells_them(tmp_path: Path, monkeypatch:
     assert wish.parse_venue("iqfeed").url == "tcp://192.0.2.7:15009"
     simulated = wish.parse_venue("sim-iqfeed")
     assert (simulated.url, simulated.simulated) == (None, True)
+
+
+def test_a_polled_collector_of_the_file(tmp_path: Path) -> None:
+    text = '[[collector]]\nprotocol = "poll"\nname = "polygon"\ninstruments = ["AAPL", "X:BTCUSD", "AAPL"]\n'
+    [found] = configured(tmp_path, text)
+    assert (found.name, found.protocol, found.instruments) == ("polygon", "poll", ("AAPL", "X:BTCUSD"))
+    assert wish.polled_names(found) == {"AAPL.polygon", "BTC-USD.polygon"}
+
+
+@pytest.mark.parametrize(
+    ("rest", "word"),
+    [
+        ('name = "polygon"', "instruments"),
+        ('instruments = ["AAPL"]', "name"),
+        ('name = "polygn"\ninstruments = ["AAPL"]', "polygn"),
+        ('name = "polygon"\ninstruments = ["no such"]', "no such"),
+        ('name = "polygon"\ninstruments = []', "no symbol"),
+        ('name = "polygon"\ninstruments = ["AAPL"]\nurl = "http://h"', "nothing else"),
+    ],
+)
+def test_what_cannot_be_polled(tmp_path: Path, rest: str, word: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        configured(tmp_path, f'[[collector]]\nprotocol = "poll"\n{rest}')
+    assert word in refused.value.message
+
+
+def test_a_venue_is_polled_or_streamed_one_after_the_other(tmp_path: Path) -> None:
+    metadata = Metadata.open(tmp_path / "tidemill.db")
+    wish.set_wanted(metadata, None, [wish.Collector("kraken", "kraken", ("BTC-USD",))])
+    wish.set_wanted(metadata, None, [wish.parse_polled("kraken", "BTC/USD")])
+    [row] = wish.wanted(metadata)
+    assert (row.protocol, row.instruments) == ("poll", ("BTC/USD",))

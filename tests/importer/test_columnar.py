@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.importer.place import read
+from tests.system import report
 from tidemill.errors import TidemillError
 from tidemill.importer import columnar, sniff
 from tidemill.importer.source import open_source
@@ -89,19 +91,46 @@ def test_flipped_bytes_and_cut_ends_only_ever_raise_with_the_name(
     for at in data.draw(st.lists(st.integers(0, max(len(bytes_) - 1, 0)), max_size=4)):
         if at < len(bytes_):
             bytes_[at] ^= data.draw(st.integers(1, 255))
-    path = tmp_path / name
+    check_damaged(tmp_path / name, bytes(bytes_))
+
+
+def check_damaged(path: Path, bytes_: bytes) -> bool:
+    """Whether it is read; what it raises names the file."""
     path.write_bytes(bytes_)
-    told = name
+    told = path.name
+    good = False
     with contextlib.suppress(TidemillError):
         try:
             source = open_source(path)
             if source.shape == "text":
                 sniff.sniff(source)
-                return
+                return True
             names = columnar.schema(source).names
             for _ in columnar.batches(source, names[:3]):
                 pass
+            good = True
         except TidemillError as error:
             told = error.message
             raise
-    assert name in told
+    assert path.name in told
+    return good
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_fifty_thousand_damaged_files_only_ever_raise_with_the_name(
+    tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    dice, found = random.Random(3), []
+    for name, bytes_ in whole.items():
+        row = {"file": name.partition(".")[2], "flipped or cut": 0, "read": 0, "refused": 0}
+        for _ in range(25_000):
+            damaged = bytearray(bytes_)
+            for _ in range(dice.randint(1, 4)):
+                damaged[dice.randrange(len(damaged))] ^= dice.randint(1, 255)
+            if dice.random() < 0.2:
+                del damaged[dice.randrange(len(damaged)) :]
+            row["flipped or cut"] += 1
+            row["read" if check_damaged(tmp_path / name, bytes(damaged)) else "refused"] += 1
+        found.append(row)
+    report.note("Columnar files with flipped bytes", {"Imported": found}, "soak-history")

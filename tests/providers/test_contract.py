@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tests.providers import played
 from tests.providers.played import DAY, ENDING, MINUTE, OPENING, Bar, Played, Trade
 from tests.providers.server import Fault, Reply, Server, cut, refuse, slow
+from tests.system import report
 from tidemill import errors, providers
 from tidemill.providers import page
 from tidemill.providers.api import Ask, BarColumns, Chunk, Limits, TradeColumns
@@ -494,6 +495,38 @@ def test_an_answer_of_another_shape_is_an_error_of_ours(case: Case, seed: int) -
                 pass
 
     play(case, act, page=20)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_ten_thousand_answers_with_flipped_bytes_are_rows_or_an_error_of_ours(case: Case) -> None:
+    rng, row = random.Random(11), {"answers flipped": 0, "read": 0, "refused": 0}
+
+    def flip(reply: Reply) -> Reply:
+        body = bytearray(reply.body())
+        for _ in range(rng.randint(1, 4)):
+            body[rng.randrange(len(body))] ^= rng.randint(1, 255)
+        if rng.random() < 0.1:
+            del body[rng.randrange(len(body)) :]
+        row["answers flipped"] += 1
+        return Reply(reply.status, bytes(body), reply.headers)
+
+    async def act(provider: Any, server: Server, model: Any) -> None:
+        while row["answers flipped"] < 10_000:
+            server.faults = [flip] * 50
+            ask = asked(case, rng.choice(["bars", "trades"]), OPENING, OPENING + 20 * MINUTE)
+            try:
+                found = await getattr(provider, ask.kind)(ask, whole(ask)[0])
+            except errors.TidemillError:
+                row["refused"] += 1
+                continue
+            times = (found.start if ask.kind == "bars" else found.ts_event).tolist()
+            assert times == sorted(times)
+            assert all(ask.start <= ts < ask.end for ts in times)
+            row["read"] += 1
+
+    play(case, act, page=20)
+    report.note(f"Answers of {case.name} with flipped bytes", {"Asked": [row]}, "soak-history")
 
 
 def test_the_gate_is_passed_before_each_request(case: Case) -> None:

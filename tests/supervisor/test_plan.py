@@ -1,6 +1,6 @@
 """The plan: which parts run, from what is wanted."""
 
-from tidemill.model.collector import Collector
+from tidemill.model.collector import POLL, Collector
 from tidemill.supervisor import plan
 
 SETTINGS = plan.Settings(home="/h", port=9000, seed=7, rate=50, sim_port_base=20400)
@@ -116,3 +116,28 @@ def test_a_simulated_provider_is_played_beside_the_venues() -> None:
     assert "--rest-url" not in after
     both = plan.parts(SETTINGS, [*wanted, Collector("sim-kraken", "kraken")], None)["sim"]
     assert (both[both.index("--venues") + 1], both[both.index("--providers") + 1]) == ("kraken", "iqfeed")
+
+
+def test_a_polled_provider_is_the_collector_of_its_venue() -> None:
+    real = Collector("polygon", POLL, ("AAPL", "X:BTCUSD"))
+    parts = plan.parts(SETTINGS, [real], None)
+    assert "sim" not in parts
+    assert words(parts, "collector-polygon") == [
+        "poll", "polygon", "AAPL,X:BTCUSD", "--home", "/h", "--supervised"
+    ]  # fmt: skip
+
+
+def test_a_simulated_polled_provider_waits_for_the_simulator() -> None:
+    wanted = [Collector("sim-polygon", POLL, ("AAPL",)), Collector("sim-kraken", "kraken")]
+    before = plan.parts(SETTINGS, wanted, SIM)
+    sim = words(before, "sim")
+    assert sim[sim.index("--providers") + 1] == "polygon"
+    assert sim[sim.index("--venues") + 1] == "kraken"
+    assert "collector-sim-polygon" not in before
+    said = {**SIM, "providers": {"sim-polygon": {"rest": "http://127.0.0.1:20410"}}}
+    after = plan.parts(SETTINGS, wanted[:1], said, {"kraken"}, {"polygon"})
+    assert words(after, "collector-sim-polygon")[:3] == ["poll", "sim-polygon", "AAPL"]
+    assert "--journal-keep-hours" in after["collector-sim-polygon"]
+    assert after["sim"] == before["sim"]
+    alone = words(plan.parts(SETTINGS, wanted[:1], None), "sim")
+    assert "--venues" not in alone

@@ -16,6 +16,8 @@ NAME = "soak-kills"
 TESTS = {
     NAME: "tests/system/test_kill.py, tests/recorder/test_kill.py and test_store.py",
     "soak-bus": "tests/bus/test_kill.py, tests/bus/test_depth.py",
+    "soak-history": "tests/jobs/fetch/test_kill.py, tests/stores/test_bar_law.py, "
+    "tests/importer/test_columnar.py, tests/providers/test_contract.py",
 }
 """Pages, and the tests that fill them."""
 HEAD = """# Kills under load

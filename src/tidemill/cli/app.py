@@ -61,6 +61,7 @@ def _command() -> Callable[..., Any]:
         iqfeed,
         job,
         platform,
+        poll,
         query,
     )
 
@@ -86,6 +87,7 @@ def _command() -> Callable[..., Any]:
     bench.app.command("bars")(bench_bar.bars)
     app.add_typer(bench.app, name="bench", help="Measure a part on this machine.")
     app.command("fetch")(fetch.fetch)
+    app.command("poll")(poll.poll)
     app.add_typer(iqfeed.app, name="iqfeed", help="Keep DTN's IQConnect alive.")
     platform.register(app)
     return typer.main.get_command(app)

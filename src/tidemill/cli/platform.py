@@ -38,8 +38,8 @@ IQCONNECT_HINT = "`tidemill iqfeed keep-alive` starts IQConnect (docs/iqfeed.md)
 PROXY_HINT = "Proxies (HTTPS_PROXY) and own certificates (SSL_CERT_FILE) are honoured"
 # A part that gives no answer within this is called stale.
 SILENT_S = 2.0
-# One port for each simulated venue, one for the simulator's control.
-SIM_PORTS = (0, 1, 2, 3, 9)
+# One port for each simulated venue, one for the simulator's control, one for each of its providers.
+SIM_PORTS = (0, 1, 2, 3, 9, 10, 11)
 
 # Parts that units or people run beside `tidemill up`, or without it on a machine of their own.
 BESIDE = ("publisher", "uploader", "iqfeed")
@@ -476,13 +476,17 @@ def connect(
     venue: Annotated[
         str,
         typer.Argument(
-            help="kraken, coinbase, coinbase-advanced, binance, alpaca, alpaca-sip, polygon or iqfeed."
+            help="kraken, coinbase, coinbase-advanced, binance, alpaca, alpaca-sip, polygon or iqfeed;"
+            " with --poll a provider."
         ),
     ],
     instruments: Annotated[
         str | None,
         typer.Option(help="Instruments, e.g. BTC-USD,ETH-USD or AAPL.", show_default="BTC and ETH, or AAPL"),
     ] = None,
+    poll: Annotated[
+        bool, typer.Option("--poll", help="A provider without a stream, and its own symbols: ask it again.")
+    ] = False,
     home: HomeOption = None,
 ) -> int:
     """Collect a real venue from now on. Public market data needs no key; Alpaca and Polygon do."""
@@ -491,8 +495,12 @@ def connect(
 
     place = Home.at(home)
     place.create()
-    chosen = wish.parse_venue(venue.strip())
-    names = wish.parse_instruments(instruments, chosen) if instruments else chosen.instruments
+    if poll:
+        chosen = wish.parse_polled(venue.strip(), instruments or "")
+        names = chosen.instruments
+    else:
+        chosen = wish.parse_venue(venue.strip())
+        names = wish.parse_instruments(instruments, chosen) if instruments else chosen.instruments
     Metadata.of(place).want(chosen.name, chosen.protocol, names, actor="owner", url=chosen.url)
     if not read_state(place):
         talk.print(f"{chosen.name} will be collected; `tidemill up` starts the platform")
@@ -500,7 +508,7 @@ def connect(
     with contextlib.suppress(control.Unreachable):  # it looks by itself, only later
         control.ask_now(place.control("supervisor"), "reconcile")
     talk.print(f"connecting to {chosen.name} …")
-    wanted = {f"{name}.{chosen.name}" for name in names}
+    wanted = wish.polled_names(chosen) if poll else {f"{name}.{chosen.name}" for name in names}
     said = _wait_for_live(place, chosen.name, wanted)
     if _is_live(said, wanted):
         talk.print(f"{chosen.name} is live: {', '.join(said['instruments'])} · `tidemill open` shows it")

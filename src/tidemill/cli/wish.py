@@ -9,6 +9,7 @@ from tidemill import errors
 from tidemill.home import Home
 from tidemill.model.collector import (
     DEFAULT_INSTRUMENTS,
+    POLL,
     SELLERS,
     SIM_PREFIX,
     VENUE,
@@ -62,6 +63,27 @@ def _own_address(protocol: str) -> str | None:
     return f"tcp://[{said.host}]:{said.level1}" if ":" in said.host else f"tcp://{said.host}:{said.level1}"
 
 
+def parse_polled(name: str, symbols: str) -> Collector:
+    """The collector of a provider that is asked again and again. Raises `NotFoundError` for a name that no
+    provider has, `UsageError` for what is none of its symbols."""
+    words = tuple(dict.fromkeys(word.strip() for word in symbols.split(",") if word.strip()))
+    found = Collector(name, POLL, words)
+    if not polled_names(found):
+        raise errors.UsageError(
+            "arguments_unfit", f"no symbol of {name} is named", hint="--instruments AAPL,MSFT"
+        )
+    return found
+
+
+def polled_names(polled: Collector) -> set[str]:
+    """The instruments of a polled collector's symbols."""
+    from tidemill import providers
+    from tidemill.jobs.fetch.order import Closed
+
+    provider = providers.load(polled.name)(polled.name, Closed())
+    return {provider.instrument(symbol) for symbol in polled.instruments}
+
+
 def parse_instruments(text: str, of: Collector) -> tuple[str, ...]:
     """`btc/usd, ETH-USD` as `("BTC-USD", "ETH-USD")`. Raises `UsageError` for what is no instrument."""
     words = (word for word in text.split(",") if word.strip())
@@ -100,12 +122,14 @@ def _from_table(home: Home, table: Any) -> Collector:
         )
     stray = sorted(set(table) - known)
     protocol = table.get("protocol")
+    if protocol == POLL and not stray:
+        return _polled_from_table(home, table)
     if stray or not isinstance(protocol, str) or protocol not in DEFAULT_INSTRUMENTS:
         wrong = f"unknown key {stray[0]!r}" if stray else f"protocol {protocol!r}"
         raise errors.ConfigError(
             "config_collector",
             f"{home.config}: {wrong} in [[collector]]",
-            hint=f"keys: {', '.join(sorted(known))}; protocols: {', '.join(DEFAULT_INSTRUMENTS)}",
+            hint=f"keys: {', '.join(sorted(known))}; protocols: {', '.join(DEFAULT_INSTRUMENTS)}, {POLL}",
         )
     name = table.get("name", protocol)
     instruments = table.get("instruments", DEFAULT_INSTRUMENTS[protocol])
@@ -130,6 +154,22 @@ def _from_table(home: Home, table: Any) -> Collector:
             "config_collector", f"{home.config}: {error.message} in [[collector]]", hint=error.hint
         ) from error
     return found
+
+
+def _polled_from_table(home: Home, table: dict[str, Any]) -> Collector:
+    name, symbols = table.get("name"), table.get("instruments")
+    if not isinstance(name, str) or not isinstance(symbols, list) or {"url", "rest_url"} & set(table):
+        raise errors.ConfigError(
+            "config_collector",
+            f"{home.config}: [[collector]] with protocol {POLL!r} has a name and instruments, nothing else",
+            hint='name = "polygon", instruments = ["AAPL"]',
+        )
+    try:
+        return parse_polled(name, ",".join(map(str, symbols)))
+    except (errors.UsageError, errors.NotFoundError) as error:
+        raise errors.ConfigError(
+            "config_collector", f"{home.config}: {error.message} in [[collector]]", hint=error.hint
+        ) from error
 
 
 def set_wanted(metadata: Metadata, asked: list[Collector] | None, configured: list[Collector]) -> None:

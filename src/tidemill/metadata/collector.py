@@ -85,6 +85,8 @@ def _require_same_protocol(before: Collector | None, asked: Collector) -> None:
     if not asked.possible:
         spoken = asked.name.removeprefix(SIM_PREFIX)
         hint = f"the simulator plays {SIM_PREFIX}{asked.protocol} with that protocol"
+    elif before is not None and before.polled != asked.polled:
+        return  # its journal is the same, whether it is asked or tells by itself
     elif before is not None and before.possible and before.protocol != asked.protocol:
         spoken, hint = before.protocol, "give the other one a name of its own"
     else:

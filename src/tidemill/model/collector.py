@@ -22,6 +22,9 @@ DEFAULT_INSTRUMENTS = {
     "iqfeed": ("AAPL", "SPY"),
 }
 PROTOCOLS = tuple(DEFAULT_INSTRUMENTS)
+POLL = "poll"
+"""Stands for the protocol of a venue that is a provider asked again and again: it has no stream. What such a
+collector collects is named by the provider's own symbols."""
 # Sellers of market data and the provider of each: `fetch` brings their history, and the simulator plays them
 # as providers.
 SELLERS = {"alpaca": "alpaca", "alpaca-sip": "alpaca", "polygon": "polygon", "iqfeed": "iqfeed"}
@@ -56,6 +59,11 @@ class Collector:
         return self.name.startswith(SIM_PREFIX) and not self.url
 
     @property
+    def polled(self) -> bool:
+        """Whether its provider is asked again and again, because it has no stream."""
+        return self.protocol == POLL
+
+    @property
     def possible(self) -> bool:
         """False for a simulated venue that the simulator does not play: it plays `sim-<protocol>` alone."""
-        return not self.simulated or self.name == SIM_PREFIX + self.protocol
+        return not self.simulated or self.polled or self.name == SIM_PREFIX + self.protocol

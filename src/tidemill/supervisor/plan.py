@@ -44,22 +44,24 @@ def parts(
     collectors: list[Collector],
     sim: dict[str, Any] | None,
     simulated: Iterable[str] = (),
+    played: Iterable[str] = (),
 ) -> dict[str, list[str]]:
     """Name and command line of every part that should run now.
 
     `sim` is what the simulator wrote to `run/sim.json`, None while it has not: its collectors wait for it.
     `simulated` are protocols it goes on simulating although nobody collects them now: one process plays
-    all its venues, and the others must not feel that one of them is stopped.
+    all its venues, and the others must not feel that one of them is stopped. So are `played`, its providers.
     """
     home = ["--home", settings.home, "--supervised"]
     planned: dict[str, list[str]] = {}
     protocols = sorted({*simulated, *simulated_protocols(collectors)})
-    sellers = sorted({SELLERS[protocol] for protocol in protocols if protocol in SELLERS})
-    if protocols:
+    sellers = {SELLERS[protocol] for protocol in protocols if protocol in SELLERS}
+    providers = sorted({*played, *simulated_providers(collectors), *sellers})
+    if protocols or providers:
         planned["sim"] = command(
             "sim", *home,
             *_option("--venues", [protocol for protocol in protocols if protocol in EXCHANGES]),
-            *_option("--providers", sellers),
+            *_option("--providers", providers),
             "--seed", str(settings.seed),
             "--rate", str(settings.rate),
             "--port-base", str(settings.sim_port_base),
@@ -76,6 +78,11 @@ def parts(
                 "--journal-keep-hours", str(SIM_KEEP_HOURS),
                 "--journal-max-bytes", str(SIM_JOURNAL_BYTES),
             ]  # fmt: skip
+        if collector.polled:
+            planned[f"collector-{collector.name}"] = command(
+                "poll", collector.name, ",".join(collector.instruments), *home, *bounds
+            )
+            continue
         planned[f"collector-{collector.name}"] = command(
             "collector", collector.protocol, *home,
             "--name", collector.name,
@@ -101,7 +108,9 @@ def _option(name: str, values: list[str]) -> list[str]:
 
 
 def _simulated_at(sim: dict[str, Any], collector: Collector) -> tuple[str, str | None] | None:
-    """Addresses of the stream and of REST, once the simulator has said them."""
+    """Addresses of the stream and of REST, once the simulator has said them; a polled provider has none."""
+    if collector.polled:
+        return ("", None) if collector.name in sim.get("providers", {}) else None
     if collector.protocol not in SELLERS:
         said = sim.get("venues", {}).get(collector.name)
         return (said["url"], said["rest_url"]) if said else None
@@ -113,7 +122,12 @@ def _simulated_at(sim: dict[str, Any], collector: Collector) -> tuple[str, str |
 
 def simulated_protocols(collectors: Iterable[Collector]) -> set[str]:
     """Protocols that the simulator must speak for these collectors."""
-    return {c.protocol for c in collectors if c.simulated}
+    return {c.protocol for c in collectors if c.simulated and not c.polled}
+
+
+def simulated_providers(collectors: Iterable[Collector]) -> set[str]:
+    """Providers that the simulator must play for these collectors."""
+    return {c.name.removeprefix(SIM_PREFIX) for c in collectors if c.simulated and c.polled}
 
 
 def order(name: str) -> int:

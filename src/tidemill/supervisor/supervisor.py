@@ -67,6 +67,7 @@ class Supervisor:
         self._open_wanted = open_wanted
         self._children: dict[str, Child] = {}
         self._simulated: set[str] = set()
+        self._played: set[str] = set()
         self._sim_said: dict[str, Any] | None = None
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -145,7 +146,8 @@ class Supervisor:
     def _plan(self, wanted: list[Collector] | None) -> dict[str, list[str]]:
         """What should run now. While `wanted` is not known yet: the service alone, which people wait for."""
         self._simulated |= plan.simulated_protocols(wanted or [])
-        planned = plan.parts(self._settings, wanted or [], self._sim(), self._simulated)
+        self._played |= plan.simulated_providers(wanted or [])
+        planned = plan.parts(self._settings, wanted or [], self._sim(), self._simulated, self._played)
         return planned if wanted is not None else {"service": planned["service"]}
 
     def _hold_worker(self) -> None:

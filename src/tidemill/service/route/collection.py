@@ -15,6 +15,7 @@ from tidemill.metadata import collector
 from tidemill.model.collector import (
     DEFAULT_INSTRUMENTS,
     EXCHANGES,
+    POLL,
     PROTOCOLS,
     SIM_PREFIX,
     Collector,
@@ -121,6 +122,9 @@ async def follow(websocket: WebSocket) -> None:
 
 
 def _asked(body: schema.CollectionStart, before: Collector | None) -> Collector:
+    if before is not None and before.polled and body.protocol in (None, POLL):
+        symbols = before.instruments if body.instruments is None else tuple(dict.fromkeys(body.instruments))
+        return Collector(body.venue, POLL, symbols)
     protocol = body.protocol or (before.protocol if before else body.venue.removeprefix(SIM_PREFIX))
     if protocol not in PROTOCOLS:
         if body.protocol is None:
