@@ -44,13 +44,17 @@ async def bars(
         str | None, Query(max_length=64, description="sessions of this exchange, such as XNYS; 24/7 is UTC")
     ] = None,
     hours: Annotated[shape.Hours, Query(description="of a calendar")] = "regular",
+    adjusted: shape.AdjustedBy = "raw",
+    known: shape.KnownAt = None,
 ) -> Response:
     """Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on. Cut in UTC,
-    by the days of a zone or by the sessions of an exchange."""
+    by the days of a zone or by the sessions of an exchange. Prices as printed, or adjusted by splits and
+    dividends."""
     service = platform.of(request)
     asked = shape.Asked(
-        symbol, *instant.span(start, end), limit, cursor_, format_, time, zone, calendar, hours
-    )
+        symbol, *instant.span(start, end), limit, cursor_, format_, time, zone, calendar, hours, adjusted,
+        instant.parse(known, "known"),
+    )  # fmt: skip
     return await service.kept.bars(service, asked, interval)
 
 
