@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 PLACES = 6
 """Decimals that exact adjusted numbers have beyond the raw ones; the last is rounded half to even."""
 _SCALE_MAX = 18
+_DAYS_MAX = 40_000
+"""A century and more."""
 
 
 def facts(home: Path, instrument: str) -> list[Fact]:
@@ -62,11 +65,13 @@ def steps(
             hint="ask for 1d, and merge those",
         )
 
+    @functools.cache
+    def days() -> Bars:  # once for all dividends
+        return view.bars(instrument, "1d", limit=_DAYS_MAX).bars
+
     def close_before(starts: int) -> Fraction | None:
-        found = view.bars(instrument, "1d", None, starts, 1).bars
-        if not len(found):
-            return None
-        return Fraction(int(found["close"][-1]), 10 ** int(found["price_scale"][-1]))
+        at = int(np.searchsorted(days()["start"], starts)) - 1
+        return Fraction(int(days()["close"][at]), 10 ** int(days()["price_scale"][at])) if at >= 0 else None
 
     return adjust.steps(
         facts(view.home, instrument) if told is None else told,
