@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAct
 from tidemill.address import named
 from tidemill.errors import DataQualityError
 from tidemill.model.interval import DAY
-from tidemill.stores import delta, imported, select
+from tidemill.stores import completeness, delta, imported, select
 from tidemill.stores import place as places
 from tidemill.stores.api import FencedError, Held, Position, Query, UnavailableError, journal_application
 from tidemill.stores.memory import covered
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _EPOCHS_LOOKED_BACK = 100_000
 _APPEND_TRIES = 8
-_Count = tuple[int, int, int, tuple[str, ...]]
+_Count = tuple[int, int, int, tuple[str, ...], tuple[int, ...]]
+"""Rows, first and last `ts_event`, sources, and days with rows."""
 MAINTENANCE = "maintenance"
 """Application id of compaction and retention."""
 
@@ -262,10 +263,12 @@ class Lake:
     def held(self, table: Table) -> list[Held]:
         snapshot = self.snapshot(table)
         found: dict[str, Held] = {}
+        every: dict[str, set[int]] = {}
         for file in snapshot.files if snapshot else ():
             counts = self._counted(table, file.path)
-            total = sum(rows for rows, _, _, _ in counts.values()) or 1
-            for instrument, (rows, start, end, sources) in counts.items():
+            total = sum(count[0] for count in counts.values()) or 1
+            for instrument, (rows, start, end, sources, days) in counts.items():
+                every.setdefault(instrument, set()).update(days)
                 before = found.get(instrument, Held(instrument, 0, start, end, 0, ()))
                 found[instrument] = Held(
                     instrument,
@@ -275,10 +278,10 @@ class Lake:
                     before.bytes + file.bytes * rows // total,
                     tuple(sorted({*before.sources, *sources})),
                 )
-        return [found[name] for name in sorted(found)]
+        return [replace(found[name], days=completeness.runs(every[name])) for name in sorted(found)]
 
     def _counted(self, table: Table, path: str) -> dict[str, _Count]:
-        """Rows, first and last `ts_event`, and sources per instrument of a file. Files never change."""
+        """What a file has per instrument. Files never change."""
         key = f"{table.name}/{path}"
         counts = self._counts.get(key)
         if counts is None:
@@ -290,15 +293,17 @@ class Lake:
                 return {}  # compacted and vacuumed between the two looks
             except (OSError, pa.ArrowException) as error:
                 raise _fault(file, error) from error
-            grouped = rows.group_by("instrument").aggregate(
-                [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max"), ("source", "distinct")]
-            )
+            rows = rows.append_column("day", pa.array(rows["ts_event"].to_numpy() // DAY))
+            aggregates = [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]
+            distinct = [("source", "distinct"), ("day", "distinct")]
+            grouped = rows.group_by("instrument").aggregate([*aggregates, *distinct])
             counts = {
                 line["instrument"]: (
                     line["ts_event_count"],
                     line["ts_event_min"],
                     line["ts_event_max"],
                     tuple(line["source_distinct"]),
+                    tuple(line["day_distinct"]),
                 )
                 for line in grouped.to_pylist()
             }

@@ -1366,7 +1366,7 @@ export interface components {
             complete: boolean;
             /**
              * Completeness
-             * @description share of its span that lies in no gap, 0 to 1
+             * @description share of what there was, 0 to 1
              */
             completeness: number;
             /** Description */
