@@ -1,5 +1,5 @@
-"""gzip for answers that shrink: JSON, CSV, text. What is compressed already leaves as it is, or unpacked where
-that is asked for."""
+"""gzip for answers that shrink: JSON, CSV, text. What is compressed already leaves as it is, or unpacked for
+who takes no gzip."""
 
 from __future__ import annotations
 

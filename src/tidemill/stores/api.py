@@ -97,7 +97,7 @@ class Held:
     sources: tuple[str, ...] = ("live",)
     """Who brought them; a store that does not look says `live`."""
     days: tuple[tuple[int, int], ...] | None = field(default=None, compare=False)
-    """First and last of days (`ts_event` // DAY) in a row that have rows; None where a store does not look."""
+    """First and last of days (`ts_event` // DAY) in a row with rows; None where a store does not look."""
 
 
 class Store(Protocol):

@@ -111,15 +111,7 @@ async def metadata(request: Request, symbol: param.Symbol, time: instant.As = "n
     """The instrument, its datasets and its gaps."""
     service = platform.of(request)
     name = await service.run(service.view.resolve, symbol)
-    known = await service.run(service.view.instruments)
-    base, _, quote = name.rpartition(".")[0].partition("-")
-    # An imported instrument is in no registry: its name is all that is known of it.
-    row = known.get(name) or {
-        "instrument": name,
-        "venue": name.rpartition(".")[2],
-        "base": base,
-        "quote": quote,
-    }
+    row = (await service.run(service.view.listed))[name]
     stored = await datasets.every(service, param.actor(request))
 
     def read(connection: Connection) -> list[gap.Entry]:
