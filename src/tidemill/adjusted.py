@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 PLACES = 6
 """Decimals that exact adjusted numbers have beyond the raw ones; the last is rounded half to even."""
 _SCALE_MAX = 18
+_DAYS_MAX = 40_000
+"""A century and more."""
 
 
 def facts(home: Path, instrument: str) -> list[Fact]:
@@ -41,9 +45,15 @@ def facts(home: Path, instrument: str) -> list[Fact]:
 
 
 def steps(
-    view: LiveView, instrument: str, interval: str, adjusted: Adjusted, known_at: int | None = None
+    view: LiveView,
+    instrument: str,
+    interval: str,
+    adjusted: Adjusted,
+    known_at: int | None = None,
+    told: Sequence[Fact] | None = None,
 ) -> list[Step]:
-    """What changes the prices of a series, with the facts known at a time (ns UTC; None: all).
+    """What changes the prices of a series, with the facts known at a time (ns UTC; None: all); `told` are all
+    facts of the instrument, read from the home where they are left out.
 
     Raises `UsageError` for bars longer than a day: in one that holds an ex-date are prices of two kinds.
     """
@@ -55,14 +65,16 @@ def steps(
             hint="ask for 1d, and merge those",
         )
 
+    @functools.cache
+    def days() -> Bars:  # once for all dividends
+        return view.bars(instrument, "1d", limit=_DAYS_MAX).bars
+
     def close_before(starts: int) -> Fraction | None:
-        found = view.bars(instrument, "1d", None, starts, 1).bars
-        if not len(found):
-            return None
-        return Fraction(int(found["close"][-1]), 10 ** int(found["price_scale"][-1]))
+        at = int(np.searchsorted(days()["start"], starts)) - 1
+        return Fraction(int(days()["close"][at]), 10 ** int(days()["price_scale"][at])) if at >= 0 else None
 
     return adjust.steps(
-        facts(view.home, instrument),
+        facts(view.home, instrument) if told is None else told,
         adjusted,
         at=known_at,
         days=parsed.length_ns == DAY,
@@ -70,7 +82,7 @@ def steps(
     )
 
 
-def floats(columns: dict[str, Any], starts: np.ndarray, found: list[Step]) -> None:
+def floats(columns: dict[str, Any], starts: np.ndarray, found: Sequence[Step]) -> None:
     """Adjusts columns of floats in place."""
     price, volume = adjust.arrays(starts, found)
     for name in ("open", "high", "low", "close"):
@@ -78,18 +90,28 @@ def floats(columns: dict[str, Any], starts: np.ndarray, found: list[Step]) -> No
     columns["volume"] = np.asarray(columns["volume"]) * volume
 
 
-def texts(bars: Bars, found: list[Step]) -> dict[str, list[str]]:
-    """Adjusted columns as decimal text; rows that no fact changes keep their digits."""
-    columns: dict[str, list[str]] = {}
+def exact(bars: Bars, found: Sequence[Step]) -> dict[str, tuple[list[int], list[int]]]:
+    """Adjusted columns as mantissas and their scales; rows that no fact changes keep their digits."""
+    columns: dict[str, tuple[list[int], list[int]]] = {}
     held = volumes(bars)
     for name in ("open", "high", "low", "close", "volume"):
-        mantissas = held if name == "volume" else bars[name].tolist()
-        scales = bars["size_scale" if name == "volume" else "price_scale"].tolist()
-        column: list[str] = []
+        mantissas = list(held) if name == "volume" else bars[name].tolist()
+        scales: list[int] = bars["size_scale" if name == "volume" else "price_scale"].tolist()
         for rows, by_price, by_volume in adjust.factors(bars["start"], found):
             factor = by_volume if name == "volume" else by_price
-            for mantissa, scale in zip(mantissas[rows], scales[rows], strict=True):
-                more = 0 if factor == 1 else min(PLACES, _SCALE_MAX - scale)
-                column.append(wire.text(adjust.exact([mantissa], factor, more)[0], scale + more))
-        columns[name] = column
+            if factor == 1:
+                continue
+            for at in range(rows.start, rows.stop):
+                more = min(PLACES, _SCALE_MAX - scales[at])
+                mantissas[at] = adjust.exact([mantissas[at]], factor, more)[0]
+                scales[at] += more
+        columns[name] = mantissas, scales
     return columns
+
+
+def texts(bars: Bars, found: Sequence[Step]) -> dict[str, list[str]]:
+    """Adjusted columns as decimal text."""
+    return {
+        name: [wire.text(mantissa, scale) for mantissa, scale in zip(*column, strict=True)]
+        for name, column in exact(bars, found).items()
+    }

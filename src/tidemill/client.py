@@ -211,7 +211,7 @@ class Client:
             zone=zone, calendar=calendar, hours=hours,
         )  # fmt: skip
         columns: dict[str, Any] = dict(found.floats(current=current))
-        if adjusted != "raw":
+        if adjusted not in ("raw", "none"):
             from tidemill import adjusted as adjusting
 
             moment = None if known is None else times.parse(known)

@@ -124,15 +124,17 @@ class Remote:
         calendar: str | None = None,
         hours: Hours = "regular",
     ) -> pl.DataFrame:
-        """As `Client.bars`, but raw; REST shows the open bar as floats: not both `exact` and `current`."""
-        if adjusted != "raw" or known is not None:
-            _refuse("adjusted prices", "leave out adjusted and known")
+        """As `Client.bars`; REST shows the open bar as floats: not both `exact` and `current`."""
         if exact and current:
             _refuse("the exact open bar", "leave out exact or current")
         low, high = span(start, end, last)
         by = {name: text for name, text in (("zone", zone), ("calendar", calendar)) if text is not None}
         if by:
             by["hours"] = hours
+        if adjusted not in ("raw", "none"):
+            by["adjusted"] = adjusted
+            if known is not None:
+                by["known"] = str(times.parse(known))
         pages = self._series(
             f"/data/{instrument}/bars", low, high, limit, BARS_NEWEST, interval=interval, **by
         )

@@ -181,6 +181,8 @@ def test_where_only_longer_bars_are_stored_they_stand_in(tmp_path: Path) -> None
         assert found.grain == 60 * SECOND
     fitting = tile.tile(view, name, 60 * SECOND, start // (60 * SECOND * tile.BUCKETS))
     assert fitting.grain == 0
+    told = [tile.HEAD.unpack_from(one.encode())[-1] for one in (found, fitting)]
+    assert told == [60_000, 0]  # ms, as the browser reads it
     for level in (tile.RAW, 10 * tile.MILLI, 100 * tile.MILLI):
         moment = start + 90 * 60 * SECOND
         width = tile.RAW_NS if level == tile.RAW else level * tile.BUCKETS

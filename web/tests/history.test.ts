@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { priceMarks, timeMarks } from '@/features/history/axis';
 import { columnsOf, moved, zoomed } from '@/features/history/columns';
+import { grainText } from '@/features/history/grain';
 import {
   indexesOf,
   LEVELS,
@@ -100,6 +101,32 @@ const tileOf = (rows: { at: number; price: number }[]): Tile => ({
   open: false,
   complete: true,
   grain: 0,
+});
+
+describe('words', () => {
+  const DAY = 86_400_000;
+  const minute = LEVELS.find(({ text }) => text === '1 minute') as Level;
+  const view = { from: 0, to: DAY };
+  const shown = (level: Level, grain: number) => ({
+    columns: { ...columnsOf([], view, 1_000), grain },
+    view,
+    level,
+    exact: true,
+  });
+
+  it('say how fine it is, and when nothing finer exists', () => {
+    expect(grainText(null, view, 1_000, false)).toBe('loading');
+    expect(grainText(shown(minute, 0), view, 1_000, false)).toBe('1 minute');
+    expect(grainText(shown(minute, DAY), view, 1_000, false)).toBe('bars of 1 day, nothing finer is stored');
+    expect(grainText(shown(minute, 3_600_000), view, 1_000, false)).toContain('bars of 1 hour');
+  });
+
+  it('say what is loading once it takes a while', () => {
+    const near = { from: 0, to: 1_000_000 };
+    expect(grainText(shown(minute, 0), near, 1_000, true)).toBe('1 minute, 1 second is loading');
+    expect(grainText(shown(minute, 0), view, 1_000, true)).toBe('1 minute, loading');
+    expect(grainText(shown(minute, DAY), near, 1_000, true)).toBe('bars of 1 day, 1 second is loading');
+  });
 });
 
 describe('columns', () => {

@@ -81,17 +81,20 @@ class Shared:
         if redis is not None and len(value) <= VALUE_BYTES_MAX:
             self._call(lambda: redis.put(key, value, ttl_s), None)
 
-    def get_or_compute(self, key: str, compute: Callable[[], bytes], ttl_s: float = HOUR_S) -> bytes:
+    def get_or_compute(
+        self, key: str, compute: Callable[[], bytes], ttl_s: float = HOUR_S, *, alone: bool = False
+    ) -> bytes:
         """What is kept under `key`, else what `compute` makes, kept from then on. Threads that want the same
-        at once wait for one making of it."""
-        found = self.get(key)
+        at once wait for one making of it. With `alone` it is this process's, and no other's."""
+        cache = self.memory if alone else self
+        found = cache.get(key)
         if found is not None:
             return found
         with self._making[hash(key) % len(self._making)]:
-            found = self.get(key)
+            found = cache.get(key)
             if found is None:
                 found = compute()
-                self.put(key, found, ttl_s)
+                cache.put(key, found, ttl_s)
             return found
 
     def drop(self, prefix: str) -> None:

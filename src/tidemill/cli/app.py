@@ -53,6 +53,7 @@ def _command() -> Callable[..., Any]:
     from tidemill.cli import (
         bench,
         bench_bar,
+        bench_http,
         data,
         fact,
         fetch,
@@ -85,6 +86,7 @@ def _command() -> Callable[..., Any]:
     app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
     bench.app.command("resample")(bench_bar.resample)
     bench.app.command("bars")(bench_bar.bars)
+    bench.app.command("http")(bench_http.http_)
     app.add_typer(bench.app, name="bench", help="Measure a part on this machine.")
     app.command("fetch")(fetch.fetch)
     app.command("poll")(poll.poll)

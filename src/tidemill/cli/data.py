@@ -14,6 +14,7 @@ from rich.table import Table as Grid
 
 from tidemill.errors import ConflictError, NotFoundError, UsageError
 from tidemill.home import Home
+from tidemill.model import adjust
 from tidemill.model import time as times
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ def export(
     interval: Annotated[str, typer.Option(help="Bars only: <n><unit>, unit s, m, h, d, w or mo.")] = "1m",
     file_format: Annotated[FileFormat, typer.Option("--format", help="File format.")] = FileFormat.csv,
     output: Annotated[str, typer.Option("-o", "--output", help="File, or - for stdout.")] = "-",
+    adjusted: Annotated[
+        str, typer.Option(help="Bars only: raw (none), split, or all: dividends too. docs/import.md#facts")
+    ] = "raw",
+    known: Annotated[
+        str | None, typer.Option(help="Adjusted with the facts known at this time; all when left out.")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Write everything known of an instrument: what is stored, and what has only just arrived.
@@ -94,7 +101,10 @@ def export(
     low, high = times.span(start, end)
     view = _view(home)
     venue, name = _meant(view, instrument)
-    pieces = exports.pieces(view, kind.value, venue, name, interval, low, high)
+    moment = None if known is None else times.parse(known)
+    pieces = exports.pieces(
+        view, kind.value, venue, name, interval, low, high, adjust.named(adjusted), moment
+    )
     target = None if output == "-" else Path(output)
     with talk.status(f"exporting {kind.value} of {instrument} …"):
         rows = exports.write(pieces, kind.value, file_format.value, target)

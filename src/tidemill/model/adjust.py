@@ -22,7 +22,19 @@ from tidemill.model.fact import Fact
 
 Adjusted = Literal["raw", "split", "all"]
 ADJUSTED: tuple[Adjusted, ...] = ("raw", "split", "all")
+WORDS = (*ADJUSTED, "none")
+"""What may be asked for by word; none is raw."""
 Ints = npt.NDArray[np.int64]
+
+
+def named(text: str) -> Adjusted:
+    """The way that a word means. Raises `UsageError`."""
+    for way in ADJUSTED:
+        if text == way or (text, way) == ("none", "raw"):
+            return way
+    raise UsageError(
+        "adjusted_unknown", f"prices cannot be {text!r:.40}", hint=f"have: {', '.join(ADJUSTED)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -50,10 +62,7 @@ def steps(
     only the amount is known counts for nothing without it, or where it is not below that close. Where several
     sources tell of one split or dividend, the first by name counts: it happened once.
     """
-    if adjusted not in ADJUSTED:
-        raise UsageError(
-            "adjusted_unknown", f"prices cannot be {adjusted!r:.40}", hint=f"have: {', '.join(ADJUSTED)}"
-        )
+    adjusted = named(adjusted)
     found: list[Step] = []
     seen: set[tuple[str, str]] = set()
     for one in facts.known(known, at) if adjusted != "raw" else ():

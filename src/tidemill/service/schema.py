@@ -116,7 +116,7 @@ class Dataset(Answer):
     end: Time | None
     bytes: int
     complete: bool
-    completeness: Annotated[float, Field(description="share of its span that lies in no gap, 0 to 1")]
+    completeness: Annotated[float, Field(description="share of what there was, 0 to 1")]
     gaps: int
     status: Literal["collecting", "stored"]
     lineage: Annotated[list[str], Field(description="who brought it: live, a provider, an import")]

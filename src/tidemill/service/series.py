@@ -5,6 +5,7 @@ Runs in worker threads; numpy and pyarrow are imported here and not at the start
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -16,16 +17,18 @@ import numpy.typing as npt
 import pyarrow as pa
 from fastapi import Response
 
-from tidemill import wire
+from tidemill import adjusted, wire
 from tidemill.errors import UsageError
 from tidemill.model import time
+from tidemill.model.adjust import Adjusted, Step
 from tidemill.model.bar import Bars, volumes
+from tidemill.model.fact import Fact
 from tidemill.model.gap import Gap
 from tidemill.model.interval import DAY, Interval
-from tidemill.service import answer, cursor, instant
+from tidemill.service import answer, cursor, instant, packed
 from tidemill.service.instant import TimeFormat
 from tidemill.service.platform import Platform
-from tidemill.service.shape import MEDIA, Asked
+from tidemill.service.shape import MEDIA, Adjusting, Asked, Format
 from tidemill.stores.live import BarSeries, Ticks
 
 INTERVAL_NS_MAX = 3660 * DAY
@@ -37,19 +40,20 @@ Key = tuple[int, int, int]
 # ── bars ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def bars(service: Platform, asked: Asked, interval: str) -> Response:
+def bars(service: Platform, asked: Asked, interval: str, told: Sequence[Fact] = ()) -> Response:
     """Bars, ascending: without a start the newest up to the end and `next` leads to older ones, with a
-    start the first ones from there and `next` goes on."""
+    start the first ones from there and `next` goes on. `told` are the facts that adjusted prices need."""
     checked(interval)
     instrument = service.view.resolve(asked.symbol)
     service.accessed.note(instrument, "bars")
-    filters = (instrument, interval, asked.start, asked.end, *asked.by.values())
+    filters = (instrument, interval, asked.start, asked.end, *asked.by.values(), *asked.adjusting)
     edge = cursor.read(service.keeper, "bars", filters, asked.cursor)
     start, end = asked.start, asked.end
     if edge is not None and start is None:
         end = int(edge[0])
     elif edge is not None:
         start = int(edge[0]) + 1
+    steps = _steps(service, instrument, interval, asked.adjusting, told)
     found = service.view.call(
         lambda live: live.bars(instrument, interval, start, end, asked.limit, **asked.by)
     )
@@ -59,13 +63,51 @@ def bars(service: Platform, asked: Asked, interval: str) -> Response:
     if found.more and len(shown):
         edge_ts = int(shown["start"][0 if asked.start is None else -1])
         facts["next"] = cursor.make(service.keeper, "bars", filters, [edge_ts])
-    facts["current"] = _current(found, asked.time)
+    facts["current"] = _current(found, asked.time, steps)
     head = {"instrument": instrument, "interval": interval}
-    if asked.format == "columns":
-        return answer.json({**head, **_bar_columns(found, asked.time), **facts})
-    if asked.format == "rows":
-        return answer.json({**head, "items": bar_rows(found.bars, asked.time), **facts})
-    return _file(_bar_table(found.bars), asked, {**head, **facts}, f"{instrument}-{interval}")
+    if asked.format in ("columns", "rows"):
+        return packed.response(_packed(service, found, head, facts, asked.format, asked.time, steps))
+    return _file(_bar_table(found.bars, steps), asked, {**head, **facts}, f"{instrument}-{interval}")
+
+
+def _steps(
+    service: Platform,
+    instrument: str,
+    interval: str,
+    adjusting: Adjusting,
+    told: Sequence[Fact],
+) -> list[Step]:
+    if not adjusting:
+        return []
+    by, known_at = adjusting
+    way: Adjusted = "all" if by == "all" else "split"
+    return service.view.call(lambda live: adjusted.steps(live, instrument, interval, way, known_at, told))
+
+
+def _packed(
+    service: Platform,
+    found: BarSeries,
+    head: dict[str, Any],
+    facts: dict[str, Any],
+    form: Format,
+    as_: TimeFormat,
+    steps: Sequence[Step] = (),
+) -> bytes:
+    """JSON of bars and what is said of them, packed. Closed bars are written once: they are found again by
+    what they are, and so are never old, while what is open and how far it reaches is written anew."""
+
+    def begun() -> bytes:
+        if form == "columns":
+            made = answer.encode({**head, **_bar_columns(found, as_, steps)})
+        else:
+            made = answer.encode({**head, "items": bar_rows(found.bars, as_, steps)})
+        return packed.begin(made[:-1] + b",")
+
+    said = repr((head, form, as_, steps)).encode()
+    digest = hashlib.sha256(said)
+    digest.update(found.bars.tobytes())
+    first = service.cache.get_or_compute(f"begun:{digest.hexdigest()}", begun, alone=True)
+    return packed.whole(first, answer.encode(facts)[1:])
 
 
 def checked(interval: str) -> Interval:
@@ -79,11 +121,20 @@ def checked(interval: str) -> Interval:
 
 
 def chunk(
-    service: Platform, instrument: str, interval: str, start: int | None, end: int | None, as_: TimeFormat
+    service: Platform,
+    instrument: str,
+    interval: str,
+    start: int | None,
+    end: int | None,
+    as_: TimeFormat,
+    request_id: str,
+    adjusting: Adjusting = (),
+    told: Sequence[Fact] = (),
 ) -> bytes:
-    """The newest `CHUNK` bars before `end` that do not begin before `start`, as JSON columns; `before` is the
-    end to ask for the chunk of older ones with, null where there is none."""
+    """The newest `CHUNK` bars before `end` that do not begin before `start`, as packed JSON columns; `before`
+    is the end to ask for the chunk of older ones with, null where there is none."""
     service.accessed.note(instrument, "bars")
+    steps = _steps(service, instrument, interval, adjusting, told)
     found = service.view.call(lambda live: live.bars(instrument, interval, None, end, CHUNK))
     more = found.more
     if start is not None:
@@ -92,34 +143,43 @@ def chunk(
         found = replace(found, bars=found.bars[late], current=found.current[found.current["start"] >= start])
     shown = found.bars if len(found.bars) else found.current
     before = int(shown["start"][0]) if more and len(shown) else None
-    said = {
-        "instrument": instrument, "interval": interval, **_bar_columns(found, as_), **_facts(found, as_),
-        "current": _current(found, as_), "before": None if before is None else str(before),
+    facts = {
+        **_facts(found, as_), "current": _current(found, as_, steps),
+        "before": None if before is None else str(before), "request_id": request_id,
     }  # fmt: skip
-    return answer.encode(said)
+    head = {"instrument": instrument, "interval": interval}
+    return _packed(service, found, head, facts, "columns", as_, steps)
 
 
-def _bar_columns(found: BarSeries, as_: TimeFormat) -> dict[str, Any]:
+def _bar_columns(found: BarSeries, as_: TimeFormat, steps: Sequence[Step] = ()) -> dict[str, Any]:
     columns: dict[str, Any] = dict(found.floats())
+    if steps:
+        adjusted.floats(columns, found.bars["start"], steps)
     columns["ts"] = _times(columns["ts"], as_)
     return columns
 
 
-def _current(found: BarSeries, as_: TimeFormat) -> dict[str, Any] | None:
+def _current(found: BarSeries, as_: TimeFormat, steps: Sequence[Step] = ()) -> dict[str, Any] | None:
     if not len(found.current):
         return None
     columns = BarSeries(
         found.instrument, found.interval, found.current, found.bars[:0], None, [], False
     ).floats()
+    if steps:
+        adjusted.floats(columns, found.current["start"], steps)
     row = {name: values[0].item() for name, values in columns.items() if name != "revision"}
     return {**row, "ts": instant.show(row["ts"], as_)}
 
 
-def bar_rows(found: Bars, as_: TimeFormat) -> list[dict[str, Any]]:
+def bar_rows(found: Bars, as_: TimeFormat, steps: Sequence[Step] = ()) -> list[dict[str, Any]]:
     """Bars as they leave in rows."""
-    texts = [wire.texts(found[name], found["price_scale"]) for name in _PRICES]
-    scales = found["size_scale"].tolist()
-    amounts = [wire.text(v, s) for v, s in zip(volumes(found), scales, strict=True)]
+    if steps:
+        written = adjusted.texts(found, steps)
+        texts, amounts = [written[name] for name in _PRICES], written["volume"]
+    else:
+        texts = [wire.texts(found[name], found["price_scale"]) for name in _PRICES]
+        scales = found["size_scale"].tolist()
+        amounts = [wire.text(v, s) for v, s in zip(volumes(found), scales, strict=True)]
     ts = _times(found["start"], as_)
     counts, revisions = found["trades"].tolist(), found["revision"].tolist()
     names = ("ts", *_PRICES, "volume", "trades", "revision")
@@ -128,13 +188,19 @@ def bar_rows(found: Bars, as_: TimeFormat) -> list[dict[str, Any]]:
     ]
 
 
-def _bar_table(found: Bars) -> pa.Table:
-    scales = found["price_scale"]
+def _bar_table(found: Bars, steps: Sequence[Step] = ()) -> pa.Table:
+    if steps:
+        numbers = {
+            name: _decimals(mantissas, np.array(scales, np.int64))
+            for name, (mantissas, scales) in adjusted.exact(found, steps).items()
+        }
+    else:
+        numbers = {name: _decimals(found[name], found["price_scale"]) for name in _PRICES}
+        numbers["volume"] = _decimals(_volumes(found), found["size_scale"])
     return pa.table(
         {
             "ts": pa.array(found["start"].copy(), pa.timestamp("ns", "UTC")),
-            **{name: _decimals(found[name], scales) for name in _PRICES},
-            "volume": _decimals(_volumes(found), found["size_scale"]),
+            **numbers,
             "trades": pa.array(found["trades"].astype(np.int64)),
             "revision": pa.array(found["revision"].astype(np.int32)),
         }

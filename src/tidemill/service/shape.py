@@ -10,6 +10,8 @@ from fastapi import Query
 from tidemill.service.instant import TimeFormat
 
 Hours = Literal["regular", "extended"]
+Adjusted = Literal["raw", "none", "split", "all"]
+Adjusting = tuple[Adjusted, int | None] | tuple[()]
 Format = Literal["columns", "rows", "arrow", "csv", "parquet"]
 ARROW, CSV, PARQUET = "application/vnd.apache.arrow.stream", "text/csv", "application/vnd.apache.parquet"
 MEDIA = {"arrow": ARROW, "csv": CSV, "parquet": PARQUET}
@@ -17,6 +19,13 @@ BARS_MAX = 500_000
 TICKS_MAX = 100_000
 
 As = Annotated[Format, Query(alias="format", description="shape of the answer")]
+AdjustedBy = Annotated[
+    Adjusted,
+    Query(description="prices in today's shares: split, or all, with dividends too; none is raw, as printed"),
+]
+KnownAt = Annotated[
+    str | None, Query(max_length=64, description="adjusted with the facts known then; all when left out")
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,14 @@ class Asked:
     calendar: str | None = None
     """Exchange whose sessions bars are cut by."""
     hours: Hours = "regular"
+    adjusted: Adjusted = "raw"
+    known: int | None = None
+    """With the facts known by then, ns; None: with all."""
+
+    @property
+    def adjusting(self) -> Adjusting:
+        """How prices are adjusted, and with the facts of when; empty for raw ones."""
+        return () if self.adjusted in ("raw", "none") else (self.adjusted, self.known)
 
     @property
     def by(self) -> dict[str, Any]:

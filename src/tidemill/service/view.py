@@ -63,6 +63,13 @@ class View:
         """Every instrument by name."""
         return self.call(self._instruments.get)
 
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """As `instruments`, and those that were fetched or imported, which are in no registry: their names
+        are all that is known of them."""
+        known = self.instruments()
+        names = {str(row["instrument"]) for row in self.datasets().values()} - known.keys()
+        return {**known, **{name: _named(name) for name in names}}
+
     def datasets(self) -> dict[str, dict[str, Any]]:
         """Every dataset by id, in that order."""
         return self.call(self._datasets.get)
@@ -101,6 +108,16 @@ class View:
 
                 self._live = LiveView(self._home.path)
             return self._live
+
+
+def _named(name: str) -> dict[str, Any]:
+    symbol, _, venue = name.rpartition(".")
+    base, pair, quote = symbol.partition("-")
+    # How finely it is priced no registry says: cents of a stock, and of a pair what most venues have.
+    return {
+        "instrument": name, "venue": venue, "symbol": symbol, "base": base, "quote": quote, "tick": None,
+        "lot": None, "price_scale": 5 if pair else 2, "size_scale": 8 if pair else 0, "status": "stored",
+    }  # fmt: skip
 
 
 def _unreadable(error: Exception) -> TidemillError | None:

@@ -7,7 +7,7 @@ Implementations: `lake.Lake` (Delta tables on disk or S3), `postgres.Postgres`, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -96,6 +96,8 @@ class Held:
     """About what its rows take up."""
     sources: tuple[str, ...] = ("live",)
     """Who brought them; a store that does not look says `live`."""
+    days: tuple[tuple[int, int], ...] | None = field(default=None, compare=False)
+    """First and last of days (`ts_event` // DAY) in a row with rows; None where a store does not look."""
 
 
 class Store(Protocol):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from tidemill import wire
+from tidemill import adjusted, wire
 from tidemill.errors import ConfigError, ResourceError, UsageError
+from tidemill.model.adjust import Adjusted, Step
 from tidemill.model.bar import volumes
 from tidemill.model.instrument import resolve, venue_of
 from tidemill.model.interval import DAY, HOUR
@@ -36,6 +37,7 @@ Format = Literal["csv", "jsonl", "parquet", "arrow"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl", "parquet", "arrow")
 KINDS = ("trades", "quotes", "levels", "bars", "gaps")
 
+_PRICES = ("open", "high", "low", "close")
 _CHUNK_ROWS = 1_000_000
 _BARS_PAGE = 50_000
 
@@ -62,14 +64,23 @@ def pieces(
     interval: str,
     start: int | None,
     end: int | None,
+    way: Adjusted = "raw",
+    known_at: int | None = None,
 ) -> Iterator[pa.Table]:
-    """Rows of one of `KINDS`, in pieces. Raises `UsageError` for bars of a whole venue."""
+    """Rows of one of `KINDS`, in pieces; prices of bars as they were printed or adjusted in a `way`, with the
+    facts known at a time (ns; None: all). Raises `UsageError` for bars of a whole venue, and for anything
+    else adjusted."""
+    if way != "raw" and kind != "bars":
+        raise UsageError(
+            "adjusted_kind", f"{kind} were asked for with adjusted prices", hint="only bars have them"
+        )
     if kind == "bars":
         if instrument is None:
             raise UsageError(
                 "export_bars_of_venue", f"bars of all of {venue} were asked for", hint="name one instrument"
             )
-        return bars(view, instrument, interval, start, end)
+        steps = adjusted.steps(view, instrument, interval, way, known_at) if way != "raw" else []
+        return bars(view, instrument, interval, start, end, steps)
     if kind == "gaps":
         return gaps(view, venue, instrument, start, end)
     return ticks(view, kind, venue, instrument, start, end)
@@ -130,9 +141,14 @@ def _ticks(table: Table, rows: pa.Table) -> pa.Table:
 
 
 def bars(
-    view: LiveView, instrument: str, interval: str, start: int | None, end: int | None
+    view: LiveView,
+    instrument: str,
+    interval: str,
+    start: int | None,
+    end: int | None,
+    steps: Sequence[Step] = (),
 ) -> Iterator[pa.Table]:
-    """Closed bars, ascending, in pieces; prices and volume as decimal text."""
+    """Closed bars, ascending, in pieces; prices and volume as decimal text, adjusted by `steps`."""
     at = -(2**62) if start is None else start
     while True:
         found = view.bars(instrument, interval, at, end, _BARS_PAGE)
@@ -145,12 +161,14 @@ def bars(
                 "ts": rows["start"],
                 "ts_end": rows["end"],
             }
-            for name in ("open", "high", "low", "close"):
-                columns[name] = wire.texts(rows[name], rows["price_scale"])
-            columns["volume"] = [
-                wire.text(volume, scale)
-                for volume, scale in zip(volumes(rows), rows["size_scale"].tolist(), strict=True)
-            ]
+            if steps:
+                columns |= adjusted.texts(rows, steps)
+            else:
+                columns |= {name: wire.texts(rows[name], rows["price_scale"]) for name in _PRICES}
+                columns["volume"] = [
+                    wire.text(volume, scale)
+                    for volume, scale in zip(volumes(rows), rows["size_scale"].tolist(), strict=True)
+                ]
             columns["trades"] = rows["trades"].astype(np.int64)
             columns["revision"] = rows["revision"].astype(np.int64)
             yield pa.table(columns)

@@ -6,19 +6,20 @@ import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
 
 from tidemill.address import named
 from tidemill.errors import DataQualityError
 from tidemill.model.interval import DAY
-from tidemill.stores import delta, imported, select
+from tidemill.stores import completeness, delta, imported, select
 from tidemill.stores import place as places
 from tidemill.stores.api import FencedError, Held, Position, Query, UnavailableError, journal_application
 from tidemill.stores.memory import covered
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 _EPOCHS_LOOKED_BACK = 100_000
 _APPEND_TRIES = 8
-_Count = tuple[int, int, int, tuple[str, ...]]
+_Count = tuple[int, int, int, tuple[str, ...], tuple[int, ...]]
+"""Rows, first and last `ts_event`, sources, and days with rows."""
 MAINTENANCE = "maintenance"
 """Application id of compaction and retention."""
 
@@ -262,10 +264,12 @@ class Lake:
     def held(self, table: Table) -> list[Held]:
         snapshot = self.snapshot(table)
         found: dict[str, Held] = {}
+        every: dict[str, set[int]] = {}
         for file in snapshot.files if snapshot else ():
             counts = self._counted(table, file.path)
-            total = sum(rows for rows, _, _, _ in counts.values()) or 1
-            for instrument, (rows, start, end, sources) in counts.items():
+            total = sum(count[0] for count in counts.values()) or 1
+            for instrument, (rows, start, end, sources, days) in counts.items():
+                every.setdefault(instrument, set()).update(days)
                 before = found.get(instrument, Held(instrument, 0, start, end, 0, ()))
                 found[instrument] = Held(
                     instrument,
@@ -275,33 +279,21 @@ class Lake:
                     before.bytes + file.bytes * rows // total,
                     tuple(sorted({*before.sources, *sources})),
                 )
-        return [found[name] for name in sorted(found)]
+        return [replace(found[name], days=completeness.runs(every[name])) for name in sorted(found)]
 
     def _counted(self, table: Table, path: str) -> dict[str, _Count]:
-        """Rows, first and last `ts_event`, and sources per instrument of a file. Files never change."""
+        """What a file has per instrument. Files never change."""
         key = f"{table.name}/{path}"
         counts = self._counts.get(key)
         if counts is None:
             file = self.path / table.name / path
             try:
                 with delta.open_file(file) as opened:
-                    rows = opened.read(columns=["instrument", "ts_event", "source"])
+                    counts = _counts(opened)
             except FileNotFoundError:
                 return {}  # compacted and vacuumed between the two looks
             except (OSError, pa.ArrowException) as error:
                 raise _fault(file, error) from error
-            grouped = rows.group_by("instrument").aggregate(
-                [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max"), ("source", "distinct")]
-            )
-            counts = {
-                line["instrument"]: (
-                    line["ts_event_count"],
-                    line["ts_event_min"],
-                    line["ts_event_max"],
-                    tuple(line["source_distinct"]),
-                )
-                for line in grouped.to_pylist()
-            }
             self._counts[key] = counts
         return counts
 
@@ -420,6 +412,43 @@ class Lake:
             if snapshot is not None:
                 found[table.name] = list(snapshot.files)
         return found
+
+
+def _counts(file: pq.ParquetFile) -> dict[str, _Count]:
+    """What a file has per instrument. Files are sorted by instrument, so that most groups of rows hold one
+    alone, and their own statistics say all there is to know."""
+    columns = {name: at for at, name in enumerate(file.schema_arrow.names)}
+    parts: dict[str, list[_Count]] = {}
+    for group in range(file.num_row_groups):
+        facts = file.metadata.row_group(group)
+        known = [facts.column(columns[name]).statistics for name in ("instrument", "source", "ts_event")]
+        if all(one is not None and one.has_min_max and not one.null_count for one in known):
+            (name, last), (source, other), (low, high) = ((one.min, one.max) for one in known)
+            if (name, source) == (last, other) and high // DAY - low // DAY < 1:
+                count = facts.num_rows, low, high, (source,), (low // DAY,)
+                parts.setdefault(name, []).append(count)
+                continue
+        for name, count in _counted_rows(file.read_row_group(group, ["instrument", "ts_event", "source"])):
+            parts.setdefault(name, []).append(count)
+    found: dict[str, _Count] = {}
+    for name, counts in parts.items():
+        rows, lows, highs, sources, days = zip(*counts, strict=True)
+        found[name] = (
+            sum(rows), min(lows), max(highs), tuple(sorted({one for some in sources for one in some})),
+            tuple(sorted({one for some in days for one in some})),
+        )  # fmt: skip
+    return found
+
+
+def _counted_rows(rows: pa.Table) -> Iterator[tuple[str, _Count]]:
+    rows = rows.append_column("day", pa.array(rows["ts_event"].to_numpy() // DAY))
+    aggregates = [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]
+    distinct = [("source", "distinct"), ("day", "distinct")]
+    for line in rows.group_by("instrument").aggregate([*aggregates, *distinct]).to_pylist():
+        yield line["instrument"], (
+            line["ts_event_count"], line["ts_event_min"], line["ts_event_max"],
+            tuple(line["source_distinct"]), tuple(line["day_distinct"]),
+        )  # fmt: skip
 
 
 def _fault(path: Place, error: Exception) -> Exception:

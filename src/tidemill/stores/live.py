@@ -34,7 +34,7 @@ from tidemill.model.calendar import Hours
 from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STORED, Interval
-from tidemill.stores import join, restore, series
+from tidemill.stores import completeness, join, restore, series
 from tidemill.stores.api import Position, Query, Store, UnavailableError
 from tidemill.stores.gap import Gaps
 from tidemill.stores.opening import open_store
@@ -46,6 +46,7 @@ from tidemill.stores.table import (
     GAPS,
     INSTRUMENTS,
     LEVELS,
+    LIVE,
     QUOTES,
     STATUS,
     TRADES,
@@ -410,9 +411,10 @@ class LiveView:
 
     def datasets(self) -> list[dict[str, Any]]:
         """What is stored, one line per instrument and kind: id, instrument, venue, kind, rows, start, end
-        (ns), bytes, complete, status, sources, gaps (how many touch it) and completeness: the share of its
-        span that lies in no gap."""
+        (ns), bytes, complete, status, sources, gaps (how many touch it) and completeness: how much of what
+        there was to have it has (`stores.completeness`)."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
+        days: dict[tuple[str, str], completeness.Runs | None] = {}
         for table in (TRADES, QUOTES, LEVELS, BARS):
             for held in self.store.held(table):
                 found[held.instrument, table.name] = {
@@ -428,12 +430,15 @@ class LiveView:
                     "status": "stored",
                     "sources": list(held.sources),
                 }
-        for line in found.values():
+                # Of what was collected live every hole is a gap, and a day without rows a quiet one.
+                days[held.instrument, table.name] = None if held.sources == (LIVE,) else held.days
+        for key, line in found.items():
             channels = {"trades": ("trades",), "bars": ("trades",), "quotes": ("quotes",)}
             span = (line["start"], line["end"] + 1)
             gaps = self._touching(line["instrument"], channels.get(line["kind"], ("book",)), *span)
-            line["complete"], line["gaps"] = not gaps, len(gaps)
-            line["completeness"] = _share(gaps, *span)
+            lost, whole = completeness.lost(line["instrument"], *span, days[key], gaps)
+            line["complete"], line["gaps"] = not gaps and not lost, len(gaps)
+            line["completeness"] = round(1.0 - lost / max(1, whole), 6)
         return [found[key] for key in sorted(found)]
 
     # ── bars ──────────────────────────────────────────────────────────────────────────────────────
@@ -757,17 +762,6 @@ class _Joined:
                 made = series.merge(_within(parts, span.start, span.end), interval)
                 rows = series.cover(rows, made)
         return rows
-
-
-def _share(gaps: list[Gap], start: int, end: int) -> float:
-    """How much of [start, end) lies in no gap, 0 to 1."""
-    lost, at = 0, start
-    for low, high in sorted(gap.span for gap in gaps):
-        low, high = max(low, at), min(high, end)
-        if high > low:
-            lost += high - low
-            at = high
-    return round(1.0 - lost / max(1, end - start), 6)
 
 
 def _aligned(interval: Interval, start: int | None, end: int | None) -> tuple[int | None, int | None]:

@@ -81,7 +81,10 @@ class Tile:
         start, width of a bucket in ns, number n, grain in ms), then `first`, `high`, `low`, `last` (i64
         each), `volume` (f64), `trades` and `at` (u32 each)."""
         flags = (OPEN if self.open else 0) | (0 if self.complete else INCOMPLETE)
-        head = HEAD.pack(MAGIC, VERSION, self.price_scale, flags, 0, self.start, self.level, len(self.at), 0)
+        head = HEAD.pack(
+            MAGIC, VERSION, self.price_scale, flags, 0, self.start, self.level, len(self.at),
+            self.grain // MILLI,
+        )  # fmt: skip
         columns = (self.first, self.high, self.low, self.last)
         return b"".join(
             [

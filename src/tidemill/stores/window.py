@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from tidemill.errors import DataQualityError, UsageError
 from tidemill.log import Log
 from tidemill.model.interval import DAY, HOUR
-from tidemill.stores import handover, restore, select
+from tidemill.stores import completeness, handover, restore, select
 from tidemill.stores.api import (
     Dated,
     FencedError,
@@ -188,6 +188,7 @@ class Window:
                 max(one.end, recent.end),
                 one.bytes + recent.bytes,
                 tuple(sorted({*one.sources, *recent.sources})),
+                _days(one, recent) if recent.rows else one.days,
             )
         return [found[name] for name in sorted(found)]
 
@@ -417,3 +418,9 @@ class Keeping:
             return restore.needed_from(self._window, venue)
         except DataQualityError:  # unreadable: which ones are needed is not known
             return _NEVER
+
+
+def _days(lake: Held, hot: Held) -> tuple[tuple[int, int], ...]:
+    """Days of both; of the hot store, which is a week at most, all from its first row on."""
+    every = [*(lake.days or ()), (hot.start // DAY, hot.end // DAY)]
+    return completeness.runs({day for low, high in every for day in range(low, high + 1)})

@@ -362,7 +362,8 @@ export interface paths {
         /**
          * Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on. Cut in UTC,
          * @description Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on. Cut in UTC,
-         *     by the days of a zone or by the sessions of an exchange.
+         *     by the days of a zone or by the sessions of an exchange. Prices as printed, or adjusted by splits and
+         *     dividends.
          */
         get: operations["data.bars"];
         put?: never;
@@ -1365,7 +1366,7 @@ export interface components {
             complete: boolean;
             /**
              * Completeness
-             * @description share of its span that lies in no gap, 0 to 1
+             * @description share of what there was, 0 to 1
              */
             completeness: number;
             /** Description */
@@ -3451,6 +3452,10 @@ export interface operations {
                 calendar?: string | null;
                 /** @description of a calendar */
                 hours?: "regular" | "extended";
+                /** @description prices in today's shares: split, or all, with dividends too; none is raw, as printed */
+                adjusted?: "raw" | "none" | "split" | "all";
+                /** @description adjusted with the facts known then; all when left out */
+                known?: string | null;
             };
             header?: never;
             path: {
@@ -4714,6 +4719,10 @@ export interface operations {
                 format?: "columns" | "rows" | "arrow" | "csv" | "parquet";
                 /** @description times in the answer: ns as text, or ISO 8601 */
                 time?: "ns" | "iso";
+                /** @description prices in today's shares: split, or all, with dividends too; none is raw, as printed */
+                adjusted?: "raw" | "none" | "split" | "all";
+                /** @description adjusted with the facts known then; all when left out */
+                known?: string | null;
             };
             header?: never;
             path?: never;
@@ -4759,6 +4768,10 @@ export interface operations {
                 session_id?: string | null;
                 /** @description times in the answer: ns as text, or ISO 8601 */
                 time?: "ns" | "iso";
+                /** @description prices in today's shares: split, or all, with dividends too; none is raw, as printed */
+                adjusted?: "raw" | "none" | "split" | "all";
+                /** @description adjusted with the facts known then; all when left out */
+                known?: string | null;
             };
             header?: never;
             path?: never;

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tidemill.jobs.detail import Detail, unfit
 from tidemill.jobs.kind.api import Context, Kind, Stopped
 from tidemill.model import time as times
+from tidemill.model.adjust import WORDS, named
 from tidemill.model.interval import Interval
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ FORMATS = ("csv", "jsonl", "parquet", "arrow")
 
 
 class Export:
-    """`kind` of rows, `instrument` (or a venue), `start`, `end`, `interval` of bars, `format`.
+    """`kind` of rows, `instrument` (or a venue), `start`, `end`, `format`; of bars `interval`, `adjusted` and
+    `known`.
 
     Result: `file` below the home, `rows`, `bytes`. The job names the file: what was asked is in no path.
     """
@@ -33,14 +35,17 @@ class Export:
         start, end = asked.text("start"), asked.text("end")
         interval = asked.text("interval", "1m")
         file_format = asked.text("format", "parquet", choices=FORMATS)
+        adjusted, known = asked.text("adjusted", "raw", choices=WORDS), asked.text("known")
         asked.done()
         if kind is None or instrument is None:
             raise unfit("kind" if kind is None else "instrument", "it must be named")
         times.span(start, end)
         Interval.parse(str(interval))
+        if known is not None:
+            times.parse(known)
         return {
             "kind": kind, "instrument": instrument, "start": start, "end": end, "interval": interval,
-            "format": file_format,
+            "format": file_format, "adjusted": adjusted, "known": known,
         }  # fmt: skip
 
     def run(self, context: Context, detail: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +56,9 @@ class Export:
         view = LiveView(context.home.path, follow=False)
         venue, name = export.meant(view, detail["instrument"])
         low, high = times.span(detail["start"], detail["end"])
-        pieces = export.pieces(view, kind, venue, name, detail["interval"], low, high)
+        known = None if detail.get("known") is None else times.parse(detail["known"])
+        way = named(detail.get("adjusted", "raw"))
+        pieces = export.pieces(view, kind, venue, name, detail["interval"], low, high, way, known)
         folder = context.home.path / "exports"
         folder.mkdir(exist_ok=True, mode=0o700)
         target = folder / f"{context.job_id}.{file_format}"

@@ -44,13 +44,17 @@ async def bars(
         str | None, Query(max_length=64, description="sessions of this exchange, such as XNYS; 24/7 is UTC")
     ] = None,
     hours: Annotated[shape.Hours, Query(description="of a calendar")] = "regular",
+    adjusted: shape.AdjustedBy = "raw",
+    known: shape.KnownAt = None,
 ) -> Response:
     """Bars, ascending: the newest up to `end` and `next` leads to older ones; or from `start` on. Cut in UTC,
-    by the days of a zone or by the sessions of an exchange."""
+    by the days of a zone or by the sessions of an exchange. Prices as printed, or adjusted by splits and
+    dividends."""
     service = platform.of(request)
     asked = shape.Asked(
-        symbol, *instant.span(start, end), limit, cursor_, format_, time, zone, calendar, hours
-    )
+        symbol, *instant.span(start, end), limit, cursor_, format_, time, zone, calendar, hours, adjusted,
+        instant.parse(known, "known"),
+    )  # fmt: skip
     return await service.kept.bars(service, asked, interval)
 
 
@@ -107,15 +111,7 @@ async def metadata(request: Request, symbol: param.Symbol, time: instant.As = "n
     """The instrument, its datasets and its gaps."""
     service = platform.of(request)
     name = await service.run(service.view.resolve, symbol)
-    known = await service.run(service.view.instruments)
-    base, _, quote = name.rpartition(".")[0].partition("-")
-    # An imported instrument is in no registry: its name is all that is known of it.
-    row = known.get(name) or {
-        "instrument": name,
-        "venue": name.rpartition(".")[2],
-        "base": base,
-        "quote": quote,
-    }
+    row = (await service.run(service.view.listed))[name]
     stored = await datasets.every(service, param.actor(request))
 
     def read(connection: Connection) -> list[gap.Entry]:

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from fastapi import Body, Query, Request, Response
 
 from tidemill.errors import NotFoundError
-from tidemill.metadata import lease
+from tidemill.metadata import fact, lease
 from tidemill.metadata.database import now_ns
-from tidemill.service import answer, cursor, instant, param, platform, schema, shape
+from tidemill.model.fact import Fact
+from tidemill.service import answer, cursor, instant, packed, param, platform, schema, shape
 from tidemill.service.command import command
-from tidemill.service.instant import TimeFormat
 from tidemill.service.platform import Platform
 
 Symbol = Annotated[
@@ -35,16 +35,21 @@ async def historical(
     end: instant.End = None,
     session_id: LeaseId = None,
     time: instant.As = "ns",
+    adjusted: shape.AdjustedBy = "raw",
+    known: shape.KnownAt = None,
 ) -> Response:
     """The newest 5,000 bars; `request_id` leads to older ones."""
     service = platform.of(request)
     low, high = instant.span(start, end)
     instrument = await service.run(service.view.resolve, symbol)
-    asked: list[Any] = [instrument, interval, low, high, time]
+    asked = shape.Asked(
+        instrument, low, high, 0, None, "columns", time, adjusted=adjusted,
+        known=instant.parse(known, "known"),
+    )  # fmt: skip
     await _alive(request, service, session_id)
-    body = await _chunk(service, session_id, instrument, interval, low, high, time)
-    made = cursor.make(service.keeper, "historical", (), asked)
-    return _told(body, made)
+    said: list[Any] = [instrument, interval, low, high, time, asked.adjusted, asked.known]
+    request_id = cursor.make(service.keeper, "historical", (), said)
+    return packed.response(await _chunk(service, session_id, asked, interval, request_id))
 
 
 @command("historical.chunk", "GET", "/historical/chunk", scope="data", model=schema.Historical, base="")
@@ -58,10 +63,13 @@ async def chunk(
     service = platform.of(request)
     asked = cursor.read(service.keeper, "historical", (), request_id)
     assert asked is not None  # noqa: S101 - a text was given
-    instrument, interval, low, _, time = asked
+    instrument, interval, low, _, time, adjusted, known = asked
     await _alive(request, service, session_id)
     end = instant.parse(before, "before")
-    return _told(await _chunk(service, session_id, instrument, interval, low, end, time), request_id)
+    older = shape.Asked(
+        instrument, low, end, 0, None, "columns", time, adjusted=adjusted, known=known
+    )  # fmt: skip
+    return packed.response(await _chunk(service, session_id, older, interval, request_id))
 
 
 @command(
@@ -83,10 +91,15 @@ async def candles(
     cursor_: param.Cursor = None,
     format_: shape.As = "rows",
     time: instant.As = "ns",
+    adjusted: shape.AdjustedBy = "raw",
+    known: shape.KnownAt = None,
 ) -> Response:
     """Bars, as `/api/v1/data/{symbol}/bars` with format=rows."""
     service = platform.of(request)
-    asked = shape.Asked(symbol, *instant.span(from_ts, to_ts), limit, cursor_, format_, time)
+    asked = shape.Asked(
+        symbol, *instant.span(from_ts, to_ts), limit, cursor_, format_, time, adjusted=adjusted,
+        known=instant.parse(known, "known"),
+    )  # fmt: skip
     return await service.kept.bars(service, asked, interval)
 
 
@@ -135,32 +148,30 @@ async def _alive(request: Request, service: Platform, lease_id: str | None) -> N
 
 
 async def _chunk(
-    service: Platform,
-    lease_id: str | None,
-    instrument: str,
-    interval: str,
-    start: int | None,
-    end: int | None,
-    time: TimeFormat,
+    service: Platform, lease_id: str | None, asked: shape.Asked, interval: str, request_id: str
 ) -> bytes:
-    """JSON of one chunk. With a lease the same question has the same answer for as long as that lives."""
+    """Packed JSON of one chunk. With a lease the same question has the same answer for as long as that
+    lives."""
+    instrument, start, end = asked.symbol, asked.start, asked.end
+    told: list[Fact] = []
+    if asked.adjusting:
+        told = await service.read(lambda connection: fact.every(connection, instrument))
 
     def make() -> bytes:
-        found: bytes = _series().chunk(service, instrument, interval, start, end, time)
+        found: bytes = _series().chunk(
+            service, instrument, interval, start, end, asked.time, request_id, asked.adjusting, told
+        )
         return found
 
     await service.run(lambda: _series().checked(interval))
-    if lease_id is None:
-        what = ("chunk", start, time)
-        return await service.kept.body(service, instrument, interval, (start, end), what, make)
-    asked = repr((instrument, interval, start, end, time)).encode()
-    key = f"lease:{lease_id}:{hashlib.sha256(asked).hexdigest()[:32]}"
-    return await service.run(lambda: service.cache.get_or_compute(key, make, float(lease.EXPIRES_S)))
-
-
-def _told(body: bytes, request_id: str) -> Response:
-    """The chunk, which is encoded already, with the id before it."""
-    return Response(b'{"request_id":' + answer.encode(request_id) + b"," + body[1:], media_type=answer.JSON)
+    if lease_id is not None:
+        question = repr((instrument, interval, start, end, asked.time, request_id)).encode()
+        key = f"lease:{lease_id}:{hashlib.sha256(question).hexdigest()[:32]}"
+        return await service.run(lambda: service.cache.get_or_compute(key, make, float(lease.EXPIRES_S)))
+    if asked.adjusting:
+        return await service.run(make)  # facts have no version
+    what = ("chunk", start, asked.time, request_id)
+    return await service.kept.body(service, instrument, interval, (start, end), what, make)
 
 
 def _series() -> types.ModuleType:

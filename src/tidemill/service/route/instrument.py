@@ -19,10 +19,10 @@ async def instruments(
     cursor_: param.Cursor = None,
     time: instant.As = "ns",
 ) -> Response:
-    """Instruments by name."""
+    """Instruments by name; those that were fetched or imported are `stored`."""
     service = platform.of(request)
     key = cursor.read(service.keeper, "instruments", (venue, q), cursor_)
-    known = await service.run(service.view.instruments)
+    known = await service.run(service.view.listed)
     wanted = (q or "").casefold().replace("/", "-")
     names = sorted(
         name

@@ -26,21 +26,37 @@ async def tiles(
 ) -> Response:
     """First, highest, lowest and last price of every bucket of time, 1,000 buckets to a tile."""
     service = platform.of(request)
-    return await service.run(lambda: _tiles(service, symbol, level, range(index, index + count), request))
+    wanted = range(index, index + count)
+    instrument = await service.run(service.view.resolve, symbol)
+    span, headers = await service.run(lambda: _facts(service, instrument, level, wanted))
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    body = await service.kept.body(
+        service, instrument, _interval(level), span, ("tiles", level, wanted),
+        lambda: _made(service, instrument, level, wanted),
+    )  # fmt: skip
+    return Response(body, media_type=TILES, headers=headers)
 
 
-def _tiles(service: Platform, symbol: str, level: int, wanted: range, request: Request) -> Response:
+def _interval(level: int) -> str:
+    return f"{max(level // SECOND, 1)}s"
+
+
+def _facts(
+    service: Platform, instrument: str, level: int, wanted: range
+) -> tuple[tuple[int, int], dict[str, str]]:
+    """The span of tiles, and what their answer says of itself."""
     from tidemill.stores import tile
 
-    instrument = service.view.resolve(symbol)
     start, end = tile.span(level, wanted[0])[0], tile.span(level, wanted[-1])[1]
-    interval = f"{max(level // SECOND, 1)}s"
-    version, _ = service.view.call(lambda live: live.version(instrument, interval, start, end))
+    version, _ = service.view.call(lambda live: live.version(instrument, _interval(level), start, end))
     tag = f'"{hashlib.sha256(f"{version} {instrument} {level} {wanted}".encode()).hexdigest()[:32]}"'
     # Asked again whenever it is shown again, and answered without a byte where nothing has changed.
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
+    return (start, end), {"ETag": tag, "Cache-Control": "private, no-cache"}
+
+
+def _made(service: Platform, instrument: str, level: int, wanted: range) -> bytes:
+    from tidemill.stores import tile
+
     found = service.view.call(lambda live: tile.tiles(live, instrument, level, wanted))
-    body = b"".join(one.encode() for one in found)
-    return Response(body, media_type=TILES, headers=headers)
+    return b"".join(one.encode() for one in found)

@@ -8,22 +8,17 @@ import { useMetadata } from '@/shared/queries';
 import { useSettings } from '@/shared/settings';
 import { useLook } from '@/theme/ThemeProvider';
 import { colors } from '@/theme/themes';
-import { type Columns, moved, type View, zoomed } from './columns';
+import { moved, type View, zoomed } from './columns';
+import { grainText, type Shown } from './grain';
 import './history.css';
 import type { Answer, Asked } from './history-worker';
 import { paint, plotWidth } from './paint';
-import { type Level, widthText } from './tile';
 import { wholeOf } from './whole';
-
-interface Shown {
-  columns: Columns;
-  view: View;
-  level: Level;
-  exact: boolean;
-}
 
 /** How often the newest tiles are asked for again while they are on screen. */
 const RENEW_MS = 5_000;
+/** A finer level that takes longer than this is said to be on its way; a quicker one would only flicker. */
+const PATIENCE_MS = 200;
 const WHEEL = 1.0015;
 
 /** Everything that is stored of an instrument, from all years at once down to single trades. */
@@ -72,6 +67,7 @@ function HistoryChart({ instrument, whole }: { instrument: Instrument; whole: Vi
   const [shown, setShown] = useState<Shown | null>(null);
   const [failure, setFailure] = useState<ErrorBody | null>(null);
   const [pointer, setPointer] = useState<number | null>(null);
+  const late = useLate(shown?.exact === true && shown.view === view);
   const look = useLook();
   const zone = useSettings((settings) => settings.zone);
   const name = instrument.instrument;
@@ -171,7 +167,9 @@ function HistoryChart({ instrument, whole }: { instrument: Instrument; whole: Vi
       <div className="legend">
         <div className="row legend-line">
           <span className="medium">{name}</span>
-          <span className="tertiary">{shown ? grainText(shown) : 'loading'}</span>
+          <span className="tertiary" role="status">
+            {grainText(shown, view, plotWidth(size.width), late && !failure)}
+          </span>
           {shown && <span className="tertiary">{count(shown.columns.trades)} trades in view</span>}
           {shown && !shown.columns.complete && <span className="history-gap">with known gaps</span>}
         </div>
@@ -218,10 +216,18 @@ function HistoryChart({ instrument, whole }: { instrument: Instrument; whole: Vi
   );
 }
 
-/** How fine what is drawn is. */
-function grainText({ level, columns, exact }: Shown): string {
-  if (!exact) return `${level.text}, finer is on its way`;
-  return columns.grain > 0 ? `bars of ${widthText(columns.grain)}, nothing finer is stored` : level.text;
+/** Whether something has not been done for a while. */
+function useLate(done: boolean): boolean {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    if (done) {
+      setLate(false);
+      return;
+    }
+    const timer = setTimeout(() => setLate(true), PATIENCE_MS);
+    return () => clearTimeout(timer);
+  }, [done]);
+  return late;
 }
 
 /** What the pixel under the pointer holds. */
