@@ -33,6 +33,7 @@ fn channel_name(value: u8) -> &'static str {
 fn describe(record: &Record) -> Value {
     let mut flags: Vec<&str> = [
         (flag::HAS_ID, "id"),
+        (flag::IRREGULAR, "irregular"),
         (flag::LAST, "last"),
         (flag::NO_VENUE_TIME, "no_venue_time"),
         (flag::SNAPSHOT, "snapshot"),
@@ -48,11 +49,12 @@ fn describe(record: &Record) -> Value {
     });
     let mut set = |key: &str, to: Value| value[key] = to;
     match record.kind {
-        kind::TRADE | kind::QUOTE | kind::LEVEL => {
+        kind::TRADE | kind::QUOTE | kind::LEVEL | kind::AMEND => {
             let kinds = [
                 (kind::TRADE, "trade"),
                 (kind::QUOTE, "quote"),
                 (kind::LEVEL, "level"),
+                (kind::AMEND, "amend"),
             ];
             set(
                 "kind",
@@ -70,6 +72,12 @@ fn describe(record: &Record) -> Value {
             }
         }
         kind::CLEAR => set("kind", "clear".into()),
+        kind::DETAIL => {
+            let bytes = [record.price as u64, record.size as u64, record.id].map(u64::to_le_bytes);
+            let text = String::from_utf8(bytes.concat()).unwrap();
+            set("kind", "detail".into());
+            set("text", text.trim_end_matches('\0').into());
+        }
         kind::STATUS => {
             set("kind", "status".into());
             set("channel", channel_name(record.price_scale).into());

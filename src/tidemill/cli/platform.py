@@ -472,9 +472,13 @@ def _detail(part: dict[str, Any]) -> str:
 
 
 def connect(
-    venue: Annotated[str, typer.Argument(help="kraken, coinbase, coinbase-advanced, binance, alpaca, alpaca-sip or polygon.")],
+    venue: Annotated[
+        str,
+        typer.Argument(help="kraken, coinbase, coinbase-advanced, binance, alpaca, alpaca-sip or polygon."),
+    ],
     instruments: Annotated[
-        str | None, typer.Option(help="Instruments, e.g. BTC-USD,ETH-USD or AAPL.", show_default="BTC and ETH, or AAPL")
+        str | None,
+        typer.Option(help="Instruments, e.g. BTC-USD,ETH-USD or AAPL.", show_default="BTC and ETH, or AAPL"),
     ] = None,
     home: HomeOption = None,
 ) -> int:
@@ -485,7 +489,11 @@ def connect(
     place = Home.at(home)
     place.create()
     chosen = wish.parse_venue(venue.strip())
-    names = wish.parse_instruments(instruments, chosen.name, chosen.protocol) if instruments else chosen.instruments
+    names = (
+        wish.parse_instruments(instruments, chosen.name, chosen.protocol)
+        if instruments
+        else chosen.instruments
+    )
     Metadata.of(place).want(chosen.name, chosen.protocol, names, actor="owner")
     if not read_state(place):
         talk.print(f"{chosen.name} will be collected; `tidemill up` starts the platform")

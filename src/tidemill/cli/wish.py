@@ -101,7 +101,9 @@ def _from_table(home: Home, table: Any) -> Collector:
         for address in ("url", "rest_url"):
             if not isinstance(table.get(address, ""), str):
                 raise errors.UsageError("config_collector", f"{address} {table[address]!r} is not an address")
-        found = Collector(name, protocol, named(instruments, name, protocol), table.get("url"), table.get("rest_url"))
+        found = Collector(
+            name, protocol, named(instruments, name, protocol), table.get("url"), table.get("rest_url")
+        )
         if not found.possible:
             raise errors.UsageError(
                 "config_collector",

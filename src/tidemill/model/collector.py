@@ -21,7 +21,7 @@ DEFAULT_INSTRUMENTS = {
 PROTOCOLS = tuple(DEFAULT_INSTRUMENTS)
 # Sellers of market data and the provider of each: a key opens them, and `fetch` brings their history.
 SELLERS = {"alpaca": "alpaca", "alpaca-sip": "alpaca", "polygon": "polygon"}
-# Where the instruments themselves are traded: who may see their data, and what the simulator invents a past of.
+# Where instruments are traded: anybody may see their data, and the simulator invents a past of them.
 EXCHANGES = tuple(protocol for protocol in PROTOCOLS if protocol not in SELLERS)
 
 

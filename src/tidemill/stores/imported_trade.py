@@ -199,7 +199,7 @@ def without_held(store: Store, parts: Sequence[Part]) -> list[Part]:
 
 
 def _told_live(store: Store, part: Part, there: pa.Table) -> npt.NDArray[np.bool_]:
-    """Which trades with a text for an id the live stream told too: by exchange, id, price and nearly the time."""
+    """Which trades that have a text for an id were told live: by exchange, id, price and nearly the time."""
     found = np.zeros(len(part.trades), bool)
     live = there.filter(pc.greater(there["epoch"], 0))
     mine = _named(part.details)
@@ -208,7 +208,9 @@ def _told_live(store: Store, part: Part, there: pa.Table) -> npt.NDArray[np.bool
     low, high = pc.min(live["ts_event"]).as_py(), pc.max(live["ts_event"]).as_py() + 1
     query = Query(instruments=(part.instrument,), start=low, end=high)
     details = store.read(DETAILS, query)
-    details = details.filter(pc.and_(pc.greater(details["epoch"], 0), pc.equal(details["kind"], wire.KIND_DETAIL)))
+    details = details.filter(
+        pc.and_(pc.greater(details["epoch"], 0), pc.equal(details["kind"], wire.KIND_DETAIL))
+    )
     places = zip(details["epoch"].to_pylist(), details["sequence"].to_pylist(), strict=True)
     said = dict(zip(places, details["payload"].to_pylist(), strict=True))
     told: dict[tuple[str, str, int, int], list[int]] = {}

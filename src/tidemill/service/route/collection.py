@@ -124,11 +124,15 @@ def _asked(body: schema.CollectionStart, before: Collector | None) -> Collector:
         raise errors.unknown("protocol", protocol, PROTOCOLS)
     stocks = protocol in SELLERS
     if body.instruments is not None:
-        instruments = tuple(dict.fromkeys(collected(name, body.venue, stocks=stocks) for name in body.instruments))
+        instruments = tuple(
+            dict.fromkeys(collected(name, body.venue, stocks=stocks) for name in body.instruments)
+        )
     elif before is not None:
         instruments = before.instruments
     else:
-        instruments = () if body.venue.startswith(SIM_PREFIX) and not stocks else DEFAULT_INSTRUMENTS[protocol]
+        instruments = (
+            () if body.venue.startswith(SIM_PREFIX) and not stocks else DEFAULT_INSTRUMENTS[protocol]
+        )
     # An address is only ever set on this machine: a request must not send a collector anywhere else.
     url, rest_url = (before.url, before.rest_url) if before else (None, None)
     return Collector(body.venue, protocol, instruments, url, rest_url)
