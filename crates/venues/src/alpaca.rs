@@ -357,8 +357,12 @@ impl Connection {
         };
         let record = timed(record, fields.time, now_ns);
         let name: [&[u8]; 2] = [fields.exchange, fields.id];
-        self.tape
-            .trade(index, record, text, if fields.id.is_empty() { &[] } else { &name });
+        self.tape.trade(
+            index,
+            record,
+            text,
+            if fields.id.is_empty() { &[] } else { &name },
+        );
         Ok(())
     }
 
@@ -367,12 +371,13 @@ impl Connection {
             return Ok(());
         };
         let instrument = self.tape.markets[index].instrument;
-        let side = |side, (at, amount): (Option<&[u8]>, Option<&[u8]>), names: (&'static str, &'static str)| {
-            let (at, amount) = (number(at, names.0)?, number(amount, names.1)?);
-            // a side without orders has no price; what is then said of its size means nothing
-            let amount = if at.is_zero() { Decimal::ZERO } else { amount };
-            Ok::<_, Bad>(timed(quote(instrument, side, at, amount)?, fields.time, now_ns))
-        };
+        let side =
+            |side, (at, amount): (Option<&[u8]>, Option<&[u8]>), names: (&'static str, &'static str)| {
+                let (at, amount) = (number(at, names.0)?, number(amount, names.1)?);
+                // a side without orders has no price; what is then said of its size means nothing
+                let amount = if at.is_zero() { Decimal::ZERO } else { amount };
+                Ok::<_, Bad>(timed(quote(instrument, side, at, amount)?, fields.time, now_ns))
+            };
         let bid = side(Side::Buy, fields.bid, ("bp", "bs"))?;
         let ask = side(Side::Sell, fields.ask, ("ap", "as"))?;
         self.tape.read.push(Read::Quote { index, bid, ask });

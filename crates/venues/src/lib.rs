@@ -19,8 +19,8 @@ mod silence;
 mod tape;
 
 pub use api::{
-    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Quarantine, Session, Subscription,
-    VenueError,
+    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Quarantine, Session,
+    Subscription, VenueError,
 };
 
 /// Every protocol there is.

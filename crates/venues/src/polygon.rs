@@ -251,8 +251,12 @@ impl Connection {
             .text(&[fields.exchange, &joined, &fields.id, fields.tape]);
         let record = timed(record, fields.time, now_ns);
         let name: [&[u8]; 3] = [fields.exchange, &fields.id, fields.sequence];
-        self.tape
-            .trade(index, record, text, if fields.id.is_empty() { &[] } else { &name });
+        self.tape.trade(
+            index,
+            record,
+            text,
+            if fields.id.is_empty() { &[] } else { &name },
+        );
         Ok(())
     }
 
@@ -263,9 +267,14 @@ impl Connection {
         let instrument = self.tape.markets[index].instrument;
         let side = |side, (at, amount): (Option<&[u8]>, Option<&[u8]>)| {
             // a side that has no orders may be left out
-            let read = |text: Option<&[u8]>, name| text.map_or(Ok(Decimal::ZERO), |text| number(Some(text), name));
+            let read =
+                |text: Option<&[u8]>, name| text.map_or(Ok(Decimal::ZERO), |text| number(Some(text), name));
             let at = read(at, "price")?;
-            let amount = if at.is_zero() { Decimal::ZERO } else { read(amount, "size")? };
+            let amount = if at.is_zero() {
+                Decimal::ZERO
+            } else {
+                read(amount, "size")?
+            };
             Ok::<_, Bad>(timed(quote(instrument, side, at, amount)?, fields.time, now_ns))
         };
         let (bid, ask) = (side(Side::Buy, fields.bid)?, side(Side::Sell, fields.ask)?);
@@ -314,7 +323,10 @@ impl Connection {
 
     fn subscribe(&mut self, out: &mut Output) {
         let names: [(bool, &str); 2] = if self.crypto {
-            [(self.tape.channels.trades, "XT"), (self.tape.channels.quotes, "XQ")]
+            [
+                (self.tape.channels.trades, "XT"),
+                (self.tape.channels.quotes, "XQ"),
+            ]
         } else {
             [(self.tape.channels.trades, "T"), (self.tape.channels.quotes, "Q")]
         };

@@ -262,7 +262,11 @@ impl Tape {
         });
         // cut anywhere, it may have held more than it still names
         let whole = text.last() == Some(&b']');
-        let lost = if named.is_empty() || !whole { self.live() } else { named };
+        let lost = if named.is_empty() || !whole {
+            self.live()
+        } else {
+            named
+        };
         if self.ready {
             for index in lost {
                 self.lose(index, cause::MALFORMED, now_ns, out);
@@ -314,11 +318,7 @@ impl Tape {
     pub fn refused(&mut self, reason: String, wait_ns: i64, key: bool, out: &mut Output) {
         if !std::mem::replace(&mut self.given_up, true) {
             let reason = self.hidden(reason);
-            out.actions.push(Action::Refused {
-                reason,
-                wait_ns,
-                key,
-            });
+            out.actions.push(Action::Refused { reason, wait_ns, key });
         }
     }
 

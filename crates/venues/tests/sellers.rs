@@ -68,12 +68,17 @@ fn polygon(symbols: &[&str]) -> Driver {
 
 /// The text of the details from `at` on, up to the next record of another kind.
 fn text(records: &[Record], at: usize) -> String {
-    let details = records[at..].iter().take_while(|record| record.kind == kind::DETAIL);
+    let details = records[at..]
+        .iter()
+        .take_while(|record| record.kind == kind::DETAIL);
     let bytes: Vec<u8> = details
         .flat_map(|record| [record.price as u64, record.size as u64, record.id])
         .flat_map(u64::to_le_bytes)
         .collect();
-    String::from_utf8(bytes).unwrap().trim_end_matches('\0').to_owned()
+    String::from_utf8(bytes)
+        .unwrap()
+        .trim_end_matches('\0')
+        .to_owned()
 }
 
 fn kinds(records: &[Record]) -> Vec<u8> {
@@ -128,10 +133,17 @@ fn alpaca_trades_and_quotes_as_documented() {
         r#"[{"T":"t","S":"AAPL","i":96921,"x":"D","p":126.55,"s":1,"t":"2021-02-22T15:51:44.208Z","c":["@","I"],"z":"C"},{"T":"q","S":"AMD","bx":"U","bp":87.66,"bs":1,"ax":"Q","ap":87.68,"as":4,"t":"2021-02-22T15:51:45.335689322Z","c":["R"],"z":"C"}]"#,
     );
     let records = driver.take().records;
-    assert_eq!(kinds(&records), [kind::TRADE, kind::DETAIL, kind::QUOTE, kind::QUOTE]);
+    assert_eq!(
+        kinds(&records),
+        [kind::TRADE, kind::DETAIL, kind::QUOTE, kind::QUOTE]
+    );
     let trade = records[0];
     assert_eq!(
-        (trade.instrument, trade.price().to_string(), trade.size().to_string()),
+        (
+            trade.instrument,
+            trade.price().to_string(),
+            trade.size().to_string()
+        ),
         (1, "126.55".into(), "1".into())
     );
     assert_eq!((trade.ts_event, trade.side()), (ns("208000000"), Side::None));
@@ -174,7 +186,10 @@ fn polygon_trades_and_quotes_as_documented() {
         r#"[{"ev":"Q","sym":"MSFT","bx":4,"bp":114.125,"bs":100,"ax":7,"ap":114.128,"as":160,"c":0,"i":[604],"t":1536036818784,"q":50385480,"z":3}]"#,
     );
     let records = driver.take().records;
-    assert_eq!(kinds(&records), [kind::TRADE, kind::DETAIL, kind::QUOTE, kind::QUOTE]);
+    assert_eq!(
+        kinds(&records),
+        [kind::TRADE, kind::DETAIL, kind::QUOTE, kind::QUOTE]
+    );
     assert_eq!(text(&records, 1), "10|14 41|5096|3");
     assert_eq!(records[0].ts_event, 1_651_684_192_462_000_000);
     assert!(!records[0].has(flag::IRREGULAR) && !records[0].has(flag::HAS_ID));
@@ -196,7 +211,10 @@ fn polygon_trades_and_quotes_as_documented() {
         r#"[{"ev":"XT","pair":"BTC-USD","p":33021.9,"t":1610462007425,"s":0.01616617,"c":[2],"i":"14272084","x":3,"r":1610462007576},{"ev":"XQ","pair":"BTC-USD","lp":0,"ls":0,"bp":33052.79,"bs":0.48,"ap":33073.19,"as":0.601,"t":1610462411115,"x":1,"r":1610462411128}]"#,
     );
     let records = coins.take().records;
-    assert_eq!(kinds(&records), [kind::TRADE, kind::DETAIL, kind::QUOTE, kind::QUOTE]);
+    assert_eq!(
+        kinds(&records),
+        [kind::TRADE, kind::DETAIL, kind::QUOTE, kind::QUOTE]
+    );
     assert_eq!(records[0].side(), Side::Buy);
     assert!(!records[0].has(flag::IRREGULAR)); // 2 is an average price of stocks alone
 }
@@ -333,7 +351,10 @@ fn refusals_end_the_connection_and_say_how_long() {
     silent.wait(16 * S);
     assert!(matches!(
         silent.take().actions[..],
-        [Action::Reconnect { cause: cause::STALL, .. }]
+        [Action::Reconnect {
+            cause: cause::STALL,
+            ..
+        }]
     ));
 }
 
@@ -367,7 +388,9 @@ fn names_are_stocks_or_pairs() {
         for good in ["AAPL", "BRK.B", "F", "BTC-USD"] {
             assert!(venue.listed(good).is_some(), "{protocol} {good}");
         }
-        for bad in ["", "aapl", "1X", "A B", "-USD", "BTC-", "A*", "BRK.", "A.BCDE", "BTC-U-S"] {
+        for bad in [
+            "", "aapl", "1X", "A B", "-USD", "BTC-", "A*", "BRK.", "A.BCDE", "BTC-U-S",
+        ] {
             assert!(venue.listed(bad).is_none(), "{protocol} {bad}");
         }
         assert_ne!(

@@ -276,7 +276,11 @@ impl Talk<'_> {
         self.session.message(&data, self.pulse.turn(begun), &mut self.out);
         self.pulse.stamp(&mut self.out.records, now);
         let ready = self.session.ready();
-        let kept = if self.shared.secrets.within(&data) { &NOTHING } else { &data };
+        let kept = if self.shared.secrets.within(&data) {
+            &NOTHING
+        } else {
+            &data
+        };
         if !ready {
             engine.aside(self.number, &mut self.out, now, kept);
             return;
@@ -361,11 +365,7 @@ impl Talk<'_> {
                     }
                 }
                 Action::Reconnect { cause, reason } => return Some(Ended::lost(cause, reason)),
-                Action::Refused {
-                    reason,
-                    wait_ns,
-                    key,
-                } => {
+                Action::Refused { reason, wait_ns, key } => {
                     return Some(Ended {
                         retry_after: Some(Duration::from_nanos(wait_ns.max(0) as u64)),
                         key,

@@ -24,7 +24,8 @@ impl Secrets {
                 Some("simulated".to_owned())
             } else {
                 let set = names.iter().filter_map(|name| variable(name));
-                set.map(|value| value.trim().to_owned()).find(|value| !value.is_empty())
+                set.map(|value| value.trim().to_owned())
+                    .find(|value| !value.is_empty())
             };
             match value {
                 Some(value) => found.push(value),
@@ -83,12 +84,20 @@ mod tests {
         let alpaca = venues::by_name("alpaca").unwrap();
         let half = |name: &str| (name == "ALPACA_API_KEY").then(|| "k1".to_owned());
         let failure = Secrets::find(alpaca, false, half).err().unwrap();
-        assert_eq!(failure.message, "alpaca needs a key, and ALPACA_API_SECRET is not set");
+        assert_eq!(
+            failure.message,
+            "alpaca needs a key, and ALPACA_API_SECRET is not set"
+        );
         assert_eq!(failure.category.exit_code(), 4);
         let simulated = Secrets::find(alpaca, true, set).unwrap();
         assert_eq!(simulated.values(), ["simulated", "simulated"]);
         let kraken = venues::by_name("kraken").unwrap();
-        assert!(Secrets::find(kraken, false, |_| None).unwrap().values().is_empty());
+        assert!(
+            Secrets::find(kraken, false, |_| None)
+                .unwrap()
+                .values()
+                .is_empty()
+        );
     }
 
     #[test]
@@ -104,7 +113,11 @@ mod tests {
             let checked = secrets.check(&Url::parse(url).unwrap());
             assert_eq!(checked.is_ok(), fits, "{url}");
         }
-        assert!(Secrets::default().check(&Url::parse("ws://a.example").unwrap()).is_ok());
+        assert!(
+            Secrets::default()
+                .check(&Url::parse("ws://a.example").unwrap())
+                .is_ok()
+        );
         assert!(secrets.within(b"..k1..") && !secrets.within(b"k") && !secrets.within(b""));
     }
 }

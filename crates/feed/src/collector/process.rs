@@ -252,9 +252,11 @@ impl Process {
         };
         let ws_url = address(&arguments.url, protocol.endpoints().ws, "--url")?;
         let rest_url = address(&arguments.rest_url, protocol.endpoints().rest, "--rest-url")?;
-        let secrets = Secrets::find(protocol, name.starts_with("sim-") && arguments.url.is_some(), |name| {
-            std::env::var(name).ok()
-        })?;
+        let secrets = Secrets::find(
+            protocol,
+            name.starts_with("sim-") && arguments.url.is_some(),
+            |name| std::env::var(name).ok(),
+        )?;
         secrets.check(&ws_url)?;
         let network = Network::from_env().map_err(|error| {
             Failure::new(
@@ -301,7 +303,11 @@ impl Process {
             book: channels.book,
         };
         let core = Core::new(writer.next_sequence(), wanted);
-        let core = if protocol.habits().numbered { core } else { core.unnumbered() };
+        let core = if protocol.habits().numbered {
+            core
+        } else {
+            core.unnumbered()
+        };
         let engine = Engine::start(writer, core, keeper, log.clone())?;
         let seed = crate::clock::wall_ns() as u64 ^ u64::from(std::process::id()) << 32;
         let mut process = Self {

@@ -297,12 +297,19 @@ impl Slot {
                    "next_try_s": delay as f64 / 1e9}),
         );
         let (category, code, hint) = if ended.key {
-            (Category::Auth, "venue_key", "give it another key and start the collector again")
+            (
+                Category::Auth,
+                "venue_key",
+                "give it another key and start the collector again",
+            )
         } else {
-            (Category::Upstream, "venue_connection", "the collector goes on trying")
+            (
+                Category::Upstream,
+                "venue_connection",
+                "the collector goes on trying",
+            )
         };
-        *self.shared.trouble.borrow_mut() =
-            Some(Failure::new(category, code, ended.reason.clone(), hint));
+        *self.shared.trouble.borrow_mut() = Some(Failure::new(category, code, ended.reason.clone(), hint));
         delay
     }
 }
