@@ -1,5 +1,5 @@
-"""Live streams of Alpaca and Polygon through the real collector, against the simulator that has their past: each
-trade of it is told once, and the time without a connection is a gap."""
+"""Live streams of Alpaca and Polygon through the real collector, against the simulator that has their past:
+each trade of it is told once, and the time without a connection is a gap."""
 
 from __future__ import annotations
 
