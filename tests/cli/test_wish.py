@@ -23,6 +23,14 @@ def test_a_collector_of_the_file(tmp_path: Path) -> None:
     assert (found.name, found.protocol, found.instruments) == ("desk", "kraken", ("BTC-USD",))
 
 
+def test_a_seller_has_stocks_and_its_feed_is_its_protocol(tmp_path: Path) -> None:
+    text = '[[collector]]\nprotocol = "alpaca-sip"\nname = "alpaca"\ninstruments = ["brk.b", "btc/usd"]\n'
+    [found] = configured(tmp_path, text)
+    assert (found.name, found.protocol, found.instruments) == ("alpaca", "alpaca-sip", ("BRK.B", "BTC-USD"))
+    assert wish.parse_venue("sim-polygon").instruments == ("AAPL", "BTC-USD")
+    assert wish.parse_instruments("aapl,AAPL.alpaca", "alpaca", "alpaca") == ("AAPL",)
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
 
-from tidemill import providers
+from tidemill import cli, providers
 from tidemill.errors import AuthError
 from tidemill.providers import credential
 
@@ -55,6 +57,21 @@ def test_the_keyring_has_what_the_environment_lacks(monkeypatch: pytest.MonkeyPa
         with pytest.raises(AuthError, match="ALPACA_API_KEY is not set") as caught:
             credential.of(alpaca)
         assert "kept" not in str(caught.value)
+    finally:
+        keyring.set_keyring(before)
+
+
+def test_a_collector_finds_in_its_environment_what_the_keyring_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ALPACA_API_KEY", "ALPACA_API_SECRET"):
+        monkeypatch.setenv(name, "")  # so that the test ends with what was before
+    before = keyring.get_keyring()
+    keyring.set_keyring(Kept())
+    try:
+        for words in (["kraken"], ["alpaca", "--name", "sim-alpaca"], ["alpaca", "--name=sim-alpaca"]):
+            cli._give_keys(["collector", *words])
+            assert os.environ["ALPACA_API_SECRET"] == ""
+        cli._give_keys(["collector", "alpaca-sip", "--instruments", "AAPL"])
+        assert (os.environ["ALPACA_API_KEY"], os.environ["ALPACA_API_SECRET"]) == ("", "kept")
     finally:
         keyring.set_keyring(before)
 

@@ -73,12 +73,10 @@ fn describe(record: &Record) -> Value {
         }
         kind::CLEAR => set("kind", "clear".into()),
         kind::DETAIL => {
-            let bytes = &Record::as_bytes(std::slice::from_ref(record))[24..];
+            let bytes = [record.price as u64, record.size as u64, record.id].map(u64::to_le_bytes);
+            let text = String::from_utf8(bytes.concat()).unwrap();
             set("kind", "detail".into());
-            set(
-                "text",
-                String::from_utf8_lossy(bytes).trim_end_matches('\0').into(),
-            );
+            set("text", text.trim_end_matches('\0').into());
         }
         kind::STATUS => {
             set("kind", "status".into());

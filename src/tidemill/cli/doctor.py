@@ -45,6 +45,9 @@ HOSTS = {
     "coinbase": "ws-feed.exchange.coinbase.com",
     "coinbase-advanced": "advanced-trade-ws.coinbase.com",
     "binance": "data-stream.binance.vision",
+    "alpaca": "stream.data.alpaca.markets",
+    "alpaca-sip": "stream.data.alpaca.markets",
+    "polygon": "socket.massive.com",
 }
 
 # A part that is not wanted has stopped.

@@ -1,13 +1,11 @@
 """Trades of a provider as records of a journal, and back.
 
-What does not fit a trade's own 48 bytes — an id that is no number, conditions, exchange — follows it in
-detail records: the JSON that an imported row has (`docs/lake.md`), 32 bytes in each record, zeros behind its
-end.
+What does not fit a trade's own 48 bytes, an id that is no number, conditions and exchange, follows it as the
+text of detail records, as it does a streamed trade (`docs/wire.md`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -18,7 +16,7 @@ from tidemill import wire
 from tidemill.providers.api import TradeColumns
 from tidemill.providers.poll import Row
 
-DETAIL_BYTES = 32
+DETAIL_BYTES = 24
 _FIRST = wire.RECORD_BYTES - DETAIL_BYTES
 MESSAGE_RECORDS_MAX = 4096
 """Of one append, but for a single trade: it is one frame of the journal, there whole or not at all."""
@@ -66,8 +64,8 @@ def messages(found: TradeColumns, number: int, now: int) -> Iterator[wire.Record
         at = ends[begin:end] - lengths[begin:end] - before
         records = np.zeros(int(ends[end - 1]) - before, wire.RECORD)
         records["instrument"] = number
-        records["ts_event"] = np.repeat(found.ts_event[begin:end], lengths[begin:end])
-        _fill(records, at, found, slice(begin, end), now)
+        records["ts_event"], records["ts_recv"] = np.repeat(found.ts_event[begin:end], lengths[begin:end]), now
+        _fill(records, at, found, slice(begin, end))
         raw = records.view(np.uint8).reshape(-1, wire.RECORD_BYTES)
         for place, text in zip(at.tolist(), details[begin:end], strict=True):
             for piece in range(0, len(text), DETAIL_BYTES):
@@ -80,7 +78,7 @@ def messages(found: TradeColumns, number: int, now: int) -> Iterator[wire.Record
         begin = end
 
 
-def _fill(records: wire.Records, at: Any, found: TradeColumns, part: slice, now: int) -> None:
+def _fill(records: wire.Records, at: Any, found: TradeColumns, part: slice) -> None:
     """The trades themselves, at these places."""
     numbered = found.id[part] >= 0
     flags = found.aggressor[part].astype(np.uint8) & wire.FLAG_SIDE
@@ -88,7 +86,7 @@ def _fill(records: wire.Records, at: Any, found: TradeColumns, part: slice, now:
     flags |= np.where(found.irregular[part], wire.FLAG_IRREGULAR, 0).astype(np.uint8)
     columns = {
         "kind": wire.KIND_TRADE, "flags": flags, "price_scale": found.price_scale,
-        "size_scale": found.size_scale, "ts_recv": now, "price": found.price[part],
+        "size_scale": found.size_scale, "price": found.price[part],
         "size": found.size[part], "id": np.where(numbered, found.id[part], 0).astype(np.uint64),
     }  # fmt: skip
     for name, values in columns.items():
@@ -96,10 +94,9 @@ def _fill(records: wire.Records, at: Any, found: TradeColumns, part: slice, now:
 
 
 def _details(found: TradeColumns) -> Iterator[bytes]:
-    given = {"conditions": found.conditions, "exchange": found.exchange, "id": found.text_id}
     for at in range(len(found)):
-        said = {name: texts[at] for name, texts in given.items() if texts and texts[at]}
-        yield json.dumps(said, separators=(",", ":"), sort_keys=True).encode() if said else b""
+        texts = (found.exchange, found.conditions, found.text_id)
+        yield "|".join(some[at] if some else "" for some in texts).rstrip("|").encode()
 
 
 def rows(records: wire.Records) -> Iterator[Row]:
@@ -111,22 +108,17 @@ def rows(records: wire.Records) -> Iterator[Row]:
         end = at + 1
         while end < len(kinds) and kinds[end] == wire.KIND_DETAIL:
             end += 1
-        said = _said(raw[at + 1 : end, _FIRST:].tobytes())
+        exchange, _, id_, *_ = [*_text(raw[at + 1 : end, _FIRST:].tobytes()).split("|"), "", ""]
         one = records[at]
         has_id = int(one["flags"]) & wire.FLAG_HAS_ID
         yield (
             int(one["ts_event"]),
-            int(one["id"]) if has_id else said.get("id", -1),
-            str(said.get("exchange", "")),
+            int(one["id"]) if has_id else id_ or -1,
+            exchange,
             Decimal(int(one["price"])).scaleb(-int(one["price_scale"])),
             Decimal(int(one["size"])).scaleb(-int(one["size_scale"])),
         )
 
 
-def _said(payload: bytes) -> dict[str, Any]:
-    """What details say; nothing where another writer of this journal says it in a way of its own."""
-    try:
-        said = json.loads(payload.rstrip(b"\0") or b"{}")
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
+def _text(payload: bytes) -> str:
+    return payload.rstrip(b"\0").decode(errors="replace")

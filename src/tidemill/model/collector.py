@@ -28,8 +28,7 @@ collector collects is named by the provider's own symbols."""
 # Sellers of market data and the provider of each: `fetch` brings their history, and the simulator plays them
 # as providers.
 SELLERS = {"alpaca": "alpaca", "alpaca-sip": "alpaca", "polygon": "polygon", "iqfeed": "iqfeed"}
-# Where the instruments themselves are traded: who may see their data, and what the simulator invents a past
-# of.
+# Where instruments are traded: anybody may see their data, and the simulator invents a past of them.
 EXCHANGES = tuple(protocol for protocol in PROTOCOLS if protocol not in SELLERS)
 
 

@@ -84,7 +84,7 @@ def pair(text: str, venue: str) -> str:
 
 
 def collected(text: str, venue: str, *, stocks: bool) -> str:
-    """The same of a venue that may have `stocks` too, which are names alone: `BRK.B.alpaca` as `BRK.B`."""
+    """The same of a venue that may have `stocks`, names alone: `brk.b` or `BRK.B.alpaca` as `BRK.B`."""
     name = text.strip().upper().removesuffix("." + venue.upper())
     return name if stocks and _STOCK.fullmatch(name) else pair(text, venue)
 

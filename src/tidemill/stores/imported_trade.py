@@ -199,7 +199,7 @@ def without_held(store: Store, parts: Sequence[Part]) -> list[Part]:
 
 
 def _told_live(store: Store, part: Part, there: pa.Table) -> npt.NDArray[np.bool_]:
-    """Which trades with a text for an id the live stream told too: by exchange, id, price and nearly the time."""
+    """Which trades that have a text for an id were told live: by exchange, id, price and nearly the time."""
     found = np.zeros(len(part.trades), bool)
     live = there.filter(pc.greater(there["epoch"], 0))
     mine = _named(part.details)

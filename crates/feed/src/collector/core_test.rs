@@ -291,6 +291,33 @@ fn a_detail_goes_with_the_record_before_it() {
 }
 
 #[test]
+fn ids_that_are_mere_names_tell_of_no_hole_and_no_repetition() {
+    let mut bench = Bench::new(TRADES);
+    bench.core = Core::new(1, TRADES).unnumbered();
+    bench.core.want(&[BTC, ETH]);
+    let line = bench.open(&[BTC]);
+    let out = bench.feed(
+        line,
+        &[trade(BTC, 9), trade(BTC, 3), trade(BTC, 3), trade(BTC, 5_000)],
+    );
+    assert_eq!(
+        kinds(&out),
+        [
+            (kind::TRADE, 9),
+            (kind::TRADE, 3),
+            (kind::TRADE, 3),
+            (kind::TRADE, 5_000)
+        ]
+    );
+    let out = bench.end(line, cause::DISCONNECT);
+    assert_eq!(kinds(&out), [(kind::GAP, 1)]);
+    let line = bench.open(&[BTC]);
+    let out = bench.feed(line, &[trade(BTC, 4)]);
+    assert_eq!(kinds(&out), [(kind::GAP, 2), (kind::TRADE, 4)]);
+    assert_eq!(out.iter().find(|r| r.kind == kind::GAP).unwrap().size, -1);
+}
+
+#[test]
 fn a_quiet_instrument_has_holes_too() {
     let mut bench = Bench::new(TRADES);
     let line = bench.open(&[BTC, ETH]);
