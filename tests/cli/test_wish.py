@@ -61,9 +61,7 @@ def test_a_venue_of_the_file_keeps_the_protocol_it_has(tmp_path: Path) -> None:
     metadata.close()
 
 
-def test_a_provider_takes_symbols_as_it_spells_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_provider_takes_symbols_as_it_spells_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("IQFEED_HOST", "IQFEED_PORT_QUOTE"):
         monkeypatch.delenv(name, raising=False)
     text = '[[collector]]\nprotocol = "iqfeed"\ninstruments = ["aapl", "BRK.B.iqfeed", "@ES#"]\n'

@@ -1,5 +1,5 @@
-"""IQFeed's Level 1 as a collector against the simulated IQConnect: what was told, with what was corrected, is what
-its history says, but for what lies in a recorded gap; each trade once."""
+"""IQFeed's Level 1 as a collector against the simulated IQConnect: what was told, with what was corrected, is
+what its history says, but for what lies in a recorded gap; each trade once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 
 from tests.servers.iqfeed import IQFeed as Server
 from tests.system.harness import journal_records, names
@@ -107,7 +106,9 @@ class Told:
                     self.gaps.append([int(one["ts_event"]), 0])
                 else:
                     self.gaps[-1][1] = int(one["ts_event"])
-        self.statuses = [wire.STATUSES[int(one)] for one in records[records["kind"] == wire.KIND_STATUS]["id"]]
+        self.statuses = [
+            wire.STATUSES[int(one)] for one in records[records["kind"] == wire.KIND_STATUS]["id"]
+        ]
 
     def in_gap(self, ts: int) -> bool:
         return any(begin <= ts <= (end or 1 << 62) for begin, end in self.gaps)
