@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-
 from tests.servers.iqfeed import IQFeed as Server
 from tests.system.harness import journal_records, names
 from tests.system.solo import Part
