@@ -10,7 +10,7 @@ from tidemill import errors
 from tidemill.cli.app import LOGGED_AS, HomeOption, LogLinesOption, talk
 from tidemill.home import Home
 from tidemill.log import Log
-from tidemill.model.collector import SIM_PREFIX, VENUES
+from tidemill.model.collector import EXCHANGES, SIM_PREFIX
 
 KIND = "history"
 CANCELLED = errors.CancelledError("job_cancelled", "the job was cancelled", hint="submit it anew")
@@ -28,8 +28,8 @@ def generate(
     """Keep invented one-minute bars of the simulated venues, where an instrument has none yet."""
     protocols = [word.strip().removeprefix(SIM_PREFIX) for word in venues.split(",") if word.strip()]
     for protocol in protocols:
-        if protocol not in VENUES:
-            raise errors.unknown("venue", protocol, VENUES)
+        if protocol not in EXCHANGES:
+            raise errors.unknown("venue", protocol, EXCHANGES)
     place = Home.at(home)
     place.create()
     log = Log(LOGGED_AS["data"])

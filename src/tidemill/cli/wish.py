@@ -9,7 +9,7 @@ from tidemill import errors
 from tidemill.home import Home
 from tidemill.model.collector import (
     DEFAULT_INSTRUMENTS,
-    PROVIDERS,
+    SELLERS,
     SIM_PREFIX,
     VENUE,
     Collector,
@@ -40,7 +40,7 @@ def parse_venue(name: str) -> Collector:
         raise errors.unknown("venue", name, known)
     if not name.startswith(SIM_PREFIX):
         return Collector(name, protocol, DEFAULT_INSTRUMENTS[protocol], _own_address(protocol))
-    if protocol in PROVIDERS:
+    if protocol in SELLERS:
         # FAKEPACA is traded around the clock.
         return Collector(name, protocol, (*DEFAULT_INSTRUMENTS[protocol], "FAKEPACA"))
     from tidemill import _native

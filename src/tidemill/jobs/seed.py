@@ -6,7 +6,7 @@ import time
 
 from tidemill.home import Home
 from tidemill.metadata import Metadata, collector, job
-from tidemill.model.collector import SIM_PREFIX, VENUES
+from tidemill.model.collector import EXCHANGES, SIM_PREFIX
 
 AGAIN_S = 60.0
 OWNER = "owner"
@@ -28,9 +28,8 @@ class Seed:
         """Submits what is missing; whether it did. One that fails is tried again after a minute; one that was
         cancelled not before the next start."""
         with metadata.read() as connection:
-            wanted = {
-                row.protocol for row in collector.every(connection, wanted=True) if row.simulated
-            } & set(VENUES)
+            rows = collector.every(connection, wanted=True)
+            wanted = {row.protocol for row in rows if row.simulated and row.protocol in EXCHANGES}
             last = job.one(connection, self._job) if self._job else None
         if last is not None and last.ended is None:
             return False

@@ -19,15 +19,16 @@ DEFAULT_INSTRUMENTS = {
     "iqfeed": ("AAPL", "SPY"),
 }
 PROTOCOLS = tuple(DEFAULT_INSTRUMENTS)
-# Providers that stream. Their instruments are symbols as they spell them, and the simulator plays them as
-# providers; all others trade pairs and are played as venues.
-PROVIDERS = ("iqfeed",)
-VENUES = tuple(protocol for protocol in PROTOCOLS if protocol not in PROVIDERS)
+# Sellers of market data and the provider of each, whom `fetch` asks for history. Their instruments are symbols
+# as they spell them, and the simulator plays them as providers.
+SELLERS = {"iqfeed": "iqfeed"}
+# Where instruments are traded: anybody may see their data, and the simulator invents a past of them.
+EXCHANGES = tuple(protocol for protocol in PROTOCOLS if protocol not in SELLERS)
 
 
 def plain(text: str, protocol: str, venue: str) -> str:
     """An instrument as people name it, without its venue: `BTC-USD`, `AAPL`. Raises `UsageError`."""
-    return symbol(text, venue) if protocol in PROVIDERS else pair(text, venue)
+    return symbol(text, venue) if protocol in SELLERS else pair(text, venue)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tidemill.errors import ConflictError, UsageError
 from tidemill.home import Home
 from tidemill.metadata import Metadata, catalogue, collector
 from tidemill.metadata.catalogue import Entry
-from tidemill.model.collector import SIM_PREFIX, VENUES
+from tidemill.model.collector import EXCHANGES, SIM_PREFIX
 from tidemill.model.interval import DAY, STORED
 
 FACETS = ("venue", "kind", "category", "status")
@@ -107,7 +107,7 @@ def category(venue: str) -> str:
     """What a dataset of this venue is where nobody has said it."""
     if venue.startswith(SIM_PREFIX):
         return "simulated"
-    return "crypto" if venue in VENUES else "other"
+    return "crypto" if venue in EXCHANGES else "other"
 
 
 def search(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemill.model.collector import PROVIDERS, Collector
+from tidemill.model.collector import SELLERS, SIM_PREFIX, Collector
 
 # What others wait for comes first.
 START_ORDER = ("sim", "collector", "service", "recorder", "relay", "bridge", "worker")
@@ -54,11 +54,13 @@ def parts(
     home = ["--home", settings.home, "--supervised"]
     planned: dict[str, list[str]] = {}
     protocols = sorted({*simulated, *simulated_protocols(collectors)})
+    venues = [protocol for protocol in protocols if protocol not in SELLERS]
+    sellers = sorted({SELLERS[protocol] for protocol in protocols if protocol in SELLERS})
     if protocols:
         planned["sim"] = command(
             "sim", *home,
-            *_option("--venues", [protocol for protocol in protocols if protocol not in PROVIDERS]),
-            *_option("--providers", [protocol for protocol in protocols if protocol in PROVIDERS]),
+            *(["--venues", ",".join(venues)] if venues else []),
+            *(["--providers", ",".join(sellers)] if sellers else []),
             "--seed", str(settings.seed),
             "--rate", str(settings.rate),
             "--port-base", str(settings.sim_port_base),
@@ -67,10 +69,10 @@ def parts(
     for collector in collectors:
         url, rest_url, bounds = collector.url, collector.rest_url, []
         if collector.simulated:
-            said = _address(collector, sim or {})
-            if said is None:
+            venue = _simulated_at(sim or {}, collector)
+            if venue is None:
                 continue
-            url, rest_url = said
+            url, rest_url = venue
             bounds = [
                 "--journal-keep-hours", str(SIM_KEEP_HOURS),
                 "--journal-max-bytes", str(SIM_JOURNAL_BYTES),
@@ -95,17 +97,13 @@ def parts(
     return planned
 
 
-def _option(name: str, values: list[str]) -> list[str]:
-    return [name, ",".join(values)] if values else []
-
-
-def _address(collector: Collector, sim: dict[str, Any]) -> tuple[str, str | None] | None:
-    """Where the simulator plays a venue or a provider; None before it has said it."""
-    if venue := sim.get("venues", {}).get(collector.name):
-        return venue["url"], venue["rest_url"]
-    if level1 := sim.get("providers", {}).get(collector.name, {}).get("level1"):
-        return f"tcp://{level1}", None
-    return None
+def _simulated_at(sim: dict[str, Any], collector: Collector) -> tuple[str, str | None] | None:
+    """Addresses of the stream and of REST, once the simulator has said them."""
+    if collector.protocol in SELLERS:
+        said = sim.get("providers", {}).get(SIM_PREFIX + SELLERS[collector.protocol])
+        return (f"tcp://{said['level1']}", None) if said else None
+    said = sim.get("venues", {}).get(collector.name)
+    return (said["url"], said["rest_url"]) if said else None
 
 
 def simulated_protocols(collectors: Iterable[Collector]) -> set[str]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from tidemill import errors
 from tidemill.jobs.detail import Detail
 from tidemill.jobs.kind.api import Context, Kind
-from tidemill.model.collector import SIM_PREFIX, VENUES
+from tidemill.model.collector import EXCHANGES, SIM_PREFIX
 
 
 class History:
@@ -18,12 +18,12 @@ class History:
 
     def check(self, detail: dict[str, Any]) -> dict[str, Any]:
         asked = Detail(detail)
-        venues = asked.words("venues", [SIM_PREFIX + protocol for protocol in VENUES])
+        venues = asked.words("venues", [SIM_PREFIX + protocol for protocol in EXCHANGES])
         days, seed = asked.number("days", 30, 1, 366), asked.number("seed", 42, 0, 2**63 - 1)
         asked.done()
         for venue in venues:
-            if venue.removeprefix(SIM_PREFIX) not in VENUES or not venue.startswith(SIM_PREFIX):
-                raise errors.unknown("venue", venue, [SIM_PREFIX + protocol for protocol in VENUES])
+            if venue.removeprefix(SIM_PREFIX) not in EXCHANGES or not venue.startswith(SIM_PREFIX):
+                raise errors.unknown("venue", venue, [SIM_PREFIX + protocol for protocol in EXCHANGES])
         return {"venues": venues, "days": days, "seed": seed}
 
     def run(self, context: Context, detail: dict[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from tidemill import control, errors
 from tidemill.metadata import collector
 from tidemill.model.collector import (
     DEFAULT_INSTRUMENTS,
+    EXCHANGES,
     PROTOCOLS,
     SIM_PREFIX,
-    VENUES,
     Collector,
     plain,
 )
@@ -133,7 +133,7 @@ def _asked(body: schema.CollectionStart, before: Collector | None) -> Collector:
     elif before is not None:
         instruments = before.instruments
     else:
-        whole = body.venue.startswith(SIM_PREFIX) and protocol in VENUES
+        whole = body.venue.startswith(SIM_PREFIX) and protocol in EXCHANGES
         instruments = () if whole else DEFAULT_INSTRUMENTS[protocol]
     # An address is only ever set on this machine: a request must not send a collector anywhere else.
     url, rest_url = (before.url, before.rest_url) if before else (None, None)
