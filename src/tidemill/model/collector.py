@@ -19,8 +19,8 @@ DEFAULT_INSTRUMENTS = {
     "iqfeed": ("AAPL", "SPY"),
 }
 PROTOCOLS = tuple(DEFAULT_INSTRUMENTS)
-# Sellers of market data and the provider of each, whom `fetch` asks for history. Their instruments are symbols
-# as they spell them, and the simulator plays them as providers.
+# Sellers of market data and the provider of each, whom `fetch` asks for history. Their instruments are
+# symbols as they spell them, and the simulator plays them as providers.
 SELLERS = {"iqfeed": "iqfeed"}
 # Where instruments are traded: anybody may see their data, and the simulator invents a past of them.
 EXCHANGES = tuple(protocol for protocol in PROTOCOLS if protocol not in SELLERS)
