@@ -1,5 +1,5 @@
-"""IQFeed's Level 1 as a collector against the simulated IQConnect: what was told, with what was corrected, is what
-its history says, but for what lies in a recorded gap; each trade once."""
+"""IQFeed's Level 1 as a collector against the simulated IQConnect: what was told, with what was corrected, is
+what its history says, but for what lies in a recorded gap; each trade once."""
 
 from __future__ import annotations
 
@@ -141,7 +141,8 @@ def test_live_is_history_but_for_the_gaps(tmp_path: Path) -> None:
         known = history(sim, first, last + 1)
 
     assert set(told.times.values()) == {1}, "each once"
-    assert len(told.gaps) == 3, told.gaps
+    assert len(told.gaps) == 4, "cut, without DTN, killed, ended"
+    assert [end == 0 for _, end in told.gaps] == [False, False, False, True], told.gaps
     assert {"live", "stale", "reconnecting"} <= set(told.statuses)
     assert len(told.trades) > 150
     taken = {id_ for id_, size in told.amended.items() if size == 0}

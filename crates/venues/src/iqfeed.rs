@@ -112,6 +112,7 @@ impl Protocol for IqFeed {
         })
     }
 
+    #[allow(clippy::needless_update)] // only what is unusual is named, however much else there may be
     fn habits(&self) -> Habits {
         Habits {
             numbered: false,

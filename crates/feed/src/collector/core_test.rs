@@ -977,6 +977,22 @@ fn a_gap_ends_without_loss_where_the_newest_trade_is_ours() {
 }
 
 #[test]
+fn a_quiet_instrument_has_no_hole_where_its_newest_trade_is_older_than_we_are() {
+    let mut bench = unnumbered();
+    bench.now = 1_000_000_000_000;
+    let begun = bench.now;
+    let newest = |ts| trade(BTC, 7).at(ts, ts).with(flag::SNAPSHOT);
+    let line = bench.open(&[BTC]);
+    bench.feed(line, &[]);
+    assert_eq!(trade_gaps(&bench.end(line, cause::DISCONNECT)), [(true, -1)]);
+    let line = bench.open(&[BTC]);
+    let near = bench.feed(line, &[newest(begun - 59_000_000_000)]);
+    assert_eq!(trade_gaps(&near), [], "their clock may be behind ours");
+    let far = bench.feed(line, &[newest(begun - 61_000_000_000)]);
+    assert_eq!((ids(&far), trade_gaps(&far)), (vec![], vec![(false, 0)]));
+}
+
+#[test]
 fn a_restart_knows_the_trades_that_only_have_names() {
     let mut bench = unnumbered();
     let line = bench.open(&[BTC]);

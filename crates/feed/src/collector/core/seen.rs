@@ -12,6 +12,9 @@ use super::stream::venue_id;
 /// Trades remembered per instrument. Connections to one venue are apart by much less.
 const KEPT: usize = 1_024;
 
+/// Clocks of a venue and of ours may differ by so much.
+const CLOCKS_NS: i64 = 60_000_000_000;
+
 /// Id, time and price: an id alone may come again on another day, or at another exchange.
 type Key = (u64, i64, i64);
 
@@ -45,10 +48,14 @@ impl Instrument {
     /// Whether a trade whose id does not count it is none that the journal has.
     pub fn is_new(&mut self, record: &Record, now: i64, out: &mut Out) -> bool {
         if record.has(flag::SNAPSHOT) {
-            // What the venue calls its newest trade. If it is ours, nothing was missed; it is no news itself.
+            // What the venue calls its newest trade is no news itself. If it is ours, or from well before we began to
+            // listen without hearing any since, nothing was missed.
             let id = venue_id(record);
             if id.is_some() && id == self.trades.id && record.ts_event == self.trades.ts_event {
                 self.end_gap(channel::TRADES, record, 0, now, out);
+            } else if self.trades.own_time && record.ts_event + CLOCKS_NS < self.trades.ts_event {
+                let here = Record::clear(record.instrument).at(now, now);
+                self.end_gap(channel::TRADES, &here.with(flag::NO_VENUE_TIME), 0, now, out);
             }
             return false;
         }
