@@ -189,12 +189,12 @@ def test_whatever_goes_wrong_the_rows_are_the_simulators(office: Office, name: s
         assert set(rows) == plain.bars(symbol)
 
 
-@pytest.mark.parametrize("name", list(SYMBOLS))
+@pytest.mark.parametrize("name", ["polygon", pytest.param("alpaca", marks=pytest.mark.soak)])
 def test_a_key_that_expires_midway_ends_it_and_the_next_goes_on(office: Office, name: str) -> None:
-    asked = detail(name, "trades", list(SYMBOLS[name]))
+    asked = {**detail(name, "trades", list(SYMBOLS[name])), "workers": 10}
     with Faults(office.home, f"sim-{name}") as faults:
         # Slow enough that something is kept and something is not.
-        faults.start("slow", seconds=600, delay_ms=700)
+        faults.start("slow", seconds=600, delay_ms=1500)
         first = office.submit("fetch", detail=asked)
         until(lambda: office.job(first).progress > 0 or office.job(first).ended, "rows come", 120)
         faults.start("expired", seconds=600)
