@@ -23,7 +23,7 @@ from tidemill.home import Home
 from tidemill.providers import poll
 from tidemill.providers.api import Ask, Chunk
 
-pytestmark = pytest.mark.timeout(400)  # five starts, on a busy machine
+pytestmark = pytest.mark.timeout(400)  # four starts, on a busy machine
 
 VENUE = "sim-polygon"
 SYMBOLS = {"X:BTCUSD": "BTC-USD.sim-polygon", "X:ETHUSD": "ETH-USD.sim-polygon"}
