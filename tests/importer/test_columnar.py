@@ -119,7 +119,7 @@ def check_damaged(path: Path, bytes_: bytes) -> bool:
 
 
 def read_damaged(path: Path, bytes_: bytes, first: int, end: int, counts: Any) -> None:
-    """In a process of its own, as a file may end its decoder: counts where it is, what it reads and refuses."""
+    """In a process of its own, as a file may end its decoder: counts what is read and refused."""
     for at in range(first, end):
         dice, damaged = random.Random(f"{path.name} {at}"), bytearray(bytes_)
         for _ in range(dice.randint(1, 4)):
