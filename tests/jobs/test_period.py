@@ -54,6 +54,7 @@ def test_a_wanted_simulated_venue_without_history_gets_it_once(home: Home) -> No
     metadata = Metadata.open(home.database)
     metadata.want("sim-kraken", "kraken", actor="owner")
     metadata.want("kraken", "kraken", actor="owner")
+    metadata.want("sim-polygon", "poll", ("AAPL",), actor="owner")
     metadata.want("sim-binance", "binance", actor="owner")
     home.generated("binance").parent.mkdir()
     home.generated("binance").touch()

@@ -12,7 +12,9 @@ from websockets.sync.client import connect
 
 from tests.service.conftest import FakePart, Service
 from tidemill.home import Home
-from tidemill.service.route.collection import tail
+from tidemill.model.collector import POLL, Collector
+from tidemill.service.route.collection import _asked, tail
+from tidemill.service.schema import CollectionStart
 
 Part = Callable[..., FakePart]
 
@@ -235,3 +237,10 @@ def test_requests_are_measured_by_their_full_template(service: Service) -> None:
     assert 'method="GET",route="/api/v1/jobs/{id}",status="404"' in text
     assert "CANARY" not in text
     assert os.environ.get("HOME", "/") not in text
+
+
+def test_a_polled_provider_is_started_again_with_its_own_symbols() -> None:
+    before = Collector("polygon", POLL, ("AAPL", "X:BTCUSD"), wanted=False)
+    assert _asked(CollectionStart(venue="polygon"), before).instruments == ("AAPL", "X:BTCUSD")
+    other = _asked(CollectionStart(venue="polygon", instruments=["F", "F"]), before)
+    assert (other.protocol, other.instruments) == (POLL, ("F",))

@@ -20,7 +20,8 @@ TESTS = {
     "tests/importer/test_columnar.py, tests/providers/test_contract.py",
 }
 """Pages, and the tests that fill them."""
-HEAD = """# Kills under load
+TITLES = {"soak-history": "Kills, disorder and damage in history"}
+HEAD = """# {title}
 
 Made by `TIDEMILL_RESULTS=benches/results make soak` ({tests}):
 what was killed, and what the judges found afterwards. A run that loses, doubles, alters or invents a record
@@ -54,7 +55,7 @@ def percentile(values: list[float], percent: int) -> float:
 
 
 def _page(name: str, found: dict[str, Any]) -> str:
-    parts = [HEAD.format(tests=TESTS[name])]
+    parts = [HEAD.format(title=TITLES.get(name, "Kills under load"), tests=TESTS[name])]
     for title, about in found.items():
         machine = about["machine"]
         parts.append(
