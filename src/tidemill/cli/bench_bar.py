@@ -14,29 +14,8 @@ import typer
 from rich.table import Table as Grid
 
 from tidemill.cli.app import JsonOption, talk
+from tidemill.model.interval import STANDARD
 
-STANDARD = [
-    "1s",
-    "5s",
-    "15s",
-    "30s",
-    "1m",
-    "2m",
-    "3m",
-    "5m",
-    "10m",
-    "15m",
-    "30m",
-    "1h",
-    "2h",
-    "4h",
-    "6h",
-    "8h",
-    "12h",
-    "1d",
-    "1w",
-    "1mo",
-]
 INSTRUMENT = "BTC-USD.sim-bench"
 WANTED = 5_000
 ROUNDS = 5
@@ -121,7 +100,7 @@ def _resampled(rows: int) -> dict[str, Any]:
         )
     told["trades_to_all"] = _measured(
         {
-            "tidemill": lambda: _native.resample_every(trades, STANDARD),
+            "tidemill": lambda: _native.resample_every(trades, list(STANDARD)),
             "tidemill, 1s alone": lambda: _native.resample_columns(trades, "1s"),
         }
     )
