@@ -5,9 +5,8 @@ good as not there. So it needs no writer of its own: whoever reads the store wri
 its place, and renames it. All of it may be deleted at any time; what is torn, damaged or somebody else's is
 written anew.
 
-A file is a head of 96 bytes (magic `TMNB`, layout, CRC-32 of what follows, bars n, bars that were asked for, 12
-of nothing, SHA-256 of instrument and interval, SHA-256 of the version), then n bars as `model.bar.BAR` has
-them.
+A file is a head of 96 bytes (magic `TMNB`, layout, CRC-32 of what follows, bars n, bars that were asked for,
+12 of nothing, SHA-256 of instrument and interval, SHA-256 of the version), then n bars (`model.bar.BAR`).
 """
 
 from __future__ import annotations
