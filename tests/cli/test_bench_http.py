@@ -9,6 +9,7 @@ import pytest
 from tidemill.cli import bench_http, main
 
 
+@pytest.mark.timeout(300)
 def test_every_path_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "http", "--instruments", "4", "--rows", "1500", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -62,7 +62,7 @@ def test_what_was_kept_is_found_by_its_version_alone(tmp_path: Path) -> None:
     assert [path.name.count(".") for path in (tmp_path / "cache" / "bars").iterdir()] == [0]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_a_damaged_file_is_none(tmp_path: Path, data: Any) -> None:
     kept, wanted = Newest(tmp_path), bars(20)
@@ -125,7 +125,7 @@ def test_the_other_intervals_are_made_ready_in_the_background(tmp_path: Path) ->
     imported(tmp_path, NAME, 0, 7, "first")
     with contextlib.closing(LiveView(tmp_path)) as view:
         view.bars(NAME, "1m")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(list((tmp_path / "cache" / "bars").iterdir())) < len(STANDARD) - 4:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -167,7 +167,7 @@ def test_it_is_whole_while_many_write(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.stores.test_newest import *\n"
         "kept = Newest(Path(sys.argv[1]))\n"
-        "for n in range(200):\n"
+        "for n in range(50):\n"
         "    kept.put(NAME, '1m', 'v1', 500, bars(500, int(sys.argv[2])))\n"
         "    found = kept.get(NAME, '1m', 'v1', 500)\n"
         "    assert any(same(found, bars(500, seed)) for seed in (1, 2)), n\n"

@@ -71,6 +71,8 @@ NEWEST = 5_000
 """Bars that charts ask for first."""
 NEWEST_MAX = 512
 """Series of venues without a journal here whose newest bars are kept: half a megabyte each, mostly mapped."""
+IDLE_S = 1.0
+"""So long nobody asks for bars before others are made ahead."""
 ASKED_MAX = 64
 """Instruments that wait for their intervals to be made ready; of more, the first are left to whoever asks."""
 REVISIONS_MAX = 10_000
@@ -219,6 +221,8 @@ class LiveView:
         """Instruments of which bars were asked for, and whose other intervals are to be made ready."""
         self._making: deque[tuple[str, str]] = deque(maxlen=ASKED_MAX * len(STANDARD))
         """Of those that are only stored, intervals that are to be made."""
+        self._called = float("-inf")
+        """When bars were asked for last."""
         self._ready: set[str] = set()
         self._newest: dict[tuple[str, str], tuple[str, int, Bars]] = {}
         """Of instruments without a journal here and intervals: version, count asked for, bars."""
@@ -256,10 +260,14 @@ class LiveView:
             while self._asked and not self._stopping.is_set():
                 with contextlib.suppress(RuntimeError, OSError, DeltaError, *_TROUBLE):
                     self._make_ready(self._asked.popleft())
-            while self._making and time.monotonic() - now < DRAIN_S and not self._stopping.is_set():
+            while self._making and self._is_idle() and time.monotonic() - now < DRAIN_S:
                 made, text = self._making.popleft()
                 with contextlib.suppress(RuntimeError, OSError, DeltaError, *_TROUBLE):
                     self._newest_bars(made, Interval.parse(text), NEWEST)
+
+    def _is_idle(self) -> bool:
+        """Nobody has asked for bars just now: what is made ahead is never in the way of what is wanted."""
+        return time.monotonic() - self._called > IDLE_S
 
     def _make_ready(self, instrument: str) -> None:
         """Reads the newest bars of every stored interval, which all others are made of in a moment."""
@@ -477,6 +485,7 @@ class LiveView:
         `UsageError` for what is no interval, zone or calendar, and `NotFoundError` for an instrument that
         neither registry nor store has."""
         parsed = Interval.parse(interval)
+        self._called = time.monotonic()
         by = calendars.of(zone, calendar, hours)
         cut = ByCalendar(by, parsed) if by else None
         if limit < 1:
