@@ -78,6 +78,7 @@ ASKED_MAX = 64
 REVISIONS_MAX = 10_000
 """Changed bars of a venue that are kept in mind; older ones are read again for whoever asks for them."""
 _ALWAYS = (-(2**63), 2**63 - 1)
+_HELD = (TRADES, QUOTES, LEVELS, BARS)
 _TROUBLE = (DataQualityError, UnavailableError)
 _log = logging.getLogger(__name__)
 _DESCRIBED = (
@@ -431,13 +432,17 @@ class LiveView:
             found += [gap.as_dict() for gap in self._gaps(name) if gap.overlaps(start, end)]
         return found
 
+    def stored_names(self) -> set[str]:
+        """Every instrument that something is stored of."""
+        return {held.instrument for table in _HELD for held in self.store.held(table)}
+
     def datasets(self) -> list[dict[str, Any]]:
         """What is stored, one line per instrument and kind: id, instrument, venue, kind, rows, start, end
         (ns), bytes, complete, status, sources, gaps (how many touch it) and completeness: how much of what
         there was to have it has (`stores.completeness`)."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         days: dict[tuple[str, str], completeness.Runs | None] = {}
-        for table in (TRADES, QUOTES, LEVELS, BARS):
+        for table in _HELD:
             for held in self.store.held(table):
                 found[held.instrument, table.name] = {
                     "id": f"{held.instrument}:{table.name}",
@@ -552,7 +557,7 @@ class LiveView:
             query = Query(start=low, end=high, limit=count, oldest=start is not None)
             bars = _merged(self._raw.stored(self.store, instrument, index, query).bars, interval)
         if not len(bars):
-            known = {line["instrument"] for line in self.datasets()} | self.names()
+            known = self.stored_names() | self.names()
             if instrument not in known:
                 raise unknown("instrument", instrument, known)
         return bars
@@ -659,7 +664,7 @@ class LiveView:
         venue = venue_of(instrument)
         rows, through = self.read(table, venue, query)
         if not len(rows) and through is None:
-            known = {line["instrument"] for line in self.datasets()}
+            known = self.stored_names()
             if instrument not in known:
                 raise unknown("instrument", instrument, known)
         more = len(rows) > limit
