@@ -425,8 +425,8 @@ def _counts(file: pq.ParquetFile) -> dict[str, _Count]:
         if all(one is not None and one.has_min_max and not one.null_count for one in known):
             (name, last), (source, other), (low, high) = ((one.min, one.max) for one in known)
             if (name, source) == (last, other) and high // DAY - low // DAY < 1:
-                count = facts.num_rows, low, high, (source,), (low // DAY,)
-                parts.setdefault(name, []).append(count)
+                mine: _Count = (facts.num_rows, low, high, (source,), (low // DAY,))
+                parts.setdefault(name, []).append(mine)
                 continue
         for name, count in _counted_rows(file.read_row_group(group, ["instrument", "ts_event", "source"])):
             parts.setdefault(name, []).append(count)
