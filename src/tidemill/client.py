@@ -160,7 +160,7 @@ class Client:
         try:
             return resolve(instrument, self.view.names())
         except NotFoundError:
-            if "." in instrument and any(line["instrument"] == instrument for line in self.view.datasets()):
+            if "." in instrument and instrument in self.view.stored_names():
                 return instrument
             raise
 

@@ -43,7 +43,8 @@ def test_any_span_is_as_the_store_has_it(
     for _ in range(2):
         found = raw.stored(lake, NAMES[0], index, query)
         np.testing.assert_array_equal(found.bars, expected.bars)
-        assert (found.mixed, found.imported) == (expected.mixed, expected.imported)
+        np.testing.assert_array_equal(found.mixed, expected.mixed)
+        np.testing.assert_array_equal(found.imported, expected.imported)
 
 
 def test_other_requests_of_the_same_days_touch_no_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

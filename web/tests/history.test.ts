@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { priceMarks, timeMarks } from '@/features/history/axis';
-import { columnsOf, moved, zoomed } from '@/features/history/columns';
-import { grainText } from '@/features/history/grain';
+import { barAt, columnsOf, moved, zoomed } from '@/features/history/columns';
+import { grainText, isOf } from '@/features/history/grain';
 import {
   indexesOf,
   LEVELS,
@@ -121,11 +121,25 @@ describe('words', () => {
     expect(grainText(shown(minute, 3_600_000), view, 1_000, false)).toContain('bars of 1 hour');
   });
 
+  it('are of a view, whichever copy of it', () => {
+    expect(isOf(structuredClone(shown(minute, 0)), view)).toBe(true);
+    expect(isOf(shown(minute, 0), { from: 0, to: 5 })).toBe(false);
+    expect(isOf({ ...shown(minute, 0), exact: false }, view)).toBe(false);
+  });
+
   it('say what is loading once it takes a while', () => {
     const near = { from: 0, to: 1_000_000 };
     expect(grainText(shown(minute, 0), near, 1_000, true)).toBe('1 minute, 1 second is loading');
     expect(grainText(shown(minute, 0), view, 1_000, true)).toBe('1 minute, loading');
     expect(grainText(shown(minute, DAY), near, 1_000, true)).toBe('bars of 1 day, 1 second is loading');
+  });
+});
+
+describe('a bar that is wider than a pixel', () => {
+  it('is read wherever it reaches', () => {
+    const columns = columnsOf([{ ...tileOf([{ at: 10, price: 5 }]), grain: 20 }], { from: 0, to: 100 }, 100);
+    expect([9, 10, 11, 30, 31].map((column) => barAt(columns, column, 1))).toEqual([9, 10, 10, 10, 31]);
+    expect(barAt({ ...columns, grain: 0 }, 11, 1)).toBe(11);
   });
 });
 

@@ -14,6 +14,7 @@ import typer
 from rich.table import Table as Grid
 
 from tidemill.cli.app import JsonOption, talk
+from tidemill.model.interval import STANDARD
 
 INSTRUMENT = "BTC-USD.sim-bench"
 WANTED = 5_000
@@ -99,7 +100,7 @@ def _resampled(rows: int) -> dict[str, Any]:
         )
     told["trades_to_all"] = _measured(
         {
-            "tidemill": lambda: _native.resample_every(trades, STANDARD),
+            "tidemill": lambda: _native.resample_every(trades, list(STANDARD)),
             "tidemill, 1s alone": lambda: _native.resample_columns(trades, "1s"),
         }
     )

@@ -24,6 +24,11 @@ _LENGTH_MAX = (1 << 63) - 1
 
 STORED = ("1s", "1m", "1h", "1d")
 """Intervals that the recorder writes; every other one is merged from the longest of these that fits."""
+STANDARD = (
+    *("1s", "5s", "15s", "30s", "1m", "2m", "3m", "5m", "10m", "15m", "30m"),
+    *("1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w", "1mo"),
+)
+"""Those that are made ready of an instrument once one of them was asked for."""
 
 STANDARD = (
     "1s", "5s", "15s", "30s", "1m", "2m", "3m", "5m", "10m", "15m", "30m",

@@ -38,6 +38,7 @@ class View:
         self._making = threading.Lock()
         self._failed = (float("-inf"), "")
         self._instruments = _List(lambda live: {str(row["instrument"]): row for row in live.instruments()})
+        self._stored = _List(lambda live: {name: {} for name in live.stored_names()})
         self._datasets = _List(self._kept_datasets)
 
     def call(self, ask: Callable[[LiveView], T]) -> T:
@@ -67,7 +68,7 @@ class View:
         """As `instruments`, and those that were fetched or imported, which are in no registry: their names
         are all that is known of them."""
         known = self.instruments()
-        names = {str(row["instrument"]) for row in self.datasets().values()} - known.keys()
+        names = self.call(self._stored.get).keys() - known.keys()
         return {**known, **{name: _named(name) for name in names}}
 
     def datasets(self) -> dict[str, dict[str, Any]]:
@@ -81,9 +82,7 @@ class View:
             return instrument.resolve(asked[:200], known)
         except NotFoundError:
             # An imported instrument is in no registry.
-            return instrument.resolve(
-                asked[:200], {*known, *(row["instrument"] for row in self.datasets().values())}
-            )
+            return instrument.resolve(asked[:200], {*known, *self.call(self._stored.get)})
 
     def _kept_datasets(self, live: LiveView) -> dict[str, dict[str, Any]]:
         """Counting what is stored opens every new file: one process does it for all that share a cache."""

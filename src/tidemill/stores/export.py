@@ -51,7 +51,7 @@ def meant(view: LiveView, asked: str) -> tuple[str, str | None]:
         return asked, None
     known = view.names()
     if asked not in known:
-        known |= {line["instrument"] for line in view.datasets()}
+        known |= view.stored_names()
     name = resolve(asked, known)
     return venue_of(name), name
 

@@ -425,19 +425,22 @@ def _counts(file: pq.ParquetFile) -> dict[str, _Count]:
         if all(one is not None and one.has_min_max and not one.null_count for one in known):
             (name, last), (source, other), (low, high) = ((one.min, one.max) for one in known)
             if (name, source) == (last, other) and high // DAY - low // DAY < 1:
-                count = facts.num_rows, low, high, (source,), (low // DAY,)
-                parts.setdefault(name, []).append(count)
+                mine: _Count = (facts.num_rows, low, high, (source,), (low // DAY,))
+                parts.setdefault(name, []).append(mine)
                 continue
         for name, count in _counted_rows(file.read_row_group(group, ["instrument", "ts_event", "source"])):
             parts.setdefault(name, []).append(count)
-    found: dict[str, _Count] = {}
-    for name, counts in parts.items():
-        rows, lows, highs, sources, days = zip(*counts, strict=True)
-        found[name] = (
-            sum(rows), min(lows), max(highs), tuple(sorted({one for some in sources for one in some})),
-            tuple(sorted({one for some in days for one in some})),
-        )  # fmt: skip
-    return found
+    return {name: _added(counts) for name, counts in parts.items()}
+
+
+def _added(counts: Sequence[_Count]) -> _Count:
+    return (
+        sum(count[0] for count in counts),
+        min(count[1] for count in counts),
+        max(count[2] for count in counts),
+        tuple(sorted({source for count in counts for source in count[3]})),
+        tuple(sorted({day for count in counts for day in count[4]})),
+    )
 
 
 def _counted_rows(rows: pa.Table) -> Iterator[tuple[str, _Count]]:

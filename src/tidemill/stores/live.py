@@ -33,10 +33,12 @@ from tidemill.model.bar import Bars, volume_floats
 from tidemill.model.calendar import Hours
 from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
-from tidemill.model.interval import STORED, Interval
+from tidemill.model.interval import STANDARD, STORED, Interval
 from tidemill.stores import completeness, join, restore, series
 from tidemill.stores.api import Position, Query, Store, UnavailableError
 from tidemill.stores.gap import Gaps
+from tidemill.stores.lake import Lake
+from tidemill.stores.newest import Newest
 from tidemill.stores.opening import open_store
 from tidemill.stores.raw import Raw
 from tidemill.stores.session import ByCalendar
@@ -53,7 +55,7 @@ from tidemill.stores.table import (
     Table,
     records_of,
 )
-from tidemill.stores.tail import CACHE_S, CACHED_BARS, Tail
+from tidemill.stores.tail import CACHE_S, Tail
 
 DRAIN_S = 0.25
 """How often the background thread takes in what has arrived, so that no call finds a long tail."""
@@ -65,12 +67,18 @@ LIST_S = 1.0
 """How old the list of stored instruments may be."""
 AWAY_S = 1.0
 """Between two tries at a venue while the store is away."""
-NEWEST_MAX = 256
-"""Series of venues without a journal here whose newest bars are kept: about a megabyte each."""
+NEWEST = 5_000
+"""Bars that charts ask for first."""
+NEWEST_MAX = 512
+"""Series of venues without a journal here whose newest bars are kept: half a megabyte each, mostly mapped."""
+IDLE_S = 1.0
+"""So long nobody asks for bars before others are made ahead."""
 ASKED_MAX = 64
 """Instruments that wait for their intervals to be made ready; of more, the first are left to whoever asks."""
 REVISIONS_MAX = 10_000
 """Changed bars of a venue that are kept in mind; older ones are read again for whoever asks for them."""
+_ALWAYS = (-(2**63), 2**63 - 1)
+_HELD = (TRADES, QUOTES, LEVELS, BARS)
 _TROUBLE = (DataQualityError, UnavailableError)
 _log = logging.getLogger(__name__)
 _DESCRIBED = (
@@ -212,9 +220,15 @@ class LiveView:
         """Venues of which what is stored cannot be read, and when they are to be tried again."""
         self._asked: deque[str] = deque(maxlen=ASKED_MAX)
         """Instruments of which bars were asked for, and whose other intervals are to be made ready."""
+        self._making: deque[tuple[str, str]] = deque(maxlen=ASKED_MAX * len(STANDARD))
+        """Of those that are only stored, intervals that are to be made."""
+        self._called = float("-inf")
+        """When bars were asked for last."""
         self._ready: set[str] = set()
-        self._newest: dict[tuple[str, int], tuple[str, int, series.Stored]] = {}
-        """Of instruments without a journal here and stored intervals: version, count asked for, bars."""
+        self._newest: dict[tuple[str, str], tuple[str, int, Bars]] = {}
+        """Of instruments without a journal here and intervals: version, count asked for, bars."""
+        # The files that a lake is made of have names that never come again; counts of a database's rows may.
+        self._flat = Newest(self.home / "cache" / "bars") if isinstance(self.store, Lake) else None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         if follow:
@@ -247,11 +261,20 @@ class LiveView:
             while self._asked and not self._stopping.is_set():
                 with contextlib.suppress(RuntimeError, OSError, DeltaError, *_TROUBLE):
                     self._make_ready(self._asked.popleft())
+            while self._making and self._is_idle() and time.monotonic() - now < DRAIN_S:
+                made, text = self._making.popleft()
+                with contextlib.suppress(RuntimeError, OSError, DeltaError, *_TROUBLE):
+                    self._newest_bars(made, Interval.parse(text), NEWEST)
+
+    def _is_idle(self) -> bool:
+        """Nobody has asked for bars just now: what is made ahead is never in the way of what is wanted."""
+        return time.monotonic() - self._called > IDLE_S
 
     def _make_ready(self, instrument: str) -> None:
         """Reads the newest bars of every stored interval, which all others are made of in a moment."""
         tail = self._tail(venue_of(instrument))
-        if tail is None:
+        if tail is None or not self._collected(tail, instrument):
+            self._making.extend((instrument, text) for text in STANDARD)
             return
         for index in reversed(range(len(STORED))):
             with tail.lock:  # for one interval at a time: whoever asks meanwhile waits for no more than that
@@ -409,13 +432,17 @@ class LiveView:
             found += [gap.as_dict() for gap in self._gaps(name) if gap.overlaps(start, end)]
         return found
 
+    def stored_names(self) -> set[str]:
+        """Every instrument that something is stored of."""
+        return {held.instrument for table in _HELD for held in self.store.held(table)}
+
     def datasets(self) -> list[dict[str, Any]]:
         """What is stored, one line per instrument and kind: id, instrument, venue, kind, rows, start, end
         (ns), bytes, complete, status, sources, gaps (how many touch it) and completeness: how much of what
         there was to have it has (`stores.completeness`)."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         days: dict[tuple[str, str], completeness.Runs | None] = {}
-        for table in (TRADES, QUOTES, LEVELS, BARS):
+        for table in _HELD:
             for held in self.store.held(table):
                 found[held.instrument, table.name] = {
                     "id": f"{held.instrument}:{table.name}",
@@ -463,14 +490,12 @@ class LiveView:
         `UsageError` for what is no interval, zone or calendar, and `NotFoundError` for an instrument that
         neither registry nor store has."""
         parsed = Interval.parse(interval)
+        self._called = time.monotonic()
         by = calendars.of(zone, calendar, hours)
         cut = ByCalendar(by, parsed) if by else None
         if limit < 1:
             raise UsageError("limit_invalid", f"limit {limit} is below 1", hint="ask for at least one bar")
         tail = self._tail(venue_of(instrument))
-        if tail and self._thread and instrument not in self._ready:
-            self._ready.add(instrument)
-            self._asked.append(instrument)
         current: Bars | None = None
         base = parsed.base
         if tail is None:
@@ -497,6 +522,9 @@ class LiveView:
             current = None if start is not None else current
         current = bars[:0] if current is None else current
         shown = [part for part in (bars, current) if len(part)]
+        if shown and self._thread and instrument not in self._ready:
+            self._ready.add(instrument)
+            self._asked.append(instrument)
         gaps: list[Gap] = []
         dropped = False
         if shown:
@@ -522,31 +550,42 @@ class LiveView:
         """Bars of an instrument that no journal here has: fetched, imported, or copied from elsewhere."""
         index = STORED.index(interval.base)
         low, high = _aligned(interval, start, end)
-        count = _count(interval, limit)
         if low is None and high is None:
-            found = self._newest_stored(instrument, index, count)
+            bars = self._newest_bars(instrument, interval, limit)
         else:
+            count = _count(interval, limit)
             query = Query(start=low, end=high, limit=count, oldest=start is not None)
-            found = self._raw.stored(self.store, instrument, index, query)
-        if not len(found.bars):
-            known = {line["instrument"] for line in self.datasets()} | self.names()
+            bars = _merged(self._raw.stored(self.store, instrument, index, query).bars, interval)
+        if not len(bars):
+            known = self.stored_names() | self.names()
             if instrument not in known:
                 raise unknown("instrument", instrument, known)
-        return _merged(found.bars, interval)
+        return bars
 
-    def _newest_stored(self, instrument: str, index: int, count: int) -> series.Stored:
-        """The newest stored bars, at least `count` where there are as many: kept for as long as the table of
-        bars does not change."""
-        key = (instrument, index)
+    def _newest_bars(self, instrument: str, interval: Interval, limit: int) -> Bars:
+        """The newest bars of what is only stored, more than `limit` where there are as many: kept for as long
+        as the table of bars does not change, and mapped where another reader of this home has kept them."""
+        key = (instrument, interval.text)
         version = self.store.version(BARS)
         kept = self._newest.get(key)
-        if kept is None or kept[0] != version or kept[1] < count:
-            wanted = max(count, CACHED_BARS)
-            kept = version, wanted, series.stored(self.store, instrument, index, Query(limit=wanted))
-            # Read between two versions it may be of either: the older name makes it read again.
-            while len(self._newest) >= NEWEST_MAX:
-                self._newest.pop(next(iter(self._newest)), None)
-            self._newest[key] = kept
+        if kept is None or kept[0] != version or kept[1] < limit:
+            wanted = max(limit, NEWEST)
+            files = self.store.version(BARS, *_ALWAYS) if self._flat else ""
+            mapped = self._flat.get(*key, files, limit) if self._flat else None
+            if mapped is None:
+                query = Query(limit=_count(interval, wanted))
+                found = series.stored(self.store, instrument, STORED.index(interval.base), query)
+                bars = _merged(found.bars, interval)[-(wanted + 1) :].copy()
+                # Read between two versions it may be of either: the older name makes it read again.
+                kept = version, wanted, bars
+                if self._flat and len(bars) and self.store.version(BARS, *_ALWAYS) == files:
+                    self._flat.put(*key, files, wanted, bars)
+            else:
+                kept = version, *mapped
+            with self._lock:
+                while len(self._newest) >= NEWEST_MAX:
+                    self._newest.pop(next(iter(self._newest)))
+                self._newest[key] = kept
         return kept[2]
 
     def _touching(self, instrument: str, channels: tuple[str, ...], start: int, end: int) -> list[Gap]:
@@ -625,7 +664,7 @@ class LiveView:
         venue = venue_of(instrument)
         rows, through = self.read(table, venue, query)
         if not len(rows) and through is None:
-            known = {line["instrument"] for line in self.datasets()}
+            known = self.stored_names()
             if instrument not in known:
                 raise unknown("instrument", instrument, known)
         more = len(rows) > limit
@@ -753,10 +792,10 @@ class _Joined:
             above = series.cover(above, self._tail.open_bars(self._instrument, index))
         rows = series.cover(rows, above)
         live = np.concatenate([above["start"], self._tail.recent_bars(self._instrument, index)["start"]])
-        mixed = found.mixed | found.imported.intersection(live.tolist())
+        mixed = np.union1d(found.mixed, np.intersect1d(found.imported, live)) if len(live) else found.mixed
         if index >= STORED.index("1h"):
             interval = Interval.parse(STORED[index])
-            for start in sorted(mixed):
+            for start in mixed.tolist():
                 span = Query(start=start, end=interval.end(start))
                 parts = self._whole(index - 1, self._stored(index - 1, span))
                 made = series.merge(_within(parts, span.start, span.end), interval)

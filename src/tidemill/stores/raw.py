@@ -75,9 +75,10 @@ def _cut(found: Stored, query: Query) -> Stored:
     if query.limit is not None and len(bars) > query.limit:
         bars = bars[: query.limit] if query.oldest else bars[-query.limit :]
     if not len(bars):
-        return Stored(bars, frozenset(), frozenset())
+        return Stored(bars, series.NONE, series.NONE)
     low, high = int(bars["start"][0]), int(bars["start"][-1])
     mixed, imported = (
-        frozenset(start for start in some if low <= start <= high) for some in (found.mixed, found.imported)
+        some[np.searchsorted(some, low) : np.searchsorted(some, high, "right")]
+        for some in (found.mixed, found.imported)
     )
     return Stored(bars, mixed, imported)

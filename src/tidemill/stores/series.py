@@ -17,17 +17,19 @@ from tidemill.model.interval import STORED, Interval
 from tidemill.stores.api import Query, Store
 from tidemill.stores.table import BARS, bars_of
 
+NONE: Instants = np.zeros(0, np.int64)
+
 
 @dataclass(frozen=True)
 class Stored:
     """Stored bars of one series, one row per start, and what of them is only a part."""
 
     bars: Bars
-    mixed: frozenset[int]
+    mixed: Instants
     """Starts that an import and the live record each cover, perhaps in part (an import's last day and the
-    live day after it): such a bar is made from the next shorter interval instead."""
-    imported: frozenset[int]
-    """Starts that no live row covers."""
+    live day after it): such a bar is made from the next shorter interval instead. Ascending, shape (m,)."""
+    imported: Instants
+    """Starts that no live row covers, ascending, shape (k,)."""
 
 
 def stored(store: Store, instrument: str, index: int, query: Query) -> Stored:
@@ -40,17 +42,16 @@ def pick(rows: pa.Table) -> Stored:
     """One bar per start of rows that ascend by (start, revision): live before imported, then the highest
     revision."""
     bars = bars_of(rows)
-    if not len(bars):
-        return Stored(bars, frozenset(), frozenset())
-    starts = bars["start"]
+    starts = bars["start"].copy()
     live = rows["epoch"].to_numpy() > 0
+    if (starts[1:] > starts[:-1]).all():  # one row per start already, as nearly everywhere
+        return Stored(bars, NONE, starts[~live])
     rank = np.lexsort((bars["revision"], live, starts))
     last = np.ones(len(rank), bool)
     last[:-1] = starts[rank][1:] != starts[rank][:-1]
     chosen = rank[last]
     mixed = np.intersect1d(starts[live], starts[~live])
-    imported = starts[chosen][~live[chosen]]
-    return Stored(bars[chosen], frozenset(mixed.tolist()), frozenset(imported.tolist()))
+    return Stored(bars[chosen], mixed, starts[chosen][~live[chosen]])
 
 
 def newest(bars: Bars) -> Bars:

@@ -287,12 +287,12 @@ class Tail:
         bars = found.bars
         if index >= STORED.index("1h"):
             interval = Interval.parse(STORED[index])
-            for start in sorted(found.mixed):
+            for start in found.mixed.tolist():
                 span = Query(start=start, end=interval.end(start))
                 parts = series.stored(self._store, instrument, index - 1, span)
                 parts = self._repaired(instrument, index - 1, parts)
                 bars = series.cover(bars, series.merge(parts.bars, interval))
-        return series.Stored(bars, frozenset(), found.imported | found.mixed)
+        return series.Stored(bars, series.NONE, np.union1d(found.imported, found.mixed))
 
     def _short(self, cached: _Cached, count: int) -> bool:
         return cached.reaches > -(2**63) and len(cached.stored.bars) < count

@@ -658,8 +658,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Instruments by name.
-         * @description Instruments by name.
+         * Instruments by name; those that were fetched or imported are `stored`.
+         * @description Instruments by name; those that were fetched or imported are `stored`.
          */
         get: operations["instruments"];
         put?: never;
@@ -4142,7 +4142,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Instruments by name. */
+            /** @description Instruments by name; those that were fetched or imported are `stored`. */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -4,6 +4,7 @@ import { Palette, type PaletteGroup } from '@/features/shell/Palette';
 import { closePalette, openPalette, type PaletteKind, useCommands } from '@/shared/command';
 import { decimal } from '@/shared/format';
 import { INTERVALS, readInterval } from '@/shared/interval';
+import { pairOf } from '@/shared/market';
 import { useInstruments } from '@/shared/queries';
 
 const PLACEHOLDER: Record<PaletteKind, string> = {
@@ -41,7 +42,7 @@ export function AppPalette() {
       title: 'Instruments',
       items: (instruments ?? []).map((item) => ({
         id: `instrument ${item.instrument}`,
-        title: `${item.base}-${item.quote}`,
+        title: pairOf(item),
         detail: item.venue,
         words: `${item.base}${item.quote} ${item.instrument} ${item.symbol}`,
         side: item.last && <span className="tertiary">{decimal(item.last.price, item.price_scale)}</span>,

@@ -14,7 +14,7 @@ import { type Command, openPalette, useRegister } from '@/shared/command';
 import type { FeedView } from '@/shared/feed-state';
 import { useVenueFeed } from '@/shared/feeds';
 import type { Interval } from '@/shared/interval';
-import { type Market, useMarket, useMarketStatus } from '@/shared/market';
+import { type Market, pairOf, useMarket, useMarketStatus } from '@/shared/market';
 import { ErrorState } from '@/shared/Panel';
 import { useConfig, useInstruments } from '@/shared/queries';
 import { setSettings, useSettings } from '@/shared/settings';
@@ -182,7 +182,7 @@ function usePageTitle(instrument: Instrument, market: Market): void {
   // biome-ignore lint/correctness/useExhaustiveDependencies: the second is what renews it
   useEffect(() => {
     const last = market.read().tape[0];
-    const name = `${instrument.base}-${instrument.quote}`;
+    const name = pairOf(instrument);
     document.title = last ? `${last.price} ${name} · Tidemill` : `${name} · Tidemill`;
   }, [now_ms, instrument, market]);
 }

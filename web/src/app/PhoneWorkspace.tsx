@@ -14,6 +14,7 @@ import { type FeedView, isCurrent } from '@/shared/feed-state';
 import { mantissaText, NONE, number, percent } from '@/shared/format';
 import type { Interval } from '@/shared/interval';
 import type { Market } from '@/shared/market';
+import { pairOf } from '@/shared/market';
 import { useSetPhoneTitle } from '@/shared/phone-title';
 
 const PHONE_TABS = ['Chart', 'Depth', 'Trades'] as const;
@@ -39,7 +40,7 @@ export function PhoneWorkspace(props: {
     () => (
       <h1>
         <button type="button" className="row phone-name" onClick={() => openPalette('instrument')}>
-          {instrument.base}-{instrument.quote} <span className="tertiary small">{instrument.venue}</span>
+          {pairOf(instrument)} <span className="tertiary small">{instrument.venue}</span>
           <ChevronDown size={14} strokeWidth={2} className="tertiary" aria-hidden />
         </button>
       </h1>

@@ -63,6 +63,10 @@ const EMPTY: MarketView = {
   error: null,
 };
 
+/** What is traded, without its venue: a stock has no quote currency in its name. */
+export const pairOf = ({ base, quote }: { base: string; quote: string }): string =>
+  quote ? `${base}-${quote}` : base;
+
 export const venueOf = (instrument: string): string => instrument.slice(instrument.lastIndexOf('.') + 1);
 
 export class Market implements TradeSource {

@@ -7,6 +7,7 @@ import { FeedWord } from '@/shared/FeedWord';
 import { type FeedView, isCurrent } from '@/shared/feed-state';
 import { latency, mantissaText, NONE, percent, signed } from '@/shared/format';
 import type { Interval } from '@/shared/interval';
+import { pairOf } from '@/shared/market';
 import type { Bar, BarSeries } from './bar-series';
 import type { ChartGap } from './gap';
 
@@ -40,7 +41,7 @@ export const Legend = memo(function Legend(props: {
     <div className="legend">
       <div className="row legend-line">
         <span className="strong">
-          {instrument.base}-{instrument.quote}{' '}
+          {pairOf(instrument)}{' '}
           <span className="tertiary legend-venue">
             {instrument.venue} · {interval}
           </span>

@@ -3,6 +3,7 @@ import { Camera, CodeXml, RotateCcw, Search, Table2 } from 'lucide-react';
 import type { Instrument } from '@/api/types';
 import { runCommand } from '@/shared/command';
 import { INTERVALS, type Interval } from '@/shared/interval';
+import { pairOf } from '@/shared/market';
 
 /** Everything here is a command, so keys and the palette do the same. */
 export function Toolbar(props: {
@@ -24,9 +25,7 @@ export function Toolbar(props: {
         aria-label={`Instrument ${instrument.instrument}. Change`}
       >
         <Search size={14} strokeWidth={1.75} className="tertiary" aria-hidden />
-        <span className="medium">
-          {instrument.base}-{instrument.quote}
-        </span>
+        <span className="medium">{pairOf(instrument)}</span>
         <span className="tertiary">{instrument.venue}</span>
       </button>
       {/* biome-ignore lint/a11y/useSemanticElements: a row of toggle buttons, not a form */}

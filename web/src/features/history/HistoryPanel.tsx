@@ -8,8 +8,8 @@ import { useMetadata } from '@/shared/queries';
 import { useSettings } from '@/shared/settings';
 import { useLook } from '@/theme/ThemeProvider';
 import { colors } from '@/theme/themes';
-import { moved, type View, zoomed } from './columns';
-import { grainText, type Shown } from './grain';
+import { barAt, moved, type View, zoomed } from './columns';
+import { grainText, isOf, type Shown } from './grain';
 import './history.css';
 import type { Answer, Asked } from './history-worker';
 import { paint, plotWidth } from './paint';
@@ -67,7 +67,7 @@ function HistoryChart({ instrument, whole }: { instrument: Instrument; whole: Vi
   const [shown, setShown] = useState<Shown | null>(null);
   const [failure, setFailure] = useState<ErrorBody | null>(null);
   const [pointer, setPointer] = useState<number | null>(null);
-  const late = useLate(shown?.exact === true && shown.view === view);
+  const late = useLate(shown !== null && isOf(shown, view));
   const look = useLook();
   const zone = useSettings((settings) => settings.zone);
   const name = instrument.instrument;
@@ -243,7 +243,8 @@ function Reading(props: {
   if (!shown || pointer === null || at === null || pointer >= plot) return <div className="legend-line" />;
   const { columns } = shown;
   const pixels = columns.first.length;
-  const column = Math.floor(((at - shown.view.from) / (shown.view.to - shown.view.from)) * pixels);
+  const per_px = (shown.view.to - shown.view.from) / pixels;
+  const column = barAt(columns, Math.floor((at - shown.view.from) / per_px), per_px);
   const first = columns.first[column];
   const when =
     view.to - view.from > 86_400_000

@@ -76,6 +76,14 @@ function add(columns: Columns, pixel: number, tile: Tile, i: number): void {
   columns.most = Math.max(columns.most, columns.volume[pixel] as number);
 }
 
+/** The column that says what is at this one: itself, or where longer bars stand in for something finer, the one they began in. */
+export function barAt({ first, grain }: Columns, column: number, per_px: number): number {
+  const reach = Math.floor(grain / per_px);
+  for (let at = column; at >= Math.max(0, column - reach); at -= 1)
+    if (!Number.isNaN(first[at] ?? Number.NaN)) return at;
+  return column;
+}
+
 /** Zooms about a place (0 left, 1 right) and stays within what there is, half a screen beyond it at most. */
 export function zoomed(view: View, factor: number, place: number, whole: View): View {
   const span = Math.min(Math.max((view.to - view.from) * factor, 1), 2 * (whole.to - whole.from));

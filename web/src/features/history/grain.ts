@@ -11,6 +11,10 @@ export interface Shown {
   exact: boolean;
 }
 
+/** Whether this is all there is to draw of a view. It came from a worker: the view is a copy. */
+export const isOf = (shown: Shown, view: View): boolean =>
+  shown.exact && shown.view.from === view.from && shown.view.to === view.to;
+
 /** How fine what is drawn is, and whether it will become finer. */
 export function grainText(shown: Shown | null, view: View, pixels: number, late: boolean): string {
   if (!shown) return 'loading';

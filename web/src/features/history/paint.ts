@@ -108,14 +108,15 @@ function paintVolume(
   floor: number,
 ): void {
   const x = placing(scene, plot);
-  const wide = Math.max(1, x(1) - x(0));
+  const per_px = (scene.of.to - scene.of.from) / columns.first.length;
+  const wide = (x(1) - x(0)) * Math.max(1, Math.floor(columns.grain / per_px) - 1);
   const pixels = floor * VOLUME * 0.86;
   context.fillStyle = `${scene.colors['text.tertiary']}66`;
   for (let i = 0; i < columns.volume.length; i++) {
     const volume = columns.volume[i] as number;
     if (volume > 0) {
       const high = (volume / columns.most) * pixels;
-      context.fillRect(x(i), floor - high, wide, high);
+      context.fillRect(x(i), floor - high, Math.max(1, wide), high);
     }
   }
 }

@@ -8,6 +8,7 @@ import { parseDecimal, toNumber } from '@/shared/decimal';
 import { type FeedView, isCurrent } from '@/shared/feed-state';
 import { useFeeds } from '@/shared/feeds';
 import { age, decimal, NONE, percent } from '@/shared/format';
+import { pairOf } from '@/shared/market';
 import { stream } from '@/shared/stream';
 import './instrument.css';
 import { Scroll } from '@/shared/Scroll';
@@ -88,7 +89,7 @@ export function InstrumentList(props: {
                         aria-current={row.instrument === selected || undefined}
                         onClick={() => select(row.instrument)}
                       >
-                        <span className="medium">{`${row.base}-${row.quote}`}</span>
+                        <span className="medium">{pairOf(row)}</span>
                       </button>
                     </td>
                     <td className="n">
