@@ -71,7 +71,7 @@ def _resampled(rows: int) -> dict[str, Any]:
     import pyarrow as pa
 
     from tidemill import _native
-    from tidemill.model.interval import DAY, SECOND, STANDARD
+    from tidemill.model.interval import DAY, SECOND
 
     dice = np.random.default_rng(7)
     price = 6_400_000 + np.cumsum(dice.integers(-3, 4, rows))

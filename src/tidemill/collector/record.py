@@ -64,7 +64,10 @@ def messages(found: TradeColumns, number: int, now: int) -> Iterator[wire.Record
         at = ends[begin:end] - lengths[begin:end] - before
         records = np.zeros(int(ends[end - 1]) - before, wire.RECORD)
         records["instrument"] = number
-        records["ts_event"], records["ts_recv"] = np.repeat(found.ts_event[begin:end], lengths[begin:end]), now
+        records["ts_event"], records["ts_recv"] = (
+            np.repeat(found.ts_event[begin:end], lengths[begin:end]),
+            now,
+        )
         _fill(records, at, found, slice(begin, end))
         raw = records.view(np.uint8).reshape(-1, wire.RECORD_BYTES)
         for place, text in zip(at.tolist(), details[begin:end], strict=True):
