@@ -3,7 +3,7 @@
 use super::part::ratio;
 use super::*;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Accumulation {
     sum: f64,
 }
@@ -24,6 +24,7 @@ impl Indicator for Accumulation {
         Self::default()
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         self.sum += bar.pressure() * bar.volume;
         [self.sum]

@@ -3,6 +3,7 @@
 use super::part::{Smooth, faded, ratio};
 use super::*;
 
+#[derive(Clone)]
 pub struct Adx {
     before: Option<Bar>,
     /// Wilder's sums of true range, upward and downward movement; he begins them with one bar less than a period.
@@ -39,6 +40,7 @@ impl Indicator for Adx {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 3] {
         let Some(before) = self.before.replace(*bar) else {
             return [f64::NAN; 3];

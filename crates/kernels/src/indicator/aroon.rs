@@ -33,6 +33,7 @@ impl Fold for Peaks {
     }
 }
 
+#[derive(Clone)]
 pub struct Aroon {
     peaks: Window<Peaks>,
     at: u64,
@@ -59,6 +60,7 @@ impl Indicator for Aroon {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 2] {
         let at = self.at;
         self.at += 1;

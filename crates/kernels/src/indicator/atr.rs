@@ -4,6 +4,7 @@ use super::part::{Smooth, faded, then};
 use super::true_range::TrueRange;
 use super::*;
 
+#[derive(Clone)]
 pub struct Atr {
     range: TrueRange,
     smooth: Smooth,
@@ -43,6 +44,7 @@ impl Indicator for Atr {
         Self::of(args.bars(0))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         [self.next(bar)]
     }

@@ -3,6 +3,7 @@
 use super::part::Spread;
 use super::*;
 
+#[derive(Clone)]
 pub struct Bollinger {
     spread: Spread,
     bars: usize,
@@ -33,6 +34,7 @@ impl Indicator for Bollinger {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 3] {
         let (mean, variance) = self.spread.next(bar.close);
         let away = self.deviations * variance.sqrt();

@@ -3,6 +3,7 @@
 use super::part::{Lag, Spread, ratio};
 use super::*;
 
+#[derive(Clone)]
 pub struct Cci {
     /// Its mean of equal prices is that price, and no rounding away from it.
     mean: Spread,
@@ -14,7 +15,7 @@ impl Indicator for Cci {
         name: "cci",
         title: "Commodity channel index",
         description: "How far the typical price is from its average, in units of 0.015 mean absolute deviations.",
-        source: "Donald Lambert, Commodities 9:10, 1980",
+        source: "Donald Lambert, Commodities, October 1980",
         params: &[Param::period(20)],
         outputs: &[Output::own("cci")],
         inputs: Inputs::PRICES,
@@ -28,6 +29,7 @@ impl Indicator for Cci {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let typical = bar.typical();
         self.held.push(typical);

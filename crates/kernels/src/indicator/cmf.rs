@@ -3,6 +3,7 @@
 use super::part::{Sum, Window, ratio};
 use super::*;
 
+#[derive(Clone)]
 pub struct Cmf(Window<Sum<2>>);
 
 impl Indicator for Cmf {
@@ -21,6 +22,7 @@ impl Indicator for Cmf {
         Self(Window::new(args.bars(0)))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         match self.0.whole(Sum([bar.pressure() * bar.volume, bar.volume])) {
             Some(Sum([flow, volume])) => [ratio(flow, volume)],

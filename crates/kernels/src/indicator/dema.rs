@@ -3,6 +3,7 @@
 use super::part::{Smooth, faded, then};
 use super::*;
 
+#[derive(Clone)]
 pub struct Dema {
     once: Smooth,
     twice: Smooth,
@@ -28,6 +29,7 @@ impl Indicator for Dema {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let once = self.once.next(bar.close);
         let twice = then(once, |value| self.twice.next(value));

@@ -3,6 +3,7 @@
 use super::part::Spread;
 use super::*;
 
+#[derive(Clone)]
 pub struct Deviation {
     spread: Spread,
     bars: usize,
@@ -27,6 +28,7 @@ impl Indicator for Deviation {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         [self.spread.next(bar.close).1.sqrt()]
     }

@@ -3,6 +3,7 @@
 use super::part::{Span, Window};
 use super::*;
 
+#[derive(Clone)]
 pub struct Donchian(Window<Span>);
 
 impl Indicator for Donchian {
@@ -25,6 +26,7 @@ impl Indicator for Donchian {
         Self(Window::new(args.bars(0)))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 3] {
         match self.0.whole(bar.span()) {
             Some(span) => [span.high, span.middle(), span.low],

@@ -3,6 +3,7 @@
 use super::part::{WeightedMean, then};
 use super::*;
 
+#[derive(Clone)]
 pub struct Hma {
     half: WeightedMean,
     whole: WeightedMean,
@@ -30,6 +31,7 @@ impl Indicator for Hma {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let half = self.half.next(bar.close);
         let whole = self.whole.next(bar.close);

@@ -3,6 +3,7 @@
 use super::part::{Span, Window};
 use super::*;
 
+#[derive(Clone)]
 pub struct Ichimoku {
     conversion: Window<Span>,
     base: Window<Span>,
@@ -41,6 +42,7 @@ impl Indicator for Ichimoku {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 5] {
         let middle = |window: &mut Window<Span>| window.whole(bar.span()).map_or(f64::NAN, Span::middle);
         let conversion = middle(&mut self.conversion);

@@ -3,6 +3,7 @@
 use super::part::{Lag, Sum, Window, faded};
 use super::*;
 
+#[derive(Clone)]
 pub struct Kama {
     lag: Lag,
     steps: Window<Sum<1>>,
@@ -36,6 +37,7 @@ impl Indicator for Kama {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let close = bar.close;
         let before = std::mem::replace(&mut self.before, close);

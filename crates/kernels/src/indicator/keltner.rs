@@ -4,6 +4,7 @@ use super::atr::Atr;
 use super::part::Smooth;
 use super::*;
 
+#[derive(Clone)]
 pub struct Keltner {
     middle: Smooth,
     atr: Atr,
@@ -38,6 +39,7 @@ impl Indicator for Keltner {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 3] {
         let middle = self.middle.next(bar.close);
         let away = self.factor * self.atr.next(bar);

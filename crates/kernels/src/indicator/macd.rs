@@ -3,6 +3,7 @@
 use super::part::{Smooth, faded, then};
 use super::*;
 
+#[derive(Clone)]
 pub struct Macd {
     fast: Smooth,
     slow: Smooth,
@@ -41,6 +42,7 @@ impl Indicator for Macd {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 3] {
         let next = |smooth: &mut Smooth, wait: &mut usize| {
             if *wait > 0 {

@@ -3,6 +3,7 @@
 use super::part::{Sum, Window, ratio};
 use super::*;
 
+#[derive(Clone)]
 pub struct Mfi {
     flow: Window<Sum<2>>,
     before: f64,
@@ -27,6 +28,7 @@ impl Indicator for Mfi {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let typical = bar.typical();
         let before = std::mem::replace(&mut self.before, typical);

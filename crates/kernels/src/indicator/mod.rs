@@ -93,7 +93,7 @@ impl Bar {
 
 /// What a file of this folder gives. `update` allocates nothing and takes constant time a bar, seen over many
 /// (`cci` alone goes through its window each time).
-trait Indicator: Sized + Send + Sync + 'static {
+trait Indicator: Clone + Send + Sync + 'static {
     const SPEC: Spec;
     /// `[f64; N]`, as many as the spec has outputs.
     type Out: Values;

@@ -3,6 +3,7 @@
 use super::part::Lag;
 use super::*;
 
+#[derive(Clone)]
 pub struct Momentum(Lag);
 
 impl Indicator for Momentum {
@@ -21,6 +22,7 @@ impl Indicator for Momentum {
         Self(Lag::new(args.bars(0)))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         [self
             .0

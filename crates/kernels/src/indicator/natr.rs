@@ -4,6 +4,7 @@ use super::atr::Atr;
 use super::part::{ratio, then};
 use super::*;
 
+#[derive(Clone)]
 pub struct Natr(Atr);
 
 impl Indicator for Natr {
@@ -22,6 +23,7 @@ impl Indicator for Natr {
         Self(Atr::of(args.bars(0)))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         [then(self.0.next(bar), |atr| 100.0 * ratio(atr, bar.close))]
     }

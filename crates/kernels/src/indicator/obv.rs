@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[derive(Clone)]
 pub struct Obv {
     sum: f64,
     before: f64,
@@ -26,6 +27,7 @@ impl Indicator for Obv {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let before = std::mem::replace(&mut self.before, bar.close);
         if bar.close > before {

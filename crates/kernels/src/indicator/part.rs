@@ -71,6 +71,7 @@ impl Fold for Span {
 }
 
 /// The last `n` values, folded.
+#[derive(Clone)]
 pub struct Window<F> {
     /// From `at` on: what is left of the block before, folded from there to its end. Before `at`: the values of
     /// the block that is being filled. One more at the end holds nothing.
@@ -99,7 +100,8 @@ impl<F: Fold> Window<F> {
         self.slots[self.at] = value;
         self.at += 1;
         if self.at + 1 == self.slots.len() {
-            self.turn();
+            rest(&mut self.slots);
+            (self.head, self.at, self.full) = (F::NONE, 0, true);
         }
         found
     }
@@ -111,21 +113,22 @@ impl<F: Fold> Window<F> {
         self.full.then_some(found)
     }
 
-    fn turn(&mut self) {
-        let mut rest = F::NONE;
-        for slot in self.slots.iter_mut().rev() {
-            rest = F::join(*slot, rest);
-            *slot = rest;
-        }
-        (self.head, self.at, self.full) = (F::NONE, 0, true);
-    }
-
     pub fn bars(&self) -> usize {
         self.slots.len() - 1
     }
 }
 
+/// Makes a filled block of values into what is left of it from each on.
+fn rest<F: Fold>(slots: &mut [F]) {
+    let mut rest = F::NONE;
+    for slot in slots.iter_mut().rev() {
+        rest = F::join(*slot, rest);
+        *slot = rest;
+    }
+}
+
 /// Mean of the last `n`; NaN until there are so many.
+#[derive(Clone)]
 pub struct Mean {
     window: Window<Sum<1>>,
     bars: f64,
@@ -158,6 +161,7 @@ impl Mean {
 ///
 /// Sums are of the distances from an origin, a value of the window or of the block before it, so that squares do
 /// not cancel however far from zero the prices are; equal prices have a variance of exactly 0.
+#[derive(Clone)]
 pub struct Spread {
     /// As `Window::slots`; a value of the block being filled stands in the first place of its slot.
     slots: Box<[[f64; 2]]>,
@@ -195,7 +199,8 @@ impl Spread {
         let [mut sum, mut squares] = [self.head[0] + rest[0], self.head[1] + rest[1]];
         if self.at + 1 == self.slots.len() {
             // The origin has left the window, and need not be near: what it has now is near.
-            self.turn(value);
+            squared(&mut self.slots[..self.at], value);
+            (self.head, self.at, self.full, self.origin) = ([0.0; 2], 0, true, value);
             [sum, squares] = self.slots[0];
         }
         if !self.full {
@@ -205,20 +210,21 @@ impl Spread {
         let variance = squares / self.bars - mean * mean;
         (self.origin + mean, if variance > 0.0 { variance } else { 0.0 })
     }
+}
 
-    fn turn(&mut self, origin: f64) {
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for slot in self.slots[..self.at].iter_mut().rev() {
-            let away = slot[0] - origin;
-            sum += away;
-            squares += away * away;
-            *slot = [sum, squares];
-        }
-        (self.head, self.at, self.full, self.origin) = ([0.0; 2], 0, true, origin);
+/// `rest` for `Spread`.
+fn squared(slots: &mut [[f64; 2]], origin: f64) {
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for slot in slots.iter_mut().rev() {
+        let away = slot[0] - origin;
+        sum += away;
+        squares += away * away;
+        *slot = [sum, squares];
     }
 }
 
 /// What the last `n` come to when they weigh 1 to `n`, the newest most.
+#[derive(Clone)]
 pub struct Weighted {
     /// As `Window::slots`: plain and weighted sum of what is left of the block before; weights begin at 1.
     slots: Box<[[f64; 2]]>,
@@ -230,6 +236,7 @@ pub struct Weighted {
 }
 
 /// Sums of distances from an origin.
+#[derive(Clone)]
 pub struct Weights {
     pub origin: f64,
     pub plain: f64,
@@ -256,14 +263,15 @@ impl Weighted {
         self.slots[self.at][0] = value;
         self.at += 1;
         self.head[0] += away;
-        self.head[1] += away * self.at as f64;
+        self.head[1] += away * f64::from(self.at as u32);
         let rest = self.slots[self.at];
         // The block being filled weighs more by what is left of the one before.
-        let left = (self.slots.len() - 1 - self.at) as f64;
+        let left = f64::from((self.slots.len() - 1 - self.at) as u32);
         let mut plain = self.head[0] + rest[0];
         let mut weighted = self.head[1] + left * self.head[0] + rest[1];
         if self.at + 1 == self.slots.len() {
-            self.turn(value);
+            weighed(&mut self.slots[..self.at], value);
+            (self.head, self.at, self.full, self.origin) = ([0.0; 2], 0, true, value);
             [plain, weighted] = self.slots[0];
         }
         self.full.then_some(Weights {
@@ -272,19 +280,20 @@ impl Weighted {
             weighted,
         })
     }
+}
 
-    fn turn(&mut self, origin: f64) {
-        let (mut plain, mut weighted) = (0.0, 0.0);
-        for slot in self.slots[..self.at].iter_mut().rev() {
-            plain += slot[0] - origin;
-            weighted += plain;
-            *slot = [plain, weighted];
-        }
-        (self.head, self.at, self.full, self.origin) = ([0.0; 2], 0, true, origin);
+/// `rest` for `Weighted`.
+fn weighed(slots: &mut [[f64; 2]], origin: f64) {
+    let (mut plain, mut weighted) = (0.0, 0.0);
+    for slot in slots.iter_mut().rev() {
+        plain += slot[0] - origin;
+        weighted += plain;
+        *slot = [plain, weighted];
     }
 }
 
 /// Mean with weights 1 to `n`; NaN until there are so many.
+#[derive(Clone)]
 pub struct WeightedMean {
     sums: Weighted,
     weights: f64,
@@ -315,6 +324,7 @@ impl WeightedMean {
 }
 
 /// The value of `n` bars ago; None until there is one.
+#[derive(Clone)]
 pub struct Lag {
     slots: Box<[f64]>,
     at: usize,
@@ -353,6 +363,7 @@ impl Lag {
 }
 
 /// Exponential smoothing that begins with the mean of its first `n` values, as TA-Lib's does.
+#[derive(Clone)]
 pub struct Smooth {
     /// Weights of the value before and of the newest; what the one lost to rounding the other has, so that they
     /// come to exactly 1.
@@ -396,7 +407,7 @@ impl Smooth {
         self.value
     }
 
-    #[cold]
+    #[inline(always)]
     fn seed(&mut self, value: f64) -> f64 {
         self.value += value;
         self.left -= 1;

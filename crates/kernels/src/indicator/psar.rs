@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[derive(Clone)]
 pub struct Psar {
     step: f64,
     most: f64,
@@ -9,6 +10,7 @@ pub struct Psar {
     state: Option<State>,
 }
 
+#[derive(Clone)]
 struct State {
     rising: bool,
     /// For the next bar.
@@ -43,6 +45,7 @@ impl Indicator for Psar {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let Some(before) = self.before.replace(*bar) else {
             return [f64::NAN];

@@ -3,6 +3,7 @@
 use super::part::Smooth;
 use super::*;
 
+#[derive(Clone)]
 pub struct Rma(Smooth);
 
 impl Indicator for Rma {
@@ -21,6 +22,7 @@ impl Indicator for Rma {
         Self(Smooth::wilder(args.bars(0)))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         [self.0.next(bar.close)]
     }

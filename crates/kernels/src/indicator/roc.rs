@@ -3,6 +3,7 @@
 use super::part::{Lag, ratio};
 use super::*;
 
+#[derive(Clone)]
 pub struct Roc(Lag);
 
 impl Indicator for Roc {
@@ -21,6 +22,7 @@ impl Indicator for Roc {
         Self(Lag::new(args.bars(0)))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         [self
             .0

@@ -3,6 +3,7 @@
 use super::part::{Sum, Window};
 use super::*;
 
+#[derive(Clone)]
 pub struct RollingVwap(Window<Sum<2>>);
 
 impl Indicator for RollingVwap {
@@ -21,6 +22,7 @@ impl Indicator for RollingVwap {
         Self(Window::new(args.bars(0)))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let typical = bar.typical();
         match self.0.whole(Sum([typical * bar.volume, bar.volume])) {

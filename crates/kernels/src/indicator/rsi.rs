@@ -3,6 +3,7 @@
 use super::part::{Smooth, faded, ratio};
 use super::*;
 
+#[derive(Clone)]
 pub struct Rsi {
     up: Smooth,
     down: Smooth,
@@ -57,6 +58,7 @@ impl Indicator for Rsi {
         Self::of(args.bars(0))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         [self.next(bar.close)]
     }

@@ -111,6 +111,8 @@ impl<I: Indicator> Series for I {
             true => column[at],
             false => f64::NAN,
         };
+        // A copy that nothing else can point to: the compiler keeps its numbers in registers.
+        let mut own = self.clone();
         I::Out::fill(len, out, |at| {
             let bar = Bar {
                 start_ns: if used.has(Inputs::START) { start[at] } else { 0 },
@@ -120,8 +122,9 @@ impl<I: Indicator> Series for I {
                 close: pick(Inputs::CLOSE, close, at),
                 volume: pick(Inputs::VOLUME, volume, at),
             };
-            step(self, &bar)
+            step(&mut own, &bar)
         });
+        *self = own;
     }
 
     fn first(&self, output: usize) -> usize {

@@ -3,6 +3,7 @@
 use super::part::Weighted;
 use super::*;
 
+#[derive(Clone)]
 pub struct Slope {
     sums: Weighted,
     bars: usize,
@@ -33,6 +34,7 @@ impl Indicator for Slope {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         match self.sums.next(bar.close) {
             Some(sums) => [(sums.weighted - self.middle * sums.plain) / self.squares],

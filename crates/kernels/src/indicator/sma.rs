@@ -3,6 +3,7 @@
 use super::part::Mean;
 use super::*;
 
+#[derive(Clone)]
 pub struct Sma(Mean);
 
 impl Indicator for Sma {
@@ -21,6 +22,7 @@ impl Indicator for Sma {
         Self(Mean::new(args.bars(0)))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         [self.0.next(bar.close)]
     }

@@ -3,6 +3,7 @@
 use super::part::{Mean, Span, Window, then};
 use super::*;
 
+#[derive(Clone)]
 pub struct Stochastic {
     span: Window<Span>,
     k: Mean,
@@ -29,6 +30,7 @@ impl Indicator for Stochastic {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 2] {
         let Some(span) = self.span.whole(bar.span()) else {
             return [f64::NAN; 2];

@@ -4,6 +4,7 @@ use super::part::{Mean, Span, Window, then};
 use super::rsi::Rsi;
 use super::*;
 
+#[derive(Clone)]
 pub struct StochasticRsi {
     rsi: Rsi,
     span: Window<Span>,
@@ -37,6 +38,7 @@ impl Indicator for StochasticRsi {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 2] {
         let rsi = self.rsi.next(bar.close);
         if rsi.is_nan() {

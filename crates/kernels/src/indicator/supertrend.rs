@@ -3,12 +3,14 @@
 use super::atr::Atr;
 use super::*;
 
+#[derive(Clone)]
 pub struct Supertrend {
     atr: Atr,
     factor: f64,
     state: Option<State>,
 }
 
+#[derive(Clone)]
 struct State {
     upper: f64,
     lower: f64,
@@ -36,6 +38,7 @@ impl Indicator for Supertrend {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 2] {
         let atr = self.atr.next(bar);
         if atr.is_nan() {

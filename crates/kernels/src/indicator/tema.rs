@@ -3,6 +3,7 @@
 use super::part::{Smooth, faded, then};
 use super::*;
 
+#[derive(Clone)]
 pub struct Tema([Smooth; 3]);
 
 impl Indicator for Tema {
@@ -21,6 +22,7 @@ impl Indicator for Tema {
         Self([(); 3].map(|()| Smooth::ema(args.bars(0))))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let [once, twice, thrice] = &mut self.0;
         let once = once.next(bar.close);

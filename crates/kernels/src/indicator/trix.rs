@@ -3,6 +3,7 @@
 use super::part::{Smooth, faded, ratio, then};
 use super::*;
 
+#[derive(Clone)]
 pub struct Trix {
     smooth: [Smooth; 3],
     before: f64,
@@ -27,6 +28,7 @@ impl Indicator for Trix {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let mut value = bar.close;
         for one in &mut self.smooth {

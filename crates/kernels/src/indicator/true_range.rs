@@ -3,6 +3,7 @@
 use super::part::then;
 use super::*;
 
+#[derive(Clone)]
 pub struct TrueRange {
     before: f64,
 }
@@ -36,6 +37,7 @@ impl Indicator for TrueRange {
         Self::of()
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         [self.next(bar)]
     }

@@ -3,6 +3,7 @@
 use super::part::{Sum, Window, ratio};
 use super::*;
 
+#[derive(Clone)]
 pub struct Ultimate {
     /// Buying pressure and true range.
     sums: [Window<Sum<2>>; 3],
@@ -32,6 +33,7 @@ impl Indicator for Ultimate {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let before = std::mem::replace(&mut self.before, bar.close);
         if before.is_nan() {

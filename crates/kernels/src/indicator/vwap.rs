@@ -4,6 +4,7 @@ use super::*;
 
 const DAY_NS: i64 = 86_400_000_000_000;
 
+#[derive(Clone)]
 pub struct Vwap {
     day: i64,
     value: f64,
@@ -30,6 +31,7 @@ impl Indicator for Vwap {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let day = bar.start_ns.div_euclid(DAY_NS);
         if day != self.day {

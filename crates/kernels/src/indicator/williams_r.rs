@@ -3,6 +3,7 @@
 use super::part::{Span, Window, ratio};
 use super::*;
 
+#[derive(Clone)]
 pub struct WilliamsR(Window<Span>);
 
 impl Indicator for WilliamsR {
@@ -21,6 +22,7 @@ impl Indicator for WilliamsR {
         Self(Window::new(args.bars(0)))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         match self.0.whole(bar.span()) {
             Some(span) => [100.0 * ratio(bar.close - span.high, span.high - span.low)],

@@ -3,6 +3,7 @@
 use super::part::WeightedMean;
 use super::*;
 
+#[derive(Clone)]
 pub struct Wma(WeightedMean);
 
 impl Indicator for Wma {
@@ -10,7 +11,7 @@ impl Indicator for Wma {
         name: "wma",
         title: "Weighted moving average",
         description: "The mean of the last closes with weights 1 to period, the newest most.",
-        source: "In use before 1970; R. Colby and T. Meyers, 1988",
+        source: "In use before 1970; described by R. Colby and T. Meyers, 1988",
         params: &[Param::period(20)],
         outputs: &[Output::price("wma")],
         inputs: Inputs::CLOSE,
@@ -21,6 +22,7 @@ impl Indicator for Wma {
         Self(WeightedMean::new(args.bars(0)))
     }
 
+    #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         [self.0.next(bar.close)]
     }
