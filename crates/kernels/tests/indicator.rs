@@ -1,4 +1,5 @@
 //! Laws that every indicator of the registry keeps, and windows against the plain way to count them.
+#![allow(clippy::unwrap_used)]
 
 use kernels::indicator::{Bar, Columns, Instance, Kind, Memory, Param, all, find};
 use proptest::prelude::*;
