@@ -248,6 +248,7 @@ impl Indicator {
     }
 
     /// Takes one bar; the value of each output, NaN until there is one.
+    #[allow(clippy::too_many_arguments)] // one for each field of a bar
     fn update<'py>(
         &mut self,
         py: Python<'py>,

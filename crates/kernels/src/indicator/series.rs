@@ -51,7 +51,7 @@ impl<const N: usize> Values for [f64; N] {
         out.copy_from_slice(self);
     }
 
-    #[inline]
+    #[inline(always)]
     fn fill(len: usize, out: &mut [&mut [f64]], mut next: impl FnMut(usize) -> Self) {
         let Ok(columns) = <&mut [&mut [f64]; N]>::try_from(out) else {
             return;
@@ -78,12 +78,14 @@ pub(super) trait Series: Send + Sync {
 #[inline(always)]
 fn step<I: Indicator>(indicator: &mut I, bar: &Bar) -> I::Out {
     let used = const { I::SPEC.inputs };
-    let fine = |input: Inputs, value: f64| !used.has(input) | value.is_finite();
-    let whole = fine(Inputs::OPEN, bar.open)
-        & fine(Inputs::HIGH, bar.high)
-        & fine(Inputs::LOW, bar.low)
-        & fine(Inputs::CLOSE, bar.close)
-        & fine(Inputs::VOLUME, bar.volume);
+    // Nothing times a number is nothing; times NaN or an infinity it is NaN. One comparison does for all.
+    let nothing = |input: Inputs, value: f64| if used.has(input) { value * 0.0 } else { 0.0 };
+    let sum = nothing(Inputs::OPEN, bar.open)
+        + nothing(Inputs::HIGH, bar.high)
+        + nothing(Inputs::LOW, bar.low)
+        + nothing(Inputs::CLOSE, bar.close)
+        + nothing(Inputs::VOLUME, bar.volume);
+    let whole = sum == 0.0;
     if whole {
         indicator.update(bar)
     } else {
