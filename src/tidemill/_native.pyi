@@ -242,6 +242,35 @@ def day_sums(
     """What was traded in each span, by default each UTC day: start, rows, and size and value (the sum of
     price × size) as `_low` and `_high` halves of 128 bits."""
 
+def indicators() -> list[dict[str, Any]]:
+    """All indicators (`tidemill.research.indicator.Spec`), those drawn over prices first."""
+
+def indicator(
+    name: str, columns: dict[str, npt.NDArray[Any]], params: dict[str, float] | None = None
+) -> dict[str, npt.NDArray[np.float64]]:
+    """A whole series: an array for each output. `columns` has those the indicator uses (`start` int64, the
+    rest float64), which nobody may write meanwhile: the interpreter's lock is released. Raises KeyError for
+    an unknown name, ValueError for parameters and columns that do not fit."""
+
+class Indicator:
+    """One indicator with its parameters and all it has seen. Raises as `indicator` does."""
+
+    def __init__(self, name: str, params: dict[str, float] | None = None) -> None: ...
+    def describe(self) -> dict[str, Any]:
+        """What `indicators` says of one, for these parameters."""
+    def update(
+        self,
+        start: int,
+        open: float,  # noqa: A002
+        high: float,
+        low: float,
+        close: float,
+        volume: float,
+    ) -> tuple[float, ...]:
+        """Takes one bar; the value of each output, NaN until there is one."""
+    def extend(self, columns: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float64]]:
+        """Takes a series, as if `update` were called for each bar of it."""
+
 def resample(
     ts_event: Bytes, price: Bytes, size: Bytes, price_scale: int, size_scale: int, interval: str
 ) -> bytes:

@@ -2,5 +2,6 @@
 
 pub mod bar;
 pub mod book;
+pub mod indicator;
 pub mod matching;
 pub mod recent;

@@ -9,6 +9,7 @@ mod batch;
 mod book;
 mod column;
 mod error;
+mod indicator;
 mod live;
 mod lock;
 mod reader;
@@ -51,6 +52,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(column::resample_by, module)?)?;
     module.add_function(wrap_pyfunction!(column::day_sums, module)?)?;
     module.add_function(wrap_pyfunction!(bar::interval_bounds, module)?)?;
+    module.add_function(wrap_pyfunction!(indicator::indicators, module)?)?;
+    module.add_function(wrap_pyfunction!(indicator::indicator, module)?)?;
+    module.add_class::<indicator::Indicator>()?;
     module.add_function(wrap_pyfunction!(simulated::sim_instruments, module)?)?;
     module.add_function(wrap_pyfunction!(simulated::sim_history, module)?)?;
     module.add_class::<records::Records>()?;
