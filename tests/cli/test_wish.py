@@ -28,7 +28,7 @@ def test_a_seller_has_stocks_and_its_feed_is_its_protocol(tmp_path: Path) -> Non
     [found] = configured(tmp_path, text)
     assert (found.name, found.protocol, found.instruments) == ("alpaca", "alpaca-sip", ("BRK.B", "BTC-USD"))
     assert wish.parse_venue("sim-polygon").instruments == ("AAPL", "BTC-USD")
-    assert wish.parse_instruments("aapl,AAPL.alpaca", "alpaca", "alpaca") == ("AAPL",)
+    assert wish.parse_instruments("aapl,AAPL.alpaca", wish.parse_venue("alpaca")) == ("AAPL",)
 
 
 @pytest.mark.parametrize(

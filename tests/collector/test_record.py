@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -47,13 +46,13 @@ def test_trades_and_what_is_said_of_them_come_back(said: list[tuple[str, str, st
     assert ((trades["flags"] & wire.FLAG_HAS_ID) != 0).all() == (not named or not said)
 
 
-def test_a_detail_is_the_json_of_an_imported_row() -> None:
+def test_a_detail_is_the_text_that_a_streamed_trade_has() -> None:
     found = columns(1, text_id=("71675577320245",), conditions=("14 41",), exchange=("4",))
     [records] = record.messages(found, NUMBER, NOW)
     assert records["kind"].tolist() == [1, 7, 7]
-    payload = b"".join(one.tobytes()[16:] for one in records[1:]).rstrip(b"\0")
-    assert payload == b'{"conditions":"14 41","exchange":"4","id":"71675577320245"}'
+    assert wire.detail_text(one.tobytes()[16:] for one in records[1:]) == "4|14 41|71675577320245"
     assert (records["ts_event"] == found.ts_event[0]).all()
+    assert (records["ts_recv"] == NOW).all()
     assert records["flags"].tolist() == [wire.FLAG_IRREGULAR, 0, wire.FLAG_LAST]
 
 
@@ -68,7 +67,7 @@ def test_a_long_answer_is_several_messages_and_no_trade_is_cut() -> None:
 
 def test_details_of_another_writer_are_no_reason_to_fail() -> None:
     [records] = record.messages(columns(1, conditions=("1",)), NUMBER, NOW)
-    for junk in (b"\xff" * 32, b"[1]".ljust(32, b"\0"), json.dumps("x").encode().ljust(32, b"\0")):
-        records.view(np.uint8).reshape(-1, 48)[1, 16:] = np.frombuffer(junk, np.uint8)
+    for junk in (b"\xff" * 24, b"|" * 24, bytes(24)):
+        records.view(np.uint8).reshape(-1, 48)[1, 24:] = np.frombuffer(junk, np.uint8)
         [row] = record.rows(records)
-        assert row[:3] == (int(records["ts_event"][0]), 0, "")
+        assert row[:2] == (int(records["ts_event"][0]), 0)

@@ -14,7 +14,6 @@ from rich.table import Table as Grid
 
 from tidemill.errors import ConflictError, NotFoundError, UsageError
 from tidemill.home import Home
-from tidemill.model import adjust
 from tidemill.model import time as times
 
 if TYPE_CHECKING:
@@ -96,6 +95,7 @@ def export(
     Rows ascend by time, then epoch and sequence. Times are nanoseconds UTC; prices and sizes are decimal
     text as the venue printed it. A file appears whole or not at all.
     """
+    from tidemill.model import adjust
     from tidemill.stores import export as exports
 
     low, high = times.span(start, end)

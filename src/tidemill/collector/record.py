@@ -14,7 +14,7 @@ import numpy as np
 
 from tidemill import wire
 from tidemill.providers.api import TradeColumns
-from tidemill.providers.poll import Row
+from tidemill.providers.poll import Row, code
 
 DETAIL_BYTES = 24
 _FIRST = wire.RECORD_BYTES - DETAIL_BYTES
@@ -99,7 +99,7 @@ def _fill(records: wire.Records, at: Any, found: TradeColumns, part: slice) -> N
 def _details(found: TradeColumns) -> Iterator[bytes]:
     for at in range(len(found)):
         texts = (found.exchange, found.conditions, found.text_id)
-        yield "|".join(some[at] if some else "" for some in texts).rstrip("|").encode()
+        yield "|".join(code(some[at]) if some else "" for some in texts).rstrip("|").encode()
 
 
 def rows(records: wire.Records) -> Iterator[Row]:

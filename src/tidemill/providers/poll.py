@@ -43,6 +43,9 @@ class Round:
     """What was too long ago to be asked for."""
 
 
+_APART = {ord("|"): "_", 0: "_"}
+
+
 class Poller:
     """The new trades of one symbol, round by round."""
 
@@ -144,13 +147,19 @@ class Poller:
         return np.array(new, np.bool_)
 
 
+def code(text: str) -> str:
+    """A provider's id or code as it stands in the text of a detail, whose fields have `|` between and which
+    ends with zeros."""
+    return text.translate(_APART)
+
+
 def rows(found: TradeColumns) -> Iterable[Row]:
     """What makes each of these trades the same one."""
     for at in range(len(found)):
         yield (
             int(found.ts_event[at]),
-            (found.text_id[at] or -1) if found.text_id else int(found.id[at]),
-            found.exchange[at] if found.exchange else "",
+            (code(found.text_id[at]) or -1) if found.text_id else int(found.id[at]),
+            code(found.exchange[at]) if found.exchange else "",
             Decimal(int(found.price[at])).scaleb(-found.price_scale),
             Decimal(int(found.size[at])).scaleb(-found.size_scale),
         )
