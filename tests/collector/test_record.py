@@ -47,10 +47,10 @@ def test_trades_and_what_is_said_of_them_come_back(said: list[tuple[str, str, st
 
 
 def test_a_detail_is_the_text_that_a_streamed_trade_has() -> None:
-    found = columns(1, text_id=("71675577320245",), conditions=("14 41",), exchange=("4",))
+    found = columns(1, text_id=("71675577320245-17",), conditions=("14 41",), exchange=("4",))
     [records] = record.messages(found, NUMBER, NOW)
     assert records["kind"].tolist() == [1, 7, 7]
-    assert wire.detail_text(one.tobytes()[16:] for one in records[1:]) == "4|14 41|71675577320245"
+    assert wire.detail_text(one.tobytes()[16:] for one in records[1:]) == "4|14 41|71675577320245-17"
     assert (records["ts_event"] == found.ts_event[0]).all()
     assert (records["ts_recv"] == NOW).all()
     assert records["flags"].tolist() == [wire.FLAG_IRREGULAR, 0, wire.FLAG_LAST]
