@@ -111,11 +111,11 @@ class View:
 
 def _named(name: str) -> dict[str, Any]:
     symbol, _, venue = name.rpartition(".")
-    base, pair, quote = symbol.partition("-")
-    # How finely it is priced no registry says: cents of a stock, and of a pair what most venues have.
+    base, _, quote = symbol.partition("-")
+    # How finely it is priced no registry says: cents at least, and whatever digits a row has beyond.
     return {
         "instrument": name, "venue": venue, "symbol": symbol, "base": base, "quote": quote, "tick": None,
-        "lot": None, "price_scale": 5 if pair else 2, "size_scale": 8 if pair else 0, "status": "stored",
+        "lot": None, "price_scale": 2, "size_scale": 0, "status": "stored",
     }  # fmt: skip
 
 

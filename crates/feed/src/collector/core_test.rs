@@ -291,7 +291,7 @@ fn a_detail_goes_with_the_record_before_it() {
 }
 
 #[test]
-fn ids_that_are_mere_names_tell_of_no_hole_and_no_repetition() {
+fn ids_that_are_mere_names_tell_of_no_hole_but_of_what_was_seen() {
     let mut bench = Bench::new(TRADES);
     bench.core = Core::new(1, TRADES).unnumbered();
     bench.core.want(&[BTC, ETH]);
@@ -302,12 +302,7 @@ fn ids_that_are_mere_names_tell_of_no_hole_and_no_repetition() {
     );
     assert_eq!(
         kinds(&out),
-        [
-            (kind::TRADE, 9),
-            (kind::TRADE, 3),
-            (kind::TRADE, 3),
-            (kind::TRADE, 5_000)
-        ]
+        [(kind::TRADE, 9), (kind::TRADE, 3), (kind::TRADE, 5_000)]
     );
     let out = bench.end(line, cause::DISCONNECT);
     assert_eq!(kinds(&out), [(kind::GAP, 1)]);
