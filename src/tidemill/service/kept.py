@@ -23,6 +23,7 @@ from tidemill.service.shape import Asked
 
 if TYPE_CHECKING:
     from tidemill.service.platform import Platform
+    from tidemill.stores.live import LiveView
 
 TTL_S = 3600.0
 _SHAPES = ("columns", "rows")
@@ -75,7 +76,7 @@ class Kept:
         asked = hashlib.sha256(repr((instrument, interval, span, what)).encode()).hexdigest()[:32]
 
         def key() -> tuple[str, bool]:
-            version, exact = service.view.call(lambda live: live.version(instrument, interval, *span))
+            version, exact = service.view.call(lambda live: _version(live, instrument, interval, span))
             return f"bars:{version}:{asked}", exact
 
         name, exact = await service.run(key)
@@ -91,6 +92,17 @@ class Kept:
             return body
 
         return await self._flight.once(name, lambda: service.run(made))
+
+
+def _version(
+    live: LiveView, instrument: str, interval: str, span: tuple[int | None, int | None]
+) -> tuple[str, bool]:
+    from tidemill.stores.api import UnavailableError
+
+    try:
+        return live.version(instrument, interval, *span)
+    except UnavailableError:  # what the journal has answers without the store, and is of no version
+        return "", False
 
 
 def _is_open(end: int | None) -> bool:
