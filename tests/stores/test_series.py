@@ -33,3 +33,9 @@ def test_covering_changes_neither(below: set[int], above: set[int]) -> None:
     series.cover(lower, upper)["close"]
     assert (lower == before[0]).all()
     assert (upper == before[1]).all()
+
+
+@given(st.lists(st.integers(0, 30), max_size=8), st.sets(st.integers(0, 30)))
+def test_a_few_instants_are_found_among_many(some: list[int], many: set[int]) -> None:
+    found = series.among(np.array(some, np.int64), np.array(sorted(many), np.int64))
+    assert found.tolist() == [one in many for one in some]

@@ -791,9 +791,9 @@ class _Joined:
         if open_too:
             above = series.cover(above, self._tail.open_bars(self._instrument, index))
         rows = series.cover(rows, above)
-        live = np.concatenate([above["start"], self._tail.recent_bars(self._instrument, index)["start"]])
-        mixed = np.union1d(found.mixed, np.intersect1d(found.imported, live)) if len(live) else found.mixed
         if index >= STORED.index("1h"):
+            live = np.concatenate([above["start"], self._tail.recent_bars(self._instrument, index)["start"]])
+            mixed = np.union1d(found.mixed, live[series.among(live, found.imported)])
             interval = Interval.parse(STORED[index])
             for start in mixed.tolist():
                 span = Query(start=start, end=interval.end(start))

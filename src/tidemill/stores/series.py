@@ -7,6 +7,7 @@ import types
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill import _native
@@ -84,6 +85,14 @@ def cover(below: Bars, above: Bars) -> Bars:
         return np.concatenate([below, above])
     kept = below[first:][~np.isin(below["start"][first:], above["start"])]
     return overlay(np.concatenate([below[:first], kept]) if len(kept) else below[:first], above)
+
+
+def among(some: Instants, all_: Instants) -> npt.NDArray[np.bool_]:
+    """Which of a few instants are in `all_`, which ascend and may be many, shape of `some`."""
+    at = np.searchsorted(all_, some)
+    there = at < len(all_)
+    there[there] = all_[at[there]] == some[there]
+    return there
 
 
 def merge(bars: Bars, interval: Interval) -> Bars:
