@@ -10,12 +10,12 @@ use std::borrow::Cow;
 use wire::{Decimal, Record, Side, cause, flag, kind};
 
 use crate::api::{
-    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Session, Subscription,
-    VenueError,
+    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Protocol, Session, Subscription, VenueError,
 };
 use crate::condition::irregular;
-use crate::field::{price, quote, size, timed};
+use crate::field::{number, price, quote, size, timed};
 use crate::json::{Bad, Json, rfc3339_ns, whole};
+use crate::seller::{HABITS, LIMITS, coin, is_coin, is_stock, stock};
 use crate::tape::{REFUSED_NS, Read, Tape};
 
 const S: i64 = 1_000_000_000;
@@ -55,23 +55,11 @@ impl Protocol for Alpaca {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_message_bytes: 16 << 20,
-            symbols_per_connection: 100_000,
-            messages: Pace { burst: 5, per_s: 5 },
-            requests: Pace { burst: 1, per_s: 1 },
-            connects_per_window: (15, 60),
-            silence_ns: 40 * S,
-            life_ns: 0,
-        }
+        LIMITS
     }
 
     fn habits(&self) -> Habits {
-        Habits {
-            numbered: false,
-            sole: true,
-            ping_ns: 10 * S,
-        }
+        HABITS
     }
 
     fn credentials(&self) -> &'static [&'static [&'static str]] {
@@ -108,50 +96,6 @@ impl Protocol for Alpaca {
             crypto,
             asked: Vec::new(),
         })
-    }
-}
-
-/// `AAPL`, `BRK.B`.
-pub(crate) fn is_stock(symbol: &str) -> bool {
-    let (root, class) = symbol.split_once('.').unwrap_or((symbol, "A"));
-    (1..=10).contains(&root.len())
-        && root.starts_with(|c: char| c.is_ascii_uppercase())
-        && root.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
-        && (1..=3).contains(&class.len())
-        && class.chars().all(|c| c.is_ascii_uppercase())
-}
-
-pub(crate) fn is_coin(name: &str) -> bool {
-    (1..=12).contains(&name.len()) && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
-}
-
-/// A share of a dollar or more; trades print the digits they have, which may be more.
-pub(crate) fn stock(symbol: &str) -> Listing {
-    Listing {
-        symbol: symbol.into(),
-        rest_symbol: symbol.into(),
-        base: symbol.into(),
-        quote: "USD".into(),
-        tick: Decimal::new(1, 2),
-        lot: Decimal::new(1, 0),
-        price_scale: 2,
-        size_scale: 0,
-        status: "online".into(),
-    }
-}
-
-/// The finest steps in which sellers print coins.
-pub(crate) fn coin(symbol: String, base: &str, quote: &str) -> Listing {
-    Listing {
-        rest_symbol: symbol.clone(),
-        symbol,
-        base: base.into(),
-        quote: quote.into(),
-        tick: Decimal::new(1, 8),
-        lot: Decimal::new(1, 9),
-        price_scale: 8,
-        size_scale: 9,
-        status: "online".into(),
     }
 }
 
@@ -295,11 +239,6 @@ impl<'a> Fields<'a> {
         }
         Ok(found)
     }
-}
-
-/// A number that must be there, digit for digit.
-fn number(text: Option<&[u8]>, name: &'static str) -> Result<Decimal, Bad> {
-    crate::field::number(text, name)
 }
 
 impl Connection {

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use wire::{Decimal, Record};
+use wire::{DETAIL_TEXT_BYTES, Decimal, Record, flag};
 
 /// What is known of a venue before any connection.
 pub trait Protocol: Send + Sync {
@@ -209,6 +209,16 @@ impl Output {
         self.records.clear();
         self.actions.clear();
         self.quarantined.clear();
+    }
+
+    /// The text of a record, in as many details as it takes.
+    pub(crate) fn details(&mut self, of: &Record, text: &[u8]) {
+        for piece in text.chunks(DETAIL_TEXT_BYTES) {
+            let mut bytes = [0; DETAIL_TEXT_BYTES];
+            bytes[..piece.len()].copy_from_slice(piece);
+            let detail = Record::detail(of.instrument, bytes).at(of.ts_event, of.ts_recv);
+            self.records.push(detail.with(of.flags & flag::NO_VENUE_TIME));
+        }
     }
 }
 

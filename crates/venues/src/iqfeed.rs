@@ -9,7 +9,7 @@
 //! basis C (qualified), E (extended hours) or O (other). A correction is an amendment (kind 8): the trade that was
 //! put in, or at size 0 the one that was taken out; its text ends in I or D in place of the basis.
 
-use wire::{DETAIL_TEXT_BYTES, Decimal, Record, Side, cause, channel, flag, kind, status};
+use wire::{Decimal, Record, Side, cause, channel, flag, kind, status};
 
 use crate::api::{
     Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Session, Subscription,
@@ -549,7 +549,7 @@ impl Connection {
         if let Some(trade) = update.trade.filter(|_| trades_on) {
             out.records.push(trade.record);
             if !trade.record.has(flag::SNAPSHOT) {
-                push_detail(&trade.record, &trade.detail, out);
+                out.details(&trade.record, &trade.detail);
             }
             if let Some(newest) = out.records.last_mut().filter(|_| update.quote.is_none()) {
                 newest.flags |= flag::LAST;
@@ -592,7 +592,7 @@ impl Connection {
         match amendment(&fields, market.instrument, ts_recv) {
             Ok((record, detail)) => {
                 out.records.push(record);
-                push_detail(&record, &detail, out);
+                out.details(&record, &detail);
                 if let Some(newest) = out.records.last_mut() {
                     newest.flags |= flag::LAST;
                 }
@@ -632,16 +632,6 @@ fn amendment(fields: &Fields, instrument: u32, ts_recv: i64) -> Result<(Record, 
 fn detail(center: &[u8], conditions: &[u8], basis: u8) -> Vec<u8> {
     let codes: Vec<&[u8]> = conditions.chunks(2).collect();
     [center, b"|", &codes.join(&b" "[..]), b"|||", &[basis]].concat()
-}
-
-/// Text behind a record, in as many details as it takes.
-fn push_detail(of: &Record, text: &[u8], out: &mut Output) {
-    for piece in text.chunks(DETAIL_TEXT_BYTES) {
-        let mut bytes = [0; DETAIL_TEXT_BYTES];
-        bytes[..piece.len()].copy_from_slice(piece);
-        out.records
-            .push(Record::detail(of.instrument, bytes).at(of.ts_event, of.ts_recv));
-    }
 }
 
 /// A number; empty is 0.

@@ -17,6 +17,7 @@ mod json;
 pub mod kraken;
 pub mod polygon;
 mod print;
+mod seller;
 mod silence;
 mod tape;
 

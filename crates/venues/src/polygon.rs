@@ -9,17 +9,15 @@ use std::borrow::Cow;
 
 use wire::{Decimal, Record, Side, cause, flag};
 
-use crate::alpaca::{coin, is_coin, is_stock, stock};
 use crate::api::{
-    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Pace, Protocol, Session, Subscription,
-    VenueError,
+    Action, Channels, Endpoints, Habits, Limits, Listing, Output, Protocol, Session, Subscription, VenueError,
 };
 use crate::condition::irregular_number;
 use crate::field::{number, price, quote, size, timed};
 use crate::json::{Bad, Json, whole};
+use crate::seller::{HABITS, LIMITS, coin, is_coin, is_stock, stock};
 use crate::tape::{REFUSED_NS, Read, Tape};
 
-const S: i64 = 1_000_000_000;
 const MS: i64 = 1_000_000;
 /// Topics in one message.
 const BATCH: usize = 200;
@@ -40,23 +38,11 @@ impl Protocol for Polygon {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_message_bytes: 16 << 20,
-            symbols_per_connection: 100_000,
-            messages: Pace { burst: 5, per_s: 5 },
-            requests: Pace { burst: 1, per_s: 1 },
-            connects_per_window: (15, 60),
-            silence_ns: 40 * S,
-            life_ns: 0,
-        }
+        LIMITS
     }
 
     fn habits(&self) -> Habits {
-        Habits {
-            numbered: false,
-            sole: true,
-            ping_ns: 10 * S,
-        }
+        HABITS
     }
 
     fn credentials(&self) -> &'static [&'static [&'static str]] {

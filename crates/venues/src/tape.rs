@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use wire::{DETAIL_TEXT_BYTES, Record, cause, channel, flag, status};
+use wire::{Record, cause, channel, flag, status};
 
 use crate::api::{Action, Channels, Output, Quarantine, Subscription};
 use crate::field::salvage;
@@ -215,7 +215,7 @@ impl Tape {
                         continue;
                     }
                     out.records.push(record);
-                    details(&record, &self.texts[text], out);
+                    out.details(&record, &self.texts[text]);
                 }
                 Read::Quote { index, bid, ask } => {
                     if self.channels.quotes && !self.markets[index].closed {
@@ -228,7 +228,7 @@ impl Tape {
                         continue;
                     }
                     out.records.push(record);
-                    details(&record, &self.texts[text], out);
+                    out.details(&record, &self.texts[text]);
                     if !std::mem::replace(&mut self.amended, true) {
                         out.actions.push(Action::Note {
                             instrument: record.instrument,
@@ -334,15 +334,5 @@ impl Tape {
             let reason = format!("no answer to the login within {} s", LOGIN_NS / S);
             self.reconnect(cause::STALL, reason, out);
         }
-    }
-}
-
-/// The text of a record, in as many details as it takes.
-fn details(of: &Record, text: &[u8], out: &mut Output) {
-    for piece in text.chunks(DETAIL_TEXT_BYTES) {
-        let mut bytes = [0u8; DETAIL_TEXT_BYTES];
-        bytes[..piece.len()].copy_from_slice(piece);
-        let detail = Record::detail(of.instrument, bytes).at(of.ts_event, of.ts_recv);
-        out.records.push(detail.with(of.flags & flag::NO_VENUE_TIME));
     }
 }
