@@ -163,6 +163,7 @@ def check_trades(office: Office, name: str) -> int:
     [
         ("polygon", "overlap"),
         ("alpaca", "short"),
+        # Each provider and each kind of page is in the two above; the other pairs of them take as long again.
         pytest.param("polygon", "short", marks=pytest.mark.soak),
         pytest.param("alpaca", "overlap", marks=pytest.mark.soak),
     ],
@@ -189,6 +190,7 @@ def test_whatever_goes_wrong_the_rows_are_the_simulators(office: Office, name: s
         assert set(rows) == plain.bars(symbol)
 
 
+# The job ends by the same lines whichever provider refuses the key; the contract of each is in tests/providers.
 @pytest.mark.parametrize("name", ["polygon", pytest.param("alpaca", marks=pytest.mark.soak)])
 def test_a_key_that_expires_midway_ends_it_and_the_next_goes_on(office: Office, name: str) -> None:
     asked = {**detail(name, "trades", list(SYMBOLS[name])), "workers": 10}
