@@ -190,7 +190,7 @@ def test_whatever_goes_wrong_the_rows_are_the_simulators(office: Office, name: s
         assert set(rows) == plain.bars(symbol)
 
 
-# The job ends by the same lines whichever provider refuses the key; the contract of each is in tests/providers.
+# The job ends by the same lines whoever refuses the key; the contract of each provider is in tests/providers.
 @pytest.mark.parametrize("name", ["polygon", pytest.param("alpaca", marks=pytest.mark.soak)])
 def test_a_key_that_expires_midway_ends_it_and_the_next_goes_on(office: Office, name: str) -> None:
     asked = {**detail(name, "trades", list(SYMBOLS[name])), "workers": 10}
