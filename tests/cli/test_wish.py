@@ -29,6 +29,9 @@ def test_a_seller_has_stocks_and_its_feed_is_its_protocol(tmp_path: Path) -> Non
     assert (found.name, found.protocol, found.instruments) == ("alpaca", "alpaca-sip", ("BRK.B", "BTC-USD"))
     assert wish.parse_venue("sim-polygon").instruments == ("AAPL", "BTC-USD")
     assert wish.parse_instruments("aapl,AAPL.alpaca", wish.parse_venue("alpaca")) == ("AAPL",)
+    with pytest.raises(UsageError) as refused:
+        wish.parse_instruments("A B", wish.parse_venue("polygon"))
+    assert "AAPL" in refused.value.hint
 
 
 @pytest.mark.parametrize(

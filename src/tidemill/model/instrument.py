@@ -86,7 +86,14 @@ def pair(text: str, venue: str) -> str:
 def collected(text: str, venue: str, *, stocks: bool) -> str:
     """The same of a venue that may have `stocks`, names alone: `brk.b` or `BRK.B.alpaca` as `BRK.B`."""
     name = text.strip().upper().removesuffix("." + venue.upper())
-    return name if stocks and _STOCK.fullmatch(name) else pair(text, venue)
+    if stocks and _STOCK.fullmatch(name):
+        return name
+    try:
+        return pair(text, venue)
+    except UsageError as error:
+        if stocks:
+            error.hint = "write a stock as AAPL or BRK.B, a pair as BTC-USD"
+        raise
 
 
 def symbol(text: str, venue: str) -> str:
