@@ -52,7 +52,8 @@ pub(crate) fn stock(symbol: &str) -> Listing {
     }
 }
 
-/// The finest steps in which sellers print coins.
+/// A coin in the finest steps in which sellers print one; trades print the digits they have, which may be more
+/// than the scales say.
 pub(crate) fn coin(symbol: String, base: &str, quote: &str) -> Listing {
     Listing {
         rest_symbol: symbol.clone(),
@@ -61,8 +62,8 @@ pub(crate) fn coin(symbol: String, base: &str, quote: &str) -> Listing {
         quote: quote.into(),
         tick: Decimal::new(1, 8),
         lot: Decimal::new(1, 9),
-        price_scale: 8,
-        size_scale: 9,
+        price_scale: 2,
+        size_scale: 0,
         status: "online".into(),
     }
 }

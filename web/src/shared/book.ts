@@ -65,7 +65,9 @@ export class Book {
   apply(message: BookMessage): void {
     if (message.kind === 'snapshot') {
       this.clear();
-      this.state = message.valid === false ? 'invalid' : 'valid';
+      // Nothing was ever received: a venue that has no book, or has not sent it yet.
+      if (message.valid === false && message.ts_recv === '0') return;
+      this.state = 'valid';
     } else if (this.state === 'waiting') return;
     if (message.valid === false) this.state = 'invalid';
     for (const level of message.bids) this.bids.set(level);

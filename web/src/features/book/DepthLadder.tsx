@@ -73,7 +73,7 @@ export function DepthLadder(props: { market: Market; instrument: Instrument; vie
               ? 'The stream to this page is interrupted. The book comes back with it.'
               : error
                 ? `The stream does not give it: ${error.message}. It is asked again.`
-                : 'The venue’s next whole snapshot brings it.'}
+                : 'The venue’s next whole snapshot brings it. Sellers of market data send none.'}
           </p>
         </div>
       ) : (
