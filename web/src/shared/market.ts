@@ -63,9 +63,9 @@ const EMPTY: MarketView = {
   error: null,
 };
 
-/** What is traded, without its venue: a stock has no quote currency in its name. */
-export const pairOf = ({ base, quote }: { base: string; quote: string }): string =>
-  quote ? `${base}-${quote}` : base;
+/** What is traded, as its name says it without the venue: `BTC-USD`, `BRK.B`. */
+export const pairOf = ({ instrument }: { instrument: string }): string =>
+  instrument.slice(0, instrument.lastIndexOf('.'));
 
 export const venueOf = (instrument: string): string => instrument.slice(instrument.lastIndexOf('.') + 1);
 
