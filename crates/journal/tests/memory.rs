@@ -16,6 +16,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_reader_in_a_packed_segment_holds_one_block_of_it() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let home = Home::in_memory();
     let options = Options {
         durable: false,
