@@ -243,7 +243,7 @@ def day_sums(
     price × size) as `_low` and `_high` halves of 128 bits."""
 
 def indicators() -> list[dict[str, Any]]:
-    """All indicators (`tidemill.research.indicator.Spec`), those drawn over prices first."""
+    """All indicators (`tidemill.indicator.Spec`), those drawn over prices first."""
 
 def indicator(
     name: str, columns: dict[str, npt.NDArray[Any]], params: dict[str, float] | None = None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tidemill import _native
 from tidemill.errors import ConfigError, UsageError
-from tidemill.research import indicator
+from tidemill import indicator
 
 MINUTE_NS = 60_000_000_000
 NAMES = list(indicator.registry())

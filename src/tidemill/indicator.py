@@ -1,6 +1,6 @@
 """Indicators of bars: a registry, a whole series at once, and one that is fed bar after bar.
 
-    from tidemill.research import indicator
+    from tidemill import indicator
 
     indicator.compute("rsi", td.bars("BTC-USD.kraken", "1h"), period=14)["rsi"]     # (n,), NaN until warm
     indicator.compute("talib:CDLDOJI", bars)                # any function of TA-Lib, with `tidemill[talib]`

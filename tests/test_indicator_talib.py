@@ -7,7 +7,7 @@ import pytest
 import talib
 
 from tests.research.test_indicator import walk
-from tidemill.research import indicator
+from tidemill import indicator
 
 B = walk(11, 3000)
 H, L, C, V = (B[name] for name in ("high", "low", "close", "volume"))
