@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import talib
 
-from tests.research.test_indicator import walk
+from tests.test_indicator import walk
 from tidemill import indicator
 
 B = walk(11, 3000)
