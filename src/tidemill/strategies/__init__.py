@@ -1,0 +1,1 @@
+"""Strategies: what one is (`api`), its parameters and signals, and the examples, a file each."""
