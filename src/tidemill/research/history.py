@@ -1,10 +1,10 @@
-"""Bars as a backtest takes them: exact for the engine, floats for signals, each with when it could be known."""
+"""Bars as a backtest takes them: exact for the engine, floats for signals, each with when it was known."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tidemill.stores.live import LiveView
 
 Ints = npt.NDArray[np.int64]
+COLUMNS = ("start", "end", "known", "open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ class Track:
     @property
     def series(self) -> Series:
         """The same as floats, for signals."""
-        scale = self.terms.price_scale
+        scale = np.full(len(self), self.terms.price_scale, np.uint8)
         columns = {name: wire.floats(getattr(self, name), scale) for name in ("open", "high", "low", "close")}
         return Series(self.start, self.known, columns | {"volume": self.volume})
 
     def part(self, first: int, past: int) -> Track:
         """Bars `first` to `past`, the latter excluded."""
-        columns = ("start", "end", "known", "open", "high", "low", "close", "volume")
-        return Track(self.terms, *(getattr(self, name)[first:past] for name in columns))
+        columns = {name: getattr(self, name)[first:past] for name in COLUMNS}
+        return replace(self, **columns)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class History:
             found.update(
                 f"\n{name} {terms.price_scale} {terms.size_scale} {terms.tick} {terms.lot}\n".encode()
             )
-            for column in ("start", "end", "known", "open", "high", "low", "close", "volume"):
+            for column in COLUMNS:
                 values = getattr(track, column)
                 found.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
         return found.hexdigest()
@@ -115,8 +116,11 @@ def track(terms: Terms, bars: Bars, *, as_recorded: bool = False) -> Track:
         bars["end"].astype(np.int64),
         # A bar cannot be used before the one that it follows.
         np.maximum.accumulate(known) if len(known) else known,
-        *(_rescaled(bars[name], bars["price_scale"], terms) for name in ("open", "high", "low", "close")),
-        volume_floats(bars),
+        open=_rescaled(bars["open"], bars["price_scale"], terms),
+        high=_rescaled(bars["high"], bars["price_scale"], terms),
+        low=_rescaled(bars["low"], bars["price_scale"], terms),
+        close=_rescaled(bars["close"], bars["price_scale"], terms),
+        volume=volume_floats(bars),
     )
 
 

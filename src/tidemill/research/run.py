@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -106,11 +106,9 @@ class Costs:
     def times(self, factor: str) -> Costs:
         """All costs so many times: for stress."""
         many = Decimal(factor)
-        return Costs(
-            *(f"{Decimal(v) * many:f}" for v in (self.taker, self.maker, self.spread_bps, self.slippage_bps)),
-            slippage_ticks=int(self.slippage_ticks * many),
-            leverage=self.leverage,
-        )
+        names = ("taker", "maker", "spread_bps", "slippage_bps")
+        stressed = {name: f"{Decimal(getattr(self, name)) * many:f}" for name in names}
+        return replace(self, slippage_ticks=int(self.slippage_ticks * many), **stressed)
 
 
 def _within(name: str, text: str, low: Decimal, high: Decimal) -> None:

@@ -13,7 +13,8 @@
 
 A signal is the share of equity that the strategy wants in an instrument, as a formula (`signal.py`): 1 is all
 of it, -0.5 half of it short, NaN leaves things as they are, and so does a value that is the same as before.
-What needs orders of its own, or state, writes `start`, `on_bar`, `on_fill` and `stop`, with signals in `watch`:
+What needs orders of its own, or state, writes `start`, `on_bar`, `on_fill` and `stop` instead, with signals
+in `watch`:
 
     class Breakout(Strategy):
         period = Param(20, low=2, high=500)
