@@ -120,8 +120,8 @@ class Stage:
         return engine
 
     def targets(self, strategy: Strategy) -> Floats:
-        """What a strategy by signal wants at the end of each row: the share of equity in the row's instrument,
-        NaN where it leaves things as they are. Shape (rows,)."""
+        """What a strategy by signal wants at the end of each row: the share of equity in its instrument, NaN
+        where it leaves things as they are. Shape (rows,)."""
         wanted = strategy.signals({name: Bars(name) for name in self._names})
         checked(strategy, wanted, self._names)
         found = np.full(len(self._end), np.nan)
@@ -241,7 +241,7 @@ def _decides(track: Track) -> Ints:
 
 
 def checked(strategy: Strategy, wanted: Mapping[str, Signal], names: list[str]) -> None:
-    """Raises `UsageError` `strategy_invalid` for signals that are none, or of instruments nobody asked for."""
+    """Raises `UsageError` `strategy_invalid` for what is no signal, or of an instrument nobody asked for."""
     for name, one in wanted.items():
         if name not in names or not isinstance(one, Signal):
             raise UsageError(
