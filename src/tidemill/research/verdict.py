@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tidemill.errors import TidemillError
+from tidemill.errors import TidemillError, UsageError
 from tidemill.research import caution, chance, importance, luck, significance, stat
 from tidemill.research.crew import Answer, Crew
 from tidemill.research.history import History
@@ -53,7 +53,7 @@ class Findings:
     @property
     def longest(self) -> int:
         """Bars that the best one holds a position at most."""
-        return max(self.whole.get("trades", {}).get("bars", []), default=0)
+        return max(self.whole["trades"]["bars"], default=0)
 
 
 def of(
@@ -73,12 +73,18 @@ def of(
     items += [{"key": f"noise {seed}", "params": best.params, "noise": seed} for seed in range(NOISES)]
     answers = {one.key: one for found in crew.work(stage, items) for one in found}
     whole = dict(answers["whole"].told)
+    if "error" in whole:
+        raise UsageError(
+            "study_failed",
+            f"the best trial cannot be run again: {whole['error']}"[:600],
+            hint="a strategy must do the same each time it is run",
+        )
     return Findings(
         plan, trials, best, whole,
         _beside(best, neighbours, [answers[f"beside {at}"] for at in range(len(neighbours))]),
         _costs(answers, float(plan.settings.cash)),
         _noise([answers[f"noise {seed}"] for seed in range(NOISES)]),
-        significance.of(whole["trades"], history, seed=plan.seed) if "trades" in whole else None,
+        significance.of(whole["trades"], history, seed=plan.seed),
         per_year,
     )  # fmt: skip
 
@@ -135,7 +141,7 @@ def told(found: Findings, count: Count) -> dict[str, Any]:
     hurdle = luck.expected_best(variance, many)
     deflated = luck.probability(series, hurdle)
     overfitting = _overfitting(found.trials)
-    trades = found.whole.get("trades") or {"net": [], "return": [], "closed": []}
+    trades = found.whole["trades"]
     nets = [net for net, closed in zip(trades["net"], trades["closed"], strict=True) if closed is not None]
     gains = sum(net for net in nets if net > 0)
     walked = found.walked or {}

@@ -90,7 +90,7 @@ def summed(
 ) -> dict[str, Any]:
     """What the folds say together: WFE is the annual return outside by that inside, drift how far the chosen
     parameters move from fold to fold, as a share of their range."""
-    lines, series, rates_in, rates_out = [], [], [], []
+    lines, series, before, rates = [], [], [], []
     for fold in made:
         best, out = chosen.get(fold.number), outside.get(fold.number)
         line: dict[str, Any] = {
@@ -99,32 +99,35 @@ def summed(
             "outside": [str(axis[fold.out]), str(axis[fold.end - 1])],
             "params": None if best is None else best.params,
             "inside_metrics": None if best is None else dict(best.metrics),
-            "outside_metrics": None if out is None else dict(out.metrics),
+            "beyondmetrics": None if out is None else dict(out.metrics),
         }
         lines.append(line)
         if best is None or out is None or out.error is not None:
             continue
         series.append(out.returns.astype(np.float64))
-        rates_in.append(_annual(best.returns, per_year))
-        rates_out.append(_annual(out.returns, per_year))
+        before.append(best.returns.astype(np.float64))
+        rates.append(stat.total(np.maximum(series[-1], -1.0)))
     stitched = np.concatenate(series) if series else np.empty(0)
-    mean_in, mean_out = (float(np.mean(rates)) if rates else None for rates in (rates_in, rates_out))
+    stitched = np.maximum(stitched, -1.0)
+    # All stretches end to end: a rate of few days, compounded over a year, would drown the others.
+    inside = _annual(np.concatenate(before), per_year) if before else None
+    past_rate = _annual(stitched, per_year) if series else None
     return {
         "folds": lines,
         "equity": [round(float(one), 8) for one in np.cumprod(1 + stitched)],
         "total_return": stat.total(stitched) if len(stitched) else None,
         "sharpe": stat.sharpe(stitched, per_year),
-        "inside_annual": mean_in,
-        "outside_annual": mean_out,
-        "wfe": mean_out / mean_in if mean_in and mean_out is not None and mean_in > 0 else None,
-        "positive_share": float(np.mean([rate > 0 for rate in rates_out])) if rates_out else None,
+        "inside_annual": inside,
+        "outside_annual": past_rate,
+        "wfe": past_rate / inside if inside and past_rate is not None and inside > 0 else None,
+        "positive_share": float(np.mean([rate > 0 for rate in rates])) if rates else None,
         "drift": _drift([chosen[fold.number] for fold in made if fold.number in chosen], space),
     }
 
 
-def _annual(returns: Any, per_year: float) -> float:
-    series = returns.astype(np.float64)
-    return float(np.prod(1 + series) ** (per_year / len(series)) - 1) if len(series) else 0.0
+def _annual(series: Any, per_year: float) -> float:
+    grown = float(np.prod(1 + np.maximum(series, -1.0)))
+    return float(grown ** (per_year / len(series)) - 1) if len(series) else 0.0
 
 
 def _drift(chosen: Sequence[Trial], space: Space) -> dict[str, float]:
