@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from tidemill.model.calendar import Hours
     from tidemill.query.pool import Pool
     from tidemill.remote import Remote
+    from tidemill.research.run import Settings
+    from tidemill.research.studied import StudyResult
     from tidemill.stores.live import BookView, LiveView
+    from tidemill.strategies.api import Strategy
 
 Kind = Literal["trades", "quotes", "levels", "status", "gaps"]
 
@@ -475,6 +478,45 @@ class Client:
                 return
             if holes:  # behind what was given out
                 raise _lapped(venue, *holes[0])
+
+    def study(
+        self,
+        strategy: type[Strategy] | str,
+        instruments: str | Sequence[str],
+        interval: str = "1h",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        params: Mapping[str, Any] | None = None,
+        sampler: str = "grid",
+        trials: int | None = None,
+        objective: str | Sequence[str] = "sharpe",
+        seed: int = 0,
+        batch: int | None = None,
+        walk_forward: int = 0,
+        anchored: bool = False,
+        settings: Settings | None = None,
+        workers: int | None = None,
+    ) -> StudyResult:
+        """Tries parameters by `workers` processes and judges the best: `.best`, `.verdict`, `.trials`,
+        `.heatmap()`. A strategy's class must stand in a file. How: docs/studies.md."""
+        from tidemill.home import Home
+        from tidemill.metadata import Metadata
+        from tidemill.research import studied
+
+        names = [instruments] if isinstance(instruments, str) else list(instruments)
+        asked = {
+            "instruments": [self._name(name) for name in names], "interval": interval, "start": start,
+            "end": end, "params": params, "sampler": sampler, "trials": trials, "objective": objective,
+            "seed": seed, "batch": batch, "walk_forward": walk_forward, "anchored": anchored,
+            "settings": settings,
+        }  # fmt: skip
+        home = Home.at(os.fspath(self.home))
+        metadata = Metadata.of(home)
+        try:
+            return studied.make(home, metadata, strategy, asked, workers=workers or os.cpu_count() or 1)
+        finally:
+            metadata.close()
 
     def close(self) -> None:
         """Lets go of what is held; the object may be used again."""
