@@ -5,3 +5,4 @@ pub mod book;
 pub mod indicator;
 pub mod matching;
 pub mod recent;
+pub mod sweep;
