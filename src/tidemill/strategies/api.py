@@ -39,7 +39,8 @@ from typing import Any, ClassVar, Protocol
 from tidemill.errors import UsageError
 from tidemill.model.order import Fill, Kind, Order, Side, TimeInForce
 from tidemill.strategies import param
-from tidemill.strategies.signal import NAN, Bars, Signal
+from tidemill.strategies.operation import NAN
+from tidemill.strategies.signal import Bars, Signal
 
 Market = Mapping[str, Bars]
 """The instruments that a strategy runs on, by name, in the order in which they were asked for."""
@@ -107,6 +108,24 @@ class Strategy:
     title: ClassVar[str] = ""
     """In words; the class's name, spaced, where there is none."""
     author: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **rest: object) -> None:
+        super().__init_subclass__(**rest)
+        for name, value in vars(cls).items():
+            if isinstance(value, param.Param) and (name.startswith("_") or hasattr(Strategy, name)):
+                raise UsageError(
+                    "strategy_invalid",
+                    f"{cls.__name__}.{name} cannot be a parameter: every strategy has {name!r} already",
+                    hint=f"call it {name.strip('_')}_value or the like",
+                )
+        if cls.by_signal() and any(
+            getattr(cls, name) is not getattr(Strategy, name) for name in ("on_bar", "on_fill")
+        ):
+            raise UsageError(
+                "strategy_invalid",
+                f"{cls.__name__} has both a signal and on_bar or on_fill: who would trade?",
+                hint="write the one or the other; `watch` keeps signals up to date for on_bar",
+            )
 
     def __init__(self, **params: object) -> None:
         self._params = param.values(type(self), params)
