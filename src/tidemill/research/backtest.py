@@ -1,0 +1,421 @@
+"""A strategy over history: `run` gives the whole outcome, `Stage` serves many runs on the same history.
+
+Two clocks keep a strategy from what it could not know. The market's rows come at the end of their interval.
+The strategy's come when they were `known`, which is later where a source delivers late; orders that it sends
+then are done at the next open after that moment. Arrival up to `SLACK_NS` late counts as on time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tidemill import _native
+from tidemill.errors import UsageError
+from tidemill.model.order import Fill, Order
+from tidemill.research import trade
+from tidemill.research.history import History, Ints, Track
+from tidemill.research.run import EQUITY, FILLS, ORDERS, Outcome, Settings
+from tidemill.strategies.api import Bar, Strategy
+from tidemill.strategies.evaluation import Times, steps, values
+from tidemill.strategies.signal import Bars, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Floats = npt.NDArray[np.float64]
+SLACK_NS: Final = 1_000_000_000
+"""A bar that is known this much after its end still decides what happens at the next one's open."""
+
+
+def run(
+    strategy: Strategy,
+    history: History,
+    settings: Settings | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """What comes of it. `progress` is told rows done and rows in all, now and then.
+
+    Raises `UsageError`: `strategy_invalid` for a strategy that does neither, or whose signal wants more than
+    its leverage allows; what its own code raises passes through."""
+    settings = settings or Settings()
+    if settings.engine == "nautilus":
+        from tidemill.research import nautilus
+
+        return nautilus.run(strategy, history, settings)
+    return Stage(history, settings).run(strategy, progress=progress)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The least that is worth knowing of a run, quickly had: for studies."""
+
+    ts: Times
+    """End of each step, ascending (ns)."""
+    equity: Floats
+    fills: int
+
+
+class Stage:
+    """A history, ready for as many runs as one likes."""
+
+    def __init__(self, history: History, settings: Settings) -> None:
+        self.history, self.settings = history, settings
+        tracks = list(history.tracks.values())
+        self._names = list(history.tracks)
+        ends = np.concatenate([track.end for track in tracks])
+        number = np.repeat(np.arange(len(tracks), dtype=np.uint32), [len(track) for track in tracks])
+        order = np.lexsort((number, ends))
+        self._end: Ints = np.ascontiguousarray(ends[order])
+        self._start: Ints = np.concatenate([track.start for track in tracks])[order]
+        self._number = np.ascontiguousarray(number[order])
+        self._prices = [
+            np.ascontiguousarray(np.concatenate([getattr(track, name) for track in tracks])[order])
+            for name in ("open", "high", "low", "close")
+        ]
+        # Where each track's rows went, to carry what is decided on tracks over to rows.
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        cuts = np.cumsum([0, *(len(track) for track in tracks)])
+        self._rows = [place[low:high] for low, high in itertools.pairwise(cuts)]
+        self.series = history.series
+        self._axis = steps(self.series)
+        self._last = np.flatnonzero(np.append(np.diff(self._end) != 0, True)) if len(ends) else place
+
+    # Runs.
+
+    def run(self, strategy: Strategy, *, progress: Callable[[int, int], None] | None = None) -> Outcome:
+        """The whole outcome."""
+        return self._outcome(self._played(strategy, progress))
+
+    def curve(self, strategy: Strategy) -> Curve:
+        """Equity alone."""
+        engine = self._played(strategy, None)
+        equity = np.asarray(engine.equity_curve())[self._last]
+        return Curve(self._end[self._last], equity, len(engine.fills()["ts"]))
+
+    def _played(self, strategy: Strategy, progress: Callable[[int, int], None] | None) -> _native.Engine:
+        engine = _engine(self.history, self.settings)
+        if strategy.by_signal():
+            try:
+                engine.run(self._end, self._number, *self._prices, self.targets(strategy))
+            except ValueError as error:
+                raise UsageError("strategy_invalid", str(error), hint="see docs/engine.md") from error
+        elif type(strategy).on_bar is not Strategy.on_bar:
+            _Account(self, engine, strategy).play(progress)
+        else:
+            raise UsageError(
+                "strategy_invalid",
+                f"{type(strategy).__name__} has neither signal() nor on_bar()",
+                hint="docs/strategies.md shows both ways to write one",
+            )
+        return engine
+
+    def targets(self, strategy: Strategy) -> Floats:
+        """What a strategy by signal wants at the end of each row: the share of equity in its instrument, NaN
+        where it leaves things as they are. Shape (rows,)."""
+        wanted = strategy.signals({name: Bars(name) for name in self._names})
+        checked(strategy, wanted, self._names)
+        found = np.full(len(self._end), np.nan)
+        shares = values(list(wanted.values()), self.series)
+        for name, share in zip(wanted, shares, strict=True):
+            track = self.history.tracks[name]
+            mine = share[np.searchsorted(self._axis, track.known)]
+            decided = np.full(len(track), np.nan)
+            told = ~np.isnan(mine)
+            decided[_decides(track)[told]] = mine[told]
+            found[self._rows[self._names.index(name)]] = decided
+        return found
+
+    def rows(self) -> list[tuple[int, ...]]:
+        """The market's rows as `Engine.step` takes them, in its order."""
+        columns = [self._end, self._number, *self._prices]
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    def bars(self) -> list[tuple[int, int, Bar]]:
+        """Every bar as the strategy is told of it, in order: the row after which it is told, the step of its
+        signals, and the bar."""
+        found = []
+        for (name, track), place in zip(self.history.tracks.items(), self._rows, strict=True):
+            until, step = place[_decides(track)], np.searchsorted(self._axis, track.known)
+            columns = [track.start, track.known, *self.series[name].columns.values()]
+            told = zip(*(column.tolist() for column in columns), strict=True)
+            for at, row, of, values_ in zip(until.tolist(), place.tolist(), step.tolist(), told, strict=True):
+                found.append((at, row, of, Bar(name, self.history.interval, *values_)))
+        found.sort(key=lambda line: line[:2])
+        return [(at, step, bar) for at, _, step, bar in found]
+
+    # What came of them.
+
+    def _outcome(self, engine: _native.Engine) -> Outcome:
+        terms = [track.terms for track in self.history.tracks.values()]
+        fills, orders = engine.fills(), engine.orders()
+        market = np.isin(np.asarray(fills["order"]), np.asarray(orders["order"])[_kinds(orders) == "market"])
+        number = np.asarray(fills["instrument"])
+        ts = np.array(fills["ts"], np.int64)
+        for each, track in enumerate(self.history.tracks.values()):
+            # A market order is done at the open, when its row begins; others somewhere within it.
+            mine = market & (number == each)
+            ts[mine] = track.start[np.searchsorted(track.end, ts[mine])]
+        prices, sizes = np.asarray(fills["price"]), np.asarray(fills["size"])
+        table = pa.table(
+            {
+                "ts": ts,
+                "instrument": _named(self._names, number),
+                "order": np.asarray(fills["order"]).astype(np.int64),
+                "side": _sides(fills["side"]),
+                "price": _decimals(prices, number, [one.price_scale for one in terms]),
+                "size": _decimals(sizes, number, [one.size_scale for one in terms]),
+                "fee": pa.array([Decimal(fee) for fee in fills["fee"]], FILLS.field("fee").type),
+                "maker": np.asarray(fills["maker"], np.bool_),
+            },
+            schema=FILLS,
+        )
+        done = [Fill(**line) for line in table.to_pylist()]
+        cash = Decimal(engine.cash())
+        return Outcome(
+            orders=self._orders(orders),
+            fills=table,
+            equity=self._equity(np.asarray(engine.equity_curve()), fills),
+            trades=trade.of(done, self.history.tracks),
+            cash=cash,
+            positions={
+                name: Decimal(size).scaleb(-one.size_scale)
+                for name, one, size in zip(
+                    self._names, terms, map(engine.position, range(len(terms))), strict=True
+                )
+                if size
+            },
+        )
+
+    def _orders(self, orders: Mapping[str, Any]) -> pa.Table:
+        terms = [track.terms for track in self.history.tracks.values()]
+        number = np.asarray(orders["instrument"])
+        prices, sizes = [one.price_scale for one in terms], [one.size_scale for one in terms]
+        return pa.table(
+            {
+                "order": np.asarray(orders["order"]).astype(np.int64),
+                "ts": np.asarray(orders["ts"], np.int64),
+                "instrument": _named(self._names, number),
+                "side": _sides(orders["side"]),
+                "kind": pa.array(list(orders["kind"]), pa.string()),
+                "size": _decimals(np.asarray(orders["size"]), number, sizes),
+                "limit": _optional(orders["limit"], number, prices),
+                "stop": _optional(orders["stop"], number, prices),
+                "state": pa.array(list(orders["state"]), pa.string()),
+                "reason": pa.array([text or None for text in orders["reason"]], pa.string()),
+            },
+            schema=ORDERS,
+        )
+
+    def _equity(self, curve: Floats, fills: Mapping[str, Any]) -> pa.Table:
+        axis = self._end[self._last]
+        gross, net = np.zeros(len(axis)), np.zeros(len(axis))
+        number, when = np.asarray(fills["instrument"]), np.asarray(fills["ts"])
+        signed = np.asarray(fills["size"]) * np.asarray(fills["side"])
+        for each, track in enumerate(self.history.tracks.values()):
+            mine = number == each
+            held = np.append(0, np.cumsum(signed[mine]))[np.searchsorted(when[mine], axis, side="right")]
+            at = np.searchsorted(track.end, axis, side="right") - 1
+            price = np.where(at < 0, 0.0, track.series.columns["close"][np.maximum(at, 0)])
+            worth = held / 10.0**track.terms.size_scale * price
+            gross += np.abs(worth)
+            net += worth
+        columns = {"ts": axis, "equity": curve[self._last], "gross": gross, "net": net}
+        return pa.table(columns, schema=EQUITY)
+
+
+def _decides(track: Track) -> Ints:
+    """For each bar the row of its track after which its orders go out: the last that had begun when it became
+    known, so that they are done at the open of the next one."""
+    at = np.searchsorted(track.start, track.known - SLACK_NS, side="left") - 1
+    return np.maximum(at, np.arange(len(track)))
+
+
+def checked(strategy: Strategy, wanted: Mapping[str, Signal], names: list[str]) -> None:
+    """Raises `UsageError` `strategy_invalid` for what is no signal, or of an instrument nobody asked for."""
+    for name, one in wanted.items():
+        if name not in names or not isinstance(one, Signal):
+            raise UsageError(
+                "strategy_invalid",
+                f"{type(strategy).__name__} gives {type(one).__name__} for {name!r}"[:300],
+                hint="signal() returns a signal: when(a > b, 1.0, 0.0); it runs on " + ", ".join(names),
+            )
+
+
+def _engine(history: History, settings: Settings) -> _native.Engine:
+    costs = settings.costs
+    return _native.Engine(
+        settings.cash,
+        [
+            {
+                "name": name,
+                "price_scale": track.terms.price_scale,
+                "size_scale": track.terms.size_scale,
+                "tick": track.terms.tick,
+                "lot": track.terms.lot,
+                "shorts": True,
+            }
+            for name, track in history.tracks.items()
+        ],
+        {
+            "taker": costs.taker,
+            "maker": costs.maker,
+            "spread_bps": costs.spread_bps,
+            "slippage_bps": costs.slippage_bps,
+            "slippage_ticks": costs.slippage_ticks,
+            "leverage": costs.leverage,
+            "limit_fill": settings.limit_fill,
+        },
+    )
+
+
+class _Account:
+    """The broker of a strategy that is told bar after bar."""
+
+    def __init__(self, stage: Stage, engine: _native.Engine, strategy: Strategy) -> None:
+        self._stage, self._engine, self._strategy = stage, engine, strategy
+        self._number = {name: number for number, name in enumerate(stage.history.tracks)}
+        self._terms = [track.terms for track in stage.history.tracks.values()]
+        self._open: dict[int, Order] = {}
+
+    def play(self, progress: Callable[[int, int], None] | None) -> None:
+        """From the first row to the last."""
+        strategy, stage = self._strategy, self._stage
+        strategy._broker = None
+        strategy._watches.clear()
+        strategy.start({name: Bars(name) for name in self._number})
+        watches = list(strategy._watches)
+        served = [one.tolist() for one in values([watch.signal for watch in watches], stage.series)]
+        strategy._broker = self
+        rows, at = stage.rows(), 0
+        try:
+            for done, (until, step, bar) in enumerate(stage.bars()):
+                while at <= until:
+                    self._step(rows[at])
+                    at += 1
+                for watch, value in zip(watches, served, strict=True):
+                    watch.value = value[step]
+                strategy.on_bar(bar)
+                if progress is not None and not done % 65_536:
+                    progress(done, len(rows))
+            for row in rows[at:]:
+                self._step(row)
+            strategy.stop()
+        finally:
+            strategy._broker = None
+
+    def _step(self, row: tuple[int, ...]) -> None:
+        for ts, number, order, side, price, size, fee, maker in self._engine.step(*row):
+            terms = self._terms[number]
+            if order in self._open and not self._engine.is_open(order):
+                del self._open[order]
+            self._strategy.on_fill(
+                Fill(
+                    ts,
+                    terms.name,
+                    order,
+                    "buy" if side > 0 else "sell",
+                    Decimal(price).scaleb(-terms.price_scale),
+                    Decimal(size).scaleb(-terms.size_scale),
+                    Decimal(fee),
+                    maker,
+                )
+            )
+
+    def submit(self, order: Order) -> int:
+        number = self._of(order.instrument)
+        terms = self._terms[number]
+        found = self._engine.submit(
+            number,
+            1 if order.side == "buy" else -1,
+            _mantissa(order.size, terms.size_scale, "size", order),
+            kind=order.kind,
+            limit=_mantissa(order.limit, terms.price_scale, "limit", order),
+            stop=_mantissa(order.stop, terms.price_scale, "stop", order),
+            time_in_force=order.time_in_force,
+            reduce_only=order.reduce_only,
+        )
+        self._open[found] = order
+        return found
+
+    def target(self, instrument: str, share: float) -> int | None:
+        return self._engine.target(self._of(instrument), share)
+
+    def cancel(self, order: int) -> bool:
+        return self._engine.cancel(order)
+
+    def orders(self) -> Mapping[int, Order]:
+        self._open = {number: one for number, one in self._open.items() if self._engine.is_open(number)}
+        return dict(self._open)
+
+    def position(self, instrument: str) -> Decimal:
+        number = self._of(instrument)
+        return Decimal(self._engine.position(number)).scaleb(-self._terms[number].size_scale)
+
+    def equity(self) -> Decimal:
+        return Decimal(self._engine.equity())
+
+    def cash(self) -> Decimal:
+        return Decimal(self._engine.cash())
+
+    def _of(self, instrument: str) -> int:
+        number = self._number.get(instrument)
+        if number is None:
+            raise UsageError(
+                "order_invalid",
+                f"the strategy does not run on {instrument[:80]!r}",
+                hint="it runs on " + ", ".join(self._number),
+            )
+        return number
+
+
+@overload
+def _mantissa(value: Decimal, scale: int, what: str, order: Order) -> int: ...
+@overload
+def _mantissa(value: Decimal | None, scale: int, what: str, order: Order) -> int | None: ...
+def _mantissa(value: Decimal | None, scale: int, what: str, order: Order) -> int | None:
+    if value is None:
+        return None
+    found = value.scaleb(scale)
+    if found != found.to_integral_value() or abs(found) >= 2**63:
+        raise UsageError(
+            "order_invalid",
+            f"{what} {value} of {order.instrument} has more than {scale} decimal places"[:300],
+            hint="round it to the instrument's steps",
+        )
+    return int(found)
+
+
+def _kinds(orders: Mapping[str, Any]) -> npt.NDArray[Any]:
+    return np.asarray(list(orders["kind"]), dtype=object)
+
+
+def _named(names: list[str], number: npt.NDArray[Any]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(number, pa.int32()), pa.array(names)).cast(pa.string())
+
+
+def _sides(side: Any) -> pa.Array:
+    return pa.array(np.where(np.asarray(side) > 0, "buy", "sell"), pa.string())
+
+
+def _decimals(mantissas: npt.NDArray[Any], number: npt.NDArray[Any], scales: list[int]) -> pa.Array:
+    """Mantissas as decimals, exact: each at the scale of its instrument."""
+    values = [Decimal(m).scaleb(-scales[n]) for m, n in zip(mantissas.tolist(), number.tolist(), strict=True)]
+    return pa.array(values, FILLS.field("price").type)
+
+
+def _optional(prices: Any, number: npt.NDArray[Any], scales: list[int]) -> pa.Array:
+    found = [
+        None if price is None else Decimal(price).scaleb(-scales[each])
+        for price, each in zip(prices, number.tolist(), strict=True)
+    ]
+    return pa.array(found, FILLS.field("price").type)
