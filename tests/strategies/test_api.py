@@ -40,6 +40,12 @@ class Account:
     def cash(self) -> Decimal:
         return Decimal(900)
 
+    def price(self, instrument: str, value: float) -> Decimal:
+        return Decimal(str(round(value, 1)))
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        return Decimal(str(round(value, 2)))
+
 
 class RSIFade(Strategy):
     """By signal."""
@@ -96,6 +102,7 @@ def test_orders_are_what_their_prices_make_them() -> None:
     ]
     assert (event.target("A.x", 0.0), event.target("A.x", 0.5)) == (None, 5)
     assert (event.cancel(1), event.cancel(99)) == (True, False)
+    assert (event.price("A.x", 10.26), event.size("A.x", 0.123)) == (Decimal("10.3"), Decimal("0.12"))
     assert (event.position("A.x"), event.equity) == (Decimal("-0.5"), Decimal(1000))
 
 

@@ -25,7 +25,7 @@ in `watch`:
 
         def on_bar(self, bar):
             if bar.close > self.channel[bar.instrument].value and not self.position(bar.instrument):
-                self.buy(bar.instrument, Decimal("0.5"))
+                self.buy(bar.instrument, self.size(bar.instrument, float(self.equity) / bar.close))
 """
 
 from __future__ import annotations
@@ -87,6 +87,12 @@ class Broker(Protocol):
 
     def cash(self) -> Decimal:
         """Cash, in the quote currency."""
+
+    def price(self, instrument: str, value: float) -> Decimal:
+        """The nearest price that an order in this instrument may have."""
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        """The largest size, `value` at most, that an order in this instrument may have; else 0."""
 
 
 class Watch:
@@ -261,6 +267,14 @@ class Strategy:
     @property
     def equity(self) -> Decimal:
         return self.broker.equity()
+
+    def price(self, instrument: str, value: float) -> Decimal:
+        """The price nearest to `value` that an order may have: at least one tick. For `limit` and `stop`."""
+        return self.broker.price(instrument, value)
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        """The largest size of whole lots that is not above `value`; 0 where there is none."""
+        return self.broker.size(instrument, value)
 
 
 def _exact(value: Decimal | str | int) -> Decimal:
