@@ -64,7 +64,7 @@ class Stored:
 def every(connection: Connection) -> list[Stored]:
     """All that are not deleted, by name."""
     found = connection.execute(_newest().order_by(strategies.c.name))
-    return [_stored(row._mapping) for row in found]
+    return [_stored(row._asdict()) for row in found]
 
 
 def names(connection: Connection) -> list[str]:
@@ -79,7 +79,7 @@ def names(connection: Connection) -> list[str]:
 def find(connection: Connection, name: str) -> Stored | None:
     """One of them; None where there is none, or no more."""
     row = connection.execute(_newest().where(strategies.c.name == name)).first()
-    return None if row is None else _stored(row._mapping)
+    return None if row is None else _stored(row._asdict())
 
 
 def one(connection: Connection, name: str) -> Stored:
