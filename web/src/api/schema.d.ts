@@ -1295,11 +1295,8 @@ export interface components {
             home: string;
             /** Intervals */
             intervals: string[];
-            /**
-             * Mode
-             * @enum {string}
-             */
-            mode: "SIMULATED" | "REPLAY" | "PAPER" | "LIVE";
+            /** Mode */
+            mode: ("SIMULATED" | "REPLAY" | "PAPER" | "LIVE") | null;
             /** Port */
             port: number;
             /**
