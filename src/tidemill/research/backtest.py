@@ -378,6 +378,12 @@ class _Account:
     def cash(self) -> Decimal:
         return Decimal(self._engine.cash())
 
+    def price(self, instrument: str, value: float) -> Decimal:
+        return self._terms[self._of(instrument)].price(value)
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        return self._terms[self._of(instrument)].size(value)
+
     def _of(self, instrument: str) -> int:
         number = self._number.get(instrument)
         if number is None:

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill import indicator
+from tidemill.strategies.operation import NAN, OPERATIONS
 from tidemill.strategies.signal import (
     COLUMNS,
-    NAN,
-    OPERATIONS,
     Apply,
     Column,
     Const,
@@ -159,8 +158,13 @@ class Live:
             elif isinstance(one, Shift):
                 self._past[id(one)] = deque(maxlen=one.steps + 1)
 
-    def step(self, bars: Mapping[str, Row]) -> list[float]:
-        """Takes the bars that became known together, by instrument; each signal's value."""
+    def step(self, bars: Mapping[str, Row | Sequence[Row]]) -> list[float]:
+        """Takes the bars that became known together, by instrument (one, or several in their order); each
+        signal's value."""
+        together = {name: [one] if isinstance(one, Row) else one for name, one in bars.items()}
+        return self._stepped({name: rows for name, rows in together.items() if rows})
+
+    def _stepped(self, bars: Mapping[str, Sequence[Row]]) -> list[float]:
         taken: set[Any] = set()
         with np.errstate(all="ignore"):
             for one in self._order:
@@ -168,23 +172,23 @@ class Live:
         self._step += 1
         return [self._values[id(one)] for one in self._signals]
 
-    def _value(self, one: Signal, bars: Mapping[str, Row], taken: set[Any]) -> float:
+    def _value(self, one: Signal, bars: Mapping[str, Sequence[Row]], taken: set[Any]) -> float:
         inputs = [self._values[id(each)] for each in one.inputs]
         last = self._values.get(id(one), NAN)
         match one:
             case Const():
                 return one.value
             case Column():
-                return getattr(bars[one.instrument], one.name) if one.instrument in bars else last
+                return getattr(bars[one.instrument][-1], one.name) if one.instrument in bars else last
             case Line():
                 if one.instrument not in bars:
                     return last
                 if one.key not in taken:
                     taken.add(one.key)
-                    bar = bars[one.instrument]
-                    self._lines[one.key] = self._streams[one.key].update(
-                        bar.start, bar.open, bar.high, bar.low, bar.close, bar.volume
-                    )
+                    for bar in bars[one.instrument]:
+                        self._lines[one.key] = self._streams[one.key].update(
+                            bar.start, bar.open, bar.high, bar.low, bar.close, bar.volume
+                        )
                 return self._lines[one.key][one.output]
             case Of():
                 value = inputs[0]
