@@ -71,7 +71,7 @@ class Wanted:
         warm_up = self.spec.warm_up
         if warm_up is None:
             return None
-        return max(BLOCK, 1 << (warm_up - 1).bit_length()) * interval.about_ns
+        return max(BLOCK, 1 << (warm_up // 4).bit_length()) * interval.about_ns
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,10 @@ def before(
             pieces = [read.bars[read.bars["start"] >= since]]
     if blocks:
         if min(blocks) < low:
-            pieces.insert(0, _all(live, instrument, interval, min(blocks), low))
+            # All of them, of a span within one block.
+            read = live.bars(instrument, interval.text, min(blocks), low, BARS_MAX + 1)
+            _bounded(len(read.bars) > BARS_MAX, wanted, interval)
+            pieces.insert(0, read.bars)
             low = min(blocks)
         # Those before the earliest block: what is here already counts for the others.
         warm = max(one.spec.warm_up or 0 for one in wanted)
@@ -221,12 +224,6 @@ def over(
 def _compute(wanted: Wanted, columns: Mapping[str, Any], begin: int, end: int) -> dict[str, Floats]:
     part = {name: values[begin:end] for name, values in columns.items()}
     return indicator.compute(wanted.name, part, **wanted.params)
-
-
-def _all(live: LiveView, instrument: str, interval: Interval, low: int, high: int) -> Any:
-    """Every bar of a span within one block: no longer than a block is wide, in whole intervals."""
-    count = (high - low) // max(1, interval.about_ns * 28 // 31) + 2
-    return live.bars(instrument, interval.text, low, high, int(count)).bars
 
 
 def _bounded(beyond: bool, wanted: Sequence[Wanted], interval: Interval) -> None:

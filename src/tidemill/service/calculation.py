@@ -5,6 +5,7 @@ What runs in worker threads imports numpy and pyarrow, which the start of the se
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -221,7 +222,11 @@ def _response(task: Task, found: Calculated, head: dict[str, Any], facts: dict[s
 
 def _said(one: Values, closed: int, as_: instant.TimeFormat) -> dict[str, Any]:
     spec = one.wanted.spec
-    moving = {name: float(column[closed]) for name, column in one.columns.items() if len(column) > closed}
+    moving = {
+        name: None if math.isnan(value := float(column[closed])) else value
+        for name, column in one.columns.items()
+        if len(column) > closed
+    }
     return {
         "indicator": spec.name,
         "params": dict(one.wanted.params),
