@@ -236,6 +236,54 @@ class Client:
             ]
         return frame.of("bars", columns, exact=exact)
 
+    def indicator(
+        self,
+        name: str,
+        instrument: str,
+        interval: str = "1m",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        last: str | None = None,
+        limit: int | None = None,
+        current: bool = False,
+        adjusted: Adjusted = "raw",
+        known: Time | None = None,
+        since: Time | None = None,
+        **params: float,
+    ) -> pl.DataFrame:
+        """What an indicator says of the rows that `bars` has of the same span: ts, and each of its outputs
+        (float64, null before its first value).
+
+            td.indicator("rsi", "BTC-USD.kraken", "1h", last="90d", period=14)["rsi"]
+
+        Values are exact from the first row on: what the indicator has to see before it is read, too, and what
+        is asked for in pieces is equal to the whole. One that remembers everything begins with the first bar
+        there is, or at `since`. Which there are: `tidemill.indicator.registry()`, and `talib:NAME`.
+
+        Raises `UsageError` `indicator_unknown` and `parameter_invalid`, and `ResourceError`
+        `history_too_long`.
+        """
+        from tidemill import adjusted as adjusting
+        from tidemill import calculated
+
+        wanted = calculated.Wanted.of(name, params)
+        low, high = span(start, end, last)
+        rows = limit if limit is not None else BARS_NEWEST if low is None else 1 << 40
+        one = self._name(instrument)
+        moment = None if known is None else times.parse(known)
+        steps = (
+            [] if adjusted in ("raw", "none")
+            else adjusting.steps(self.view, one, interval, adjusted, moment)
+        )  # fmt: skip
+        found = calculated.calculate(
+            self.view, one, interval, [wanted], low, high, min(rows, 1 << 24),
+            since=None if since is None else times.parse(since), steps=steps,
+        )  # fmt: skip
+        count = found.closed + (len(found.bars.current) if current else 0)
+        ts = np.concatenate([found.bars.bars["start"], found.bars.current["start"]])[:count]
+        return frame.indicator(ts, {key: value[:count] for key, value in found.values[0].columns.items()})
+
     def trades(
         self,
         instrument: str,

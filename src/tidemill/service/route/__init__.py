@@ -18,6 +18,7 @@ def enter_all() -> None:
         health,
         historical,
         importing,
+        indicator,
         instrument,
         job,
         market,
