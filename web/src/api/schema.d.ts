@@ -982,6 +982,154 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Studies, newest first.
+         * @description Studies, newest first.
+         */
+        get: operations["studies"];
+        put?: never;
+        /**
+         * Start a study as a job.
+         * @description Start a study as a job.
+         */
+        post: operations["studies.start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One study, how far it is, and its result once it is done.
+         * @description One study, how far it is, and its result once it is done.
+         */
+        get: operations["studies.show"];
+        put?: never;
+        post?: never;
+        /**
+         * Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number.
+         * @description Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number.
+         */
+        delete: operations["studies.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a study. One that does not run stays as it is.
+         * @description End a study. One that does not run stays as it is.
+         */
+        post: operations["studies.cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a study for now; what was tried is kept. One that does not run stays as it is.
+         * @description Stop a study for now; what was tried is kept. One that does not run stays as it is.
+         */
+        post: operations["studies.pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What came of a study.
+         * @description What came of a study.
+         */
+        get: operations["studies.result"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go on with a study that was stopped; no trial that is kept is made again.
+         * @description Go on with a study that was stopped; no trial that is kept is made again.
+         */
+        post: operations["studies.resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/trials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The trials of a part of a study, by number.
+         * @description The trials of a part of a study, by number.
+         */
+        get: operations["studies.trials"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/candles": {
         parameters: {
             query?: never;
@@ -1054,6 +1202,46 @@ export interface paths {
          * @description Metrics of all parts in Prometheus' text format.
          */
         get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/optimize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a study as a job; its older name.
+         * @description Start a study as a job; its older name.
+         */
+        post: operations["optimize"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/optimize/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The study of a job, how far it is, and its result once it is done.
+         * @description The study of a job, how far it is, and its result once it is done.
+         */
+        get: operations["optimize.show"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2505,6 +2693,57 @@ export interface components {
             /** Shape */
             shape: string;
         };
+        /**
+         * Progress
+         * @description A study with how far it is, and its result once it is done.
+         */
+        Progress: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Dataset */
+            dataset: string;
+            /** Ended */
+            ended: string | null;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /** Eta S */
+            eta_s: number | null;
+            /** Family */
+            family: string;
+            /** Id */
+            id: string;
+            /** Job Id */
+            job_id: string | null;
+            /** Owner */
+            owner: string;
+            /** Plan */
+            plan: {
+                [key: string]: unknown;
+            };
+            /**
+             * Rate
+             * @description trials a second
+             */
+            rate: number | null;
+            /** Result */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Trials */
+            trials: number | null;
+            /** Trials Wanted */
+            trials_wanted: number;
+        };
         /** Projected */
         Projected: {
             /** Instrument */
@@ -3023,6 +3262,207 @@ export interface components {
              */
             workers: number;
         };
+        /** Studies */
+        Studies: {
+            /** Items */
+            items: components["schemas"]["Study"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
+         * Study
+         * @description A study; `trials` of `trials_wanted` are made. `plan` is all that determines its trials.
+         */
+        Study: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Dataset */
+            dataset: string;
+            /** Ended */
+            ended: string | null;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /** Family */
+            family: string;
+            /** Id */
+            id: string;
+            /** Job Id */
+            job_id: string | null;
+            /** Owner */
+            owner: string;
+            /** Plan */
+            plan: {
+                [key: string]: unknown;
+            };
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Trials */
+            trials: number | null;
+            /** Trials Wanted */
+            trials_wanted: number;
+        };
+        /**
+         * StudyAsk
+         * @description What is to be tried: a strategy that the platform has, on instruments and an interval; for each
+         *     parameter a range (`5:50:5`), a list of values, or one value.
+         */
+        StudyAsk: {
+            /**
+             * Anchored
+             * @default false
+             */
+            anchored: boolean;
+            /** Batch */
+            batch?: number | null;
+            /** End */
+            end?: string | null;
+            /** Instruments */
+            instruments: string[];
+            /**
+             * Interval
+             * @default 1h
+             */
+            interval: string;
+            /**
+             * Objective
+             * @description one, or a list with nsga2, grid, random
+             * @default sharpe
+             */
+            objective: string | string[];
+            /**
+             * Params
+             * @description {"fast": "5:50:5", "slow": [50, 100]}; all ranges when left out
+             */
+            params?: {
+                [key: string]: string | number | boolean | (number | boolean | string)[];
+            };
+            /**
+             * Priority
+             * @default 0
+             */
+            priority: number;
+            /**
+             * Sampler
+             * @default grid
+             * @enum {string}
+             */
+            sampler: "grid" | "random" | "tpe" | "cmaes" | "nsga2";
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Settings
+             * @description cash, costs, limit_fill, as_recorded
+             */
+            settings?: {
+                [key: string]: unknown;
+            };
+            /** Start */
+            start?: string | null;
+            /** Strategy */
+            strategy: string;
+            /** Trials */
+            trials?: number | null;
+            /**
+             * Walk Forward
+             * @description folds; 0 for none
+             * @default 0
+             */
+            walk_forward: number;
+            /**
+             * Workers
+             * @description 0: one for each processor
+             * @default 0
+             */
+            workers: number;
+        };
+        /**
+         * StudyJob
+         * @description The study, and the job that runs it.
+         */
+        StudyJob: {
+            /** Job Id */
+            job_id: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Study Id */
+            study_id: string;
+        };
+        /**
+         * StudyResult
+         * @description What came of a study: the best trial, the verdict on it, and what that rests on.
+         */
+        StudyResult: {
+            /** Best */
+            best: {
+                [key: string]: unknown;
+            };
+            /** Chances */
+            chances: {
+                [key: string]: unknown;
+            };
+            /** Costs */
+            costs: {
+                [key: string]: unknown;
+            };
+            /** Data */
+            data: string;
+            /** Digest */
+            digest: string;
+            /** Failed */
+            failed: number;
+            /** Front */
+            front: {
+                [key: string]: unknown;
+            }[];
+            /** Heatmaps */
+            heatmaps: {
+                [key: string]: unknown;
+            }[];
+            /** Honesty */
+            honesty: {
+                [key: string]: unknown;
+            };
+            /** Id */
+            id: string;
+            /** Importance */
+            importance: {
+                [key: string]: number | null;
+            };
+            /** Parallel */
+            parallel: {
+                [key: string]: unknown;
+            };
+            /** Perturbed */
+            perturbed: {
+                [key: string]: unknown;
+            };
+            /** Stable Zone */
+            stable_zone: {
+                [key: string]: unknown;
+            };
+            /** Verdict */
+            verdict: {
+                [key: string]: unknown;
+            };
+            /** Walk Forward */
+            walk_forward: {
+                [key: string]: unknown;
+            } | null;
+        };
         /** Subscription */
         Subscription: {
             /** Changed */
@@ -3096,6 +3536,40 @@ export interface components {
             /** Next */
             next: string | null;
             through: components["schemas"]["Position"] | null;
+        };
+        /**
+         * Trial
+         * @description One trial; `part` is `all`, or `in.1`, `out.1`, … of a walk-forward.
+         */
+        Trial: {
+            /** Error */
+            error: string | null;
+            /** Metrics */
+            metrics: {
+                [key: string]: number | null;
+            };
+            /** Number */
+            number: number;
+            /** Params */
+            params: {
+                [key: string]: number | boolean | string | null;
+            };
+            /** Part */
+            part: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "failed";
+            /** Values */
+            values: (number | null)[];
+        };
+        /** Trials */
+        Trials: {
+            /** Items */
+            items: components["schemas"]["Trial"][];
+            /** Next */
+            next: string | null;
         };
         /**
          * Upload
@@ -5067,6 +5541,302 @@ export interface operations {
             };
         };
     };
+    studies: {
+        parameters: {
+            query?: {
+                state?: ("queued" | "running" | "paused" | "done" | "failed" | "cancelled") | null;
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Studies, newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Studies"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyAsk"];
+            };
+        };
+        responses: {
+            /** @description Start a study as a job. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One study, how far it is, and its result once it is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Progress"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End a study. One that does not run stays as it is. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stop a study for now; what was tried is kept. One that does not run stays as it is. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came of a study. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyResult"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Go on with a study that was stopped; no trial that is kept is made again. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.trials": {
+        parameters: {
+            query?: {
+                part?: string;
+                /** @description rows at most; default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trials of a part of a study, by number. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trials"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     candles: {
         parameters: {
             query: {
@@ -5218,6 +5988,73 @@ export interface operations {
                 };
                 content: {
                     "text/plain": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    optimize: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyAsk"];
+            };
+        };
+        responses: {
+            /** @description Start a study as a job; its older name. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "optimize.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The study of a job, how far it is, and its result once it is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Progress"];
                 };
             };
             /** @description what went wrong, in the one error shape */
