@@ -25,5 +25,6 @@ def enter_all() -> None:
         query,
         session,
         stock,
+        strategy,
         tile,
     )
