@@ -55,21 +55,26 @@ def steps(series: Mapping[str, Series]) -> Times:
     """The times at which at least one bar became known, ascending, each once."""
     if not series:
         return np.empty(0, np.int64)
-    return np.unique(np.concatenate([one.known for one in series.values()]))
+    # Each is ascending already, which a stable sort makes use of.
+    merged = np.sort(np.concatenate([one.known for one in series.values()]), kind="stable")
+    return merged[np.append(True, merged[1:] != merged[:-1])] if len(merged) else merged
 
 
 def values(signals: Sequence[Signal], series: Mapping[str, Series]) -> list[Floats]:
     """Each signal's value at each of `steps(series)`, shape (n,), NaN where it is not known."""
     axis = steps(series)
     # The newest row of each instrument at each step; -1 before its first.
-    rows = {name: np.searchsorted(one.known, axis, side="right") - 1 for name, one in series.items()}
+    alone = len(series) == 1 and all(len(one) == len(axis) for one in series.values())
+    rows = {
+        name: np.searchsorted(one.known, axis, side="right") - 1 for name, one in series.items() if not alone
+    }
     found: dict[int, Floats] = {}
     lines: dict[tuple[Any, ...], Mapping[str, Floats]] = {}
 
     def spread(name: str, column: Floats) -> Floats:
-        at = rows[name]
-        if len(column) == len(axis) and len(series) == 1:
+        if alone:
             return column
+        at = rows[name]
         padded = np.append(column, NAN)
         return cast(Floats, padded[np.where(at < 0, len(column), at)])
 

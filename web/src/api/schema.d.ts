@@ -650,6 +650,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/indicators/calculate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Values of indicators over bars, the same however they are paged; told of as `indicator_calculated`.
+         * @description Values of indicators over bars, the same however they are paged; told of as `indicator_calculated`.
+         */
+        post: operations["indicators.calculate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/indicators/list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every indicator with parameters, outputs and warm-up: ours, then TA-Lib's where it is installed.
+         * @description Every indicator with parameters, outputs and warm-up: ours, then TA-Lib's where it is installed.
+         */
+        get: operations["indicators"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/instruments": {
         parameters: {
             query?: never;
@@ -1110,6 +1150,154 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Studies, newest first.
+         * @description Studies, newest first.
+         */
+        get: operations["studies"];
+        put?: never;
+        /**
+         * Start a study as a job.
+         * @description Start a study as a job.
+         */
+        post: operations["studies.start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One study, how far it is, and its result once it is done.
+         * @description One study, how far it is, and its result once it is done.
+         */
+        get: operations["studies.show"];
+        put?: never;
+        post?: never;
+        /**
+         * Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number.
+         * @description Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number.
+         */
+        delete: operations["studies.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a study. One that does not run stays as it is.
+         * @description End a study. One that does not run stays as it is.
+         */
+        post: operations["studies.cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a study for now; what was tried is kept. One that does not run stays as it is.
+         * @description Stop a study for now; what was tried is kept. One that does not run stays as it is.
+         */
+        post: operations["studies.pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What came of a study.
+         * @description What came of a study.
+         */
+        get: operations["studies.result"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go on with a study that was stopped; no trial that is kept is made again.
+         * @description Go on with a study that was stopped; no trial that is kept is made again.
+         */
+        post: operations["studies.resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/trials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The trials of a part of a study, by number.
+         * @description The trials of a part of a study, by number.
+         */
+        get: operations["studies.trials"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/candles": {
         parameters: {
             query?: never;
@@ -1182,6 +1370,46 @@ export interface paths {
          * @description Metrics of all parts in Prometheus' text format.
          */
         get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/optimize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a study as a job; its older name.
+         * @description Start a study as a job; its older name.
+         */
+        post: operations["optimize"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/optimize/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The study of a job, how far it is, and its result once it is done.
+         * @description The study of a job, how far it is, and its result once it is done.
+         */
+        get: operations["optimize.show"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1375,6 +1603,186 @@ export interface components {
             ts_recv: string | null;
             /** Valid */
             valid: boolean;
+        };
+        /**
+         * Calculate
+         * @description `indicator` with its `params`, or several in `indicators`, of one series of bars.
+         */
+        Calculate: {
+            /**
+             * Adjusted
+             * @default raw
+             * @enum {string}
+             */
+            adjusted: "raw" | "none" | "split" | "all";
+            /** Cursor */
+            cursor?: string | null;
+            /** End */
+            end?: string | null;
+            /**
+             * Format
+             * @default columns
+             * @enum {string}
+             */
+            format: "columns" | "rows" | "arrow" | "csv" | "parquet";
+            /** Indicator */
+            indicator?: string | null;
+            /** Indicators */
+            indicators?: components["schemas"]["IndicatorAsk"][] | null;
+            /** Instrument */
+            instrument: string;
+            /**
+             * Interval
+             * @default 1m
+             */
+            interval: string;
+            /** Known */
+            known?: string | null;
+            /**
+             * Last
+             * @description such as 90d: back from the end, or now
+             */
+            last?: string | null;
+            /**
+             * Limit
+             * @default 5000
+             */
+            limit: number;
+            /** Params */
+            params?: {
+                [key: string]: number;
+            };
+            /**
+             * Since
+             * @description where those begin that remember everything
+             */
+            since?: string | null;
+            /** Start */
+            start?: string | null;
+            /**
+             * Time
+             * @default ns
+             * @enum {string}
+             */
+            time: "ns" | "iso";
+        };
+        /** CalculatedColumns */
+        CalculatedColumns: {
+            /**
+             * Began
+             * @description start of the first bar that was taken in
+             */
+            began: string | null;
+            /**
+             * Current
+             * @description of the bar that is still open
+             */
+            current: {
+                [key: string]: number | null;
+            } | null;
+            /** Indicator */
+            indicator: string;
+            /**
+             * Memory
+             * @enum {string}
+             */
+            memory: "window" | "fading" | "whole";
+            /** Outputs */
+            outputs: components["schemas"]["IndicatorOutput"][];
+            /** Params */
+            params: {
+                [key: string]: number;
+            };
+            /**
+             * Values
+             * @description by output, as long as ts; null before the first
+             */
+            values: {
+                [key: string]: (number | null)[];
+            };
+            /** Warm Up */
+            warm_up: number | null;
+        };
+        /** CalculatedFacts */
+        CalculatedFacts: {
+            /**
+             * Began
+             * @description start of the first bar that was taken in
+             */
+            began: string | null;
+            /**
+             * Current
+             * @description of the bar that is still open
+             */
+            current: {
+                [key: string]: number | null;
+            } | null;
+            /** Indicator */
+            indicator: string;
+            /**
+             * Memory
+             * @enum {string}
+             */
+            memory: "window" | "fading" | "whole";
+            /** Outputs */
+            outputs: components["schemas"]["IndicatorOutput"][];
+            /** Params */
+            params: {
+                [key: string]: number;
+            };
+            /** Warm Up */
+            warm_up: number | null;
+        };
+        /**
+         * CalculatedRows
+         * @description The same with format=rows: `ts` and the outputs by name, of several `rsi.rsi`.
+         */
+        CalculatedRows: {
+            /** Complete */
+            complete: boolean;
+            /** Current */
+            current: string | null;
+            /** Gaps */
+            gaps: components["schemas"]["SeriesGap"][];
+            /** Indicators */
+            indicators: components["schemas"]["CalculatedFacts"][];
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /** Items */
+            items: {
+                [key: string]: unknown;
+            }[];
+            /** Next */
+            next: string | null;
+            through: components["schemas"]["Position"] | null;
+        };
+        /**
+         * CalculatedSeries
+         * @description Values of closed bars, ascending.
+         */
+        CalculatedSeries: {
+            /** Complete */
+            complete: boolean;
+            /**
+             * Current
+             * @description start of the bar that is still open
+             */
+            current: string | null;
+            /** Gaps */
+            gaps: components["schemas"]["SeriesGap"][];
+            /** Indicators */
+            indicators: components["schemas"]["CalculatedColumns"][];
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /** Next */
+            next: string | null;
+            through: components["schemas"]["Position"] | null;
+            /** Ts */
+            ts: string[];
         };
         /**
          * CollectionStart
@@ -2101,6 +2509,91 @@ export interface components {
              */
             upload: string;
         };
+        /** Indicator */
+        Indicator: {
+            /** Description */
+            description: string;
+            /** Inputs */
+            inputs: string[];
+            /**
+             * Memory
+             * @enum {string}
+             */
+            memory: "window" | "fading" | "whole";
+            /** Name */
+            name: string;
+            /** Outputs */
+            outputs: components["schemas"]["IndicatorOutput"][];
+            /** Params */
+            params: components["schemas"]["IndicatorParam"][];
+            /** Source */
+            source: string;
+            /** Title */
+            title: string;
+            /**
+             * Warm Up
+             * @description with the default parameters; null: it remembers everything
+             */
+            warm_up: number | null;
+        };
+        /** IndicatorAsk */
+        IndicatorAsk: {
+            /** Indicator */
+            indicator: string;
+            /** Params */
+            params?: {
+                [key: string]: number;
+            };
+        };
+        /** IndicatorOutput */
+        IndicatorOutput: {
+            /**
+             * Draw
+             * @enum {string}
+             */
+            draw: "line" | "histogram" | "band" | "marks";
+            /**
+             * First
+             * @description index of the first value of a series without gaps
+             */
+            first: number;
+            /** Name */
+            name: string;
+            /**
+             * Pane
+             * @enum {string}
+             */
+            pane: "price" | "own" | "volume";
+            /**
+             * Shift
+             * @description bars by which it is drawn later, or earlier where negative
+             */
+            shift: number;
+        };
+        /** IndicatorParam */
+        IndicatorParam: {
+            /** Default */
+            default: number;
+            /** High */
+            high: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "int" | "float";
+            /**
+             * Low
+             * @description both ends are included; null: TA-Lib says it only when asked
+             */
+            low: number | null;
+            /** Name */
+            name: string;
+        };
+        /** Indicators */
+        Indicators: {
+            /** Items */
+            items: components["schemas"]["Indicator"][];
+        };
         /** Instrument */
         Instrument: {
             /** Base */
@@ -2387,6 +2880,57 @@ export interface components {
             sample: components["schemas"]["ImportSample"] | null;
             /** Shape */
             shape: string;
+        };
+        /**
+         * Progress
+         * @description A study with how far it is, and its result once it is done.
+         */
+        Progress: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Dataset */
+            dataset: string;
+            /** Ended */
+            ended: string | null;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /** Eta S */
+            eta_s: number | null;
+            /** Family */
+            family: string;
+            /** Id */
+            id: string;
+            /** Job Id */
+            job_id: string | null;
+            /** Owner */
+            owner: string;
+            /** Plan */
+            plan: {
+                [key: string]: unknown;
+            };
+            /**
+             * Rate
+             * @description trials a second
+             */
+            rate: number | null;
+            /** Result */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Trials */
+            trials: number | null;
+            /** Trials Wanted */
+            trials_wanted: number;
         };
         /** Projected */
         Projected: {
@@ -3335,6 +3879,207 @@ export interface components {
             /** Next */
             next: string | null;
         };
+        /** Studies */
+        Studies: {
+            /** Items */
+            items: components["schemas"]["Study"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
+         * Study
+         * @description A study; `trials` of `trials_wanted` are made. `plan` is all that determines its trials.
+         */
+        Study: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Dataset */
+            dataset: string;
+            /** Ended */
+            ended: string | null;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /** Family */
+            family: string;
+            /** Id */
+            id: string;
+            /** Job Id */
+            job_id: string | null;
+            /** Owner */
+            owner: string;
+            /** Plan */
+            plan: {
+                [key: string]: unknown;
+            };
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Trials */
+            trials: number | null;
+            /** Trials Wanted */
+            trials_wanted: number;
+        };
+        /**
+         * StudyAsk
+         * @description What is to be tried: a strategy that the platform has, on instruments and an interval; for each
+         *     parameter a range (`5:50:5`), a list of values, or one value.
+         */
+        StudyAsk: {
+            /**
+             * Anchored
+             * @default false
+             */
+            anchored: boolean;
+            /** Batch */
+            batch?: number | null;
+            /** End */
+            end?: string | null;
+            /** Instruments */
+            instruments: string[];
+            /**
+             * Interval
+             * @default 1h
+             */
+            interval: string;
+            /**
+             * Objective
+             * @description one, or a list with nsga2, grid, random
+             * @default sharpe
+             */
+            objective: string | string[];
+            /**
+             * Params
+             * @description {"fast": "5:50:5", "slow": [50, 100]}; all ranges when left out
+             */
+            params?: {
+                [key: string]: string | number | boolean | (number | boolean | string)[];
+            };
+            /**
+             * Priority
+             * @default 0
+             */
+            priority: number;
+            /**
+             * Sampler
+             * @default grid
+             * @enum {string}
+             */
+            sampler: "grid" | "random" | "tpe" | "cmaes" | "nsga2";
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Settings
+             * @description cash, costs, limit_fill, as_recorded
+             */
+            settings?: {
+                [key: string]: unknown;
+            };
+            /** Start */
+            start?: string | null;
+            /** Strategy */
+            strategy: string;
+            /** Trials */
+            trials?: number | null;
+            /**
+             * Walk Forward
+             * @description folds; 0 for none
+             * @default 0
+             */
+            walk_forward: number;
+            /**
+             * Workers
+             * @description 0: one for each processor
+             * @default 0
+             */
+            workers: number;
+        };
+        /**
+         * StudyJob
+         * @description The study, and the job that runs it.
+         */
+        StudyJob: {
+            /** Job Id */
+            job_id: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Study Id */
+            study_id: string;
+        };
+        /**
+         * StudyResult
+         * @description What came of a study: the best trial, the verdict on it, and what that rests on.
+         */
+        StudyResult: {
+            /** Best */
+            best: {
+                [key: string]: unknown;
+            };
+            /** Chances */
+            chances: {
+                [key: string]: unknown;
+            };
+            /** Costs */
+            costs: {
+                [key: string]: unknown;
+            };
+            /** Data */
+            data: string;
+            /** Digest */
+            digest: string;
+            /** Failed */
+            failed: number;
+            /** Front */
+            front: {
+                [key: string]: unknown;
+            }[];
+            /** Heatmaps */
+            heatmaps: {
+                [key: string]: unknown;
+            }[];
+            /** Honesty */
+            honesty: {
+                [key: string]: unknown;
+            };
+            /** Id */
+            id: string;
+            /** Importance */
+            importance: {
+                [key: string]: number | null;
+            };
+            /** Parallel */
+            parallel: {
+                [key: string]: unknown;
+            };
+            /** Perturbed */
+            perturbed: {
+                [key: string]: unknown;
+            };
+            /** Stable Zone */
+            stable_zone: {
+                [key: string]: unknown;
+            };
+            /** Verdict */
+            verdict: {
+                [key: string]: unknown;
+            };
+            /** Walk Forward */
+            walk_forward: {
+                [key: string]: unknown;
+            } | null;
+        };
         /** Subscription */
         Subscription: {
             /** Changed */
@@ -3408,6 +4153,40 @@ export interface components {
             /** Next */
             next: string | null;
             through: components["schemas"]["Position"] | null;
+        };
+        /**
+         * Trial
+         * @description One trial; `part` is `all`, or `in.1`, `out.1`, … of a walk-forward.
+         */
+        Trial: {
+            /** Error */
+            error: string | null;
+            /** Metrics */
+            metrics: {
+                [key: string]: number | null;
+            };
+            /** Number */
+            number: number;
+            /** Params */
+            params: {
+                [key: string]: number | boolean | string | null;
+            };
+            /** Part */
+            part: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "failed";
+            /** Values */
+            values: (number | null)[];
+        };
+        /** Trials */
+        Trials: {
+            /** Items */
+            items: components["schemas"]["Trial"][];
+            /** Next */
+            next: string | null;
         };
         /**
          * Upload
@@ -4736,6 +5515,71 @@ export interface operations {
             };
         };
     };
+    "indicators.calculate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Calculate"];
+            };
+        };
+        responses: {
+            /** @description Values of indicators over bars, the same however they are paged; told of as `indicator_calculated`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalculatedSeries"] | components["schemas"]["CalculatedRows"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                    "application/vnd.apache.parquet": unknown;
+                    "text/csv": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    indicators: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every indicator with parameters, outputs and warm-up: ours, then TA-Lib's where it is installed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Indicators"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     instruments: {
         parameters: {
             query?: {
@@ -5668,6 +6512,302 @@ export interface operations {
             };
         };
     };
+    studies: {
+        parameters: {
+            query?: {
+                state?: ("queued" | "running" | "paused" | "done" | "failed" | "cancelled") | null;
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Studies, newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Studies"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyAsk"];
+            };
+        };
+        responses: {
+            /** @description Start a study as a job. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One study, how far it is, and its result once it is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Progress"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End a study. One that does not run stays as it is. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stop a study for now; what was tried is kept. One that does not run stays as it is. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came of a study. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyResult"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Go on with a study that was stopped; no trial that is kept is made again. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.trials": {
+        parameters: {
+            query?: {
+                part?: string;
+                /** @description rows at most; default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trials of a part of a study, by number. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trials"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     candles: {
         parameters: {
             query: {
@@ -5819,6 +6959,73 @@ export interface operations {
                 };
                 content: {
                     "text/plain": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    optimize: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyAsk"];
+            };
+        };
+        responses: {
+            /** @description Start a study as a job; its older name. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "optimize.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The study of a job, how far it is, and its result once it is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Progress"];
                 };
             };
             /** @description what went wrong, in the one error shape */

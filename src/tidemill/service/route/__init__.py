@@ -18,6 +18,7 @@ def enter_all() -> None:
         health,
         historical,
         importing,
+        indicator,
         instrument,
         job,
         market,
@@ -26,5 +27,6 @@ def enter_all() -> None:
         session,
         stock,
         strategy,
+        study,
         tile,
     )
