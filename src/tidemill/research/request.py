@@ -107,7 +107,9 @@ def settings_json(settings: Settings) -> dict[str, Any]:
 
 def _decimal(name: str, value: object) -> str:
     """Decimal text of a number; a float as it is printed."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str) and not hasattr(value, "as_tuple"):
+    if isinstance(value, bool) or (
+        not isinstance(value, int | float | str) and not hasattr(value, "as_tuple")
+    ):
         raise UsageError("costs_invalid", f"{name} is a number or decimal text, not {value!r}"[:200])
     from decimal import Decimal, InvalidOperation
 

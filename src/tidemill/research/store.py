@@ -295,7 +295,7 @@ class Runs:
     def page(
         self,
         limit: int,
-        filters: Filters = Filters(),  # noqa: B008 - frozen
+        filters: Filters = Filters(),
         *,
         sort: str = "created",
         ascending: bool = False,

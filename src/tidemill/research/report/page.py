@@ -208,17 +208,17 @@ def _months(ours: Floats, theirs: Floats, days: pa.Table, said: Mapping[str, Any
     for year, these in groupby(found, key=lambda one: one.year):
         cells: list[Any] = [str(year), *([("", "")] * 12)]
         for one in these:
-            text = percent(one.returned, 1, sign=True) + ("*" if one.partial else "")
+            text = number(one.returned * 100, 1, sign=True) + ("*" if one.partial else "")
             strong = abs(one.returned) > reach / 3
             cells[one.month] = (text, look(one.returned) if strong else "")
         cells += [
-            (percent(totals[year], 1, sign=True), f"year {look(totals[year])}"),
-            (percent(others[year], 1, sign=True), "dim"),
+            (number(totals[year] * 100, 1, sign=True), f"year {look(totals[year])}"),
+            (number(others[year] * 100, 1, sign=True), "dim"),
         ]
         rows.append(cells)
     body = table(["", *_MONTHS, "Year", "Held"], rows, "months")
-    partial = "* not whole · " if any(one.partial for one in found) else ""
-    return panel("Monthly returns", body, sub=f"{partial}compounded, UTC; held is buy and hold")
+    partial = "* not a whole month · " if any(one.partial for one in found) else ""
+    return panel("Monthly returns", body, sub=f"%, compounded, UTC · {partial}held is buy and hold")
 
 
 def _rolling(drawn: Mapping[str, Any], periods: int, per_year: int) -> str:
@@ -484,5 +484,7 @@ def _reproduce(row: Row) -> str:
         + f"<details><summary>The strategy's code</summary><pre>{escaped(row.source)}</pre></details>"
     )
     return panel(
-        "Reproduce", body, sub="the same code, data, settings and version give the same fingerprint and outcome"
+        "Reproduce",
+        body,
+        sub="the same code, data, settings and version give the same fingerprint and outcome",
     )
