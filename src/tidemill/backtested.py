@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,17 @@ from tidemill.run import Run
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tidemill.research.conduct import Again
+    from tidemill.metadata import Metadata
+    from tidemill.research.conduct import Again, Subject
     from tidemill.research.request import Request
     from tidemill.research.run import Costs
-    from tidemill.research.store import Row
+    from tidemill.research.store import Row, Runs
     from tidemill.stores.live import LiveView
     from tidemill.strategies.api import Strategy
 
 
 class Here:
-    """The runs of a home on this disk."""
+    """The runs of a home on this disk, for whoever sits at it: their own code runs as they do."""
 
     def __init__(self, home: Path, view: Callable[[], LiveView], origin: str = "python") -> None:
         self._home = Home(home)
@@ -35,67 +37,90 @@ class Here:
         asked: Request,
         progress: Callable[[int, int], None] | None = None,
     ) -> Run:
-        """Runs it, and keeps it."""
+        """Runs it, and keeps it. A strategy by name is one of ours, of the person's folder or stored, or a
+        file that ends in `.py`."""
         from tidemill.research import conduct
-        from tidemill.research.store import Runs
 
-        made = of(strategy, asked.params)
-        ready = conduct.prepare(self._view(), asked, made)
-        with Runs.of(self._home) as runs:
-            row = conduct.conduct(ready, runs, origin=self._origin, progress=progress)
-        return Run(row, self, made)
+        with self._opened() as (runs, metadata):
+            found = self._subject(strategy, asked.params, metadata)
+            ready = conduct.prepare(self._view(), asked, found)
+            row = conduct.conduct(ready, runs, metadata, origin=self._origin, progress=progress)
+        return Run(row, self, None if isinstance(strategy, str) else found)
 
     def get(self, name: str) -> Run:
         """A run that is kept, by its id or the beginning of one."""
-        from tidemill.research.store import Runs
-
-        with Runs.of(self._home) as runs:
+        with self._runs() as runs:
             return Run(runs.get(name), self)
 
     def table(self, run: str, name: str) -> pa.Table:
-        from tidemill.research.store import Runs
-
-        with Runs.of(self._home) as runs:
+        with self._runs() as runs:
             return runs.table(run, name)
 
     def report(self, row: Row) -> str:
         from tidemill.research import report
-        from tidemill.research.store import SCHEMAS, Runs
+        from tidemill.research.store import SCHEMAS
 
-        with Runs.of(self._home) as runs:
+        with self._runs() as runs:
             return report.html(row, {name: runs.table(row.id, name) for name in SCHEMAS})
 
-    def again(self, row: Row, strategy: Strategy | None) -> Again:
+    def again(self, row: Row, found: Subject | None) -> Again:
         from tidemill.research import conduct
+
+        with self._opened() as (runs, metadata):
+            mine = found if found is not None else self._subject(row.strategy, row.params, metadata)
+            return conduct.again(self._view(), row, mine, runs, metadata, origin=self._origin)
+
+    def _subject(
+        self, strategy: str | type[Strategy] | Strategy, params: Mapping[str, Any], metadata: Metadata
+    ) -> Subject:
+        from tidemill.errors import UsageError
+        from tidemill.research import conduct
+        from tidemill.strategies import library
+
+        if isinstance(strategy, str):
+            if strategy.endswith(".py"):
+                found = library.file(Path(strategy))
+            else:
+                found = conduct.entry(self._home, metadata, strategy)
+            if found.origin == "database":
+                from tidemill.research import guest
+
+                return guest.subject(found, params)
+            return conduct.subject(library.load(found)(**params), found.name, found.source)
+        if isinstance(strategy, type):
+            return conduct.subject(strategy(**params))
+        if params:
+            raise UsageError(
+                "parameter_unknown",
+                f"{type(strategy).__name__} has its parameters already: {', '.join(params)} cannot be given"[
+                    :300
+                ],
+                hint="pass the class with the parameters, or make the strategy with them",
+            )
+        return conduct.subject(strategy)
+
+    @contextlib.contextmanager
+    def _runs(self) -> Iterator[Runs]:
         from tidemill.research.store import Runs
 
         with Runs.of(self._home) as runs:
-            return conduct.again(self._view(), row, runs, origin=self._origin, strategy=strategy)
+            yield runs
 
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[Runs, Metadata]]:
+        from tidemill.metadata import Metadata
 
-def of(strategy: str | type[Strategy] | Strategy, params: Mapping[str, Any]) -> Strategy:
-    """The strategy itself. Parameters go with a name or a class, not with one that was made."""
-    from tidemill.errors import UsageError
-    from tidemill.research import request
-
-    if isinstance(strategy, str):
-        return request.found(strategy)(**params)
-    if isinstance(strategy, type):
-        return strategy(**params)
-    if params:
-        raise UsageError(
-            "parameter_unknown",
-            f"{type(strategy).__name__} has its parameters already: {', '.join(params)} cannot be given"[
-                :300
-            ],
-            hint="pass the class with the parameters, or make the strategy with them",
-        )
-    return strategy
+        metadata = Metadata.of(self._home)
+        try:
+            with self._runs() as runs:
+                yield runs, metadata
+        finally:
+            metadata.close()
 
 
 def asked(
     strategy: str | type[Strategy] | Strategy,
-    instruments: str | Iterable[str],
+    instruments: Iterable[str],
     interval: str,
     *,
     start: Time | None,
@@ -113,7 +138,6 @@ def asked(
 
     name = strategy if isinstance(strategy, str) else strategy.name()
     return Request.of(
-        name, instruments if isinstance(instruments, str) else list(instruments), interval, start=start,
-        end=end, params=params, engine=engine, cash=cash, costs=costs, limit_fill=limit_fill,
-        as_recorded=as_recorded, stress=stress,
+        name, list(instruments), interval, start=start, end=end, params=params, engine=engine, cash=cash,
+        costs=costs, limit_fill=limit_fill, as_recorded=as_recorded, stress=stress,
     )  # fmt: skip

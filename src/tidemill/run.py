@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from tidemill.research.conduct import Again
+    from tidemill.research.conduct import Again, Subject
     from tidemill.research.store import Row
-    from tidemill.strategies.api import Strategy
 
 _TIMES = ("ts", "opened", "closed", "end")
 _SHOWN = (
@@ -35,7 +34,7 @@ class Keeper(Protocol):
     def report(self, row: Row) -> str:
         """Its report as HTML."""
 
-    def again(self, row: Row, strategy: Strategy | None) -> Again:
+    def again(self, row: Row, found: Subject | None) -> Again:
         """Its second run."""
 
 
@@ -45,10 +44,10 @@ class Run:
     Frames are polars; times are UTC, prices and sizes float64. `stats` has the numbers of
     `docs/backtests.md` by name, None where the run does not define one; `notes` and `cautions` say more."""
 
-    def __init__(self, row: Row, keeper: Keeper, strategy: Strategy | None = None) -> None:
+    def __init__(self, row: Row, keeper: Keeper, subject: Subject | None = None) -> None:
         self.row = row
         self._keeper = keeper
-        self._strategy = strategy
+        self._subject = subject
         self._tables: dict[str, pa.Table] = {}
 
     @property
@@ -193,8 +192,8 @@ class Run:
         code is another by now."""
         from tidemill.errors import ConflictError
 
-        found = self._keeper.again(self.row, self._strategy)
-        second = Run(found.row, self._keeper, self._strategy)
+        found = self._keeper.again(self.row, self._subject)
+        second = Run(found.row, self._keeper, self._subject)
         if not found.outcome:
             what = "on rows that were revised since" if not found.data else "on the same rows"
             raise ConflictError(

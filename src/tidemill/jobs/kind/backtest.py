@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tidemill.jobs.detail import Detail, unfit
 from tidemill.jobs.kind.api import Context, Kind, Stopped
+
+if TYPE_CHECKING:
+    from tidemill.metadata import Metadata
+    from tidemill.research.conduct import Subject
+    from tidemill.research.request import Request
 
 
 class Backtest:
@@ -13,8 +20,8 @@ class Backtest:
     `limit_fill`, `as_recorded`, `stress`, `again`; or `run`, a kept run that is to be run exactly once more.
 
     Result: `run`, its id; `new`, false where a kept run had the same fingerprint, unless `again`; and of a
-    second run `same_data` and `same_outcome`. Strategies are those that are found by their name: code that
-    came with the question is refused.
+    second run `same_data` and `same_outcome`. A strategy that does not come with this package runs in the
+    sandbox.
     """
 
     summary: ClassVar[str] = "a strategy over stored history"
@@ -47,53 +54,67 @@ class Backtest:
         return found
 
     def run(self, context: Context, detail: dict[str, Any]) -> dict[str, Any]:
+        from tidemill.metadata import Metadata
         from tidemill.research import conduct
         from tidemill.research.store import Runs
         from tidemill.stores.live import LiveView
 
-        view = LiveView(context.home.path, follow=False)
         origin = f"job:{context.job_id}"
-        try:
-            with Runs.of(context.home) as runs:
-                if "run" in detail:
-                    context.progress(0, None, "rows", "run again")
-                    second = conduct.again(view, runs.get(detail["run"]), runs, origin=origin)
-                    return {
-                        "run": second.row.id, "new": True, "same_data": second.data,
-                        "same_outcome": second.outcome,
-                    }  # fmt: skip
-                asked = _request(detail)
-                context.progress(0, None, "rows", "load history")
-                ready = conduct.prepare(view, asked)
-                kept = None if detail["again"] else runs.of_fingerprint(ready.fingerprint)
-                if kept is not None:
-                    return {"run": kept.id, "new": False}
-                context.log(f"{ready.history.rows:,} bars of {', '.join(asked.instruments)}")
-                context.progress(0, ready.history.rows, "rows", asked.strategy)
+        with contextlib.ExitStack() as stack:
+            view = LiveView(context.home.path, follow=False)
+            stack.callback(view.close)
+            metadata = Metadata.of(context.home)
+            stack.callback(metadata.close)
+            runs = stack.enter_context(Runs.of(context.home))
+            if "run" in detail:
+                row = runs.get(detail["run"])
+                found = _subject(context, metadata, row.strategy, row.params)
+                context.progress(0, None, "rows", f"{row.strategy} again")
+                second = conduct.again(view, row, found, runs, metadata, origin=origin)
+                return {
+                    "run": second.row.id, "new": True, "same_data": second.data,
+                    "same_outcome": second.outcome,
+                }  # fmt: skip
+            asked = _request(detail)
+            found = _subject(context, metadata, asked.strategy, asked.params)
+            context.progress(0, None, "rows", "load history")
+            ready = conduct.prepare(view, asked, found)
+            kept = None if detail["again"] else runs.of_fingerprint(ready.fingerprint)
+            if kept is not None:
+                return {"run": kept.id, "new": False}
+            context.log(f"{ready.history.rows:,} bars of {', '.join(asked.instruments)}")
+            context.progress(0, ready.history.rows, "rows", asked.strategy)
 
-                def told(done: int, total: int) -> None:
-                    context.progress(done, total, "rows", asked.strategy)
-                    if context.cancelled():
-                        raise Stopped
+            def told(done: int, total: int) -> None:
+                context.progress(done, total, "rows", asked.strategy)
+                if context.cancelled():
+                    raise Stopped
 
-                row = conduct.conduct(ready, runs, origin=origin, progress=told)
-                return {"run": row.id, "new": True}
-        finally:
-            view.close()
+            row = conduct.conduct(ready, runs, metadata, origin=origin, progress=told)
+            return {"run": row.id, "new": True}
 
 
-def _request(detail: dict[str, Any]) -> Any:
-    """Raises for whatever makes no sense before anything is loaded: names, parameters, costs, times."""
-    from tidemill.research import request
+def _subject(context: Context, metadata: Metadata, name: str, params: Mapping[str, Any]) -> Subject:
+    """Ours run in this process, all others in the sandbox: whoever asked may not be who wrote them."""
+    from tidemill.research import conduct, guest
+    from tidemill.strategies import library
 
-    asked = request.Request.of(
+    found = conduct.entry(context.home, metadata, name)
+    if found.trusted:
+        return conduct.subject(library.load(found)(**params), found.name, found.source)
+    return guest.subject(found, params, context.cancelled)
+
+
+def _request(detail: dict[str, Any]) -> Request:
+    """Raises for whatever makes no sense before anything is loaded: names, costs, times."""
+    from tidemill.research.request import Request
+
+    return Request.of(
         detail["strategy"], detail["instruments"], detail["interval"], start=detail["start"],
         end=detail["end"], params=detail["params"], engine=detail["engine"], cash=detail["cash"],
         costs=detail["costs"], limit_fill=detail["limit_fill"], as_recorded=detail["as_recorded"],
         stress=detail["stress"],
     )  # fmt: skip
-    request.found(asked.strategy)(**asked.params)
-    return asked
 
 
 plugin: type[Kind] = Backtest
