@@ -27,6 +27,7 @@ def enter_all() -> None:
         query,
         session,
         stock,
+        strategy,
         study,
         tile,
     )
