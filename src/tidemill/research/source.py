@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
 from pathlib import Path
 
 from tidemill.errors import NotFoundError, UsageError, nearest
@@ -41,6 +42,8 @@ def _of_file(path: Path, wanted: str) -> type[Strategy]:
     spec = importlib.util.spec_from_file_location(f"tidemill_strategy_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # noqa: S101 - it ends in .py
     module = importlib.util.module_from_spec(spec)
+    # Its source is looked up by its module's name.
+    sys.modules[module.__name__] = module
     spec.loader.exec_module(module)
     found = {
         name: one for name, one in vars(module).items()
