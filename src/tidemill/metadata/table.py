@@ -309,3 +309,30 @@ trials = Table(
     UniqueConstraint("family", "dataset", "fingerprint"),
     sqlite_autoincrement=True,
 )
+# Strategies that came over HTTP, one row each with what its newest version says. A deleted one is hidden.
+strategies = Table(
+    "strategies",
+    tables,
+    Column("name", String, primary_key=True),
+    Column("description", String, nullable=False),
+    Column("author", String, nullable=False),
+    Column("version", Integer, nullable=False),  # the newest
+    Column("metrics", JSON),  # how it did in its newest run that was kept
+    Column("created", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("deleted", BigInteger),
+)
+
+# What they were at any time. A version never changes, and none is ever taken away.
+strategy_versions = Table(
+    "strategy_versions",
+    tables,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),  # 1, 2, …
+    Column("description", String, nullable=False),
+    Column("author", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("sha256", String, nullable=False),  # of the code in UTF-8
+    Column("parameters", JSON, nullable=False),  # values that are other than the code's defaults, by name
+    Column("created", BigInteger, nullable=False),
+)

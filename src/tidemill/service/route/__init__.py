@@ -18,6 +18,7 @@ def enter_all() -> None:
         health,
         historical,
         importing,
+        indicator,
         instrument,
         job,
         market,
@@ -25,6 +26,7 @@ def enter_all() -> None:
         query,
         session,
         stock,
+        strategy,
         study,
         tile,
     )
