@@ -1,4 +1,4 @@
-"""Markets of a seed: pure noise, or one that has what a crossing of averages finds; in memory or in a home."""
+"""Markets of a seed: noise, or one that has what a crossing of averages finds; in memory or in a home."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ def market(rows: int = 4_000, seed: int = 0, effect: float = 0.0, name: str = NA
 
     start = START + np.arange(rows, dtype=np.int64) * HOUR
     columns = map(exact, (opened, high, low, close))
-    return History(
-        "1h", {name: Track(Terms(name, 4, 6), start, start + HOUR, start + HOUR, *columns, np.ones(rows))}
-    )
+    terms = Terms(name, 4, 6)
+    return History("1h", {name: Track(terms, start, start + HOUR, start + HOUR, *columns, np.ones(rows))})
 
 
 def keep(home: Home, history: History) -> None:

@@ -24,7 +24,7 @@ def test_shares_are_those_of_the_variances() -> None:
     # Var(a) = 99/12, Var(2c) = 4/12: 0.961 and 0.039.
     found = importance.importance(trials(5_000), SPACE)
     assert abs((found["a"] or 0) - 0.961) < 0.01
-    assert abs((found["b"] or 0)) < 0.005
+    assert abs(found["b"] or 0) < 0.005
     assert abs((found["c"] or 0) - 0.039) < 0.01
     flat = [Trial(n, {"a": n, "b": 0, "c": 0.5}, (1.0,)) for n in range(10)]
     assert importance.importance(flat, SPACE) == {"a": None, "b": None, "c": None}

