@@ -215,6 +215,11 @@ def _clean(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
+def ranges(about: Description) -> list[str]:
+    """What each parameter may be, in words."""
+    return [_param(one).range for one in about.params]
+
+
 def refusal(found: Description, name: str) -> UsageError | None:
     """The error to tell of its first fault; None where it has none."""
     if not found.faults:
