@@ -2,6 +2,8 @@
 
 import type {
   Bars,
+  CalculateAsk,
+  CalculatedSeries,
   CollectionStatus,
   Config,
   DataMetadata,
@@ -13,6 +15,7 @@ import type {
   ImportAsk,
   ImportPreview,
   ImportStart,
+  Indicators,
   Instruments,
   Job,
   JobLogs,
@@ -119,6 +122,14 @@ export const api = {
     query: { interval: string; limit: number; end?: string; cursor?: string },
     signal?: AbortSignal,
   ) => request<Bars>(`${instrumentPath(instrument)}/bars`, { query, ...(signal ? { signal } : {}) }),
+
+  indicators: (signal?: AbortSignal) => request<Indicators>('/indicators/list', signal ? { signal } : {}),
+  calculate: (body: CalculateAsk, signal?: AbortSignal) =>
+    request<CalculatedSeries>('/indicators/calculate', {
+      method: 'POST',
+      body,
+      ...(signal ? { signal } : {}),
+    }),
 
   ticks: (instrument: string, limit: number, signal?: AbortSignal) =>
     request<Ticks>(`${instrumentPath(instrument)}/ticks`, {

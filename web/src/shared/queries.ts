@@ -39,3 +39,13 @@ export const useMetadata = (instrument: string) =>
     // Nothing may be stored yet of an instrument that was connected a moment ago.
     refetchInterval: (query) => (query.state.data?.datasets.length ? 60_000 : 5_000),
   });
+
+/** Every indicator of the platform. They change with its version alone. */
+export const useIndicatorList = (enabled = true) =>
+  useQuery({
+    enabled,
+    queryKey: ['indicators'],
+    queryFn: ({ signal }) => api.indicators(signal),
+    staleTime: Number.POSITIVE_INFINITY,
+    select: (found) => found.items,
+  });
