@@ -33,8 +33,7 @@ def main() -> None:
         if "trusted" in sys.argv:
             _die_with_parent()
         if "warm" in sys.argv:
-            for name in WARM:
-                __import__(name)
+            _warm()
         frame.write(results, frame.READY, b"{}")
         kept: dict[str, Any] = {}
         while True:
@@ -50,6 +49,13 @@ def main() -> None:
             frame.write(results, kind, answer)
             for body in tables:
                 frame.write(results, frame.TABLE, body)
+
+
+def _warm() -> None:
+    """Imports what most user code does. The first array made of Python's values looks for pandas, too."""
+    for name in WARM:
+        __import__(name)
+    sys.modules["pyarrow"].array([1])
 
 
 def _receive(orders: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
@@ -104,14 +110,16 @@ def _bound(order: dict[str, Any]) -> None:
         (resource.RLIMIT_NOFILE, 512),
         (resource.RLIMIT_MEMLOCK, 1 << 16),
     ):
-        _soft, hard = resource.getrlimit(kind)
-        wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        last = wanted if order["once"] else hard
-        if kind == resource.RLIMIT_CPU and order["once"]:
-            last = wanted + 1 if hard == resource.RLIM_INFINITY else min(wanted + 1, hard)
         if kind == resource.RLIMIT_NPROC and order["trusted"]:
             continue  # it would count all that this user runs on the machine
-        resource.setrlimit(kind, (wanted, last))
+        _soft, hard = resource.getrlimit(kind)
+        last = value
+        if kind == resource.RLIMIT_CPU:
+            # It counts from the start: a guest that is asked again needs more each time.
+            last = value + 1 if order["once"] else resource.RLIM_INFINITY
+        if hard != resource.RLIM_INFINITY:
+            value, last = min(value, hard), hard if last == resource.RLIM_INFINITY else min(last, hard)
+        resource.setrlimit(kind, (value, last))
 
 
 def _tables(order: dict[str, Any], fds: list[int], kept: dict[str, Any]) -> dict[str, Any]:

@@ -26,5 +26,6 @@ def run(request: dict[str, Any], tables: dict[str, Any], say: Say) -> tuple[dict
             hint=f"define it: def {entry}(tables): …",
         )
     answer = function(tables, **(request.get("args") or {}))
-    value, made = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, {})
-    return {"value": value}, made or {}
+    if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict):
+        return {"value": answer[0]}, answer[1]
+    return {"value": answer}, {}
