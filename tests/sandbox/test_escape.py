@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.corpus import CONTROL, FRESH, PROGRAMS, SOURCE, Program
+from tests.sandbox.corpus import CONTROL, PROGRAMS, SOURCE, Program
 from tests.sandbox.outside import Outside, children
 from tidemill import errors, sandbox
 from tidemill.sandbox import group, isolation
@@ -61,10 +61,10 @@ def guests() -> Iterator[Guests]:
 
 def attempt(program: Program, outside: Outside, guests: Guests) -> tuple[object, str, str]:
     """What it got, the code of the error that came instead, and all that it said."""
-    limits = LONGER if "pyarrow" in program.body else LIMITS
+    limits = LONGER if program.slow else LIMITS
     place = outside.place() | {"wait_s": 1.0}
     try:
-        if program.name in FRESH or program.codes:
+        if program.alone:
             guests.close()
             answer = sandbox.run("call", request(program, place), {}, limits=limits)
         else:
@@ -107,7 +107,7 @@ def test_no_program_gets_out(
     if guests.session is None:
         assert children(os.getpid()) == {outside.victim.pid}, "a process is left"
         assert left() == []
-    limit = LONGER if "pyarrow" in program.body else LIMITS
+    limit = LONGER if program.slow else LIMITS
     assert took < limit.wall_s + 1.5 + 1.0  # over the wall by a second, and its start
 
 

@@ -40,8 +40,8 @@ def run(
 
     `cancel` is asked some twenty times a second. Raises `ConfigError` (`sandbox_missing`, `sandbox_failed`),
     `UsageError` (`code_invalid`, `code_failed`, `sandbox_died`), `DeadlineError` (`sandbox_timeout`),
-    `ResourceError` (`sandbox_memory`, `sandbox_output`), `CancelledError`; `sandbox.log_of(error)` is what the
-    code printed.
+    `ResourceError` (`sandbox_memory`, `sandbox_output`), `CancelledError`; `sandbox.log_of(error)` is what
+    the code printed.
     """
     bounds = limits or Limits()
     session = Session("", "", Guest(bounds), bounds, once=True)
@@ -55,11 +55,9 @@ class Session:
     """One guest, for one owner and one source, as often as they ask: what the code keeps in its module is
     there the next time. Not for several threads at once."""
 
-    def __init__(
-        self, owner: str, source: str, guest: Guest, limits: Limits, *, once: bool = False
-    ) -> None:
+    def __init__(self, owner: str, source: str, guest: Guest, limits: Limits, *, once: bool = False) -> None:
         self.owner = owner
-        self.digest = hashlib.sha256(source.encode()).hexdigest()
+        self.digest = _digest(source)
         self._guest = guest
         self._limits = limits
         self._once = once
@@ -88,12 +86,12 @@ class Session:
         code itself can it be asked again (`alive`).
         """
         source = request.get("source")
-        if not self._once and isinstance(source, str):
-            if hashlib.sha256(source.encode()).hexdigest() != self.digest:
-                raise errors.ConflictError(
-                    "sandbox_foreign", "this guest was leased for another source",
-                    hint="lease one for this source: what the other left behind must not be met",
-                )  # fmt: skip
+        if not self._once and isinstance(source, str) and _digest(source) != self.digest:
+            raise errors.ConflictError(
+                "sandbox_foreign",
+                "this guest was leased for another source",
+                hint="lease one for this source: what the other left behind must not be met",
+            )
         if len(tables) > frame.TABLES_MAX:
             raise errors.UsageError(
                 "sandbox_tables", f"{len(tables)} tables for one run; at most {frame.TABLES_MAX}"
@@ -101,9 +99,7 @@ class Session:
         named, fds = self._hand_over(tables)
         order = {"task": task, "request": request, "tables": named, "once": self._once}
         try:
-            return self._guest.exchange(
-                order, fds, limits or self._limits, cancel=cancel, progress=progress
-            )
+            return self._guest.exchange(order, fds, limits or self._limits, cancel=cancel, progress=progress)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -137,6 +133,10 @@ class Session:
             named.append((name, key, fresh))
         self._sent = sent
         return named, fds
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def _table_memory(table: pa.Table) -> int:

@@ -86,7 +86,7 @@ class Guest:
             ours.send(b"\n")
 
     def wait_ready(self) -> None:
-        """Returns once it waits for orders; raises `ConfigError` (`sandbox_failed`) where it does not start."""
+        """Returns once it waits for orders; raises `ConfigError` (`sandbox_failed`) if it does not start."""
         if self._ready:
             return
         frames = Frames(1 << 12)
@@ -119,6 +119,11 @@ class Guest:
     ) -> Answer:
         """One order and its answer. Raises what docs/sandbox.md lists; only after `code_failed`,
         `code_invalid` and refusals of the task does the guest live on."""
+        if self._ended:
+            raise errors.ConflictError(
+                "sandbox_ended", "this guest is gone: an earlier run ended it, or its lease was closed",
+                hint="lease another",
+            )  # fmt: skip
         self.wait_ready()
         if limits != self.limits:
             self.limits = limits
@@ -205,11 +210,10 @@ class Guest:
         return True
 
     def _answer(self, frames: Frames) -> Answer:
-        assert frames.head is not None
-        kind, body = frames.head
-        if kind == frame.ANSWER:
-            return frames.answer(self._log.text())
-        self._tell(read_json(body))
+        kind, body = frames.head or (frame.FAILED, b"{}")
+        if kind == frame.FAILED:
+            self._tell(read_json(body))
+        return frames.answer(self._log.text())
 
     def _tell(self, said: dict[str, Any]) -> NoReturn:
         """Raises what a guest says went wrong: its words are quoted, never trusted."""
@@ -224,7 +228,11 @@ class Guest:
         if code == "refused" and isinstance(said.get("error"), dict):
             known = errors.from_dict(said["error"])
             kind = type(known) if isinstance(known, _PASSED_ON) else errors.UsageError
-            name = known.code if known.code.replace("_", "").isalpha() and len(known.code) < 50 else "code_failed"
+            name = (
+                known.code
+                if known.code.replace("_", "").isalpha() and len(known.code) < 50
+                else "code_failed"
+            )
             hint = text(known.hint)[:1000]
             at = f" (at {trail[-1]})" if trail else ""
             self._raise(kind(name, text(known.message)[:1000] + at, hint=hint))
@@ -271,7 +279,9 @@ class Guest:
         if self._group and self._group.ran_out():
             self._memory()
         if code is None:
-            self._fail(errors.UsageError, "sandbox_died", "the code closed its channel and went on; it was ended")
+            self._fail(
+                errors.UsageError, "sandbox_died", "the code closed its channel and went on; it was ended"
+            )
         number = code - 128 if code > 128 else -code
         if number == signal.SIGXCPU:
             self._fail(errors.DeadlineError, "sandbox_timeout", _too_slow(self.limits.cpu_s, _OF_CPU))
@@ -366,7 +376,7 @@ def _joined(words: list[str]) -> bytes:
 
 
 def _own_environment() -> dict[str, str]:
-    """Of trusted code without isolation: ours, so that no secret of this process's environment is handed on."""
+    """For trusted code without isolation: no secret of this process's environment is handed on."""
     return {**command.ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath)}
 
 

@@ -1,8 +1,8 @@
 """Calls one function of the user's module.
 
-The request has `source`, and may have `name` (the file that errors speak of), `entry` ("main") and `args`. The
-function is called as `entry(tables, **args)` and returns a value that JSON can carry, or that and a dict of
-tables. The result is `{"value": value}`.
+The request has `source`, and may have `name` (the file that errors speak of), `entry` ("main") and `args`.
+The function is called as `entry(tables, **args)` and returns a value that JSON can carry, or that and a dict
+of tables. The result is `{"value": value}`.
 """
 
 from __future__ import annotations
