@@ -57,7 +57,7 @@ def test_groups_of_the_dead_are_swept(grouped: sandbox.Isolation) -> None:
     for place in gone._places:
         place.rename(place.with_name(f"{group.PREFIX}{int(pid.stdout)}-123-0"))
     own = list(made._places)
-    assert group.sweep() == len(gone._places)
+    assert group.sweep() >= len(gone._places)
     assert all(place.exists() for place in own)
     made.end()
     assert not any(place.exists() for place in own)

@@ -1,12 +1,13 @@
 """The program inside the sandbox: takes orders from its socket, runs their task, answers through a pipe.
 
 Until the first order it is ours; from then on it is the user's, and the runner believes nothing it says.
-Started as `python -c "…; main()" RESULT_FD [warm] [trusted]`.
+Started as `python -c "…; main()" RESULT_FD MODULES [trusted]`, with modules to import before anyone waits.
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import math
 import mmap
@@ -18,8 +19,6 @@ from typing import Any
 
 from tidemill.sandbox import frame, task, user
 
-# What most user code imports: a warm guest has it before anyone waits.
-WARM = ("numpy", "pyarrow", "pyarrow.compute", "tidemill._native")
 DEPTH_MAX = 60
 
 
@@ -32,8 +31,9 @@ def main() -> None:
         os.dup2(null, 0)
         if "trusted" in sys.argv:
             _die_with_parent()
-        if "warm" in sys.argv:
-            _warm()
+        for name in filter(None, sys.argv[2].split(",")):
+            with contextlib.suppress(ImportError):
+                __import__(name)
         frame.write(results, frame.READY, b"{}")
         kept: dict[str, Any] = {}
         while True:
@@ -49,13 +49,6 @@ def main() -> None:
             frame.write(results, kind, answer)
             for body in tables:
                 frame.write(results, frame.TABLE, body)
-
-
-def _warm() -> None:
-    """Imports what most user code does. The first array made of Python's values looks for pandas, too."""
-    for name in WARM:
-        __import__(name)
-    sys.modules["pyarrow"].array([1])
 
 
 def _receive(orders: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:

@@ -24,7 +24,8 @@ from tidemill.sandbox.limit import Limits
 from tidemill.sandbox.process import Guest, Progress, seal
 
 SIZE_MAX = 64
-_KEPT_TABLES = 100
+# pandas is here for pyarrow, which looks for it when it first makes an array of Python's values.
+MODULES = ("numpy", "pyarrow", "pyarrow.compute", "pandas", "tidemill._native")
 
 
 def run(
@@ -151,12 +152,16 @@ def _table_memory(table: pa.Table) -> int:
 class Pool:
     """So many guests that have imported what user code imports, and wait. A leased one is replaced behind."""
 
-    def __init__(self, size: int = 1, *, limits: Limits | None = None) -> None:
-        """Starts filling; returns at once. `limits` are those of every lease that names no other."""
+    def __init__(
+        self, size: int = 1, *, limits: Limits | None = None, modules: tuple[str, ...] = MODULES
+    ) -> None:
+        """Starts filling; returns at once. `limits` are those of every lease that names no other, `modules`
+        what guests import before they wait, where it is installed."""
         if not 0 <= size <= SIZE_MAX:
             raise errors.UsageError("sandbox_pool", f"a pool of {size} guests; 0 to {SIZE_MAX}")
         self._size = size
         self._limits = limits or Limits()
+        self._modules = modules
         self._ready: deque[Guest] = deque()
         self._news = threading.Condition()
         self._closed = False
@@ -167,7 +172,7 @@ class Pool:
     def lease(self, owner: str, source: str, *, limits: Limits | None = None) -> Session:
         """A guest for this owner's source alone; a new one where none is ready yet. Close it when done."""
         guest = self._take()
-        return Session(owner, source, guest or Guest(self._limits, warm=True), limits or self._limits)
+        return Session(owner, source, guest or Guest(self._limits, self._modules), limits or self._limits)
 
     def wait(self, timeout_s: float = 30.0) -> bool:
         """Whether all guests are ready, after at most so long; raises what their start raised."""
@@ -216,7 +221,7 @@ class Pool:
                     return
             guest = None
             try:
-                guest = Guest(self._limits, warm=True)
+                guest = Guest(self._limits, self._modules)
                 guest.wait_ready()
             except BaseException as error:
                 if guest is not None:

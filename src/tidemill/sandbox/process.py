@@ -36,8 +36,9 @@ Progress = Callable[[dict[str, Any]], object]
 class Guest:
     """A process that serves orders of one owner. Whatever goes wrong but an error of the code ends it."""
 
-    def __init__(self, limits: Limits, *, warm: bool = False) -> None:
-        """Starts it; raises `ConfigError` (`sandbox_missing`, `sandbox_failed`) where that does not work."""
+    def __init__(self, limits: Limits, modules: tuple[str, ...] = ()) -> None:
+        """Starts it, with these imported where they are installed. Raises `ConfigError` (`sandbox_missing`,
+        and `sandbox_failed` when it is first asked)."""
         self.isolated = isolation.required()
         self.limits = limits
         self._group = _new_group(limits)
@@ -47,7 +48,7 @@ class Guest:
         self._results, results = os.pipe()
         self._said, said = os.pipe()
         fds = [results]
-        words = (*(("warm",) if warm else ()), *(() if self.isolated else ("trusted",)))
+        words = (",".join(modules), *(() if self.isolated else ("trusted",)))
         try:
             if self.isolated:
                 held = memory("filter", seccomp.program(platform.machine()))
