@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -27,6 +28,23 @@ HomeOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
+
+
+def _trust(given: bool) -> bool:
+    """Tells it to this process and all that it starts."""
+    if given:
+        os.environ["TIDEMILL_TRUST_LOCAL_CODE"] = "1"
+    return given
+
+
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-local-code",
+        help="Run strategies of the database unheld where this machine has no sandbox; all must be yours.",
+        callback=_trust,
+    ),
+]
 LogLinesOption = Annotated[bool, typer.Option(LOG_LINES, hidden=True)]
 
 
