@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
+mod array;
 mod bar;
 mod batch;
 mod book;
 mod column;
+mod engine;
 mod error;
 mod indicator;
 mod live;
@@ -43,6 +45,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(registry::instruments, module)?)?;
     module.add_class::<bar::BarBuilder>()?;
     module.add_class::<book::Book>()?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<engine::Fill>()?;
     module.add_function(wrap_pyfunction!(bar::bars_of_trades, module)?)?;
     module.add_function(wrap_pyfunction!(bar::merge_bars, module)?)?;
     module.add_function(wrap_pyfunction!(bar::merge_bars_by, module)?)?;

@@ -7,7 +7,7 @@ import type { Config, Instrument } from '@/api/types';
 export const useConfig = () =>
   useQuery({ queryKey: ['config'], queryFn: () => api.config(), staleTime: 60_000, refetchInterval: 60_000 });
 
-export const useMode = (): Config['mode'] | undefined => useConfig().data?.mode;
+export const useMode = (): NonNullable<Config['mode']> | undefined => useConfig().data?.mode ?? undefined;
 
 /** Every instrument of every venue, page by page. */
 async function allInstruments(signal: AbortSignal): Promise<Instrument[]> {
