@@ -119,7 +119,10 @@ def test_threads_change_nothing_and_prices_without_decimals_are_swept() -> None:
     for threads in (2, 3, 7, 64):
         assert one.equals(sweep.cross(bars, fast, slow, cost=0.0005, threads=threads))
     for row in one.sample(10, seed=1).iter_rows(named=True):
-        means = [np.convolve(bars["close"], np.ones(n) / n)[: len(bars["close"])] for n in row.values()]
+        means = [
+            np.convolve(bars["close"], np.ones(n) / n)[: len(bars["close"])]
+            for n in (row["fast"], row["slow"])
+        ]
         wanted = np.where((np.arange(3_000) >= row["slow"] - 1) & (means[0] > means[1]), 1.0, 0.0)
         same(row, reference(bars, wanted, 0.0005, "open"))
 

@@ -134,7 +134,8 @@ def _plain(close: Floats, wanted: list[tuple[int, int]]) -> Work:
                 fall = min(fall, equity / peak)
                 total += growth - 1.0
                 square += (growth - 1.0) ** 2
-            out[pair] = (equity - 1.0, fall - 1.0, trades, total, square)
+            out[pair, 0], out[pair, 1], out[pair, 2] = equity - 1.0, fall - 1.0, trades
+            out[pair, 3], out[pair, 4] = total, square
         return out
 
     made = numba.njit(parallel=True)(loop)

@@ -87,8 +87,14 @@ def cross(
     count = threads or os.cpu_count() or 1
     try:
         if device == "cuda":
-            from tidemill.research import sweep_cuda
-
+            try:
+                from tidemill.research import sweep_cuda
+            except ImportError as error:
+                raise ConfigError(
+                    "extra_missing",
+                    "a sweep on a GPU needs the Python packages numba and numba-cuda",
+                    hint="pip install 'tidemill[cuda]'",
+                ) from error
             found = sweep_cuda.cross(close, opened, **windows, shorts=shorts, cost=cost)
         else:
             told = _native.sweep_cross(

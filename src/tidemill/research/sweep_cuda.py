@@ -16,6 +16,8 @@ import numpy.typing as npt
 from tidemill.errors import ConfigError
 
 Floats = npt.NDArray[np.float64]
+cuda: Any = import_module("numba.cuda")
+"""Of the module, because the simulator puts its own in the place of a module's."""
 BLOCK: Final = 64
 """Pairs a block of threads: a sweep has few, and a GPU many processors."""
 
@@ -24,8 +26,13 @@ def cross(
     close: Floats, opened: Floats | None, fast: list[int], slow: list[int], *, shorts: bool, cost: float
 ) -> dict[str, npt.NDArray[Any]]:
     """As `_native.sweep_cross` for simple averages, as arrays. Raises ValueError as it does, and
-    `ConfigError`: `extra_missing` without Numba's CUDA, `gpu_missing` without a GPU."""
-    cuda = _cuda()
+    `ConfigError` `gpu_missing` without a GPU."""
+    if not cuda.is_available():
+        raise ConfigError(
+            "gpu_missing",
+            "a sweep with device='cuda' found no GPU that CUDA can use",
+            hint="device='cpu' gives the same; `nvidia-smi` shows what the driver sees",
+        )
     _check(close, opened, shorts, cost)
     steps, pairs = max(len(close) - 1, 0), len(fast)
     out = np.zeros((pairs, 6))
@@ -47,24 +54,6 @@ def cross(
         "total": out[:, 0], "drawdown": out[:, 1], "trades": out[:, 2].astype(np.uint64), "mean": mean,
         "deviation": deviation, "exposure": exposure,
     }  # fmt: skip
-
-
-def _cuda() -> Any:
-    try:
-        cuda: Any = import_module("numba.cuda")
-    except ImportError as error:
-        raise ConfigError(
-            "extra_missing",
-            "a sweep on a GPU needs numba and numba-cuda",
-            hint="pip install 'tidemill[cuda]'",
-        ) from error
-    if not cuda.is_available():
-        raise ConfigError(
-            "gpu_missing",
-            "a sweep with device='cuda' found no GPU that CUDA can use",
-            hint="device='cpu' gives the same; `nvidia-smi` shows what the driver sees",
-        )
-    return cuda
 
 
 def _check(close: Floats, opened: Floats | None, shorts: bool, cost: float) -> None:
@@ -100,8 +89,6 @@ def _sums(close: Floats, longest: int) -> npt.NDArray[np.int64]:
 
 @cache
 def _kernel() -> Any:
-    cuda: Any = import_module("numba.cuda")
-
     @cuda.jit  # type: ignore[untyped-decorator]
     def sweep(
         close: Any, fills: Any, sums: Any, windows: Any, shorts: int, cost: float, out: Any
