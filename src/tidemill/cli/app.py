@@ -73,6 +73,7 @@ def _command() -> Callable[..., Any]:
         bench,
         bench_bar,
         bench_http,
+        bench_research,
         data,
         fact,
         fetch,
@@ -109,6 +110,9 @@ def _command() -> Callable[..., Any]:
     bench.app.command("resample")(bench_bar.resample)
     bench.app.command("bars")(bench_bar.bars)
     bench.app.command("http")(bench_http.http_)
+    bench.app.command("sweep")(bench_research.sweep)
+    bench.app.command("engine")(bench_research.engine)
+    bench.app.command("indicators")(bench_research.indicators)
     app.add_typer(bench.app, name="bench", help="Measure a part on this machine.")
     app.add_typer(strategy.app, name="strategy", help="Write, list and check strategies.")
     app.add_typer(study.app, name="study", help="Try a strategy's parameters, and judge the best of them.")
