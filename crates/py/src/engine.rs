@@ -52,19 +52,20 @@ fn instrument(dict: &Bound<'_, PyDict>) -> PyResult<Instrument> {
 }
 
 fn cost(dict: Option<&Bound<'_, PyDict>>) -> PyResult<kernel::Cost> {
-    const TEXTS: [&str; 6] = [
+    const TEXTS: [&str; 7] = [
         "taker",
         "maker",
         "spread_bps",
         "slippage_bps",
         "leverage",
         "limit_fill",
+        "gap_fill",
     ];
     let Some(dict) = dict else {
         return CostText::default().read().map_err(refused);
     };
     known("costs", dict, &[&TEXTS[..], &["slippage_ticks"]].concat())?;
-    let mut texts: [Option<String>; 6] = Default::default();
+    let mut texts: [Option<String>; 7] = Default::default();
     for (text, key) in texts.iter_mut().zip(TEXTS) {
         if let Some(value) = dict.get_item(key)? {
             *text =
@@ -74,7 +75,15 @@ fn cost(dict: Option<&Bound<'_, PyDict>>) -> PyResult<kernel::Cost> {
         }
     }
     let plain = CostText::default();
-    let [taker, maker, spread_bps, slippage_bps, leverage, limit_fill] = &texts;
+    let [
+        taker,
+        maker,
+        spread_bps,
+        slippage_bps,
+        leverage,
+        limit_fill,
+        gap_fill,
+    ] = &texts;
     CostText {
         taker: taker.as_deref().unwrap_or(plain.taker),
         maker: maker.as_deref().unwrap_or(plain.maker),
@@ -86,6 +95,7 @@ fn cost(dict: Option<&Bound<'_, PyDict>>) -> PyResult<kernel::Cost> {
         },
         leverage: leverage.as_deref().unwrap_or(plain.leverage),
         limit_fill: limit_fill.as_deref().unwrap_or(plain.limit_fill),
+        gap_fill: gap_fill.as_deref().unwrap_or(plain.gap_fill),
     }
     .read()
     .map_err(refused)
