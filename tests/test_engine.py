@@ -111,7 +111,7 @@ def test_a_round_trip_has_the_columns_and_figures_that_were_worked_out_by_hand()
 @given(seed=st.integers(0, 2**32), rows=st.integers(1, 60), instruments=st.integers(1, 3))
 def test_a_series_at_once_and_row_by_row_are_the_same(seed: int, rows: int, instruments: int) -> None:
     columns, target = walk(rows, seed, instruments), shares(rows * instruments, seed)
-    due = columns[0][::3], columns[1][::3], np.full(len(columns[0][::3]), 0.0001)
+    due = columns[0][::3].copy(), columns[1][::3].copy(), np.full(len(columns[0][::3]), 0.0001)
     named = [STOCK | {"name": f"I{number}"} for number in range(instruments)]
     whole, steps = Engine("100000", named, COSTS), Engine("100000", named, COSTS)
     whole.run(*columns, target, due)
@@ -173,8 +173,16 @@ def _wrong(name: str, value: Any) -> dict[str, Any]:
         ),
         ("target", np.ones(4, np.int64), "target must be a contiguous array of float64"),
         ("instrument", np.zeros(4, np.int64), "instrument must be a contiguous array of uint32"),
-        ("open", np.ones(8, np.int64)[::2], "open must be a contiguous array of int64"),
-        ("open", np.ones((4, 1), np.int64), "got one of 2 dimensions"),
+        (
+            "open",
+            np.ones(8, np.int64)[::2],
+            "open must be a contiguous array of int64, got one with gaps between its items",
+        ),
+        (
+            "open",
+            np.ones((4, 1), np.int64),
+            "open must be a contiguous array of int64, got one of 2 dimensions",
+        ),
         ("open", [1, 2, 3, 4], "open must be a contiguous array of int64, got <class 'list'>"),
         ("high", np.ones(3, np.int64), "high has 3 rows, but end has 4"),
         ("end", np.array([1, 2, 2, 1], np.int64), "row 3 ends at 1, before the one ahead of it at 2"),

@@ -300,8 +300,8 @@ class Engine:
         self, cash: str, instruments: Sequence[dict[str, Any]], costs: dict[str, Any] | None = None
     ) -> None:
         """`costs`: taker, maker (fractions), spread_bps, slippage_bps, leverage as decimal text;
-        slippage_ticks; limit_fill 'touch' or 'through'; gap_fill 'open' or 'level'. What is missing is 0, leverage
-        1, and the first of the two."""
+        slippage_ticks; limit_fill 'touch' or 'through'; gap_fill 'open' or 'level'. What is missing is 0,
+        leverage 1, and the first of the two."""
     def run(
         self,
         end: npt.NDArray[np.int64],

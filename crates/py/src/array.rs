@@ -49,11 +49,14 @@ impl<T: Item> Array<T> {
         if buffer.dimensions() != 1 {
             return Err(refused(format!("one of {} dimensions", buffer.dimensions())));
         }
+        if !buffer.is_c_contiguous() {
+            return Err(refused("one with gaps between its items: copy it".into()));
+        }
         let aligned = (buffer.buf_ptr() as usize).is_multiple_of(align_of::<T>());
         // A float64 array has items of 8 bytes too: read as integers they would be numbers nobody meant.
         let kind =
             ElementType::from_format(buffer.format()) == T::TYPE && buffer.item_size() == size_of::<T>();
-        if !buffer.is_c_contiguous() || !kind || !aligned {
+        if !kind || !aligned {
             return Err(refused(format!(
                 "items of {} bytes in format '{}'",
                 buffer.item_size(),

@@ -413,11 +413,13 @@ impl Engine {
     /// Positions from flat to flat as columns.
     fn positions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let trips = self.engine.trips();
-        let scale = |one: &kernel::Trip| {
+        // Through the amount, so that a mean of one price is that price.
+        let mean = |one: &kernel::Trip, amount: i128, size: i128| {
             let instrument = &self.engine.instruments()[one.instrument as usize];
-            10f64.powi(i32::from(instrument.size_scale))
+            let whole = 10i128.pow(u32::from(instrument.size_scale));
+            let price = (size != 0).then(|| money::part(amount, whole, size)).flatten();
+            price.map_or(f64::NAN, money::float)
         };
-        let average = |amount: i128, size: i128, scale: f64| money::float(amount) / (size as f64 / scale);
         let dict = PyDict::new(py);
         dict.set_item("instrument", column(py, trips.iter().map(|one| one.instrument))?)?;
         dict.set_item("side", column(py, trips.iter().map(|one| one.side.sign() as i8))?)?;
@@ -426,19 +428,11 @@ impl Engine {
         dict.set_item("size", column(py, trips.iter().map(|one| one.size))?)?;
         dict.set_item(
             "entry",
-            column(
-                py,
-                trips
-                    .iter()
-                    .map(|one| average(one.entry, one.entered, scale(one))),
-            )?,
+            column(py, trips.iter().map(|one| mean(one, one.entry, one.entered)))?,
         )?;
         dict.set_item(
             "exit",
-            column(
-                py,
-                trips.iter().map(|one| average(one.exit, one.left, scale(one))),
-            )?,
+            column(py, trips.iter().map(|one| mean(one, one.exit, one.left)))?,
         )?;
         dict.set_item("fees", column(py, trips.iter().map(|one| one.fees as i64))?)?;
         dict.set_item("funding", column(py, trips.iter().map(|one| one.funding as i64))?)?;
