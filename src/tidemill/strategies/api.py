@@ -68,9 +68,9 @@ class Broker(Protocol):
     def submit(self, order: Order) -> int:
         """Sends an order and returns its number. An order that is refused has a number too, and no fill."""
 
-    def target(self, instrument: str, share: float) -> int | None:
-        """Sends the market order that brings an instrument to this share of equity; None where none is
-        due."""
+    def target(self, instrument: str, share: float) -> None:
+        """Brings an instrument to this share of equity: the market order for the difference goes out once all
+        closes of this time are known. The share wanted before, and NaN, do nothing."""
 
     def cancel(self, order: int) -> bool:
         """Whether the order was still open."""
@@ -227,9 +227,10 @@ class Strategy:
             Order(instrument, side, exact[0], kind, exact[1], exact[2], time_in_force, reduce_only)
         )
 
-    def target(self, instrument: str, share: float) -> int | None:
-        """Brings an instrument to this share of equity by a market order; None where none is due."""
-        return self.broker.target(instrument, share)
+    def target(self, instrument: str, share: float) -> None:
+        """Brings an instrument to this share of equity, by a market order at the next open. The share that
+        was wanted before, and NaN, do nothing."""
+        self.broker.target(instrument, share)
 
     def cancel(self, order: int) -> bool:
         """Whether the order was still open."""

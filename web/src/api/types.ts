@@ -6,7 +6,7 @@ import type { components } from './schema';
 export type Schemas = components['schemas'];
 
 export type Config = Schemas['Configuration'];
-export type Mode = Config['mode'];
+export type Mode = NonNullable<Config['mode']>;
 /** The one error shape of REST, stream and command line. */
 export type ErrorBody = Schemas['Error'];
 export type Instrument = Schemas['Instrument'];
