@@ -130,4 +130,5 @@ class Played:
 
     def cash(self) -> str:
         whole, part = divmod(abs(self._ledger.cash), 10**DIGITS)
-        return f"{'-' if self._ledger.cash < 0 else ''}{whole}.{part:018d}"
+        text = f"{whole}.{part:018d}".rstrip("0").rstrip(".")
+        return f"-{text}" if self._ledger.cash < 0 else text

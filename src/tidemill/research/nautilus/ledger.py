@@ -42,16 +42,25 @@ class Entry:
     ts: int
     state: str = "open"
     reason: str = ""
+    triggered: bool = False
+    """Its stop was reached while there was no position for it to reduce."""
 
     @property
     def open(self) -> bool:
         return self.state == "open"
 
-    def reached(self, price: int) -> bool:
-        """Whether something happens to it where the market is at `price`: its stop comes first."""
-        below = (self.side > 0) != bool(self.stop)
-        level = self.stop or self.limit
-        return price <= level if below else price >= level
+    def meets(self, price: int, *, strict: bool) -> bool:
+        """Whether it would be filled where the market is at `price`; `strict` asks a limit to be passed. A stop
+        that is reached stays so."""
+        if self.stop and not self.triggered:
+            self.triggered = price >= self.stop if self.side > 0 else price <= self.stop
+            if not self.triggered or not self.limit:
+                return self.triggered
+            strict = False
+        if not self.limit:
+            return True
+        better = (self.limit - price) * self.side
+        return better > 0 or (better == 0 and not strict)
 
 
 @dataclass(frozen=True, slots=True)

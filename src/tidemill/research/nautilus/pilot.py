@@ -80,10 +80,17 @@ class Pilot(Strategy):  # type: ignore[misc]
         self._sent: dict[int, Any] = {}
         self._waiting: list[dict[int, Entry]] = [{} for _ in scales]
         """Orders that may only reduce a position, while there is none."""
-        self._at_price: list[list[Done]] = [[] for _ in scales]
-        self._in_row: list[list[Done]] = [[] for _ in scales]
+        self._fresh: list[list[tuple[int, Done]]] = [[] for _ in scales]
+        """Fills with the price that they waited for."""
+        self._in_row: list[list[tuple[int, int, Done]]] = [[] for _ in scales]
+        """Those of a row, with the way that the price was on."""
         self._in_step: list[Done] = []
         self._last = [0] * count
+        """Where the market of each instrument is, which way it came there, and which way of its row that is."""
+        self._rises: list[bool | None] = [None] * count
+        self._leg = [0] * count
+        self._strict = not fills.touch
+        self._rested: set[int] = set()
         self._at = 0
         self.failed: BaseException | None = None
 
@@ -166,14 +173,22 @@ class Pilot(Strategy):  # type: ignore[misc]
     def on_quote_tick(self, tick: Any) -> None:
         """The market is at a price; orders that rested there are filled already."""
         each = self._number[tick.instrument_id]
-        self._gather(each)
+        price, before = self._scales[each].price_of(tick.bid_price), self._last[each]
         self._expire(each)
-        self._last[each] = self._scales[each].price_of(tick.bid_price)
-        if not self._inside[each]:
-            self._inside[each] = True
-            for number, entry in self._ledger.live[each].items():
-                if number not in self._sent and number not in self._waiting[each]:
-                    self._submit(entry)
+        self._last[each] = price
+        if self._inside[each]:
+            rises = price > before
+            self._leg[each] += self._rises[each] is not rises
+            self._rises[each] = rises
+            self._gather(each)
+            return
+        self._inside[each], self._leg[each], self._rises[each] = True, 0, None
+        for number, entry in list(self._ledger.live[each].items()):
+            # One that was sent may have closed others.
+            if entry.open and number not in self._sent and number not in self._waiting[each]:
+                self._submit(entry)
+                self._expire(each, number + 1)
+        self._gather(each)
 
     def on_bar(self, bar: Any) -> None:
         """A row is over."""
@@ -185,8 +200,9 @@ class Pilot(Strategy):  # type: ignore[misc]
         self._inside[each] = False
         if self._in_row[each]:
             end = self._rows.end[at]
-            self._ledger.fills += [(end, one) for one in self._in_row[each]]
-            self._in_step += self._in_row[each]
+            for _, _, fill in self._in_row[each]:
+                self._ledger.fills.append((end, fill))
+                self._in_step.append(fill)
             self._in_row[each] = []
         self._ledger.closes[each] = self._rows.close[at]
         if self._rows.last[at] and self.failed is None:
@@ -212,9 +228,9 @@ class Pilot(Strategy):  # type: ignore[misc]
             maker=event.liquidity_side == LiquiditySide.MAKER,
         )
         self._sent.pop(entry.number, None)
-        self._at_price[each].append(fill)
-        if self._fills.base[each] != self._last[each]:
-            self._expire(each)
+        passed = fill.maker and self._inside[each]
+        self._fresh[each].append((entry.limit if passed else self._fills.base[each], fill))
+        self._expire(each, entry.number)  # those that came by their price before this one did
         after = self._ledger.positions[each]
         if before * entry.side < 0 and before * after <= 0:
             # The position is closed: what else was there to reduce it has nothing left to do.
@@ -262,25 +278,34 @@ class Pilot(Strategy):  # type: ignore[misc]
             "reduce_only": entry.reduce_only,
             "client_order_id": ClientOrderId(str(entry.number)),
         }
-        if entry.kind in ("limit", "stop_limit"):
+        kind = "limit" if entry.triggered else entry.kind
+        if kind in ("limit", "stop_limit"):
             given["price"] = scale.price(entry.limit)
-        if entry.kind in ("stop", "stop_limit"):
+        if kind in ("stop", "stop_limit"):
             given["trigger_price"] = scale.price(entry.stop)
         order = self._sent[entry.number] = {
             "market": make.market, "limit": make.limit, "stop": make.stop_market, "stop_limit": make.stop_limit,
-        }[entry.kind](**given)  # fmt: skip
+        }[kind](**given)  # fmt: skip
         self.submit_order(order)
 
-    def _expire(self, each: int) -> None:
-        """Ends orders that wait for a position and whose price came first."""
-        for entry in list(self._waiting[each].values()):
-            if entry.kind == "market" or entry.reached(self._last[each]):
+    def _expire(self, each: int, before: int | None = None) -> None:
+        """Ends orders that wait for a position, were sent before that order, and whose price came first."""
+        for number, entry in list(self._waiting[each].items()):
+            if before is not None and number >= before:
+                continue
+            if entry.meets(self._last[each], strict=self._strict and number in self._rested):
                 self.withdraw(entry, "reduce_only")
             elif entry.time_in_force == "ioc":
                 self.withdraw(entry, "ioc")
+            else:
+                self._rested.add(number)
 
     def _gather(self, each: int) -> None:
-        """What was filled at one price counts in the order in which it was sent."""
-        if self._at_price[each]:
-            self._in_row[each] += sorted(self._at_price[each], key=lambda one: one.order)
-            self._at_price[each] = []
+        """Fills at one price, on one way of the price, count in the order in which they were sent."""
+        row, leg = self._in_row[each], self._leg[each]
+        for level, fill in sorted(self._fresh[each], key=lambda one: (one[0] == self._last[each], one[1].order)):
+            at = len(row)
+            while at and row[at - 1][:2] == (leg, level) and row[at - 1][2].order > fill.order:
+                at -= 1
+            row.insert(at, (leg, level, fill))
+        self._fresh[each] = []

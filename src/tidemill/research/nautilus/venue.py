@@ -99,6 +99,7 @@ class Fills(FillModel):  # type: ignore[misc]
         super().__init__(prob_fill_on_limit=1.0 if touch else 0.0, random_seed=0)
         random.setstate(state)
         self._ledger, self._scales, self._inside = ledger, scales, inside
+        self.touch = touch
         self.base = [0] * len(scales)
         """Where the market was when an order of each instrument was last filled."""
 
@@ -137,6 +138,8 @@ def opened(ledger: Ledger, scales: Sequence[Scale], fills: Fills) -> Any:
         fill_model=fills,
         fee_model=Fees(ledger, scales),
         book_type=BookType.L1_MBP,
+        # An order meets the market when it is sent, before the next one is.
+        use_message_queue=False,
         # A stop that the open has passed is done at once, as anywhere in a gap.
         reject_stop_orders=False,
         support_contingent_orders=False,
