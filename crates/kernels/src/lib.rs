@@ -6,3 +6,4 @@ pub mod engine;
 pub mod indicator;
 pub mod matching;
 pub mod recent;
+pub mod sweep;

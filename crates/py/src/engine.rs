@@ -217,6 +217,7 @@ impl Engine {
     }
 
     /// Takes one row; its fills.
+    #[allow(clippy::too_many_arguments)] // one for each field of a row
     fn step<'py>(
         &mut self,
         py: Python<'py>,

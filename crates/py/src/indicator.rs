@@ -33,12 +33,12 @@ fn made(name: &str, params: Option<&Bound<'_, PyDict>>) -> PyResult<Instance> {
 }
 
 /// An array of float64 while it is looked at.
-struct Floats {
+pub(crate) struct Floats {
     buffer: PyUntypedBuffer,
 }
 
 impl Floats {
-    fn of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
+    pub(crate) fn of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
         let buffer = PyUntypedBuffer::get(object)?;
         let aligned = (buffer.buf_ptr() as usize).is_multiple_of(align_of::<f64>());
         let floats = ElementType::from_format(buffer.format()) == (ElementType::Float { bytes: 8 });
@@ -52,7 +52,7 @@ impl Floats {
         Ok(Self { buffer })
     }
 
-    fn slice(&self) -> &[f64] {
+    pub(crate) fn slice(&self) -> &[f64] {
         let items = self.buffer.len_bytes() / 8;
         if items == 0 {
             return &[];

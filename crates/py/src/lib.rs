@@ -20,6 +20,7 @@ mod records;
 mod registry;
 mod relay;
 mod simulated;
+mod sweep;
 mod writer;
 
 /// Runs a native part (`collector`, `relay`, `bridge`, `sim`) until it ends; returns its exit code.
@@ -59,6 +60,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(indicator::indicators, module)?)?;
     module.add_function(wrap_pyfunction!(indicator::indicator, module)?)?;
     module.add_class::<indicator::Indicator>()?;
+    module.add_function(wrap_pyfunction!(sweep::sweep_cross, module)?)?;
     module.add_function(wrap_pyfunction!(simulated::sim_instruments, module)?)?;
     module.add_function(wrap_pyfunction!(simulated::sim_history, module)?)?;
     module.add_class::<records::Records>()?;

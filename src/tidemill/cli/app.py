@@ -64,6 +64,7 @@ def _command() -> Callable[..., Any]:
         platform,
         poll,
         query,
+        study,
     )
 
     app = typer.Typer(
@@ -88,6 +89,7 @@ def _command() -> Callable[..., Any]:
     bench.app.command("bars")(bench_bar.bars)
     bench.app.command("http")(bench_http.http_)
     app.add_typer(bench.app, name="bench", help="Measure a part on this machine.")
+    app.add_typer(study.app, name="study", help="Try a strategy's parameters, and judge the best of them.")
     app.command("fetch")(fetch.fetch)
     app.command("poll")(poll.poll)
     app.add_typer(iqfeed.app, name="iqfeed", help="Keep DTN's IQConnect alive.")

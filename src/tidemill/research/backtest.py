@@ -7,6 +7,7 @@ then are done at the next open after that moment. Arrival up to `SLACK_NS` late 
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,7 +99,10 @@ class Stage:
         cuts = np.cumsum([0, *(len(track) for track in tracks)])
         self._rows = [place[low:high] for low, high in itertools.pairwise(cuts)]
         self.series = history.series
-        self._axis = steps(self.series)
+        axis = steps(self.series)
+        # Of each track's bars: the step in which they became known, and the row after which their orders go.
+        self._step = {name: np.searchsorted(axis, track.known) for name, track in history.tracks.items()}
+        self._decides = {name: _decides(track) for name, track in history.tracks.items()}
         self._last = np.flatnonzero(np.append(np.diff(self._end) != 0, True)) if len(ends) else place
 
     # Runs.
@@ -141,16 +145,16 @@ class Stage:
         shares = values(list(wanted.values()), self.series)
         for name, share in zip(wanted, shares, strict=True):
             track = self.history.tracks[name]
-            mine = share[np.searchsorted(self._axis, track.known)]
+            mine = share[self._step[name]]
             decided = np.full(len(track), np.nan)
             told = ~np.isnan(mine)
-            decided[_decides(track)[told]] = mine[told]
+            decided[self._decides[name][told]] = mine[told]
             found[self._rows[self._names.index(name)]] = decided
         return found
 
     def rows(self) -> list[tuple[int, ...]]:
         """The market's rows as `Engine.step` takes them, in its order."""
-        columns = [self._end, self._number, *self._prices]
+        columns: list[npt.NDArray[Any]] = [self._end, self._number, *self._prices]
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
     def steps(self) -> list[tuple[int, int]]:
@@ -162,8 +166,9 @@ class Stage:
         signals, and the bar."""
         found = []
         for (name, track), place in zip(self.history.tracks.items(), self._rows, strict=True):
-            until, step = place[_decides(track)], np.searchsorted(self._axis, track.known)
-            columns: list[npt.NDArray[Any]] = [track.start, track.known, *self.series[name].columns.values()]
+            until, step = place[self._decides[name]], self._step[name]
+            columns: list[npt.NDArray[Any]] = [track.start, track.known]
+            columns += self.series[name].columns.values()
             told = zip(*(column.tolist() for column in columns), strict=True)
             for at, row, of, values_ in zip(until.tolist(), place.tolist(), step.tolist(), told, strict=True):
                 found.append((at, row, of, Bar(name, self.history.interval, *values_)))
@@ -381,6 +386,12 @@ class _Account:
 
     def cash(self) -> Decimal:
         return Decimal(self._engine.cash())
+
+    def price(self, instrument: str, value: float) -> Decimal:
+        return self._terms[self._of(instrument)].price(value)
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        return self._terms[self._of(instrument)].size(value)
 
     def _of(self, instrument: str) -> int:
         number = self._number.get(instrument)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +34,24 @@ class Terms:
     size_scale: int
     tick: int = 1
     lot: int = 1
+
+    def price(self, value: float) -> Decimal:
+        """The nearest price of whole ticks, one at least. Raises `UsageError` `order_invalid` for NaN."""
+        ticks = _finite(self.name, value).scaleb(self.price_scale) / self.tick
+        return Decimal(max(round(ticks), 1) * self.tick).scaleb(-self.price_scale)
+
+    def size(self, value: float) -> Decimal:
+        """The largest size of whole lots that is not above `value`, 0 at least. Raises as `price`."""
+        lots = _finite(self.name, value).scaleb(self.size_scale) / self.lot
+        return Decimal(max(math.floor(lots), 0) * self.lot).scaleb(-self.size_scale)
+
+
+def _finite(name: str, value: float) -> Decimal:
+    # By its shortest text, so that 0.3 is 0.3.
+    found = Decimal(str(value))
+    if not found.is_finite() or abs(found) >= 10**18:
+        raise UsageError("order_invalid", f"{value} is neither a price nor a size of {name}")
+    return found
 
 
 @dataclass(frozen=True)

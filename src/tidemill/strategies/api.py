@@ -25,7 +25,7 @@ in `watch`:
 
         def on_bar(self, bar):
             if bar.close > self.channel[bar.instrument].value and not self.position(bar.instrument):
-                self.buy(bar.instrument, Decimal("0.5"))
+                self.buy(bar.instrument, self.size(bar.instrument, float(self.equity) / bar.close))
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from typing import Any, ClassVar, Protocol
 from tidemill.errors import UsageError
 from tidemill.model.order import Fill, Kind, Order, Side, TimeInForce
 from tidemill.strategies import param
-from tidemill.strategies.signal import NAN, Bars, Signal
+from tidemill.strategies.operation import NAN
+from tidemill.strategies.signal import Bars, Signal
 
 Market = Mapping[str, Bars]
 """The instruments that a strategy runs on, by name, in the order in which they were asked for."""
@@ -87,6 +88,12 @@ class Broker(Protocol):
     def cash(self) -> Decimal:
         """Cash, in the quote currency."""
 
+    def price(self, instrument: str, value: float) -> Decimal:
+        """The nearest price that an order in this instrument may have."""
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        """The largest size, `value` at most, that an order in this instrument may have; else 0."""
+
 
 class Watch:
     """A signal's value as of the last step; NaN while it is not known."""
@@ -107,6 +114,24 @@ class Strategy:
     title: ClassVar[str] = ""
     """In words; the class's name, spaced, where there is none."""
     author: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **rest: object) -> None:
+        super().__init_subclass__(**rest)
+        for name, value in vars(cls).items():
+            if isinstance(value, param.Param) and (name.startswith("_") or hasattr(Strategy, name)):
+                raise UsageError(
+                    "strategy_invalid",
+                    f"{cls.__name__}.{name} cannot be a parameter: every strategy has {name!r} already",
+                    hint=f"call it {name.strip('_')}_value or the like",
+                )
+        if cls.by_signal() and any(
+            getattr(cls, name) is not getattr(Strategy, name) for name in ("on_bar", "on_fill")
+        ):
+            raise UsageError(
+                "strategy_invalid",
+                f"{cls.__name__} has both a signal and on_bar or on_fill: who would trade?",
+                hint="write the one or the other; `watch` keeps signals up to date for on_bar",
+            )
 
     def __init__(self, **params: object) -> None:
         self._params = param.values(type(self), params)
@@ -243,6 +268,14 @@ class Strategy:
     @property
     def equity(self) -> Decimal:
         return self.broker.equity()
+
+    def price(self, instrument: str, value: float) -> Decimal:
+        """The price nearest to `value` that an order may have: at least one tick. For `limit` and `stop`."""
+        return self.broker.price(instrument, value)
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        """The largest size of whole lots that is not above `value`; 0 where there is none."""
+        return self.broker.size(instrument, value)
 
 
 def _exact(value: Decimal | str | int) -> Decimal:

@@ -650,6 +650,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/indicators/calculate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Values of indicators over bars, the same however they are paged; told of as `indicator_calculated`.
+         * @description Values of indicators over bars, the same however they are paged; told of as `indicator_calculated`.
+         */
+        post: operations["indicators.calculate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/indicators/list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every indicator with parameters, outputs and warm-up: ours, then TA-Lib's where it is installed.
+         * @description Every indicator with parameters, outputs and warm-up: ours, then TA-Lib's where it is installed.
+         */
+        get: operations["indicators"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/instruments": {
         parameters: {
             query?: never;
@@ -1187,6 +1227,186 @@ export interface components {
             ts_recv: string | null;
             /** Valid */
             valid: boolean;
+        };
+        /**
+         * Calculate
+         * @description `indicator` with its `params`, or several in `indicators`, of one series of bars.
+         */
+        Calculate: {
+            /**
+             * Adjusted
+             * @default raw
+             * @enum {string}
+             */
+            adjusted: "raw" | "none" | "split" | "all";
+            /** Cursor */
+            cursor?: string | null;
+            /** End */
+            end?: string | null;
+            /**
+             * Format
+             * @default columns
+             * @enum {string}
+             */
+            format: "columns" | "rows" | "arrow" | "csv" | "parquet";
+            /** Indicator */
+            indicator?: string | null;
+            /** Indicators */
+            indicators?: components["schemas"]["IndicatorAsk"][] | null;
+            /** Instrument */
+            instrument: string;
+            /**
+             * Interval
+             * @default 1m
+             */
+            interval: string;
+            /** Known */
+            known?: string | null;
+            /**
+             * Last
+             * @description such as 90d: back from the end, or now
+             */
+            last?: string | null;
+            /**
+             * Limit
+             * @default 5000
+             */
+            limit: number;
+            /** Params */
+            params?: {
+                [key: string]: number;
+            };
+            /**
+             * Since
+             * @description where those begin that remember everything
+             */
+            since?: string | null;
+            /** Start */
+            start?: string | null;
+            /**
+             * Time
+             * @default ns
+             * @enum {string}
+             */
+            time: "ns" | "iso";
+        };
+        /** CalculatedColumns */
+        CalculatedColumns: {
+            /**
+             * Began
+             * @description start of the first bar that was taken in
+             */
+            began: string | null;
+            /**
+             * Current
+             * @description of the bar that is still open
+             */
+            current: {
+                [key: string]: number | null;
+            } | null;
+            /** Indicator */
+            indicator: string;
+            /**
+             * Memory
+             * @enum {string}
+             */
+            memory: "window" | "fading" | "whole";
+            /** Outputs */
+            outputs: components["schemas"]["IndicatorOutput"][];
+            /** Params */
+            params: {
+                [key: string]: number;
+            };
+            /**
+             * Values
+             * @description by output, as long as ts; null before the first
+             */
+            values: {
+                [key: string]: (number | null)[];
+            };
+            /** Warm Up */
+            warm_up: number | null;
+        };
+        /** CalculatedFacts */
+        CalculatedFacts: {
+            /**
+             * Began
+             * @description start of the first bar that was taken in
+             */
+            began: string | null;
+            /**
+             * Current
+             * @description of the bar that is still open
+             */
+            current: {
+                [key: string]: number | null;
+            } | null;
+            /** Indicator */
+            indicator: string;
+            /**
+             * Memory
+             * @enum {string}
+             */
+            memory: "window" | "fading" | "whole";
+            /** Outputs */
+            outputs: components["schemas"]["IndicatorOutput"][];
+            /** Params */
+            params: {
+                [key: string]: number;
+            };
+            /** Warm Up */
+            warm_up: number | null;
+        };
+        /**
+         * CalculatedRows
+         * @description The same with format=rows: `ts` and the outputs by name, of several `rsi.rsi`.
+         */
+        CalculatedRows: {
+            /** Complete */
+            complete: boolean;
+            /** Current */
+            current: string | null;
+            /** Gaps */
+            gaps: components["schemas"]["SeriesGap"][];
+            /** Indicators */
+            indicators: components["schemas"]["CalculatedFacts"][];
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /** Items */
+            items: {
+                [key: string]: unknown;
+            }[];
+            /** Next */
+            next: string | null;
+            through: components["schemas"]["Position"] | null;
+        };
+        /**
+         * CalculatedSeries
+         * @description Values of closed bars, ascending.
+         */
+        CalculatedSeries: {
+            /** Complete */
+            complete: boolean;
+            /**
+             * Current
+             * @description start of the bar that is still open
+             */
+            current: string | null;
+            /** Gaps */
+            gaps: components["schemas"]["SeriesGap"][];
+            /** Indicators */
+            indicators: components["schemas"]["CalculatedColumns"][];
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /** Next */
+            next: string | null;
+            through: components["schemas"]["Position"] | null;
+            /** Ts */
+            ts: string[];
         };
         /**
          * CollectionStart
@@ -1912,6 +2132,91 @@ export interface components {
              * @description from POST /api/v1/data/uploads
              */
             upload: string;
+        };
+        /** Indicator */
+        Indicator: {
+            /** Description */
+            description: string;
+            /** Inputs */
+            inputs: string[];
+            /**
+             * Memory
+             * @enum {string}
+             */
+            memory: "window" | "fading" | "whole";
+            /** Name */
+            name: string;
+            /** Outputs */
+            outputs: components["schemas"]["IndicatorOutput"][];
+            /** Params */
+            params: components["schemas"]["IndicatorParam"][];
+            /** Source */
+            source: string;
+            /** Title */
+            title: string;
+            /**
+             * Warm Up
+             * @description with the default parameters; null: it remembers everything
+             */
+            warm_up: number | null;
+        };
+        /** IndicatorAsk */
+        IndicatorAsk: {
+            /** Indicator */
+            indicator: string;
+            /** Params */
+            params?: {
+                [key: string]: number;
+            };
+        };
+        /** IndicatorOutput */
+        IndicatorOutput: {
+            /**
+             * Draw
+             * @enum {string}
+             */
+            draw: "line" | "histogram" | "band" | "marks";
+            /**
+             * First
+             * @description index of the first value of a series without gaps
+             */
+            first: number;
+            /** Name */
+            name: string;
+            /**
+             * Pane
+             * @enum {string}
+             */
+            pane: "price" | "own" | "volume";
+            /**
+             * Shift
+             * @description bars by which it is drawn later, or earlier where negative
+             */
+            shift: number;
+        };
+        /** IndicatorParam */
+        IndicatorParam: {
+            /** Default */
+            default: number;
+            /** High */
+            high: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "int" | "float";
+            /**
+             * Low
+             * @description both ends are included; null: TA-Lib says it only when asked
+             */
+            low: number | null;
+            /** Name */
+            name: string;
+        };
+        /** Indicators */
+        Indicators: {
+            /** Items */
+            items: components["schemas"]["Indicator"][];
         };
         /** Instrument */
         Instrument: {
@@ -4106,6 +4411,71 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Live"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "indicators.calculate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Calculate"];
+            };
+        };
+        responses: {
+            /** @description Values of indicators over bars, the same however they are paged; told of as `indicator_calculated`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalculatedSeries"] | components["schemas"]["CalculatedRows"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                    "application/vnd.apache.parquet": unknown;
+                    "text/csv": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    indicators: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every indicator with parameters, outputs and warm-up: ours, then TA-Lib's where it is installed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Indicators"];
                 };
             };
             /** @description what went wrong, in the one error shape */

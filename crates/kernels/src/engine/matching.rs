@@ -74,7 +74,11 @@ impl Engine {
         let path = row.path();
         for leg in path.windows(2) {
             let (mut from, to) = (leg[0], leg[1]);
-            while let Some(number) = self.next_on(open, from, to) {
+            if from == to {
+                continue;
+            }
+            let falls = to < from;
+            while let Some(number) = self.next_on(open, falls, from, to) {
                 from = self.orders[number as usize].level();
                 self.reach(open, number, from, row)?;
             }
@@ -82,19 +86,23 @@ impl Engine {
         Ok(())
     }
 
-    /// The order that a price on its way comes by first, the oldest of those at one level.
-    fn next_on(&self, open: &[u32], from: i64, to: i64) -> Option<u32> {
-        let falls = to < from;
+    /// The order that a price on its way comes by first, the oldest of those at one level. There may be more at
+    /// `to` when the price has arrived there.
+    fn next_on(&self, open: &[u32], falls: bool, from: i64, to: i64) -> Option<u32> {
         let mut next: Option<(i64, u32)> = None;
         for &number in open {
             let order = &self.orders[number as usize];
+            if order.state != State::Open || order.waits_below() != falls {
+                continue;
+            }
             let level = order.level();
-            let distance = if falls { from - level } else { level - from };
-            let beyond = if falls { level - to } else { to - level };
+            let (distance, beyond) = match falls {
+                true => (from - level, level - to),
+                false => (level - from, to - level),
+            };
             let strict = !order.armed() && self.cost.limit_fill == LimitFill::Through;
-            let on_way = from != to && distance >= 0 && (beyond > 0 || (beyond == 0 && !strict));
-            let better = next.is_none_or(|(least, _)| distance < least);
-            if order.state == State::Open && order.waits_below() == falls && on_way && better {
+            let on_way = distance >= 0 && (beyond > 0 || (beyond == 0 && !strict));
+            if on_way && next.is_none_or(|(least, _)| distance < least) {
                 next = Some((distance, number));
             }
         }

@@ -18,6 +18,7 @@ def enter_all() -> None:
         health,
         historical,
         importing,
+        indicator,
         instrument,
         job,
         market,
@@ -25,5 +26,6 @@ def enter_all() -> None:
         query,
         session,
         stock,
+        study,
         tile,
     )
