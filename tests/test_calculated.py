@@ -51,7 +51,9 @@ def whole(view: LiveView, name: str) -> calculated.Calculated:
     length=st.integers(0, 1_500),
     limit=st.integers(1, 900),
 )
-def test_a_range_equals_the_whole(view: LiveView, name: str, low: int | None, length: int, limit: int) -> None:
+def test_a_range_equals_the_whole(
+    view: LiveView, name: str, low: int | None, length: int, limit: int
+) -> None:
     every = whole(view, name)
     start = None if low is None else START + low * SECOND
     end = START + ((low or 2_500) + length) * SECOND

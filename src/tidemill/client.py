@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from tidemill import errors, fetched, frame, wire
+from tidemill import backtested, errors, fetched, frame, wire
 from tidemill.errors import ConfigError, NotFoundError, UsageError
 from tidemill.model import time as times
 from tidemill.model.instrument import resolve, venue_of
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from tidemill.model.calendar import Hours
     from tidemill.query.pool import Pool
     from tidemill.remote import Remote
-    from tidemill.research.run import Settings
+    from tidemill.research.run import Costs, Settings
     from tidemill.research.studied import StudyResult
+    from tidemill.run import Run
     from tidemill.stores.live import BookView, LiveView
     from tidemill.strategies.api import Strategy
 
@@ -427,6 +428,41 @@ class Client:
         rows = self._pool.limits.rows if limit is None else limit
         found = self._pool.ask(query, limit=rows, timeout_s=timeout_s)
         return frame.answered(found.body, found.facts, whole=limit is None, exact=exact)
+
+    def backtest(
+        self,
+        strategy: str | type[Strategy] | Strategy,
+        instruments: str | Iterable[str],
+        interval: str = "1m",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        engine: Literal["fast", "nautilus"] = "fast",
+        cash: str | float | int = "100000",
+        costs: Costs | Mapping[str, Any] | None = None,
+        limit_fill: Literal["touch", "through"] = "touch",
+        as_recorded: bool = False,
+        stress: bool = True,
+        **params: Any,
+    ) -> Run:
+        """Runs a strategy over bars of this home and keeps what came of it (docs/backtests.md).
+
+        `strategy` is a name, a class or an instance; `params` are its parameters. Without `start` and `end`
+        all bars are used. `costs` are `tidemill.research.run.Costs` or an object of their names, `{"taker":
+        "0.001", "spread_bps": 2}`. `stress` runs it with 0, 2 and 4 times the costs as well, where that is
+        cheap. Raises what the strategy's code raises, and `NotFoundError` for what is not here.
+        """
+        names = [instruments] if isinstance(instruments, str) else list(instruments)
+        ask = backtested.asked(
+            strategy, [self._name(one) for one in names], interval, start=start, end=end, engine=engine,
+            cash=cash, costs=costs, limit_fill=limit_fill, as_recorded=as_recorded, stress=stress,
+            params=params,
+        )  # fmt: skip
+        return backtested.Here(self.home, lambda: self.view).run(strategy, ask)
+
+    def run(self, name: str) -> Run:
+        """A run that is kept, by its id or the beginning of one. Raises `NotFoundError` `run_unknown`."""
+        return backtested.Here(self.home, lambda: self.view).get(name)
 
     def stream(
         self,

@@ -135,18 +135,6 @@ def test_pages_have_every_run_once(tmp_path: Path, sort: str) -> None:
                 assert values[len(some) :] == [None] * (len(values) - len(some))
 
 
-def test_variants_are_counted_once_whatever_they_were_run(tmp_path: Path) -> None:
-    with Runs(tmp_path / "runs") as runs:
-        runs.keep(row(1, params={"a": 1, "b": 2}, numbers={"period_sharpe": 0.1}), {})
-        runs.keep(row(2, params={"b": 2, "a": 1}, numbers={"period_sharpe": 0.2}), {})
-        runs.keep(row(4, params={"a": 2}, numbers={"period_sharpe": None}), {})
-        runs.keep(row(6, params={"a": 2}, source_digest="t" * 64), {})
-        runs.keep(row(8, params={"a": 9}, instruments=("ETH-USD.kraken",)), {})
-        runs.keep(row(10, params={"a": 9}, state="failed"), {})
-        found = runs.variants("sma_cross", ["BTC-USD.kraken"], "1h")
-    assert list(found.values()) == [0.2, None, None]
-
-
 def test_a_removed_run_is_gone_with_its_files(runs: Runs) -> None:
     kept = runs.keep(row(1), tables())
     runs.remove(kept.id)

@@ -51,6 +51,7 @@ def run(words: list[str]) -> int:
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
     from tidemill.cli import (
+        backtest,
         bench,
         bench_bar,
         bench_http,
@@ -84,6 +85,7 @@ def _command() -> Callable[..., Any]:
     data.app.add_typer(fact.app, name="facts", help="Splits, dividends and the like, by date.")
     data.app.command("query")(query.query)
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
+    app.add_typer(backtest.app, name="backtest", help="Run strategies over history, and look at kept runs.")
     app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
     bench.app.command("resample")(bench_bar.resample)
     bench.app.command("bars")(bench_bar.bars)

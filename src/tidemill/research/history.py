@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -166,6 +166,30 @@ def load(
 
     Raises `UsageError` `history_invalid` for no instrument or one named twice, and `NotFoundError`
     `bars_missing` where one of them has no bar in the span."""
+
+    def read(name: str) -> Bars:
+        return view.bars(name, interval, start if start is not None else 0, end, 1 << 24).bars
+
+    return _made(view, instruments, interval, read, as_recorded=as_recorded)
+
+
+def newest(view: LiveView, instruments: Sequence[str], interval: str, count: int) -> History:
+    """The last `count` closed bars of each instrument. Raises as `load`."""
+
+    def read(name: str) -> Bars:
+        return view.bars(name, interval, None, None, count).bars
+
+    return _made(view, instruments, interval, read)
+
+
+def _made(
+    view: LiveView,
+    instruments: Sequence[str],
+    interval: str,
+    read: Callable[[str], Bars],
+    *,
+    as_recorded: bool = False,
+) -> History:
     names = list(instruments)
     if not names or len(set(names)) != len(names):
         raise UsageError("history_invalid", "a backtest needs instruments, each of them once")
@@ -173,7 +197,7 @@ def load(
     known = {str(line["instrument"]): line for line in view.instruments()}
     tracks: dict[str, Track] = {}
     for name in names:
-        bars = view.bars(name, interval, start if start is not None else 0, end, 1 << 24).bars
+        bars = read(name)
         if not len(bars):
             raise NotFoundError(
                 "bars_missing",

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-import pkgutil
-import re
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from importlib import import_module
-from pathlib import Path
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
 from typing import Any, get_args
 
-from tidemill import errors, strategies
+from tidemill import errors
 from tidemill.errors import UsageError
 from tidemill.model import time as times
 from tidemill.model.interval import Interval
 from tidemill.model.time import Time
 from tidemill.research.run import Costs, Engine, Settings
-from tidemill.strategies.api import Strategy
 
 INSTRUMENTS_MAX = 100
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ class Request:
 
 
 def costs_of(given: Costs | Mapping[str, object] | None) -> Costs:
-    """Costs of an object with their names; numbers may be text. None is none at all."""
+    """Costs of an object with their names; values may be numbers or their text. None is none at all."""
     if given is None:
         return Costs()
     if isinstance(given, Costs):
@@ -95,64 +88,16 @@ def costs_of(given: Costs | Mapping[str, object] | None) -> Costs:
     return Costs(slippage_ticks=ticks, **texts)
 
 
-def settings_of(kept: Mapping[str, Any]) -> Settings:
-    """Settings as a kept run has them."""
-    return Settings(**{**kept, "costs": Costs(**kept["costs"])})
-
-
-def settings_json(settings: Settings) -> dict[str, Any]:
-    """Settings as they are kept."""
-    return asdict(settings)
-
-
 def _decimal(name: str, value: object) -> str:
     """Decimal text of a number; a float as it is printed."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str) and not hasattr(value, "as_tuple"):
-        raise UsageError("costs_invalid", f"{name} is a number or decimal text, not {value!r}"[:200])
-    from decimal import Decimal, InvalidOperation
-
     try:
-        found = Decimal(str(value))
+        if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+            raise InvalidOperation
+        found = Decimal(str(value)[:100])
+        if not found.is_finite() or abs(found.adjusted()) > 60:
+            raise InvalidOperation
     except InvalidOperation:
-        found = Decimal("NaN")
-    if not found.is_finite():
-        raise UsageError("costs_invalid", f"{name} is a number or decimal text, not {value!r}"[:200])
-    return f"{found:f}" if abs(found.adjusted()) < 60 else str(found)
-
-
-# The strategy's class.
-
-
-def names() -> list[str]:
-    """The strategies that come with Tidemill."""
-    return [name for name in _modules() if _plugin(name) is not None]
-
-
-def found(name: str) -> type[Strategy]:
-    """The class of that name. Raises `NotFoundError` `strategy_unknown` naming the nearest."""
-    made = _plugin(name) if _NAME.fullmatch(name) and name in _modules() else None
-    if made is None:
-        raise errors.unknown("strategy", name[:80], names())
-    return made
-
-
-def _modules() -> list[str]:
-    return sorted(one.name for one in pkgutil.iter_modules(strategies.__path__))
-
-
-def _plugin(name: str) -> type[Strategy] | None:
-    made = getattr(import_module(f"tidemill.strategies.{name}"), "plugin", None)
-    return made if isinstance(made, type) and issubclass(made, Strategy) else None
-
-
-def source_of(made: type[Strategy]) -> str:
-    """The code of a strategy: the file that it is in, or the class alone where it was typed into a notebook
-    or a shell. What nobody wrote down is equal to nothing else."""
-    try:
-        module = inspect.getmodule(made)
-        file = getattr(module, "__file__", None)
-        if file is not None and module is not None and module.__name__ != "__main__":
-            return Path(file).read_text()
-        return inspect.getsource(made)
-    except (OSError, TypeError, UnicodeDecodeError):
-        return f"# {made.__qualname__}: its code is not known ({secrets.token_hex(8)})\n"
+        raise UsageError(
+            "costs_invalid", f"{name} is a number or decimal text, not {value!r}"[:200]
+        ) from None
+    return f"{found:f}"

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import (
@@ -65,7 +64,7 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
 State = Literal["done", "failed"]
 STATS: Final = (
     "total_return", "cagr", "sharpe", "deflated_sharpe", "sortino", "max_drawdown", "volatility",
-    "profit_factor", "win_rate", "trades", "exposure", "turnover", "costs", "period_sharpe",
+    "profit_factor", "win_rate", "trades", "exposure", "turnover", "costs"
 )  # fmt: skip
 """Numbers that a list can be sorted by, beside `created` and `duration_s`."""
 SORTS: Final = ("created", "duration_s", *STATS)
@@ -295,7 +294,7 @@ class Runs:
     def page(
         self,
         limit: int,
-        filters: Filters = Filters(),  # noqa: B008 - frozen
+        filters: Filters = Filters(),
         *,
         sort: str = "created",
         ascending: bool = False,
@@ -320,22 +319,6 @@ class Runs:
         with self._used() as connection:
             found = connection.execute(query.order_by(place, new, name).limit(limit)).all()
         return [_row(one) for one in found]
-
-    def variants(
-        self, strategy: str, instruments: Sequence[str], interval: str
-    ) -> dict[tuple[str, str], float | None]:
-        """Every variant of a strategy that was ever finished on these instruments and this interval, by its
-        code and parameters: its Sharpe ratio of one period in the newest run of it."""
-        query = select(
-            _runs.c.instruments, _runs.c.source_digest, _runs.c.params, _runs.c.period_sharpe
-        ).where(_runs.c.strategy == strategy, _runs.c.interval == interval, _runs.c.state == "done")
-        with self._used() as connection:
-            found = connection.execute(query.order_by(_runs.c.created, _runs.c.id)).all()
-        return {
-            (one.source_digest, marked(one.params)): one.period_sharpe
-            for one in found
-            if one.instruments == list(instruments)
-        }
 
     def table(self, name: str, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A table of a run, by the names of `SCHEMAS`. Raises `DataQualityError` `run_damaged` where its
@@ -377,15 +360,10 @@ def key(row: Row, sort: str = "created", ascending: bool = False) -> list[Any]:
 _LAST = 1e308
 
 
-def marked(params: Mapping[str, Any]) -> str:
-    """Parameters as one text, the same for the same values."""
-    return orjson.dumps(dict(params), option=orjson.OPT_SORT_KEYS).decode()
-
-
 def _order(sort: str, ascending: bool) -> tuple[Any, Any, Any]:
     """The columns by which a list is sorted, all ascending."""
     column = _runs.c[sort]
-    place = column if ascending else -column
+    place: Any = column if ascending else -column
     if sort not in ("created", "duration_s"):
         place = func.coalesce(place, _LAST)
     return place, -_runs.c.created, _runs.c.id

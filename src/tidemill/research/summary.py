@@ -108,7 +108,8 @@ def of(
     if len(ts) and int(ts[-1]) < int(periods.ends[-1]):
         notes.append("the last day is not whole")
     if trades["trades_open"]:
-        notes.append(f"{trades['trades_open']} trades are still open: the trades' statistics leave them out")
+        many = "one trade is" if trades["trades_open"] == 1 else f"{trades['trades_open']} trades are"
+        notes.append(f"{many} still open: the trades' statistics leave that out")
     days = pa.table(
         {
             "end": _starts(ts, periods),

@@ -38,9 +38,7 @@ ENVIRONMENT = {
 
 def python(results: int, library: str, words: tuple[str, ...]) -> list[str]:
     """The interpreter with the guest's program; `library` is where the package lies."""
-    start = (
-        f"import sys; sys.path.insert(0, {library!r}); from tidemill.sandbox.guest import main; main()"
-    )
+    start = f"import sys; sys.path.insert(0, {library!r}); from tidemill.sandbox.guest import main; main()"
     # As -I, but for the environment: it is ours, and it holds the seed of hashes.
     return [sys.executable, "-P", "-s", "-B", "-c", start, str(results), *words]
 

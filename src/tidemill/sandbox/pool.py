@@ -55,9 +55,7 @@ class Session:
     """One guest, for one owner and one source, as often as they ask: what the code keeps in its module is
     there the next time. Not for several threads at once."""
 
-    def __init__(
-        self, owner: str, source: str, guest: Guest, limits: Limits, *, once: bool = False
-    ) -> None:
+    def __init__(self, owner: str, source: str, guest: Guest, limits: Limits, *, once: bool = False) -> None:
         self.owner = owner
         self.digest = hashlib.sha256(source.encode()).hexdigest()
         self._guest = guest
@@ -101,9 +99,7 @@ class Session:
         named, fds = self._hand_over(tables)
         order = {"task": task, "request": request, "tables": named, "once": self._once}
         try:
-            return self._guest.exchange(
-                order, fds, limits or self._limits, cancel=cancel, progress=progress
-            )
+            return self._guest.exchange(order, fds, limits or self._limits, cancel=cancel, progress=progress)
         finally:
             for fd in fds:
                 os.close(fd)

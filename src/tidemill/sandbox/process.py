@@ -224,7 +224,11 @@ class Guest:
         if code == "refused" and isinstance(said.get("error"), dict):
             known = errors.from_dict(said["error"])
             kind = type(known) if isinstance(known, _PASSED_ON) else errors.UsageError
-            name = known.code if known.code.replace("_", "").isalpha() and len(known.code) < 50 else "code_failed"
+            name = (
+                known.code
+                if known.code.replace("_", "").isalpha() and len(known.code) < 50
+                else "code_failed"
+            )
             hint = text(known.hint)[:1000]
             at = f" (at {trail[-1]})" if trail else ""
             self._raise(kind(name, text(known.message)[:1000] + at, hint=hint))
@@ -271,7 +275,9 @@ class Guest:
         if self._group and self._group.ran_out():
             self._memory()
         if code is None:
-            self._fail(errors.UsageError, "sandbox_died", "the code closed its channel and went on; it was ended")
+            self._fail(
+                errors.UsageError, "sandbox_died", "the code closed its channel and went on; it was ended"
+            )
         number = code - 128 if code > 128 else -code
         if number == signal.SIGXCPU:
             self._fail(errors.DeadlineError, "sandbox_timeout", _too_slow(self.limits.cpu_s, _OF_CPU))

@@ -195,6 +195,11 @@ class Strategy:
         return watch
 
     @property
+    def watches(self) -> list[Watch]:
+        """Those that `start` made."""
+        return list(self._watches)
+
+    @property
     def broker(self) -> Broker:
         if self._broker is None:
             raise UsageError(

@@ -59,6 +59,16 @@ class Entry:
         return self.origin == "builtin"
 
     @property
+    def changed(self) -> int | None:
+        """When its file was written, ns UTC; None for what is no file of a person."""
+        if self.origin != "folder" or self.path is None:
+            return None
+        try:
+            return self.path.stat().st_mtime_ns
+        except OSError:
+            return None
+
+    @property
     def description(self) -> str:
         """In the words of who keeps it, else of its class."""
         return (self.stored.newest.description if self.stored else "") or self.about.text
@@ -75,7 +85,7 @@ def folder(home: Home) -> Path:
 
 def entries(home: Home, stored: Iterable[Stored] = ()) -> list[Entry]:
     """All of them by name, those that belong to it first; each fault is in `about`."""
-    found = [*_builtin(), *_folder(folder(home)), *map(_kept, stored)]
+    found = [*_builtin(), *_folder(folder(home)), *map(kept, stored)]
     owner: dict[str, Origin] = {}
     for at, one in enumerate(found):
         first = owner.setdefault(one.name, one.origin)
@@ -89,6 +99,11 @@ def entries(home: Home, stored: Iterable[Stored] = ()) -> list[Entry]:
 
 _ORDER: Final[tuple[Origin, ...]] = ("builtin", "folder", "database")
 _WORDS: Final[dict[Origin, str]] = {"builtin": "package", "folder": "folder", "database": "database"}
+
+
+def ours() -> list[str]:
+    """Names of those of this package."""
+    return [one.name for one in _builtin()]
 
 
 def find(home: Home, name: str, stored: Iterable[Stored] = ()) -> Entry:
@@ -156,7 +171,8 @@ def _file(path: Path, origin: Origin) -> Entry:
     return Entry(path.stem, origin, source, about, path)
 
 
-def _kept(stored: Stored) -> Entry:
+def kept(stored: Stored) -> Entry:
+    """One of the database."""
     source = stored.newest.code
     return Entry(stored.name, "database", source, description.read(source), stored=stored)
 

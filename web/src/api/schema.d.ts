@@ -962,6 +962,174 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/strategies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Strategies by name, with their parameters and what is wrong with them.
+         * @description Strategies by name, with their parameters and what is wrong with them.
+         */
+        get: operations["strategies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put a strategy on a chart: what it wants at each of the last bars, and where it trades.
+         * @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades.
+         */
+        post: operations["strategies.apply"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/create": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep a strategy. Its text is read, not run; one that is no Python is refused with line and column.
+         * @description Keep a strategy. Its text is read, not run; one that is no Python is refused with line and column.
+         */
+        post: operations["strategies.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/describe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read a text without keeping or running it: its parameters, and what is wrong with it.
+         * @description Read a text without keeping or running it: its parameters, and what is wrong with it.
+         */
+        post: operations["strategies.describe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The same under another name.
+         * @description The same under another name.
+         */
+        get: operations["strategies.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One strategy, with its text.
+         * @description One strategy, with its text.
+         */
+        get: operations["strategies.show"];
+        /**
+         * Make the next version of a strategy. Refused (409) where it has changed since the one you name.
+         * @description Make the next version of a strategy. Refused (409) where it has changed since the one you name.
+         */
+        put: operations["strategies.change"];
+        post?: never;
+        /**
+         * Hide a strategy; it is the answer. Its versions stay.
+         * @description Hide a strategy; it is the answer. Its versions stay.
+         */
+        delete: operations["strategies.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Its versions, newest first, without their text; also of one that was deleted.
+         * @description Its versions, newest first, without their text; also of one that was deleted.
+         */
+        get: operations["strategies.versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/{name}/versions/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One version, with its text.
+         * @description One version, with its text.
+         */
+        get: operations["strategies.version"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stream/ticket": {
         parameters: {
             query?: never;
@@ -976,6 +1144,154 @@ export interface paths {
          * @description A ticket that signs one stream connection in; good for 30 seconds.
          */
         post: operations["stream.ticket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Studies, newest first.
+         * @description Studies, newest first.
+         */
+        get: operations["studies"];
+        put?: never;
+        /**
+         * Start a study as a job.
+         * @description Start a study as a job.
+         */
+        post: operations["studies.start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One study, how far it is, and its result once it is done.
+         * @description One study, how far it is, and its result once it is done.
+         */
+        get: operations["studies.show"];
+        put?: never;
+        post?: never;
+        /**
+         * Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number.
+         * @description Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number.
+         */
+        delete: operations["studies.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a study. One that does not run stays as it is.
+         * @description End a study. One that does not run stays as it is.
+         */
+        post: operations["studies.cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a study for now; what was tried is kept. One that does not run stays as it is.
+         * @description Stop a study for now; what was tried is kept. One that does not run stays as it is.
+         */
+        post: operations["studies.pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What came of a study.
+         * @description What came of a study.
+         */
+        get: operations["studies.result"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go on with a study that was stopped; no trial that is kept is made again.
+         * @description Go on with a study that was stopped; no trial that is kept is made again.
+         */
+        post: operations["studies.resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/trials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The trials of a part of a study, by number.
+         * @description The trials of a part of a study, by number.
+         */
+        get: operations["studies.trials"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1054,6 +1370,66 @@ export interface paths {
          * @description Metrics of all parts in Prometheus' text format.
          */
         get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/optimize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a study as a job; its older name.
+         * @description Start a study as a job; its older name.
+         */
+        post: operations["optimize"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/optimize/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The study of a job, how far it is, and its result once it is done.
+         * @description The study of a job, how far it is, and its result once it is done.
+         */
+        get: operations["optimize.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/strategies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The same under another name.
+         * @description The same under another name.
+         */
+        get: operations["strategies.named"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2505,6 +2881,57 @@ export interface components {
             /** Shape */
             shape: string;
         };
+        /**
+         * Progress
+         * @description A study with how far it is, and its result once it is done.
+         */
+        Progress: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Dataset */
+            dataset: string;
+            /** Ended */
+            ended: string | null;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /** Eta S */
+            eta_s: number | null;
+            /** Family */
+            family: string;
+            /** Id */
+            id: string;
+            /** Job Id */
+            job_id: string | null;
+            /** Owner */
+            owner: string;
+            /** Plan */
+            plan: {
+                [key: string]: unknown;
+            };
+            /**
+             * Rate
+             * @description trials a second
+             */
+            rate: number | null;
+            /** Result */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Trials */
+            trials: number | null;
+            /** Trials Wanted */
+            trials_wanted: number;
+        };
         /** Projected */
         Projected: {
             /** Instrument */
@@ -3023,6 +3450,636 @@ export interface components {
              */
             workers: number;
         };
+        /** Strategies */
+        Strategies: {
+            /** Items */
+            items: components["schemas"]["StrategySummary"][];
+            /** Next */
+            next: string | null;
+            /**
+             * Total
+             * @description on all pages
+             */
+            total: number;
+        };
+        /**
+         * Strategy
+         * @description One strategy with its text; `ETag` is its version.
+         */
+        Strategy: {
+            /** Author */
+            author: string;
+            /** Changed */
+            changed: string | null;
+            /** Code */
+            code: string;
+            /** Created */
+            created: string | null;
+            /** Description */
+            description: string;
+            /** Faults */
+            faults: components["schemas"]["StrategyFault"][];
+            /**
+             * Kind
+             * @description by signal, or event after event
+             */
+            kind: ("signal" | "event") | null;
+            /** Name */
+            name: string;
+            /**
+             * Origin
+             * @description ours, a file of DIR/strategies, or the database
+             * @enum {string}
+             */
+            origin: "builtin" | "folder" | "database";
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters: {
+                [key: string]: number | boolean | string;
+            };
+            /** Params */
+            params: components["schemas"]["StrategyParam"][];
+            /**
+             * Path
+             * @description of a file in DIR/strategies
+             */
+            path: string | null;
+            /**
+             * Performance Metrics
+             * @description of the newest run that was kept
+             */
+            performance_metrics: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Sha256
+             * @description of the text
+             */
+            sha256: string;
+            /** Title */
+            title: string;
+            /**
+             * Trusted
+             * @description may run in the service; else in the sandbox alone
+             */
+            trusted: boolean;
+            /**
+             * Version
+             * @description of the database
+             */
+            version: number | null;
+        };
+        /** StrategyApplied */
+        StrategyApplied: {
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "signal" | "event";
+            /** Markers */
+            markers: components["schemas"]["StrategyMarker"][];
+            /**
+             * Origin
+             * @enum {string}
+             */
+            origin: "builtin" | "folder" | "database";
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters: {
+                [key: string]: number | boolean | string;
+            };
+            /**
+             * Shown
+             * @description what is in this answer
+             */
+            shown: ("targets" | "markers")[];
+            /** Strategy */
+            strategy: string;
+            /** Targets */
+            targets: components["schemas"]["StrategyTarget"][];
+            /** Version */
+            version: number | null;
+            /**
+             * Warm Up
+             * @description bars before its values can be relied on; null: none can
+             */
+            warm_up: number | null;
+        };
+        /**
+         * StrategyApply
+         * @description A strategy on a chart: of its last `limit` bars.
+         */
+        StrategyApply: {
+            /** Instrument */
+            instrument: string;
+            /**
+             * Interval
+             * @default 1h
+             */
+            interval: string;
+            /**
+             * Limit
+             * @default 1000
+             */
+            limit: number;
+            /**
+             * Others
+             * @description further instruments that it runs on
+             */
+            others?: string[];
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters?: {
+                [key: string]: number | boolean | string;
+            };
+            /**
+             * Strategy
+             * @description lower-case letters, digits and _
+             */
+            strategy: string;
+        };
+        /**
+         * StrategyChange
+         * @description The next version. What is left out stays; the version that was changed is named here or by If-Match.
+         */
+        StrategyChange: {
+            /** Author */
+            author?: string | null;
+            /** Code */
+            code?: string | null;
+            /** Description */
+            description?: string | null;
+            /** Parameters */
+            parameters?: {
+                [key: string]: number | boolean | string;
+            } | null;
+            /** Version */
+            version?: number | null;
+        };
+        /** StrategyCreate */
+        StrategyCreate: {
+            /**
+             * Author
+             * @description who asks, when left out
+             */
+            author?: string | null;
+            /**
+             * Code
+             * @description the text of the module
+             */
+            code: string;
+            /**
+             * Description
+             * @default
+             */
+            description: string;
+            /**
+             * Name
+             * @description lower-case letters, digits and _
+             */
+            name: string;
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters?: {
+                [key: string]: number | boolean | string;
+            };
+        };
+        /** StrategyDescription */
+        StrategyDescription: {
+            /** Author */
+            author: string;
+            /** Class Name */
+            class_name: string;
+            /** Description */
+            description: string;
+            /** Faults */
+            faults: components["schemas"]["StrategyFault"][];
+            /** Kind */
+            kind: ("signal" | "event") | null;
+            /** Params */
+            params: components["schemas"]["StrategyParam"][];
+            /** Title */
+            title: string;
+        };
+        /**
+         * StrategyFault
+         * @description What is wrong with the text, and where; lines and columns count from 1.
+         */
+        StrategyFault: {
+            /** Column */
+            column: number | null;
+            /** Line */
+            line: number | null;
+            /** Message */
+            message: string;
+        };
+        /** StrategyMarker */
+        StrategyMarker: {
+            /** Instrument */
+            instrument: string;
+            /**
+             * Price
+             * @description close where it was decided, or of the fill
+             */
+            price: number;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "buy" | "sell";
+            /**
+             * Target
+             * @description wanted share of equity, of one by signal
+             */
+            target: number | null;
+            /**
+             * Ts
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            ts: string;
+        };
+        /**
+         * StrategyParam
+         * @description A parameter and what it may be; numbers have a range, both ends included.
+         */
+        StrategyParam: {
+            /** Choices */
+            choices: (number | boolean | string)[];
+            /** Default */
+            default: number | boolean | string;
+            /** Help */
+            help: string;
+            /** High */
+            high: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "int" | "float" | "bool" | "str";
+            /** Low */
+            low: number | null;
+            /** Name */
+            name: string;
+            /** Step */
+            step: number | null;
+        };
+        /** StrategySummary */
+        StrategySummary: {
+            /** Author */
+            author: string;
+            /** Changed */
+            changed: string | null;
+            /** Created */
+            created: string | null;
+            /** Description */
+            description: string;
+            /** Faults */
+            faults: components["schemas"]["StrategyFault"][];
+            /**
+             * Kind
+             * @description by signal, or event after event
+             */
+            kind: ("signal" | "event") | null;
+            /** Name */
+            name: string;
+            /**
+             * Origin
+             * @description ours, a file of DIR/strategies, or the database
+             * @enum {string}
+             */
+            origin: "builtin" | "folder" | "database";
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters: {
+                [key: string]: number | boolean | string;
+            };
+            /** Params */
+            params: components["schemas"]["StrategyParam"][];
+            /**
+             * Performance Metrics
+             * @description of the newest run that was kept
+             */
+            performance_metrics: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Sha256
+             * @description of the text
+             */
+            sha256: string;
+            /** Title */
+            title: string;
+            /**
+             * Trusted
+             * @description may run in the service; else in the sandbox alone
+             */
+            trusted: boolean;
+            /**
+             * Version
+             * @description of the database
+             */
+            version: number | null;
+        };
+        /**
+         * StrategyTarget
+         * @description The wanted share of equity at each close; null leaves things as they are.
+         */
+        StrategyTarget: {
+            /** Instrument */
+            instrument: string;
+            /** Target */
+            target: (number | null)[];
+            /**
+             * Ts
+             * @description starts of the bars, as on the chart
+             */
+            ts: string[];
+        };
+        /**
+         * StrategyText
+         * @description A text that is looked at, not kept.
+         */
+        StrategyText: {
+            /**
+             * Code
+             * @description the text of the module
+             */
+            code: string;
+        };
+        /** StrategyVersion */
+        StrategyVersion: {
+            /** Author */
+            author: string;
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Description */
+            description: string;
+            /** Name */
+            name: string;
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters: {
+                [key: string]: number | boolean | string;
+            };
+            /** Sha256 */
+            sha256: string;
+            /** Version */
+            version: number;
+        };
+        /** StrategyVersionText */
+        StrategyVersionText: {
+            /** Author */
+            author: string;
+            /** Code */
+            code: string;
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Description */
+            description: string;
+            /** Name */
+            name: string;
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters: {
+                [key: string]: number | boolean | string;
+            };
+            /** Sha256 */
+            sha256: string;
+            /** Version */
+            version: number;
+        };
+        /** StrategyVersions */
+        StrategyVersions: {
+            /** Items */
+            items: components["schemas"]["StrategyVersion"][];
+            /** Next */
+            next: string | null;
+        };
+        /** Studies */
+        Studies: {
+            /** Items */
+            items: components["schemas"]["Study"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
+         * Study
+         * @description A study; `trials` of `trials_wanted` are made. `plan` is all that determines its trials.
+         */
+        Study: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Dataset */
+            dataset: string;
+            /** Ended */
+            ended: string | null;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /** Family */
+            family: string;
+            /** Id */
+            id: string;
+            /** Job Id */
+            job_id: string | null;
+            /** Owner */
+            owner: string;
+            /** Plan */
+            plan: {
+                [key: string]: unknown;
+            };
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Trials */
+            trials: number | null;
+            /** Trials Wanted */
+            trials_wanted: number;
+        };
+        /**
+         * StudyAsk
+         * @description What is to be tried: a strategy that the platform has, on instruments and an interval; for each
+         *     parameter a range (`5:50:5`), a list of values, or one value.
+         */
+        StudyAsk: {
+            /**
+             * Anchored
+             * @default false
+             */
+            anchored: boolean;
+            /** Batch */
+            batch?: number | null;
+            /** End */
+            end?: string | null;
+            /** Instruments */
+            instruments: string[];
+            /**
+             * Interval
+             * @default 1h
+             */
+            interval: string;
+            /**
+             * Objective
+             * @description one, or a list with nsga2, grid, random
+             * @default sharpe
+             */
+            objective: string | string[];
+            /**
+             * Params
+             * @description {"fast": "5:50:5", "slow": [50, 100]}; all ranges when left out
+             */
+            params?: {
+                [key: string]: string | number | boolean | (number | boolean | string)[];
+            };
+            /**
+             * Priority
+             * @default 0
+             */
+            priority: number;
+            /**
+             * Sampler
+             * @default grid
+             * @enum {string}
+             */
+            sampler: "grid" | "random" | "tpe" | "cmaes" | "nsga2";
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Settings
+             * @description cash, costs, limit_fill, as_recorded
+             */
+            settings?: {
+                [key: string]: unknown;
+            };
+            /** Start */
+            start?: string | null;
+            /** Strategy */
+            strategy: string;
+            /** Trials */
+            trials?: number | null;
+            /**
+             * Walk Forward
+             * @description folds; 0 for none
+             * @default 0
+             */
+            walk_forward: number;
+            /**
+             * Workers
+             * @description 0: one for each processor
+             * @default 0
+             */
+            workers: number;
+        };
+        /**
+         * StudyJob
+         * @description The study, and the job that runs it.
+         */
+        StudyJob: {
+            /** Job Id */
+            job_id: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Study Id */
+            study_id: string;
+        };
+        /**
+         * StudyResult
+         * @description What came of a study: the best trial, the verdict on it, and what that rests on.
+         */
+        StudyResult: {
+            /** Best */
+            best: {
+                [key: string]: unknown;
+            };
+            /** Chances */
+            chances: {
+                [key: string]: unknown;
+            };
+            /** Costs */
+            costs: {
+                [key: string]: unknown;
+            };
+            /** Data */
+            data: string;
+            /** Digest */
+            digest: string;
+            /** Failed */
+            failed: number;
+            /** Front */
+            front: {
+                [key: string]: unknown;
+            }[];
+            /** Heatmaps */
+            heatmaps: {
+                [key: string]: unknown;
+            }[];
+            /** Honesty */
+            honesty: {
+                [key: string]: unknown;
+            };
+            /** Id */
+            id: string;
+            /** Importance */
+            importance: {
+                [key: string]: number | null;
+            };
+            /** Parallel */
+            parallel: {
+                [key: string]: unknown;
+            };
+            /** Perturbed */
+            perturbed: {
+                [key: string]: unknown;
+            };
+            /** Stable Zone */
+            stable_zone: {
+                [key: string]: unknown;
+            };
+            /** Verdict */
+            verdict: {
+                [key: string]: unknown;
+            };
+            /** Walk Forward */
+            walk_forward: {
+                [key: string]: unknown;
+            } | null;
+        };
         /** Subscription */
         Subscription: {
             /** Changed */
@@ -3096,6 +4153,40 @@ export interface components {
             /** Next */
             next: string | null;
             through: components["schemas"]["Position"] | null;
+        };
+        /**
+         * Trial
+         * @description One trial; `part` is `all`, or `in.1`, `out.1`, … of a walk-forward.
+         */
+        Trial: {
+            /** Error */
+            error: string | null;
+            /** Metrics */
+            metrics: {
+                [key: string]: number | null;
+            };
+            /** Number */
+            number: number;
+            /** Params */
+            params: {
+                [key: string]: number | boolean | string | null;
+            };
+            /** Part */
+            part: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "failed";
+            /** Values */
+            values: (number | null)[];
+        };
+        /** Trials */
+        Trials: {
+            /** Items */
+            items: components["schemas"]["Trial"][];
+            /** Next */
+            next: string | null;
         };
         /**
          * Upload
@@ -5038,6 +6129,360 @@ export interface operations {
             };
         };
     };
+    strategies: {
+        parameters: {
+            query?: {
+                /** @description in name, title or description */
+                search?: string | null;
+                origin?: ("builtin" | "folder" | "database") | null;
+                kind?: ("signal" | "event") | null;
+                /** @description rows at most; default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Strategies by name, with their parameters and what is wrong with them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategies"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyApply"];
+            };
+        };
+        responses: {
+            /** @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyApplied"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.create": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyCreate"];
+            };
+        };
+        responses: {
+            /** @description Keep a strategy. Its text is read, not run; one that is no Python is refused with line and column. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategy"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.describe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyText"];
+            };
+        };
+        responses: {
+            /** @description Read a text without keeping or running it: its parameters, and what is wrong with it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyDescription"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.list": {
+        parameters: {
+            query?: {
+                /** @description in name, title or description */
+                search?: string | null;
+                origin?: ("builtin" | "folder" | "database") | null;
+                kind?: ("signal" | "event") | null;
+                /** @description rows at most; default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The same under another name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategies"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One strategy, with its text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategy"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.change": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string | null;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyChange"];
+            };
+        };
+        responses: {
+            /** @description Make the next version of a strategy. Refused (409) where it has changed since the one you name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategy"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Hide a strategy; it is the answer. Its versions stay. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategy"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.versions": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its versions, newest first, without their text; also of one that was deleted. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyVersions"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.version": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                name: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One version, with its text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyVersionText"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "stream.ticket": {
         parameters: {
             query?: never;
@@ -5054,6 +6499,302 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    studies: {
+        parameters: {
+            query?: {
+                state?: ("queued" | "running" | "paused" | "done" | "failed" | "cancelled") | null;
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Studies, newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Studies"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyAsk"];
+            };
+        };
+        responses: {
+            /** @description Start a study as a job. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One study, how far it is, and its result once it is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Progress"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End a study. One that does not run stays as it is. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stop a study for now; what was tried is kept. One that does not run stays as it is. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came of a study. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyResult"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Go on with a study that was stopped; no trial that is kept is made again. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.trials": {
+        parameters: {
+            query?: {
+                part?: string;
+                /** @description rows at most; default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trials of a part of a study, by number. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trials"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -5218,6 +6959,113 @@ export interface operations {
                 };
                 content: {
                     "text/plain": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    optimize: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyAsk"];
+            };
+        };
+        responses: {
+            /** @description Start a study as a job; its older name. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "optimize.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The study of a job, how far it is, and its result once it is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Progress"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.named": {
+        parameters: {
+            query?: {
+                /** @description in name, title or description */
+                search?: string | null;
+                origin?: ("builtin" | "folder" | "database") | null;
+                kind?: ("signal" | "event") | null;
+                /** @description rows at most; default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The same under another name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategies"];
                 };
             };
             /** @description what went wrong, in the one error shape */

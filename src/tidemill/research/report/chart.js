@@ -14,7 +14,7 @@
     minus(value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
   const formats = {
     money: (v) => fixed(v, Math.abs(v) < 100 ? 2 : 0),
-    percent: (v) => fixed(v * 100, Math.abs(v) < 0.1 ? 1 : 0) + " %",
+    percent: (v) => fixed(v * 100, v && Math.abs(v) < 0.1 ? 1 : 0) + " %",
     number: (v) => fixed(v, 2),
     price: (v) => fixed(v, Math.abs(v) < 1 ? 5 : Math.abs(v) < 100 ? 3 : Math.abs(v) < 10000 ? 2 : 0),
   };

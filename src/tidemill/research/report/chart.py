@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.research import drawdown, returns, stat
-from tidemill.research.conduct import thinned
 from tidemill.research.returns import Floats
+from tidemill.research.thin import thinned
 
 POINTS: Final = 1_500
 MARKS: Final = 400

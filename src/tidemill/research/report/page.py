@@ -25,6 +25,7 @@ from tidemill.research.period import DAY_NS
 from tidemill.research.report import chart
 from tidemill.research.report.text import (
     NONE,
+    Cell,
     count,
     day,
     escaped,
@@ -208,17 +209,17 @@ def _months(ours: Floats, theirs: Floats, days: pa.Table, said: Mapping[str, Any
     for year, these in groupby(found, key=lambda one: one.year):
         cells: list[Any] = [str(year), *([("", "")] * 12)]
         for one in these:
-            text = percent(one.returned, 1, sign=True) + ("*" if one.partial else "")
+            text = number(one.returned * 100, 1, sign=True) + ("*" if one.partial else "")
             strong = abs(one.returned) > reach / 3
             cells[one.month] = (text, look(one.returned) if strong else "")
         cells += [
-            (percent(totals[year], 1, sign=True), f"year {look(totals[year])}"),
-            (percent(others[year], 1, sign=True), "dim"),
+            (number(totals[year] * 100, 1, sign=True), f"year {look(totals[year])}"),
+            (number(others[year] * 100, 1, sign=True), "dim"),
         ]
         rows.append(cells)
     body = table(["", *_MONTHS, "Year", "Held"], rows, "months")
-    partial = "* not whole · " if any(one.partial for one in found) else ""
-    return panel("Monthly returns", body, sub=f"{partial}compounded, UTC; held is buy and hold")
+    partial = "* not a whole month · " if any(one.partial for one in found) else ""
+    return panel("Monthly returns", body, sub=f"%, compounded, UTC · {partial}held is buy and hold")
 
 
 def _rolling(drawn: Mapping[str, Any], periods: int, per_year: int) -> str:
@@ -245,7 +246,7 @@ def _price(drawn: Mapping[str, Any], name: str, fills: int) -> str:
 
 def _falls(ours: Floats, days: pa.Table) -> str:
     ends = days["end"].to_pylist()
-    rows = [
+    rows: list[list[Cell]] = [
         [
             day(ends[one.peak]), day(ends[one.trough]),
             day(ends[one.recovery]) if one.recovery is not None else ("open", "warn"),
@@ -253,7 +254,7 @@ def _falls(ours: Floats, days: pa.Table) -> str:
         ]
         for one in drawdown.worst(ours)
     ]  # fmt: skip
-    heads = ["From", "Lowest", "Recovered", ("Depth", "n"), ("Days", "n")]
+    heads: list[Cell] = ["From", "Lowest", "Recovered", ("Depth", "n"), ("Days", "n")]
     body = table(heads, rows) if rows else '<p class="note">Never below an earlier day.</p>'
     return panel("Worst drawdowns", body)
 
@@ -266,7 +267,7 @@ def _results(drawn: Mapping[str, Any]) -> str:
 
 
 def _costs(row: Row, n: Mapping[str, Any]) -> str:
-    lines = [
+    lines: list[list[Cell]] = [
         ["Fees", (number(n["fees"]), "n")],
         ["Spread and slippage", (number(n["slippage"]), "n")],
         ["Traded in all", (number(n["traded"], 0), "n")],
@@ -275,7 +276,7 @@ def _costs(row: Row, n: Mapping[str, Any]) -> str:
     ]
     body = table([], lines, "kv")
     if row.stress:
-        rows = [
+        rows: list[list[Cell]] = [
             [
                 f"× {one['factor']:g}", (percent(one["total_return"], sign=True), f"n {look(one['total_return'])}"),
                 (percent(one["cagr"], sign=True), "n"), (number(one["sharpe"]), "n"),
@@ -283,14 +284,14 @@ def _costs(row: Row, n: Mapping[str, Any]) -> str:
             ]
             for one in row.stress
         ]  # fmt: skip
-        heads = [
+        columns: list[Cell] = [
             "Costs", ("Total return", "n"), ("CAGR", "n"), ("Sharpe", "n"), ("Max drawdown", "n"),
             ("Paid", "n"), ("Trades", "n"),
         ]  # fmt: skip
         trials = f"{count(n['trials'])} {'trial' if n['trials'] == 1 else 'trials'}"
         body += (
             "<h3>The same run with other costs</h3>"
-            + table(heads, rows)
+            + table(columns, rows)
             + f'<p class="note">Sharpe ratios are the best of {trials}; deflated, as run: '
             f"{number(n['deflated_sharpe'])}.</p>"
         )
@@ -315,7 +316,7 @@ def _robust(ours: Floats, tables: Mapping[str, pa.Table], said: Mapping[str, Any
         )
     if not rows:
         return ""
-    heads = [
+    heads: list[Cell] = [
         "Paths", ("Return 5 %", "n"), ("median", "n"), ("95 %", "n"), ("CAGR median", "n"),
         ("Drawdown 5 %", "n"), ("median", "n"), ("Ends in loss", "n"), ("Falls over 20 %", "n"),
     ]  # fmt: skip
@@ -415,7 +416,7 @@ def _numbers(n: Mapping[str, Any], said: Mapping[str, Any]) -> str:
 
 def _trades(found: pa.Table) -> str:
     shown = found.slice(max(0, len(found) - TRADES_SHOWN)).to_pylist()
-    rows = [
+    rows: list[list[Cell]] = [
         [
             escaped(one["instrument"]), one["side"], minute(one["opened"]),
             minute(one["closed"]) if one["closed"] is not None else ("open", "warn"),
@@ -429,7 +430,7 @@ def _trades(found: pa.Table) -> str:
     ]  # fmt: skip
     if not rows:
         return panel("Trades", '<p class="note">There was no trade.</p>')
-    heads = [
+    heads: list[Cell] = [
         "Instrument", "Side", "Opened", "Closed", ("Size", "n"), ("Entry", "n"), ("Exit", "n"), ("Fees", "n"),
         ("Net", "n"), ("Return", "n"), ("Worst", "n"), ("Best", "n"), ("Bars", "n"),
     ]  # fmt: skip
@@ -467,7 +468,7 @@ def command(row: Row) -> str:
 
 
 def _reproduce(row: Row) -> str:
-    lines = [
+    lines: list[list[Cell]] = [
         ["Run", (escaped(row.id), "mono")],
         ["Fingerprint", (escaped(row.fingerprint), "mono")],
         ["Code", (escaped(row.source_digest), "mono")],
@@ -484,5 +485,7 @@ def _reproduce(row: Row) -> str:
         + f"<details><summary>The strategy's code</summary><pre>{escaped(row.source)}</pre></details>"
     )
     return panel(
-        "Reproduce", body, sub="the same code, data, settings and version give the same fingerprint and outcome"
+        "Reproduce",
+        body,
+        sub="the same code, data, settings and version give the same fingerprint and outcome",
     )

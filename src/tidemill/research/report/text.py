@@ -82,7 +82,9 @@ def _cell(name: str, cell: Cell) -> str:
     return f'<{name} class="{classes}">{text}</{name}>' if classes else f"<{name}>{text}</{name}>"
 
 
-def panel(title: str, body: str, *, sub: str = "", end: str = "", classes: str = "", flush: bool = False) -> str:
+def panel(
+    title: str, body: str, *, sub: str = "", end: str = "", classes: str = "", flush: bool = False
+) -> str:
     """A titled part of the page; `title`, `sub` and `end` are HTML."""
     aside = f'<span class="sub">{sub}</span>' if sub else ""
     right = f'<span class="end">{end}</span>' if end else ""

@@ -26,6 +26,7 @@ def enter_all() -> None:
         query,
         session,
         stock,
+        strategy,
         study,
         tile,
     )
