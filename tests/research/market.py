@@ -33,13 +33,17 @@ def track(
     starts: list[int] | None = None,
 ) -> Track:
     """Bars of open, high, low, close in mantissas, one after the other, each known `late` after its end."""
-    begins = np.array(starts if starts is not None else [start + length * at for at in range(len(bars))], np.int64)
+    begins = np.array(
+        starts if starts is not None else [start + length * at for at in range(len(bars))], np.int64
+    )
     columns = [np.array(column, np.int64) for column in zip(*bars, strict=True)]
     ends = begins + length
     return Track(terms, begins, ends, ends + late, *columns, volume=np.full(len(bars), 10.0))
 
 
-def walk(seed: int, names: tuple[str, ...] = ("A",), count: int = 300, late: int = 0, grid: int = 1) -> History:
+def walk(
+    seed: int, names: tuple[str, ...] = ("A",), count: int = 300, late: int = 0, grid: int = 1
+) -> History:
     """A random walk of prices with two decimal places. Orders at multiples of 5 cents meet no high or low."""
     rng = np.random.default_rng(seed)
     tracks = {}

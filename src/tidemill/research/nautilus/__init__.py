@@ -39,7 +39,7 @@ def run(strategy: Strategy, history: History, settings: Settings) -> Outcome:
     stage, rows = Stage(history, settings), Rows(history)
     terms = [track.terms for track in history.tracks.values()]
     ledger = Ledger(settings.cash, terms, settings.costs)
-    _checked(rows, ledger, venue.FIXED_PRECISION)
+    _checked(rows, ledger, venue.PRECISION)
     desk: Account | Wishes
     if strategy.by_signal():
         targets = stage.targets(strategy)
@@ -92,7 +92,8 @@ def _checked(rows: Rows, ledger: Ledger, digits: int) -> None:
     for terms in ledger.terms:
         if max(terms.price_scale, terms.size_scale) > digits:
             raise UsageError(
-                "history_invalid", f"NautilusTrader has no more than {digits} decimal places, {terms.name} has"
+                "history_invalid",
+                f"NautilusTrader has no more than {digits} decimal places, {terms.name} has",
             )
     if ledger.cash > _MOST * 10**DIGITS or any(
         high > _MOST * 10 ** ledger.terms[number].price_scale

@@ -99,9 +99,8 @@ class Account:
         self._orders[found] = order
         return found
 
-    def target(self, instrument: str, share: float) -> int | None:
+    def target(self, instrument: str, share: float) -> None:
         self._ledger.wish(self._of(instrument), share)
-        return None
 
     def cancel(self, order: int) -> bool:
         entry = self._ledger.orders[order] if 0 <= order < len(self._ledger.orders) else None
@@ -111,7 +110,9 @@ class Account:
         return True
 
     def orders(self) -> Mapping[int, Order]:
-        self._orders = {number: one for number, one in self._orders.items() if self._ledger.orders[number].open}
+        self._orders = {
+            number: one for number, one in self._orders.items() if self._ledger.orders[number].open
+        }
         return dict(self._orders)
 
     def position(self, instrument: str) -> Decimal:
@@ -123,6 +124,12 @@ class Account:
 
     def cash(self) -> Decimal:
         return Decimal(self._ledger.cash).scaleb(-DIGITS)
+
+    def price(self, instrument: str, value: float) -> Decimal:
+        return self._ledger.terms[self._of(instrument)].price(value)
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        return self._ledger.terms[self._of(instrument)].size(value)
 
     def _of(self, instrument: str) -> int:
         if instrument not in self._names:

@@ -42,6 +42,8 @@ class Entry:
     ts: int
     state: str = "open"
     reason: str = ""
+    takes: bool = False
+    """What it waits for was there already when it was sent; until the next open."""
     triggered: bool = False
     """Its stop was reached while there was no position for it to reduce."""
 
@@ -180,6 +182,8 @@ class Ledger:
             entry.state = "refused"
         else:
             self._count(entry, 1)
+            close, level = self.closes[instrument], stop or limit
+            entry.takes = close <= level if (side > 0) != bool(stop) else close >= level
             self.live[instrument][entry.number] = entry
         return entry.number
 
@@ -202,9 +206,7 @@ class Ledger:
         after = self._most(at)
         gross = sum(self._most(each) * self.closes[each] * unit for each, unit in enumerate(self._unit))
         self._count(entry, -1)
-        return (
-            entry.reduce_only or after <= before or gross <= self.equity() * self._leverage // _SHARE_ONE
-        )
+        return entry.reduce_only or after <= before or gross <= self.equity() * self._leverage // _SHARE_ONE
 
     def _most(self, at: int) -> int:
         base = self.positions[at] + self._market[at]
@@ -229,15 +231,20 @@ class Ledger:
 
     # Fills.
 
+    def maker(self, entry: Entry, *, rests: bool) -> bool:
+        """Whether an order is filled as a maker; `rests` where NautilusTrader says so. A limit that was sent on
+        its own side of the market rested before the open that it is filled at."""
+        return not entry.takes if entry.kind == "limit" else rests or entry.triggered
+
     def price(self, entry: Entry, base: int, *, maker: bool, resting: bool) -> int:
         """What an order gets where the market is at `base`: half the spread and the slippage worse for who
         takes, never beyond a limit. `resting` is a maker whose price was passed inside a bar."""
         if maker:
             return entry.limit if resting else base
         tick = self.terms[entry.instrument].tick
-        away = -(-base * self._reach // (2 * 10_000 * 10**_BPS)) + self._ticks * tick
+        away: int = -(-base * self._reach // (2 * 10_000 * 10**_BPS)) + self._ticks * tick
         if entry.side > 0:
-            worse = -(-(base + away) // tick) * tick
+            worse: int = -(-(base + away) // tick) * tick
             return min(worse, entry.limit) if entry.limit else worse
         worse = max((base - away) // tick * tick, tick)
         return max(worse, entry.limit) if entry.limit else worse
@@ -245,7 +252,7 @@ class Ledger:
     def fee(self, instrument: int, price: int, size: int, *, maker: bool) -> int:
         """Of a fill, rounded up."""
         notional = price * size * self._unit[instrument]
-        return -(-notional * self._fees[maker] // 10 ** (_RATE + DIGITS - FEE_DIGITS))
+        return int(-(-notional * self._fees[maker] // 10 ** (_RATE + DIGITS - FEE_DIGITS)))
 
     def fill(self, entry: Entry, price: int, size: int, fee: int, *, maker: bool) -> Done:
         """Pays for a fill."""

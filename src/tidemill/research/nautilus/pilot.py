@@ -28,9 +28,9 @@ from nautilus_trader.trading.strategy import Strategy
 from tidemill.errors import InternalError
 from tidemill.research.nautilus.ledger import FEE_DIGITS, Done, Entry, Ledger
 from tidemill.research.nautilus.row import Rows
-from tidemill.research.nautilus.venue import FIXED_PRECISION, VENUE, Fills, Scale
+from tidemill.research.nautilus.venue import PRECISION, VENUE, Fills, Scale
 
-_FEE_UNIT = 10 ** (FIXED_PRECISION - FEE_DIGITS)
+_FEE_UNIT = 10 ** (PRECISION - FEE_DIGITS)
 _TIMES = {"gtc": TimeInForce.GTC, "ioc": TimeInForce.IOC}
 
 
@@ -90,7 +90,8 @@ class Pilot(Strategy):  # type: ignore[misc]
         self._rises: list[bool | None] = [None] * count
         self._leg = [0] * count
         self._strict = not fills.touch
-        self._rested: set[int] = set()
+        self._touched: list[list[Entry]] = [[] for _ in scales]
+        """New limits that the open only touched, where they have to be passed."""
         self._at = 0
         self.failed: BaseException | None = None
 
@@ -154,9 +155,7 @@ class Pilot(Strategy):  # type: ignore[misc]
 
     def _bar(self, each: int, at: int) -> Any:
         rows, price, ts = self._rows, self._scales[each].price, self._rows.end[at]
-        volume = Quantity(
-            min(max(rows.volume[at], 0.0), QUANTITY_MAX), self._ledger.terms[each].size_scale
-        )
+        volume = Quantity(min(max(rows.volume[at], 0.0), QUANTITY_MAX), self._ledger.terms[each].size_scale)
         return Bar(
             self._types[each], price(rows.open[at]), price(rows.high[at]), price(rows.low[at]),
             price(rows.close[at]), volume, ts, ts,
@@ -168,7 +167,9 @@ class Pilot(Strategy):  # type: ignore[misc]
         # Not by subscribe_bars(): that asks a catalog for more, and the stream is all there is.
         for scale, kind in zip(self._scales, self._types, strict=True):
             self.msgbus.subscribe(topic=f"data.bars.{kind}", handler=self.handle_bar)
-            self.msgbus.subscribe(topic=f"data.quotes.{VENUE}.{scale.id.symbol}", handler=self.handle_quote_tick)
+            self.msgbus.subscribe(
+                topic=f"data.quotes.{VENUE}.{scale.id.symbol}", handler=self.handle_quote_tick
+            )
 
     def on_quote_tick(self, tick: Any) -> None:
         """The market is at a price; orders that rested there are filled already."""
@@ -180,15 +181,31 @@ class Pilot(Strategy):  # type: ignore[misc]
             rises = price > before
             self._leg[each] += self._rises[each] is not rises
             self._rises[each] = rises
+            for entry in self._touched[each]:
+                if entry.open and entry.limit != price:
+                    self._submit(entry)
+            self._touched[each] = [one for one in self._touched[each] if one.open and one.limit == price]
             self._gather(each)
             return
-        self._inside[each], self._leg[each], self._rises[each] = True, 0, None
-        for number, entry in list(self._ledger.live[each].items()):
+        self._leg[each], self._rises[each], self._touched[each] = 0, None, []
+        live = self._ledger.live[each]
+        for number, entry in list(live.items()):
             # One that was sent may have closed others.
-            if entry.open and number not in self._sent and number not in self._waiting[each]:
-                self._submit(entry)
-                self._expire(each, number + 1)
+            if not entry.open or number in self._sent or number in self._waiting[each]:
+                continue
+            if self._strict and entry.kind == "limit" and entry.limit == price and not entry.takes:
+                # It rested before this price, which touches it and no more.
+                if entry.time_in_force == "ioc":
+                    self.withdraw(entry, "ioc")
+                else:
+                    self._touched[each].append(entry)
+                continue
+            self._submit(entry)
+            self._expire(each, number + 1)
         self._gather(each)
+        self._inside[each] = True
+        for entry in live.values():
+            entry.takes = False
 
     def on_bar(self, bar: Any) -> None:
         """A row is over."""
@@ -225,7 +242,7 @@ class Pilot(Strategy):  # type: ignore[misc]
             scale.price_of(event.last_px),
             scale.size_of(event.last_qty),
             int(event.commission.raw // _FEE_UNIT),
-            maker=event.liquidity_side == LiquiditySide.MAKER,
+            maker=self._ledger.maker(entry, rests=event.liquidity_side == LiquiditySide.MAKER),
         )
         self._sent.pop(entry.number, None)
         passed = fill.maker and self._inside[each]
@@ -293,17 +310,17 @@ class Pilot(Strategy):  # type: ignore[misc]
         for number, entry in list(self._waiting[each].items()):
             if before is not None and number >= before:
                 continue
-            if entry.meets(self._last[each], strict=self._strict and number in self._rested):
+            if entry.meets(self._last[each], strict=self._strict and not entry.takes):
                 self.withdraw(entry, "reduce_only")
             elif entry.time_in_force == "ioc":
                 self.withdraw(entry, "ioc")
-            else:
-                self._rested.add(number)
 
     def _gather(self, each: int) -> None:
         """Fills at one price, on one way of the price, count in the order in which they were sent."""
         row, leg = self._in_row[each], self._leg[each]
-        for level, fill in sorted(self._fresh[each], key=lambda one: (one[0] == self._last[each], one[1].order)):
+        for level, fill in sorted(
+            self._fresh[each], key=lambda one: (one[0] == self._last[each], one[1].order)
+        ):
             at = len(row)
             while at and row[at - 1][:2] == (leg, level) and row[at - 1][2].order > fill.order:
                 at -= 1

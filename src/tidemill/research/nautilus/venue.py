@@ -12,7 +12,6 @@ from nautilus_trader.backtest.engine import BacktestEngine
 from nautilus_trader.backtest.models import FeeModel, FillModel
 from nautilus_trader.config import LoggingConfig, RiskEngineConfig
 from nautilus_trader.model.book import OrderBook
-from nautilus_trader.model.currencies import Currency
 from nautilus_trader.model.data import BookOrder
 from nautilus_trader.model.enums import (
     AccountType,
@@ -24,16 +23,18 @@ from nautilus_trader.model.enums import (
 )
 from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
 from nautilus_trader.model.instruments import CurrencyPair
-from nautilus_trader.model.objects import FIXED_PRECISION, Money, Price, Quantity
+from nautilus_trader.model.objects import FIXED_PRECISION, Currency, Money, Price, Quantity
 
 from tidemill.research.history import Terms
-from tidemill.research.nautilus.ledger import FEE_DIGITS, Ledger
+from tidemill.research.nautilus.ledger import DIGITS, FEE_DIGITS, Ledger
 
+PRECISION: Final[int] = FIXED_PRECISION
+"""Decimal digits of NautilusTrader's numbers."""
 VENUE: Final = Venue("TIDEMILL")
 # Digits enough for every fee. What the currency is called says nothing: a history knows no currencies.
 QUOTE: Final = Currency("TMQ", FEE_DIGITS, 0, "quote currency", CurrencyType.CRYPTO)
 BASE: Final = Currency("TMB", FEE_DIGITS, 0, "what is traded", CurrencyType.CRYPTO)
-_FEE_UNIT: Final = 10 ** (FIXED_PRECISION - FEE_DIGITS)
+_FEE_UNIT: Final = 10 ** (PRECISION - FEE_DIGITS)
 
 
 class Scale:
@@ -42,8 +43,8 @@ class Scale:
     def __init__(self, number: int, terms: Terms) -> None:
         self.id = InstrumentId(Symbol(str(number)), VENUE)
         self._price, self._size = terms.price_scale, terms.size_scale
-        self._price_unit = 10 ** (FIXED_PRECISION - terms.price_scale)
-        self._size_unit = 10 ** (FIXED_PRECISION - terms.size_scale)
+        self._price_unit = 10 ** (PRECISION - terms.price_scale)
+        self._size_unit = 10 ** (PRECISION - terms.size_scale)
 
     def price(self, mantissa: int) -> Any:
         return Price.from_raw(mantissa * self._price_unit, self._price)
@@ -84,10 +85,10 @@ class Fees(FeeModel):  # type: ignore[misc]
         self._ledger, self._scales = ledger, scales
 
     def get_commission(self, order: Any, fill_qty: Any, fill_px: Any, instrument: Any) -> Any:
-        at = self._ledger.orders[int(order.client_order_id.value)].instrument
-        scale = self._scales[at]
-        maker = order.liquidity_side == LiquiditySide.MAKER
-        fee = self._ledger.fee(at, scale.price_of(fill_px), scale.size_of(fill_qty), maker=maker)
+        entry = self._ledger.orders[int(order.client_order_id.value)]
+        scale = self._scales[entry.instrument]
+        maker = self._ledger.maker(entry, rests=order.liquidity_side == LiquiditySide.MAKER)
+        fee = self._ledger.fee(entry.instrument, scale.price_of(fill_px), scale.size_of(fill_qty), maker=maker)
         return Money.from_raw(fee * _FEE_UNIT, QUOTE)
 
 
@@ -110,7 +111,7 @@ class Fills(FillModel):  # type: ignore[misc]
         at, buys = entry.instrument, entry.side > 0
         scale = self._scales[at]
         base = self.base[at] = scale.price_of(best_ask if buys else best_bid)
-        maker = order.liquidity_side == LiquiditySide.MAKER
+        maker = self._ledger.maker(entry, rests=order.liquidity_side == LiquiditySide.MAKER)
         price = self._ledger.price(entry, base, maker=maker, resting=self._inside[at])
         book = OrderBook(instrument_id=scale.id, book_type=BookType.L2_MBP)
         side = OrderSide.SELL if buys else OrderSide.BUY
@@ -132,7 +133,7 @@ def opened(ledger: Ledger, scales: Sequence[Scale], fills: Fills) -> Any:
         venue=VENUE,
         oms_type=OmsType.NETTING,
         account_type=AccountType.MARGIN,
-        starting_balances=[Money.from_raw(ledger.cash // 10 ** (18 - FIXED_PRECISION), QUOTE)],
+        starting_balances=[Money.from_raw(ledger.cash // 10 ** (DIGITS - PRECISION), QUOTE)],
         base_currency=QUOTE,
         default_leverage=Decimal(1),
         fill_model=fills,
