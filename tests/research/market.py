@@ -1,85 +1,46 @@
-"""Histories for tests of engines: made up, and real ones where they are to be had."""
+"""Markets of a seed: noise, or one that has what a crossing of averages finds; in memory or in a home."""
 
 from __future__ import annotations
 
-import datetime
-import os
-import zipfile
-from decimal import Decimal
-from pathlib import Path
-
 import numpy as np
-import pytest
 
+from tidemill.home import Home
 from tidemill.research.history import History, Terms, Track
+from tidemill.stores import imported
+from tidemill.stores.opening import open_store
 
-MINUTE = 60_000_000_000
-DAY = 1440 * MINUTE
-START = 1_700_000_040_000_000_000  # a full minute
-LEAN = (
-    Path(os.environ.get("TIDEMILL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "recorded" / "lean"
-)
-if not LEAN.exists():
-    LEAN = Path("/work/shared/data/recorded/lean")
+HOUR = 3_600 * 10**9
+START = 1_577_836_800 * 10**9
+NAME = "BTC-USD.sim-kraken"
 
 
-def track(
-    terms: Terms,
-    bars: list[tuple[int, int, int, int]],
-    *,
-    start: int = START,
-    length: int = MINUTE,
-    late: int = 0,
-    starts: list[int] | None = None,
-) -> Track:
-    """Bars of open, high, low, close in mantissas, one after the other, each known `late` after its end."""
-    begins = np.array(
-        starts if starts is not None else [start + length * at for at in range(len(bars))], np.int64
-    )
-    columns = [np.array(column, np.int64) for column in zip(*bars, strict=True)]
-    ends = begins + length
-    return Track(terms, begins, ends, ends + late, *columns, volume=np.full(len(bars), 10.0))
+def market(rows: int = 4_000, seed: int = 0, effect: float = 0.0, name: str = NAME) -> History:
+    """Hourly bars of 0.8 % noise; with `effect`, of a drift whose sign is drawn anew every 120 bars."""
+    dice = np.random.default_rng(seed)
+    drift = np.repeat(dice.choice([-1.0, 1.0], rows // 120 + 1), 120)[:rows] * effect
+    close = 100 * np.exp(np.cumsum(drift + dice.standard_normal(rows) * 0.008))
+    opened = np.concatenate([[100.0], close[:-1]])
+    high, low = np.maximum(opened, close) * 1.001, np.minimum(opened, close) * 0.999
+
+    def exact(values: np.ndarray) -> np.ndarray:
+        return np.rint(values * 1e4).astype(np.int64)
+
+    start = START + np.arange(rows, dtype=np.int64) * HOUR
+    columns = map(exact, (opened, high, low, close))
+    terms = Terms(name, 4, 6)
+    return History("1h", {name: Track(terms, start, start + HOUR, start + HOUR, *columns, np.ones(rows))})
 
 
-def walk(
-    seed: int, names: tuple[str, ...] = ("A",), count: int = 300, late: int = 0, grid: int = 1
-) -> History:
-    """A random walk of prices with two decimal places. Orders at multiples of 5 cents meet no high or low."""
-    rng = np.random.default_rng(seed)
-    tracks = {}
-    for name in names:
-        close = np.maximum(2000 + np.cumsum(rng.integers(-8, 9, count)), 200) * 5
-        open_ = np.concatenate([close[:1], close[:-1]]) + rng.integers(-2, 3, count) * 5
-        high = np.maximum(open_, close) + rng.integers(0, 9, count) * 5
-        low = np.minimum(open_, close) - rng.integers(0, 9, count) * 5
-        if grid == 1:
-            high, low, close = high + 3, low - 3, close + 1
-        bars = list(zip(*(one.tolist() for one in (open_, high, low, close)), strict=True))
-        tracks[name] = track(Terms(name, 2, 3, grid, 10), bars, late=late)
-    return History("1m", tracks)
-
-
-def real(*names: str, count: int = 600) -> History:
-    """The newest daily bars of LEAN's samples. Skips where there are none."""
-    tracks = {}
-    for name in names:
-        folder, price, size = (
-            ("crypto/coinbase/daily", 2, 8) if name == "btcusd_trade" else ("equity/usa/daily", 4, 0)
-        )
-        path = LEAN / folder / f"{name}.zip"
-        if not path.exists():
-            pytest.skip(f"no {path}")
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(archive.namelist()[0]).decode()
-        starts, bars = [], []
-        for line in text.splitlines()[-count:]:
-            when, *prices, _ = line.split(",")
-            day = datetime.datetime.strptime(when, "%Y%m%d %H:%M").replace(tzinfo=datetime.UTC)
-            starts.append(int(day.timestamp()) * 1_000_000_000)
-            scale = price if price == 2 else 0  # stocks come in ten-thousandths
-            mantissas = [int(Decimal(one).scaleb(scale)) for one in prices]
-            bars.append((mantissas[0], max(mantissas), min(mantissas), mantissas[3]))
-        tick = 100 if price == 4 else 1
-        terms = Terms(name, price, size, tick, 1 if size == 0 else 1000)
-        tracks[name] = track(terms, bars, starts=starts, length=DAY)
-    return History("1d", tracks)
+def keep(home: Home, history: History) -> None:
+    """The same as stored bars of a home."""
+    store = open_store(home.path)
+    try:
+        for name, track in history.tracks.items():
+            columns = {
+                "start": track.start, "open": track.open, "high": track.high, "low": track.low,
+                "close": track.close, "volume": np.full(len(track), 10**6), "trades": np.ones(len(track), np.int64),
+                "price_scale": 4, "size_scale": 6,
+            }  # fmt: skip
+            imported.keep(store, name, history.interval, columns, source="test", chunk="all", ts_recv=START)
+    finally:
+        store.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.research.market import DAY, MINUTE, START, real, track, walk
+from tests.research.made import DAY, MINUTE, START, real, track, walk
 from tidemill.errors import ConfigError, UsageError
 from tidemill.research import backtest
 from tidemill.research.history import History, Terms
@@ -20,7 +20,7 @@ from tidemill.strategies.sma_cross import SmaCross
 from tidemill.strategy import Bar, Bars, Fill, Market, Param, Signal, Strategy, when
 
 pytest.importorskip("nautilus_trader")
-from tidemill.research.nautilus import run  # noqa: E402
+from tidemill.research.nautilus import run
 
 COSTS = Costs(
     taker="0.001", maker="-0.0002", spread_bps="2", slippage_bps="1", slippage_ticks=1, leverage="3"
@@ -204,6 +204,7 @@ class Script(Strategy):
                 send(bar.instrument, **{name: value for name, value in order.items() if name != "side"})
 
 
+ABOVE = {"stop": "100.50", "limit": "101"}
 BUY, SELL = {"side": "buy", "size": 1}, {"side": "sell", "size": 1}
 
 
@@ -222,8 +223,8 @@ BUY, SELL = {"side": "buy", "size": 1}, {"side": "sell", "size": 1}
         ([BUY | {"stop": "100.50"}], (10200, 10300, 10150, 10200), [("102.12", "102.12", False, 1)]),
         ([SELL | {"stop": "99.50"}], (9800, 9900, 9700, 9800), [("97.89", "97.89", False, 1)]),
         # A stop-limit between both prices is done there; beyond its limit it rests and is a maker later.
-        ([BUY | {"stop": "100.50", "limit": "101"}], (10000, 10100, 9900, 10000), [("100.62", "100.62", False, 1)]),
-        ([BUY | {"stop": "100.50", "limit": "101"}], (10200, 10300, 10050, 10200), [("101.00", "20.20", True, 1)]),
+        ([BUY | ABOVE], (10000, 10100, 9900, 10000), [("100.62", "100.62", False, 1)]),
+        ([BUY | ABOVE], (10200, 10300, 10050, 10200), [("101.00", "20.20", True, 1)]),
         # The low is nearer to the open, so it comes first; then the high.
         (
             [BUY | {"limit": "99.50"}, SELL | {"limit": "101"}], (10000, 10200, 9900, 10000),
@@ -235,7 +236,8 @@ BUY, SELL = {"side": "buy", "size": 1}, {"side": "sell", "size": 1}
         ),
         # What only reduces waits for the position, and is done in the same bar behind it.
         (
-            [BUY | {"limit": "99.50"}, SELL | {"stop": "99", "reduce_only": True}], (10000, 10200, 9850, 10000),
+            [BUY | {"limit": "99.50"}, SELL | {"stop": "99", "reduce_only": True}],
+            (10000, 10200, 9850, 10000),
             [("99.50", "19.90", True, 1), ("98.89", "98.89", False, 1)],
         ),
         ([SELL | {"stop": "99", "reduce_only": True}], (10000, 10200, 9850, 10000), []),

@@ -7,7 +7,6 @@ then are done at the next open after that moment. Arrival up to `SLACK_NS` late 
 
 from __future__ import annotations
 
-import importlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ def run(strategy: Strategy, history: History, settings: Settings) -> Outcome:
     """What comes of it, as `research.backtest.run` gives it.
 
     Raises `ConfigError` `extra_missing` without NautilusTrader, and `UsageError`: `history_invalid` for bars
-    that it cannot play, `strategy_invalid` as our engine does; what a strategy's code raises passes through."""
+    that it cannot play, `strategy_invalid` as our engine does; what a strategy's own code raises passes."""
     try:
         from tidemill.research.nautilus import pilot, venue
     except ModuleNotFoundError as error:

@@ -1,8 +1,8 @@
 """The account that a run through NautilusTrader is settled in: exact, by the rules of docs/engine.md.
 
-NautilusTrader decides when an order is filled. What it cost, what is left of the cash and whether an order may
-go out at all is kept here in integers, since an account of NautilusTrader reckons profits in floats. Amounts
-have 18 decimal digits, fees 9, prices and sizes are mantissas at their instrument's scales.
+NautilusTrader decides when an order is filled. What it cost, what is left of the cash and whether an order
+may go out at all is kept here in integers, since an account of NautilusTrader reckons profits in floats.
+Amounts have 18 decimal digits, fees 9, prices and sizes are mantissas at their instrument's scales.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Entry:
         return self.state == "open"
 
     def meets(self, price: int, *, strict: bool) -> bool:
-        """Whether it would be filled where the market is at `price`; `strict` asks a limit to be passed. A stop
-        that is reached stays so."""
+        """Whether it would be filled where the market is at `price`; `strict` asks a limit to be passed. A
+        stop that is reached stays so."""
         if self.stop and not self.triggered:
             self.triggered = price >= self.stop if self.side > 0 else price <= self.stop
             if not self.triggered or not self.limit:
@@ -232,8 +232,8 @@ class Ledger:
     # Fills.
 
     def maker(self, entry: Entry, *, rests: bool) -> bool:
-        """Whether an order is filled as a maker; `rests` where NautilusTrader says so. A limit that was sent on
-        its own side of the market rested before the open that it is filled at."""
+        """Whether an order is filled as a maker; `rests` where NautilusTrader says so. A limit that was sent
+        on its own side of the market rested before the open that it is filled at."""
         return not entry.takes if entry.kind == "limit" else rests or entry.triggered
 
     def price(self, entry: Entry, base: int, *, maker: bool, resting: bool) -> int:

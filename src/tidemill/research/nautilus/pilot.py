@@ -7,6 +7,7 @@ price that an order waits for, as a market would. Quotes are left out where no o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -86,7 +87,7 @@ class Pilot(Strategy):  # type: ignore[misc]
         """Those of a row, with the way that the price was on."""
         self._in_step: list[Done] = []
         self._last = [0] * count
-        """Where the market of each instrument is, which way it came there, and which way of its row that is."""
+        """Where the market of each instrument is, how it came there, and on which way of its row."""
         self._rises: list[bool | None] = [None] * count
         self._leg = [0] * count
         self._strict = not fills.touch
@@ -138,7 +139,7 @@ class Pilot(Strategy):  # type: ignore[misc]
             return []
         found: list[int] = []
         path = rows.path(at)
-        for begin, to in zip(path, path[1:], strict=False):
+        for begin, to in itertools.pairwise(path):
             step = 1 if to > begin else -1
             # One beyond as well: a limit that is done only where its price is passed.
             between = {price for level in levels for price in (level, level + step)} | {to}
@@ -300,9 +301,8 @@ class Pilot(Strategy):  # type: ignore[misc]
             given["price"] = scale.price(entry.limit)
         if kind in ("stop", "stop_limit"):
             given["trigger_price"] = scale.price(entry.stop)
-        order = self._sent[entry.number] = {
-            "market": make.market, "limit": make.limit, "stop": make.stop_market, "stop_limit": make.stop_limit,
-        }[kind](**given)  # fmt: skip
+        makers = {"market": make.market, "limit": make.limit, "stop": make.stop_market}
+        order = self._sent[entry.number] = makers.get(kind, make.stop_limit)(**given)
         self.submit_order(order)
 
     def _expire(self, each: int, before: int | None = None) -> None:

@@ -21,8 +21,9 @@ class Rows:
         tracks = list(history.tracks.values())
         for name, track in history.tracks.items():
             wrong = (
-                (track.end <= track.start) | (track.low <= 0) | (track.low > np.minimum(track.open, track.close))
-                | (track.high < np.maximum(track.open, track.close)) | (track.start <= 0)
+                (track.start <= 0) | (track.end <= track.start) | (track.low <= 0)
+                | (track.low > np.minimum(track.open, track.close))
+                | (track.high < np.maximum(track.open, track.close))
             )  # fmt: skip
             wrong[1:] |= track.start[1:] < track.end[:-1]
             if wrong.any():
@@ -36,7 +37,8 @@ class Rows:
         order = np.lexsort((numbers, ends))
 
         def column(name: str) -> list[int]:
-            return np.concatenate([getattr(track, name) for track in tracks])[order].tolist()  # type: ignore[no-any-return]
+            found: list[int] = np.concatenate([getattr(track, name) for track in tracks])[order].tolist()
+            return found
 
         self.number: list[int] = numbers[order].tolist()
         self.start, self.end = column("start"), column("end")
@@ -59,7 +61,7 @@ class Rows:
         return [at + 1 for at, last in enumerate(self.last) if last]
 
     def cut(self, acts: Sequence[int]) -> None:
-        """Cuts the stream only at the steps that hold these rows, and at others so that no part is too long."""
+        """Cuts the stream at the steps that hold these rows alone, and so that no part is too long."""
         self.long = True
         wanted = {*acts}
         self.parts, size, due = [], 0, False

@@ -1,4 +1,4 @@
-"""A venue of NautilusTrader that charges our costs. Imports NautilusTrader: import it only where it is used."""
+"""A venue of NautilusTrader that charges our costs. Imports NautilusTrader."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ class Fees(FeeModel):  # type: ignore[misc]
         entry = self._ledger.orders[int(order.client_order_id.value)]
         scale = self._scales[entry.instrument]
         maker = self._ledger.maker(entry, rests=order.liquidity_side == LiquiditySide.MAKER)
-        fee = self._ledger.fee(entry.instrument, scale.price_of(fill_px), scale.size_of(fill_qty), maker=maker)
+        price, size = scale.price_of(fill_px), scale.size_of(fill_qty)
+        fee = self._ledger.fee(entry.instrument, price, size, maker=maker)
         return Money.from_raw(fee * _FEE_UNIT, QUOTE)
 
 
