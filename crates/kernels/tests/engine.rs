@@ -351,6 +351,14 @@ fn inside_a_bar_the_nearer_of_high_and_low_comes_first() {
 }
 
 #[test]
+fn a_target_is_filled_by_the_next_trade_of_the_same_time() {
+    let mut engine = engine(free());
+    step(&mut engine, flat(1, 10_000));
+    engine.target(0, 1.0).unwrap();
+    assert_eq!(step(&mut engine, flat(1, 10_010)), [(10_010, 10, false)]);
+}
+
+#[test]
 fn every_order_at_the_high_is_met() {
     let mut engine = engine(free());
     step(&mut engine, flat(1, 10_000));
