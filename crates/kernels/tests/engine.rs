@@ -351,6 +351,34 @@ fn inside_a_bar_the_nearer_of_high_and_low_comes_first() {
 }
 
 #[test]
+fn a_target_is_filled_by_the_next_trade_of_the_same_time() {
+    let mut engine = engine(free());
+    step(&mut engine, flat(1, 10_000));
+    engine.target(0, 1.0).unwrap();
+    assert_eq!(step(&mut engine, flat(1, 10_010)), [(10_010, 10, false)]);
+}
+
+#[test]
+fn every_order_at_the_high_is_met() {
+    let mut engine = engine(free());
+    step(&mut engine, flat(1, 10_000));
+    for size in 1..=3 {
+        engine.submit(limit(Side::Sell, size, 10_100)).unwrap();
+    }
+    engine.submit(stop(Side::Buy, 4, 10_100)).unwrap();
+    let fills = step(&mut engine, bar(2, [10_000, 10_100, 9_990, 10_050]));
+    assert_eq!(
+        fills,
+        [
+            (10_100, -1, true),
+            (10_100, -2, true),
+            (10_100, -3, true),
+            (10_100, 4, false)
+        ]
+    );
+}
+
+#[test]
 fn an_ioc_order_is_filled_at_the_next_open_or_not_at_all() {
     let mut engine = engine(free());
     let now = |price| Request {
