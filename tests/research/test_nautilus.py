@@ -350,10 +350,10 @@ def test_what_a_watch_shows_is_what_a_stream_of_bars_shows() -> None:
                 for signal in (bars.rsi(7), bars.close / bars.ema(9).shift(2), bars.atr(5).hold())
             ]
             self.seen: dict[int, list[str]] = {}
-            self.watches = [self.watch(signal) for signal in self.signals]
+            self.mine = [self.watch(signal) for signal in self.signals]
 
         def on_bar(self, bar: Bar) -> None:
-            self.seen[bar.known] = [repr(watch.value) for watch in self.watches]
+            self.seen[bar.known] = [repr(watch.value) for watch in self.mine]
 
     history, strategy = walk(4, ("A", "B"), 60), Watches()
     run(strategy, history, Settings())

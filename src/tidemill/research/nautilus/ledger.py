@@ -90,7 +90,7 @@ class Ledger:
         )
         self._ticks = costs.slippage_ticks
         self._leverage = exact(costs.leverage, _SHARE, "leverage")
-        self._unit = [10 ** (DIGITS - one.price_scale - one.size_scale) for one in terms]
+        self._unit: list[int] = [10 ** (DIGITS - one.price_scale - one.size_scale) for one in terms]
         count = len(self.terms)
         self.positions = [0] * count
         self.closes = [0] * count
@@ -154,7 +154,7 @@ class Ledger:
             return 0
         share = round(self._targets[instrument] * _SHARE_ONE)
         price = self.closes[instrument] * lot * self._unit[instrument]
-        size = equity * abs(share) // price // _SHARE_ONE * lot
+        size: int = equity * abs(share) // price // _SHARE_ONE * lot
         return size if share > 0 else -size
 
     # Orders.

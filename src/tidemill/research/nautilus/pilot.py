@@ -235,7 +235,7 @@ class Pilot(Strategy):  # type: ignore[misc]
         entry = self._ledger.orders[int(event.client_order_id.value)]
         each, scale = entry.instrument, self._scales[entry.instrument]
         if not entry.open:
-            self.failed = InternalError("order_closed", f"order {entry.number} was filled after its end")
+            self.failed = InternalError("internal", f"order {entry.number} was filled after its end")
             return
         before = self._ledger.positions[each]
         fill = self._ledger.fill(
@@ -267,7 +267,7 @@ class Pilot(Strategy):  # type: ignore[misc]
         self._sent.pop(entry.number, None)
 
     def on_order_rejected(self, event: Any) -> None:
-        self.failed = InternalError("order_rejected", f"NautilusTrader rejected an order: {event.reason}")
+        self.failed = InternalError("internal", f"NautilusTrader rejected an order: {event.reason}")
 
     def on_order_denied(self, event: Any) -> None:
         self.on_order_rejected(event)
