@@ -26,7 +26,6 @@ def test_sweeps_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     found = told(capsys, "sweep", "--rows", "2000", "--pairs", "30")
     whole(found["cross"])
     assert "tidemill, one thread" in found["cross"]["median"]
-    assert "vectorbt" in found["absent"]
 
 
 def test_an_engine_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

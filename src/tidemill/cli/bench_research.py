@@ -26,12 +26,11 @@ Work = Callable[[], object]
 def sweep(
     rows: Annotated[int, typer.Option(help="Invented bars.", min=1_000)] = 500_000,
     pairs: Annotated[int, typer.Option(help="Pairs of windows.", min=1, max=4_950)] = 1_000,
-    slow: Annotated[bool, typer.Option(help="Ask vectorbt too, for minutes and gigabytes.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Sweep crossing averages, with costs and drawdowns: ours, a plain loop by Numba, vectorbt."""
+    """Sweep crossing averages, with costs and drawdowns: ours, and a plain loop by Numba."""
     with talk.status("measuring …"):
-        told = {"rows": rows, "pairs": pairs, **_swept(rows, pairs, slow)}
+        told = {"rows": rows, "pairs": pairs, **_swept(rows, pairs)}
     _say(f"{rows:,} bars × {pairs:,} pairs", told, "ms", as_json)
 
 
@@ -82,7 +81,7 @@ def windows(pairs: int) -> list[tuple[int, int]]:
     return found[:pairs]
 
 
-def _swept(rows: int, pairs: int, slow: bool) -> dict[str, Any]:
+def _swept(rows: int, pairs: int) -> dict[str, Any]:
     from os import cpu_count
 
     from tidemill import _native
@@ -95,18 +94,14 @@ def _swept(rows: int, pairs: int, slow: bool) -> dict[str, Any]:
 
     parties: dict[str, Work] = {"tidemill": ours(cpu_count() or 1), "tidemill, one thread": ours(1)}
     absent: dict[str, str] = {}
-    for name, of in (("numba", _plain), ("vectorbt", _vectorbt)):
-        if name == "vectorbt" and not slow:
-            absent[name] = "only asked with --slow"
-            continue
-        try:
-            parties[name] = of(close, wanted)
-        except ImportError as error:
-            absent[name] = str(error)
-    return {"cross": measured(parties, 1e3, seldom={"vectorbt"}), "absent": absent}
+    try:
+        parties["numba"] = plain(close, wanted)
+    except ImportError as error:
+        absent["numba"] = str(error)
+    return {"cross": measured(parties), "absent": absent}
 
 
-def _plain(close: Floats, wanted: list[tuple[int, int]]) -> Work:
+def plain(close: Floats, wanted: list[tuple[int, int]]) -> Work:
     """A loop as a person writes it, one pass a pair, its pairs on all processors."""
     numba: Any = import_module("numba")
 
@@ -144,43 +139,18 @@ def _plain(close: Floats, wanted: list[tuple[int, int]]) -> Work:
     return lambda: made(close, fast, slow, COST)
 
 
-def _vectorbt(close: Floats, wanted: list[tuple[int, int]]) -> Work:
-    """In parts of 50 pairs: a frame of all would take tens of gigabytes."""
-    vbt: Any = import_module("vectorbt")
-    pd: Any = import_module("pandas")
-    series = pd.Series(close, index=pd.date_range("2020", periods=len(close), freq="1min"))
-
-    def work() -> list[Any]:
-        found = []
-        for at in range(0, len(wanted), 50):
-            fast, slow = (list(one) for one in zip(*wanted[at : at + 50], strict=True))
-            quick = vbt.MA.run(series, fast, short_name="fast")
-            other = vbt.MA.run(series, slow, short_name="slow")
-            portfolio = vbt.Portfolio.from_signals(
-                series, quick.ma_crossed_above(other), quick.ma_crossed_below(other), fees=COST, freq="1min"
-            )
-            found.append((portfolio.total_return(), portfolio.max_drawdown(), portfolio.trades.count(),
-                          portfolio.sharpe_ratio()))  # fmt: skip
-        return found
-
-    return work
-
-
 # ── what all share ────────────────────────────────────────────────────────────────────────────────
 
 
-def measured(parties: dict[str, Work], per_s: float, seldom: set[str] | None = None) -> dict[str, Any]:
-    """Medians of rounds in which all take turns, `per_s` parts of a second; and how many times as long as
-    ours others take. Who is `seldom` runs once, and is warm or not."""
+def measured(parties: dict[str, Work]) -> dict[str, Any]:
+    """Medians, ms, of rounds in which all take turns; and how many times as long as ours others take."""
     spent: dict[str, list[float]] = {name: [] for name in parties}
     for at in range(ROUNDS + 1):
         for name, work in parties.items():
-            if seldom and name in seldom and at != 1:
-                continue
             began = time.perf_counter()
             work()
             if at:  # the first warms up
-                spent[name].append((time.perf_counter() - began) * per_s)
+                spent[name].append((time.perf_counter() - began) * 1e3)
     return compared(spent)
 
 
