@@ -60,10 +60,13 @@ def run(
     """Make a study: trials of the parameters, walk-forward, and a verdict on the best."""
     from tidemill.jobs import study as studies
     from tidemill.research import plan as plans
+    from tidemill.research import source
 
+    with _opened(home) as (place, metadata):
+        known = source.of_home(place, metadata, strategy)
     plan = plans.of(
         {
-            "strategy": strategy, "instruments": [word for words in instruments for word in words.split(",")],
+            "strategy": known, "instruments": [word for words in instruments for word in words.split(",")],
             "interval": interval, "start": start, "end": end, "params": _pairs(param, "--param"),
             "sampler": sampler, "trials": trials, "objective": objective, "seed": seed, "batch": batch,
             "walk_forward": walk_forward, "anchored": anchored,

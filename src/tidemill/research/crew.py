@@ -1,4 +1,4 @@
-"""The worker processes of a study: each has one piece of work at a time and is given the next with its answer.
+"""The worker processes of a study: each has one piece of work at a time, and the next with its answer.
 
 Processes are started by exec. One that dies is started again, and what it was at is tried once more; what
 ends two of them is told as failed.

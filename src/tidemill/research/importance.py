@@ -46,7 +46,8 @@ def _groups(axis: Axis, trials: Sequence[Trial]) -> tuple[npt.NDArray[np.int64],
     if not axis.continuous and axis.size <= 200:
         return np.rint(places * _last(axis)).astype(np.int64), [axis.value(at) for at in range(axis.size)]
     cells = np.minimum((places * BINS).astype(np.int64), BINS - 1)
-    assert axis.low is not None and axis.high is not None  # noqa: S101 - it is no list
+    assert axis.low is not None  # noqa: S101 - it is no list
+    assert axis.high is not None  # noqa: S101
     wide = (axis.high - axis.low) / BINS
     return cells, [float(f"{axis.low + (at + 0.5) * wide:.6g}") for at in range(BINS)]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,32 +14,42 @@ from tidemill.research.history import COLUMNS, History, Terms, Track
 from tidemill.research.run import Settings
 from tidemill.strategies.evaluation import Series
 
-_PRICES = ("open", "high", "low", "close")
+_OTHERWISE: Final = ("history", "settings", "series", "_names")
+"""What of a stage is no array of its own."""
 
 
 def write(history: History, folder: Path) -> Path:
     """A history as files of arrays below `folder`, with everything that a stage makes of it once."""
     folder.mkdir(parents=True)
     stage = Stage(history, Settings())
-    arrays: dict[str, Any] = {
-        "end": stage._end, "start": stage._start, "number": stage._number, "axis": stage._axis,
-        "last": stage._last,
-    }  # fmt: skip
-    arrays |= {f"row_{name}": column for name, column in zip(_PRICES, stage._prices, strict=True)}
-    for each, track in enumerate(history.tracks.values()):
-        arrays |= {f"track{each}_{name}": getattr(track, name) for name in COLUMNS}
-        columns = stage.series[track.terms.name].columns
-        arrays |= {f"track{each}_float_{name}": column for name, column in columns.items()}
-        arrays[f"track{each}_rows"] = stage._rows[each]
-    for name, values in arrays.items():
-        np.save(folder / f"{name}.npy", np.ascontiguousarray(values))
+    names = list(history.tracks)
+    for each, (name, track) in enumerate(history.tracks.items()):
+        for column in COLUMNS:
+            _save(folder / f"track{each}.{column}", getattr(track, column))
+        for column, values in stage.series[name].columns.items():
+            _save(folder / f"series{each}.{column}", values)
+    kinds = {}
+    for attribute, held in vars(stage).items():
+        if attribute in _OTHERWISE:
+            continue
+        # One array, or one of each of several.
+        keys = list(held) if isinstance(held, Mapping) else list(range(len(held)))
+        kinds[attribute] = [type(held).__name__, keys if not isinstance(held, np.ndarray) else []]
+        parts = [held] if isinstance(held, np.ndarray) else [held[key] for key in keys]
+        for each, values in enumerate(parts):
+            _save(folder / f"stage.{attribute}.{each}", values)
     head = {
         "interval": history.interval,
         "terms": [vars(track.terms) for track in history.tracks.values()],
-        "columns": list(stage.series[next(iter(history.tracks))].columns),
+        "columns": list(stage.series[names[0]].columns),
+        "stage": kinds,
     }
     (folder / "head.json").write_text(json.dumps(head))
     return folder
+
+
+def _save(path: Path, values: Any) -> None:
+    np.save(path.with_name(path.name + ".npy"), np.ascontiguousarray(values))
 
 
 class Mapped(Stage):
@@ -51,17 +62,18 @@ class Mapped(Stage):
             # A plain array over the mapped file: numpy's own kind is slow to cut.
             return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
 
-        tracks, series, rows = {}, {}, []
+        tracks, series = {}, {}
         for each, given in enumerate(head["terms"]):
             terms = Terms(**given)
-            track = Track(terms, **{name: array(f"track{each}_{name}") for name in COLUMNS})
+            track = Track(terms, **{name: array(f"track{each}.{name}") for name in COLUMNS})
             tracks[terms.name] = track
-            floats = {name: array(f"track{each}_float_{name}") for name in head["columns"]}
+            floats = {name: array(f"series{each}.{name}") for name in head["columns"]}
             series[terms.name] = Series(track.start, track.known, floats)
-            rows.append(array(f"track{each}_rows"))
         self.history, self.settings = History(head["interval"], tracks), settings
-        self._names = list(tracks)
-        self._end, self._start, self._number = array("end"), array("start"), array("number")
-        self._prices = [array(f"row_{name}") for name in _PRICES]
-        self._rows, self.series = rows, series
-        self._axis, self._last = array("axis"), array("last")
+        self._names, self.series = list(tracks), series
+        for attribute, (kind, keys) in head["stage"].items():
+            if kind == "ndarray":
+                setattr(self, attribute, array(f"stage.{attribute}.0"))
+                continue
+            parts = [array(f"stage.{attribute}.{each}") for each in range(len(keys))]
+            setattr(self, attribute, dict(zip(keys, parts, strict=True)) if kind == "dict" else parts)

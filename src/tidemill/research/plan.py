@@ -94,7 +94,7 @@ def of(asked: Mapping[str, Any], *, strategy: type[Strategy] | None = None, file
     if not isinstance(reference, str) or not 0 < len(reference) <= 1000:
         raise _unfit("strategy is missing")
     if strategy is None:
-        if ".py" in reference and not files:
+        if not files and ("." in reference or "/" in reference):
             raise _unfit("a file on the server cannot be named from outside", "name a strategy it has")
         reference = source.reference(reference)
         strategy = source.load(reference)

@@ -1,8 +1,8 @@
 """Whether entries are better than entries by chance: the same trades, begun at random moments.
 
-Each path has as many trades of an instrument as there were, of the same lengths and sides, in any order, apart
-from each other as they were. Costs are the same on every path and are left out. (As Jesse's rule significance
-test; the p-value counts the actual path as one of them, Davison and Hinkley 1997, 4.2.)
+Each path has as many trades of an instrument as there were, of the same lengths and sides, in any order, and
+apart from each other as they were. Costs are the same on every path and are left out. (As Jesse's rule
+significance test; the p-value counts the actual path as one of them, Davison and Hinkley 1997, 4.2.)
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
 """Finding a strategy's class again in another process, by a reference that is plain text.
 
-`sma_cross` is one of ours, `file.py` or `file.py:Class` one of the person who runs it.
+`sma_cross` is one of the package; a path (`file.py`, `file.py:Class`) is one of the person who runs it.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import pkgutil
+import sys
 from pathlib import Path
 
-from tidemill.errors import NotFoundError, UsageError, nearest
+from tidemill.errors import UsageError
+from tidemill.home import Home
+from tidemill.metadata import Metadata
+from tidemill.research.conduct import entry, source_of
+from tidemill.strategies import library
 from tidemill.strategies.api import Strategy
 
 
@@ -19,43 +21,26 @@ def load(reference: str) -> type[Strategy]:
     """The class. Raises `NotFoundError` `strategy_unknown`, and `UsageError` `strategy_invalid` for a file
     that has none, or several and no name beside it."""
     path, _, wanted = reference.partition(":")
-    if path.endswith(".py"):
-        return _of_file(Path(path), wanted)
-    import tidemill.strategies as ours
-
-    names = [one.name for one in pkgutil.iter_modules(ours.__path__)]
-    if reference in names:
-        found = getattr(importlib.import_module(f"tidemill.strategies.{reference}"), "plugin", None)
-        if found is not None:
-            return found  # type: ignore[no-any-return]
-    raise NotFoundError(
-        "strategy_unknown",
-        f"no strategy is named {reference[:100]!r}",
-        hint=", ".join(nearest(reference, names)) or "name a file: my_strategy.py",
-    )
-
-
-def _of_file(path: Path, wanted: str) -> type[Strategy]:
-    if not path.is_file():
-        raise NotFoundError("strategy_unknown", f"there is no file {path}", hint="name a file that is there")
-    spec = importlib.util.spec_from_file_location(f"tidemill_strategy_{path.stem}", path)
-    assert spec is not None and spec.loader is not None  # noqa: S101 - it ends in .py
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = {
-        name: one for name, one in vars(module).items()
-        if inspect.isclass(one) and issubclass(one, Strategy) and one.__module__ == module.__name__
-    }  # fmt: skip
-    if wanted in found:
-        return found[wanted]
-    if wanted or len(found) != 1:
-        has = ", ".join(found) or "none"
+    if not path.endswith(".py"):
+        # No home, so that there is nothing but the package.
+        return library.load(library.find(Home(Path("/nonexistent")), reference))
+    found = library.file(Path(path))
+    if not wanted:
+        return library.load(found)
+    try:
+        library.load(found)
+    except UsageError as error:
+        # Several classes and no `plugin` is no fault where one of them is named.
+        if found.path is None or f"tidemill_strategy_{found.name}" not in sys.modules:
+            raise error from None
+    one = getattr(sys.modules[f"tidemill_strategy_{found.name}"], wanted, None)
+    if not (isinstance(one, type) and issubclass(one, Strategy)):
         raise UsageError(
             "strategy_invalid",
-            f"{path.name} has these strategies: {has}",
-            hint=f"name one: {path.name}:Class",
+            f"{found.name} has no strategy {wanted[:80]!r}",
+            hint="name a class of that file",
         )
-    return next(iter(found.values()))
+    return one
 
 
 def reference(strategy: type[Strategy] | str) -> str:
@@ -79,7 +64,21 @@ def reference(strategy: type[Strategy] | str) -> str:
     return f"{Path(file).resolve()}:{strategy.__name__}"
 
 
+def of_home(home: Home, metadata: Metadata, name: str) -> str:
+    """The reference of a name that a home knows, or of a path. Raises `UsageError` `strategy_untrusted` for
+    code of the database, which runs in the sandbox alone."""
+    if name.partition(":")[0].endswith(".py"):
+        return reference(name)
+    found = entry(home, metadata, name)
+    if found.origin == "database":
+        raise UsageError(
+            "strategy_untrusted",
+            f"{name} came over HTTP: no study runs it, because its trials would run outside the sandbox",
+            hint="run it as a backtest, or save its code as a file in DIR/strategies to make it yours",
+        )
+    return name if found.path is None or found.trusted else str(found.path.resolve())
+
+
 def text(strategy: type[Strategy]) -> str:
     """The source of the module that it stands in: what its fingerprint is made of."""
-    path = inspect.getsourcefile(strategy)
-    return Path(path).read_text() if path else ""
+    return source_of(strategy)

@@ -40,7 +40,8 @@ class Axis:
         """How many values a grid takes of it."""
         if self.choices:
             return len(self.choices)
-        assert self.low is not None and self.high is not None  # noqa: S101 - one or the other
+        assert self.low is not None  # noqa: S101 - it is a list or has ends
+        assert self.high is not None  # noqa: S101
         if self.step is None:
             return STEPS_DEFAULT + 1 if self.high > self.low else 1
         return math.floor((self.high - self.low) / self.step + 1e-9) + 1
@@ -49,7 +50,8 @@ class Axis:
         """The value at a place of the grid, 0 the lowest."""
         if self.choices:
             return self.choices[index]
-        assert self.low is not None and self.high is not None  # noqa: S101 - as above
+        assert self.low is not None  # noqa: S101 - as above
+        assert self.high is not None  # noqa: S101
         step = (self.high - self.low) / STEPS_DEFAULT if self.step is None else self.step
         found = self.low + index * step
         # 0.1 + 2 × 0.1 is meant as 0.3.
@@ -58,7 +60,8 @@ class Axis:
     def drawn(self, uniform: float) -> Value:
         """The value at a number from 0 to 1."""
         if self.continuous:
-            assert self.low is not None and self.high is not None  # noqa: S101 - as above
+            assert self.low is not None  # noqa: S101 - as above
+            assert self.high is not None  # noqa: S101
             return self.low + uniform * (self.high - self.low)
         return self.value(min(int(uniform * self.size), self.size - 1))
 
@@ -66,7 +69,8 @@ class Axis:
         """Where a value lies, 0 at the low end and 1 at the high one; of a list by its order."""
         if self.choices:
             return self.choices.index(value) / max(len(self.choices) - 1, 1)
-        assert self.low is not None and self.high is not None  # noqa: S101 - as above
+        assert self.low is not None  # noqa: S101 - as above
+        assert self.high is not None  # noqa: S101
         return (float(value) - self.low) / (self.high - self.low) if self.high > self.low else 0.0
 
     def beside(self, value: Value) -> list[Value]:
@@ -74,7 +78,8 @@ class Axis:
         if self.choices and not all(_is_number(one) for one in self.choices):
             return []
         if self.continuous:
-            assert self.low is not None and self.high is not None  # noqa: S101 - as above
+            assert self.low is not None  # noqa: S101 - as above
+            assert self.high is not None  # noqa: S101
             away = (self.high - self.low) / STEPS_DEFAULT
             around = [float(value) - away, float(value) + away]
             return [one for one in around if self.low <= one <= self.high]
@@ -82,7 +87,8 @@ class Axis:
         return [self.value(at) for at in (index - 1, index + 1) if 0 <= at < self.size]
 
     def _index(self, value: Value) -> int:
-        assert self.low is not None and self.step is not None  # noqa: S101 - it is no list and has steps
+        assert self.low is not None  # noqa: S101 - it is no list and has steps
+        assert self.step is not None  # noqa: S101
         return round((float(value) - self.low) / self.step)
 
     def json(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill.errors import UsageError
 from tidemill.metadata import study as rows
 from tidemill.research import plan as plans
-from tidemill.research import studio
+from tidemill.research import source, studio
 from tidemill.research.space import Range
 from tidemill.strategies.api import Strategy
 
@@ -98,9 +98,11 @@ def make(
     progress: Callable[[int, int, str], None] | None = None,
 ) -> StudyResult:
     """Plans and runs a study here and now."""
-    known = None if isinstance(strategy, str) else strategy
     given = {name: value for name, value in asked.items() if value is not None}
-    plan = plans.of(given if known is not None else given | {"strategy": strategy}, strategy=known)
+    if isinstance(strategy, str):
+        plan = plans.of(given | {"strategy": source.of_home(home, metadata, strategy)})
+    else:
+        plan = plans.of(given, strategy=strategy)
     made = studio.create(metadata, plan, owner="owner")
     studio.run(
         home, metadata, made.id, workers=workers, progress=progress or (lambda _done, _total, _note: None)

@@ -22,9 +22,9 @@ from tidemill.errors import UsageError
 from tidemill.research import mapped, setting, source, verdict, walk
 from tidemill.research.backtest import Stage
 from tidemill.research.crew import Answer, Crew
-from tidemill.research.daily import per_year
 from tidemill.research.history import History
 from tidemill.research.ledger import Entry
+from tidemill.research.period import YEAR, calendar_of
 from tidemill.research.plan import Plan
 from tidemill.research.sampler import Sampler
 from tidemill.research.space import Params
@@ -94,7 +94,7 @@ class Study:
                 chosen = best(trials)
                 if chosen is None:
                     raise _nothing(trials)
-                year = per_year(self._history)
+                year = YEAR[calendar_of(self._history.tracks)]
                 found = verdict.of(self.crew, str(whole), plan, self._history, trials, chosen, year)
                 if not made:
                     return found

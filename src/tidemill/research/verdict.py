@@ -220,7 +220,7 @@ def _more(found: Findings, walked: Mapping[str, Any]) -> list[caution.Caution]:
 def _grade(honesty: Mapping[str, Any], cautions: Sequence[caution.Caution], sharpe: float | None) -> str:
     codes = {one.code for one in cautions}
     lost = sharpe is None or sharpe <= 0 or honesty["deflated_sharpe"] is None
-    if lost or codes & {"deflated", "overfit", "random_entries", "folds"}:
+    if lost or codes & {"deflated", "random_entries", "folds"}:
         return "luck"
     # A short or free run is said beside it; it is no sign that the result does not hold.
     return "doubtful" if codes - {"no_costs", "short"} else "holds"

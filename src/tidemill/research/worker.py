@@ -21,7 +21,7 @@ import orjson
 from tidemill.errors import TidemillError
 from tidemill.research import perturbed, setting, source
 from tidemill.research.backtest import Stage
-from tidemill.research.daily import Daily, per_year
+from tidemill.research.daily import Daily
 from tidemill.research.mapped import Mapped
 from tidemill.research.run import Outcome
 from tidemill.research.trial import measured
@@ -62,7 +62,7 @@ class _Bench:
         self._strategy = source.load(order["strategy"])
         self._settings = setting.of_json(order["settings"])
         self._objectives = order["objectives"]
-        self._stages: dict[str, tuple[Stage, Daily, int]] = {}
+        self._stages: dict[str, tuple[Stage, Daily]] = {}
 
     def tried(self, asked: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         """One answer; what the strategy raises is one too."""
@@ -76,7 +76,7 @@ class _Bench:
             return {"error": text[:ERROR_CHARS_MAX]}, b""
 
     def _tried(self, asked: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
-        stage, daily, year = self._stage(asked["stage"], asked.get("first"))
+        stage, daily = self._stage(asked["stage"], asked.get("first"))
         settings = self._settings
         if "costs" in item:
             settings = replace(settings, costs=settings.costs.times(item["costs"]))
@@ -92,21 +92,22 @@ class _Bench:
         else:
             curve = stage.curve(strategy)
             equity, fills = curve.equity, curve.fills
-        cash = None if asked.get("first") is not None else float(settings.cash)
         # As they are kept, so that what is measured can be measured again.
-        series = daily.returns(equity, cash).astype("<f4")
-        metrics = measured(np.maximum(series.astype(np.float64), -1.0), year) | {"fills": float(fills)}
+        series = daily.returns(equity, float(settings.cash)).astype("<f4")
+        metrics = measured(np.maximum(series.astype(np.float64), -1.0), daily.per_year) | {
+            "fills": float(fills)
+        }
         values = [metrics[name] if fills else None for name in self._objectives]
         return {"values": values, "metrics": metrics, **told}, series.tobytes()
 
-    def _stage(self, folder: str, first: int | None) -> tuple[Stage, Daily, int]:
+    def _stage(self, folder: str, first: int | None) -> tuple[Stage, Daily]:
         key = f"{folder} {first}"
         if key not in self._stages:
             while len(self._stages) > 1:
                 del self._stages[next(iter(self._stages))]
             stage = Mapped(Path(folder), self._settings)
-            daily = Daily.of(stage._end[stage._last], first)
-            self._stages[key] = stage, daily, per_year(stage.history)
+            daily = Daily.of(stage._end[stage._last], list(stage.history.tracks), first)
+            self._stages[key] = stage, daily
         return self._stages[key]
 
 

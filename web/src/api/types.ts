@@ -95,3 +95,24 @@ export type JobState = Job['state'];
 export type Jobs = Schemas['Jobs'];
 export type JobLogLine = Schemas['JobLogLine'];
 export type JobLogs = Schemas['JobLogs'];
+
+/** A strategy that the platform has. */
+export type Strategy = Schemas['Strategy'];
+export type StrategySummary = Schemas['StrategySummary'];
+export type StrategyParam = Schemas['StrategyParam'];
+export type Strategies = Schemas['Strategies'];
+
+/** A backtest that was kept. `summary` has `numbers` by name, `notes` and `cautions`. */
+export type Backtest = Schemas['Backtest'];
+export type BacktestLine = Schemas['BacktestLine'];
+export type Backtests = Schemas['Backtests'];
+export type BacktestAsk = Schemas['BacktestAsk'];
+export type BacktestStart = Schemas['BacktestStart'];
+export type BacktestTable = Schemas['BacktestTable'];
+
+export type Study = Schemas['Study'];
+export type Studies = Schemas['Studies'];
+export type StudyProgress = Schemas['Progress'];
+export type StudyAsk = Schemas['StudyAsk'];
+export type StudyJob = Schemas['StudyJob'];
+export type Trials = Schemas['Trials'];

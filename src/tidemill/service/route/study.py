@@ -39,7 +39,7 @@ async def _start(request: Request, body: study.StudyAsk) -> Response:
     service = platform.of(request)
     actor, cause = param.actor(request), answer.request_id.get()
     # What makes no sense is told before the database is asked for anything.
-    plan = await service.run(_planned, body)
+    plan = await service.run(_planned, service, body)
     made, work = await service.write(
         lambda connection: studies.start(
             connection, plan, owner=actor, workers=body.workers, priority=body.priority, cause=cause
@@ -50,10 +50,18 @@ async def _start(request: Request, body: study.StudyAsk) -> Response:
     return answer.json(said, 202, {"Location": f"/api/v1/studies/{made.id}"})
 
 
-def _planned(body: study.StudyAsk) -> Any:
-    from tidemill.research import plan
+def _planned(service: platform.Platform, body: study.StudyAsk) -> Any:
+    from tidemill.research import plan, source
 
     asked = body.model_dump(exclude={"workers", "priority"})
+    if "." not in body.strategy and "/" not in body.strategy:
+        known = source.of_home(service.home, service.metadata, body.strategy)
+        if known != body.strategy:
+            raise errors.UsageError(
+                "strategy_untrusted",
+                f"{body.strategy} is a file of this platform's owner: the service does not import it",
+                hint="`tidemill study run` does, on this machine",
+            )
     return plan.of(asked, files=False)
 
 
