@@ -65,6 +65,7 @@ def _command() -> Callable[..., Any]:
         platform,
         poll,
         query,
+        strategy,
         study,
     )
 
@@ -91,6 +92,7 @@ def _command() -> Callable[..., Any]:
     bench.app.command("bars")(bench_bar.bars)
     bench.app.command("http")(bench_http.http_)
     app.add_typer(bench.app, name="bench", help="Measure a part on this machine.")
+    app.add_typer(strategy.app, name="strategy", help="Write, list and check strategies.")
     app.add_typer(study.app, name="study", help="Try a strategy's parameters, and judge the best of them.")
     app.command("fetch")(fetch.fetch)
     app.command("poll")(poll.poll)

@@ -7,6 +7,8 @@ import type {
   Backtests,
   BacktestTable,
   Bars,
+  CalculateAsk,
+  CalculatedSeries,
   CollectionStatus,
   Config,
   DataMetadata,
@@ -18,6 +20,7 @@ import type {
   ImportAsk,
   ImportPreview,
   ImportStart,
+  Indicators,
   Instruments,
   Job,
   JobLogs,
@@ -132,6 +135,14 @@ export const api = {
     query: { interval: string; limit: number; end?: string; cursor?: string },
     signal?: AbortSignal,
   ) => request<Bars>(`${instrumentPath(instrument)}/bars`, { query, ...(signal ? { signal } : {}) }),
+
+  indicators: (signal?: AbortSignal) => request<Indicators>('/indicators/list', signal ? { signal } : {}),
+  calculate: (body: CalculateAsk, signal?: AbortSignal) =>
+    request<CalculatedSeries>('/indicators/calculate', {
+      method: 'POST',
+      body,
+      ...(signal ? { signal } : {}),
+    }),
 
   ticks: (instrument: string, limit: number, signal?: AbortSignal) =>
     request<Ticks>(`${instrumentPath(instrument)}/ticks`, {

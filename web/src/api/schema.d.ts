@@ -1200,8 +1200,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Put a strategy on a chart: what it wants at each of the last bars, and where it trades.
-         * @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades.
+         * Put a strategy on a chart: what it wants at each of the last bars, and where it trades. One that is not
+         * @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades. One that is not
+         *     ours becomes a backtest in the sandbox instead: 202 with its job.
          */
         post: operations["strategies.apply"];
         delete?: never;
@@ -1898,7 +1899,7 @@ export interface components {
         };
         /**
          * BacktestLine
-         * @description A run, without its code. `summary` has `numbers` by name (docs/backtests.md), `notes` and `cautions`.
+         * @description A run, without its code. `summary` has `numbers` by name (docs/backtests.md), notes, cautions.
          */
         BacktestLine: {
             /**
@@ -4070,6 +4071,11 @@ export interface components {
             instrument: string;
             /** Interval */
             interval: string;
+            /**
+             * Job Id
+             * @description the backtest of one that is not ours (202)
+             */
+            job_id: string | null;
             /**
              * Kind
              * @enum {string}
@@ -7151,7 +7157,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades. */
+            /** @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades. One that is not */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -14,6 +14,8 @@ export interface ChartSearch {
   /** `BASE-QUOTE.venue`; absent means the last one looked at, or the first there is. */
   instrument?: string;
   interval?: Interval;
+  /** Those on the chart, `rsi(period:14);ema(period:50)`; absent means those shown last. */
+  indicators?: string;
   /** Everything that is stored, instead of bars of the interval. */
   all?: true;
 }
@@ -47,10 +49,11 @@ const home = createRoute({
 });
 
 function readChartSearch(search: Record<string, unknown>): ChartSearch {
-  const { instrument, interval, all } = search;
+  const { instrument, interval, all, indicators } = search;
   return {
     ...(typeof instrument === 'string' && instrument !== '' ? { instrument } : {}),
     ...(isInterval(interval) ? { interval } : {}),
+    ...(typeof indicators === 'string' && indicators !== '' ? { indicators } : {}),
     ...(all === true ? { all } : {}),
   };
 }
