@@ -223,7 +223,8 @@ class Run:
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            f"<td style='padding:2px 14px 2px 0'><small>{escape(label)}</small><br><b>{escape(value)}</b></td>"
+            "<td style='padding:2px 14px 2px 0'>"
+            f"<small>{escape(label)}</small><br><b>{escape(value)}</b></td>"
             for label, value in self._said()
         )
         doubts = "".join(f"<div>⚠ {escape(one)}</div>" for one in self.cautions)

@@ -1,4 +1,4 @@
-"""Runs are kept whole or not at all, whoever is killed; lists have every run once, whatever they are sorted by."""
+"""Runs are kept whole or not at all, whoever is killed; lists have every run once, however sorted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's numbers: those of the field's libraries where they have them, counted by hand where they have not."""
+"""A run's numbers: those of the field's libraries where they have them, else counted by hand."""
 
 from __future__ import annotations
 

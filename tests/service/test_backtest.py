@@ -22,6 +22,7 @@ from tidemill.home import Home
 from tidemill.remote import Remote
 from tidemill.research.run import FILLS
 from tidemill.service import backtest
+from tidemill.strategies.sma_cross import SmaCross
 
 NAME = "BTC-USD.sim-kraken"
 HOSTILE = "</script><script>alert(1)</script>"
@@ -258,8 +259,6 @@ def test_python_over_rest_is_python_here(service: Service, home: Home) -> None:
         with pytest.raises(NotFoundError):
             there.run("nope")
         with pytest.raises(UsageError, match="class"):
-            from tidemill.strategies.sma_cross import SmaCross
-
             there.backtest(SmaCross, NAME)
 
 

@@ -31,7 +31,7 @@ def _flat(row: Row) -> dict[str, Any]:
         "start": None if row.start is None else str(row.start),
         "end": None if row.end is None else str(row.end),
         **{f"param {name}": value for name, value in row.params.items()},
-        **{name: value for name, value in settings.items()},
+        **settings,
         **{f"cost {name}": value for name, value in costs.items()},
         "code": row.source_digest[:12],
         "data": row.data_digest[:12],

@@ -1,4 +1,4 @@
-"""A backtest from what is asked to what is kept: strategy, history, run, summary, stress, all of it stored."""
+"""A backtest from what is asked to what is kept: strategy, history, run, summary and stress."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +16,7 @@ def thinned(values: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.int64]
         return np.arange(count, dtype=np.int64)
     edges = np.linspace(0, count, max(1, (most - 2) // 2) + 1).astype(np.int64)
     found = {0, count - 1}
-    for low, past in zip(edges[:-1], edges[1:], strict=True):
+    for low, past in itertools.pairwise(edges.tolist()):
         if past > low:
             piece = values[low:past]
             found |= {int(low + np.argmin(piece)), int(low + np.argmax(piece))}

@@ -58,7 +58,7 @@ class BacktestAsk(Answer):
 
 
 class BacktestLine(Answer):
-    """A run, without its code. `summary` has `numbers` by name (docs/backtests.md), `notes` and `cautions`."""
+    """A run, without its code. `summary` has `numbers` by name (docs/backtests.md), notes, cautions."""
 
     id: str
     created: Time

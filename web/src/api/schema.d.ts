@@ -1899,7 +1899,7 @@ export interface components {
         };
         /**
          * BacktestLine
-         * @description A run, without its code. `summary` has `numbers` by name (docs/backtests.md), `notes` and `cautions`.
+         * @description A run, without its code. `summary` has `numbers` by name (docs/backtests.md), notes, cautions.
          */
         BacktestLine: {
             /**

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from itertools import groupby
 from typing import Any, Final
@@ -23,6 +23,7 @@ from tidemill.research import chance, drawdown, month, returns
 from tidemill.research.chance import Chances
 from tidemill.research.period import DAY_NS
 from tidemill.research.report import chart
+from tidemill.research.report.number import column, is_low
 from tidemill.research.report.text import (
     NONE,
     Cell,
@@ -85,7 +86,7 @@ def html(row: Row, tables: Mapping[str, pa.Table]) -> str:
         _costs(row, n),
         _robust(ours, tables, said),
         "</div>",
-        _numbers(n, said), "</div>",
+        column(said), "</div>",
         _trades(tables["trades"]),
         _reproduce(row),
         f"<footer>Tidemill {escaped(row.version)} · simulated fills: what a market would have done is not "
@@ -134,7 +135,6 @@ def _head(row: Row, n: Mapping[str, Any]) -> str:
 
 def _kpis(n: Mapping[str, Any]) -> str:
     trials = f"{count(n['trials'])} {'trial' if n['trials'] == 1 else 'trials'}"
-    low = n["deflated_sharpe"] is not None and n["deflated_sharpe"] < 0.95
     cells = [
         (
             "Total return", percent(n["total_return"], sign=True),
@@ -142,9 +142,9 @@ def _kpis(n: Mapping[str, Any]) -> str:
         ),
         ("Sharpe ratio", number(n["sharpe"]), f"best of {trials}", ""),
         (
-            "Deflated Sharpe", number(n["deflated_sharpe"]), f"after {trials}", "warn" if low else "",
+            "Deflated Sharpe", number(n["deflated_sharpe"]), f"after {trials}", "warn" if is_low(n) else "",
         ),
-        ("Sortino ratio", number(n["sortino"]), f"probabilistic Sharpe {number(n['probabilistic_sharpe'])}", ""),
+        ("Sortino ratio", number(n["sortino"]), f"PSR {number(n['probabilistic_sharpe'])}", ""),
         ("Max drawdown", percent(n["max_drawdown"]), f"{count(n['max_drawdown_periods'])} days", ""),
         ("Profit factor", number(n["profit_factor"]), f"{count(n['trades'])} trades", ""),
         (
@@ -239,7 +239,10 @@ def _price(drawn: Mapping[str, Any], name: str, fills: int) -> str:
         return ""
     shown = len(drawn["price"]["marks"])
     many = f", {shown:,} of all shown" if fills > shown >= chart.MARKS else ""
-    legend = f'<span class="legend"><span><i class="up">▲</i>bought</span><span><i class="down">▼</i>sold{many}</span></span>'
+    legend = (
+        '<span class="legend"><span><i class="up">▲</i>bought</span>'
+        f'<span><i class="down">▼</i>sold{many}</span></span>'
+    )
     body = '<div class="chart" id="price" aria-label="Price with what was bought and sold"></div>'
     return panel(escaped(name), body, sub=legend, flush=True)
 
@@ -278,9 +281,11 @@ def _costs(row: Row, n: Mapping[str, Any]) -> str:
     if row.stress:
         rows: list[list[Cell]] = [
             [
-                f"× {one['factor']:g}", (percent(one["total_return"], sign=True), f"n {look(one['total_return'])}"),
+                f"× {one['factor']:g}",
+                (percent(one["total_return"], sign=True), f"n {look(one['total_return'])}"),
                 (percent(one["cagr"], sign=True), "n"), (number(one["sharpe"]), "n"),
-                (percent(one["max_drawdown"]), "n"), (number(one["costs"], 0), "n"), (count(one["trades"]), "n"),
+                (percent(one["max_drawdown"]), "n"), (number(one["costs"], 0), "n"),
+                (count(one["trades"]), "n"),
             ]
             for one in row.stress
         ]  # fmt: skip
@@ -347,71 +352,6 @@ def _gained(tables: Mapping[str, pa.Table]) -> Floats:
     there = equity["equity"].to_numpy()[np.maximum(at, 0)]
     good = there > 0
     return np.asarray(np.maximum(closed["net"].to_numpy()[good] / there[good], -1.0))
-
-
-def _numbers(n: Mapping[str, Any], said: Mapping[str, Any]) -> str:
-    def signed(name: str) -> tuple[str, str]:
-        return percent(n[name], sign=True), f"n {look(n[name])}"
-
-    def plain(text: str) -> tuple[str, str]:
-        return text, "n"
-
-    low = "warn" if n["deflated_sharpe"] is not None and n["deflated_sharpe"] < 0.95 else ""
-    groups: list[tuple[str, list[Sequence[Any]]]] = [
-        ("Return", [
-            ("Total", signed("total_return")), ("Of a year (CAGR)", signed("cagr")),
-            ("Buy and hold", signed("benchmark_total_return")),
-            ("Best and worst day", plain(f"{percent(n['best'], sign=True)} / {percent(n['worst'], sign=True)}")),
-        ]),
-        ("Sharpe and luck", [
-            ("Sharpe ratio", plain(number(n["sharpe"]))),
-            ("Trials that it is the best of", plain(count(n["trials"]))),
-            ("Deflated Sharpe", (number(n["deflated_sharpe"], 3), f"n {low}")),
-            ("Probabilistic Sharpe", plain(number(n["probabilistic_sharpe"], 3))),
-            ("Best of as many by luck", plain(number(n["expected_best_sharpe"]))),
-            ("Years until it is proven", plain(number(n["years_needed"], 1))),
-            ("Buy and hold's Sharpe", plain(number(n["benchmark_sharpe"]))),
-        ]),
-        ("Risk", [
-            ("Volatility of a year", plain(percent(n["volatility"]))), ("Sortino ratio", plain(number(n["sortino"]))),
-            ("Max drawdown", plain(percent(n["max_drawdown"]))), ("Buy and hold's", plain(percent(n["benchmark_max_drawdown"]))),
-            ("Calmar ratio", plain(number(n["calmar"]))), ("Ulcer index", plain(percent(n["ulcer"]))),
-            ("Omega", plain(number(n["omega"]))), ("Value at risk, 5 %", plain(percent(n["var95"]))),
-            ("Expected shortfall", plain(percent(n["cvar95"]))),
-            ("Skew, kurtosis", plain(f"{number(n['skew'])} / {number(n['kurtosis'])}")),
-        ]),
-        ("Beside buy and hold", [
-            ("Beta", plain(number(n["beta"]))), ("Alpha of a year", signed("alpha")),
-            ("Information ratio", plain(number(n["information_ratio"]))),
-            ("Tracking error", plain(percent(n["tracking_error"]))),
-            ("Captures up, down", plain(f"{percent(n['up_capture'], 0)} / {percent(n['down_capture'], 0)}")),
-        ]),
-        ("Trades", [
-            ("Closed, open", plain(f"{count(n['trades'])} / {count(n['trades_open'])}")),
-            ("Won, lost, even", plain(f"{count(n['wins'])} / {count(n['losses'])} / {count(n['even'])}")),
-            ("Win rate", plain(percent(n["win_rate"], 1))), ("Profit factor", plain(number(n["profit_factor"]))),
-            ("Mean result", plain(number(n["expectancy"], sign=True))), ("Payoff", plain(number(n["payoff"]))),
-            ("System quality (SQN)", plain(number(n["sqn"]))),
-            ("Best, worst", plain(f"{number(n['best_trade'], 0, sign=True)} / {number(n['worst_trade'], 0, sign=True)}")),
-            ("Longest runs won, lost", plain(f"{count(n['longest_winning'])} / {count(n['longest_losing'])}")),
-            ("Held, mean and median", plain(f"{length(n['holding_mean_s'])} / {length(n['holding_median_s'])}")),
-            ("Deepest inside (MAE), mean", plain(percent(n["mae_mean"]))),
-            ("Highest inside (MFE), mean", plain(percent(n["mfe_mean"]))),
-        ]),
-        ("Exposure", [
-            ("Time in market", plain(percent(n["exposure"], 1))),
-            ("Gross, mean", plain(percent(n["gross_exposure_mean"], 1))),
-            ("Net, mean", plain(percent(n["net_exposure_mean"], 1))),
-            ("Leverage, highest", plain(number(n["leverage_max"]))),
-            ("Orders, refused", plain(f"{count(n['orders'])} / {count(n['orders_refused'])}")),
-        ]),
-    ]  # fmt: skip
-    body = "".join(f"<h3>{title}</h3>" + table([], lines, "kv") for title, lines in groups)
-    notes = "".join(f"<li>{escaped(one)}</li>" for one in said["notes"])
-    if notes:
-        body += f'<h3>Notes</h3><ul class="note">{notes}</ul>'
-    days = f"days of {escaped(said['calendar'])}, {said['per_year']} in a year"
-    return f'<div class="stack">{panel("Statistics", body, sub=days)}</div>'
 
 
 def _trades(found: pa.Table) -> str:

@@ -61,7 +61,7 @@ def _strategy(module: ModuleType) -> type[Strategy]:
     if not (isinstance(named, type) and issubclass(named, Strategy)):
         raise errors.UsageError(
             "strategy_invalid",
-            f"{module.__file__} has {len(found)} classes that are strategies, and `plugin` names none of them",
+            f"{module.__file__} has {len(found)} strategies, and `plugin` names none of them",
             hint="end it with `plugin: type[Strategy] = YourClass`",
         )
     return named
