@@ -28,7 +28,8 @@ def market(rows: int = 4_000, seed: int = 0, effect: float = 0.0, name: str = NA
     start = START + np.arange(rows, dtype=np.int64) * HOUR
     columns = map(exact, (opened, high, low, close))
     terms = Terms(name, 4, 6)
-    return History("1h", {name: Track(terms, start, start + HOUR, start + HOUR, *columns, np.ones(rows))})
+    track = Track(terms, start, start + HOUR, start + HOUR, *columns, np.ones(rows))
+    return History("1h", {name: track})
 
 
 def keep(home: Home, history: History) -> None:

@@ -291,7 +291,7 @@ def test_a_study_that_is_killed_ends_as_one_that_is_not(tmp_path: Path) -> None:
 def test_a_study_killed_twenty_times_ends_as_one_that_is_not(sampler: str, tmp_path: Path) -> None:
     home = Home.at(str(tmp_path / "h"))
     home.create()
-    keep(home, market(12_000, effect=0.001))
+    keep(home, market(6_000, effect=0.001))
     params = {"fast": "2:40:1", "slow": "45:245:10"}
     started = time.monotonic()
     metadata, calm, harsh, met = killed_often(
