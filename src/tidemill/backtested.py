@@ -1,4 +1,4 @@
-"""What `td.backtest(…)` asks of a home: it runs here, in this process, and is kept in the home."""
+"""What `td.backtest(…)` asks: of a home, where it runs in this process, or of a platform behind a URL."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tidemill.metadata import Metadata
+    from tidemill.remote import Remote
     from tidemill.research.conduct import Again, Subject
     from tidemill.research.request import Request
     from tidemill.research.run import Costs
     from tidemill.research.store import Row, Runs
     from tidemill.stores.live import LiveView
     from tidemill.strategies.api import Strategy
+
+LOOK_S = 0.25
+"""Between two looks at a job that is waited for."""
 
 
 class Here:
@@ -116,6 +120,129 @@ class Here:
                 yield runs, metadata
         finally:
             metadata.close()
+
+
+class There:
+    """The runs of a platform behind a URL: a job there runs them."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    def run(self, asked: Request, *, quiet: bool) -> Run:
+        """The run, once it is kept."""
+        from dataclasses import asdict
+
+        settings = asdict(asked.settings)
+        body = {
+            "strategy": asked.strategy, "instruments": list(asked.instruments), "interval": asked.interval,
+            "params": dict(asked.params), "stress": asked.stress, **settings,
+            **{
+                name: str(value)
+                for name, value in (("start", asked.start), ("end", asked.end))
+                if value is not None
+            },
+        }  # fmt: skip
+        said = self._remote._ask("POST", "/backtests", json=body)
+        if said["run"] is not None:
+            return self.get(said["run"]["id"])
+        return self.get(self._ended(said["job_id"], quiet)["run"])
+
+    def get(self, name: str) -> Run:
+        """A run that is kept there."""
+        from urllib.parse import quote
+
+        return Run(_row(self._remote._get(f"/backtests/{quote(name, safe='')}")), self)
+
+    def table(self, run: str, name: str) -> pa.Table:
+        import pyarrow as pa
+
+        from tidemill.research.store import SCHEMAS
+
+        # Of equity the pictures' points alone come that way: the report has all of every table.
+        path = f"/backtests/{run}/report"
+        answer = self._remote._send("GET", path, params={"format": "parquet"})
+        if answer.status_code >= 400:
+            self._remote._said(path, answer)
+        import io
+        import zipfile
+
+        import pyarrow.parquet as pq
+
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            found: pa.Table = pq.read_table(pa.BufferReader(archive.read(f"{name}.parquet")))
+        return found.cast(SCHEMAS[name])
+
+    def report(self, row: Row) -> str:
+        path = f"/backtests/{row.id}/report"
+        answer = self._remote._send("GET", path)
+        if answer.status_code >= 400:
+            self._remote._said(path, answer)
+        return answer.text
+
+    def again(self, row: Row, found: Subject | None) -> Again:
+        from tidemill.research.conduct import Again
+
+        said = self._remote._ask("POST", f"/backtests/{row.id}/again")
+        result = self._ended(said["job_id"], True)
+        second = self.get(result["run"])
+        return Again(second.row, result["same_data"], result["same_outcome"])
+
+    def _ended(self, job_id: str, quiet: bool) -> Mapping[str, Any]:
+        """The result of a job. Raises what ended it."""
+        import time
+
+        from tidemill import errors
+
+        with telling(quiet) as told:
+            while True:
+                job = self._remote._get(f"/jobs/{job_id}")
+                if job["ended"] is not None:
+                    break
+                if job["done"] is not None and job["total"]:
+                    told(job["done"], job["total"])
+                time.sleep(LOOK_S)
+        if job["error"]:
+            raise errors.from_dict(job["error"])
+        if job["state"] != "done":
+            raise errors.CancelledError("job_cancelled", f"the backtest {job_id} is {job['state']}")
+        found: Mapping[str, Any] = job["result"]
+        return found
+
+
+def _row(said: Mapping[str, Any]) -> Row:
+    from dataclasses import fields
+
+    from tidemill.research.store import Row
+
+    values = {one.name: said[one.name] for one in fields(Row)}
+    for name in ("created", "start", "end"):
+        values[name] = None if values[name] is None else int(values[name])
+    return Row(**{**values, "instruments": tuple(said["instruments"])})
+
+
+@contextlib.contextmanager
+def telling(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Tells on stderr how far it is, of what takes longer than a second: in place on a terminal, elsewhere
+    each new tenth in a line."""
+    import sys
+    import time
+
+    terminal, began, last = sys.stderr.isatty(), time.monotonic(), [-1]
+
+    def told(done: int, total: int) -> None:
+        tenth = int(10 * done / total) if total else 0
+        if quiet or time.monotonic() - began < 1.0 or (tenth == last[0] and not terminal):
+            return
+        last[0] = tenth
+        text = f"backtest {100 * done / total:.0f} %" if total else "backtest"
+        sys.stderr.write(f"\r\x1b[K{text}" if terminal else f"{text}\n")
+        sys.stderr.flush()
+
+    try:
+        yield told
+    finally:
+        if terminal and last[0] >= 0:
+            sys.stderr.write("\n")
 
 
 def asked(

@@ -71,7 +71,7 @@ class Wanted:
         warm_up = self.spec.warm_up
         if warm_up is None:
             return None
-        return max(BLOCK, 1 << (warm_up // 4).bit_length()) * interval.about_ns
+        return min(max(BLOCK, 1 << (warm_up // 4).bit_length()) * interval.about_ns, 1 << 62)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def before(
             if not read.more:
                 return [read.bars], None
             # Of what is too long each half of `BARS_MAX` begins in one place: pages of it are equal.
-            half = BARS_MAX // 2 * interval.about_ns
+            half = min(BARS_MAX // 2 * interval.about_ns, 1 << 62)
             since = first // half * half - half
         elif since < first:
             read = live.bars(instrument, interval.text, since, first, BARS_MAX + 1)

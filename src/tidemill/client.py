@@ -443,6 +443,7 @@ class Client:
         limit_fill: Literal["touch", "through"] = "touch",
         as_recorded: bool = False,
         stress: bool = True,
+        quiet: bool = False,
         **params: Any,
     ) -> Run:
         """Runs a strategy over bars of this home and keeps what came of it (docs/backtests.md).
@@ -450,7 +451,8 @@ class Client:
         `strategy` is a name, a class or an instance; `params` are its parameters. Without `start` and `end`
         all bars are used. `costs` are `tidemill.research.run.Costs` or an object of their names, `{"taker":
         "0.001", "spread_bps": 2}`. `stress` runs it with 0, 2 and 4 times the costs as well, where that is
-        cheap. Raises what the strategy's code raises, and `NotFoundError` for what is not here.
+        cheap. How far it is stands on stderr where it takes longer than a second, unless `quiet`. Raises
+        what the strategy's code raises, and `NotFoundError` for what is not here.
         """
         names = [instruments] if isinstance(instruments, str) else list(instruments)
         ask = backtested.asked(
@@ -458,7 +460,8 @@ class Client:
             cash=cash, costs=costs, limit_fill=limit_fill, as_recorded=as_recorded, stress=stress,
             params=params,
         )  # fmt: skip
-        return backtested.Here(self.home, lambda: self.view).run(strategy, ask)
+        with backtested.telling(quiet) as told:
+            return backtested.Here(self.home, lambda: self.view).run(strategy, ask, told)
 
     def run(self, name: str) -> Run:
         """A run that is kept, by its id or the beginning of one. Raises `NotFoundError` `run_unknown`."""

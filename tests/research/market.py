@@ -39,7 +39,8 @@ def keep(home: Home, history: History) -> None:
         for name, track in history.tracks.items():
             columns = {
                 "start": track.start, "open": track.open, "high": track.high, "low": track.low,
-                "close": track.close, "volume": np.full(len(track), 10**6), "trades": np.ones(len(track), np.int64),
+                "close": track.close, "volume": np.full(len(track), 10**6),
+                "trades": np.ones(len(track), np.int64),
                 "price_scale": 4, "size_scale": 6,
             }  # fmt: skip
             imported.keep(store, name, history.interval, columns, source="test", chunk="all", ts_recv=START)

@@ -210,7 +210,7 @@ def test_a_strategy_on_a_chart(service: Service) -> None:
     (told,) = service.client.get(f"/api/v1/events?after={newest}").json()["items"]
     assert (told["kind"], told["subject"]) == ("strategy_applied", "sma_cross")
     assert told["data"] == {"instrument": APPLE, "interval": "1m", "parameters": {"fast": 3, "slow": 12},
-                            "version": None}  # fmt: skip
+                            "version": None, "job_id": None}  # fmt: skip
     pair = {**body, "strategy": "pairs_spread", "others": ["MSFT"], "parameters": {}}
     both = service.client.post(f"{LIST}/apply", json=pair).json()
     assert [one["instrument"] for one in both["targets"]] == [APPLE, MSFT]
@@ -229,9 +229,8 @@ def test_a_strategy_on_a_chart(service: Service) -> None:
         ({"parameters": {"fast": 1}}, 422, "parameter_invalid"),
         ({"parameters": {"fats": 1}}, 422, "parameter_unknown"), ({"limit": 1}, 422, "parameter_invalid"),
         ({"strategy": "pairs_spread"}, 422, "market_unfit"), ({"others": ["AAPL"]}, 422, "history_invalid"),
-        ({"strategy": "own_one"}, 422, "strategy_untrusted"),
-        ({"strategy": "evil"}, 422, "strategy_untrusted"),
-        ({"strategy": "broken"}, 422, "strategy_untrusted"),
+        ({"strategy": "broken"}, 422, "strategy_invalid"),
+        ({"strategy": "own_one", "parameters": {"period": 1}}, 422, "parameter_invalid"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_shown_is_refused(
@@ -240,6 +239,23 @@ def test_what_cannot_be_shown_is_refused(
     body = {"strategy": "sma_cross", "instrument": "AAPL", "interval": "1m", **change}
     answer = service.client.post(f"{LIST}/apply", json=body)
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+def test_one_that_is_not_ours_becomes_a_backtest_in_the_sandbox(service: Service) -> None:
+    create(service, "guest", parameters={"period": 9})
+    for name, parameters in (("guest", {"period": 9}), ("own_one", {"period": 50, "below": 0.05})):
+        body = {"strategy": name, "instrument": "AAPL", "interval": "1m", "limit": 300}
+        answer = service.client.post(f"{LIST}/apply", json=body)
+        assert answer.status_code == 202, answer.text
+        found = answer.json()
+        schema.StrategyApplied.model_validate(found)
+        assert (found["shown"], found["parameters"]) == ([], parameters)
+        job = service.client.get(answer.headers["Location"]).json()
+        assert (job["id"], job["kind"]) == (found["job_id"], "backtest")
+        assert job["detail"]["start"] == str(FIRST + (BARS - 300) * MINUTE)
+        assert job["detail"]["params"] == parameters
+        told = service.client.get("/api/v1/events?limit=1000").json()["items"]
+        assert found["job_id"] in {one["data"].get("job_id") for one in told}
 
 
 odd = st.one_of(

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import itertools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final, Literal
 
 import numpy as np
 
 from tidemill.errors import TidemillError, UsageError
 from tidemill.model import time as times
+from tidemill.model.order import Fill, Order
 from tidemill.research import backtest
 from tidemill.research.history import History, Terms, Track
-from tidemill.strategies.api import Strategy
+from tidemill.strategies.api import Bar, Broker, Strategy
 from tidemill.strategies.evaluation import steps, values
 from tidemill.strategies.signal import Bars, warm_up
 
@@ -94,37 +96,107 @@ def check(make: Callable[[], Strategy], history: History, *, cuts: int = CUTS) -
 
     Raises `UsageError` `strategy_failed` where its own code fails on the whole history, and what it raises
     itself."""
+    history = on_time(history)
     try:
         whole = decisions(make(), history)
     except TidemillError:
         raise
     except Exception as error:
         raise failed(error) from error
-    findings = [*_other("again", whole, make, history, None, 0)]
-    axis = steps(history.series)
-    for cut in np.unique(axis[np.linspace(0, max(len(axis) - 2, 0), cuts + 2).astype(int)[1:-1]]):
-        part = _until(history, int(cut))
-        horizon = max((int(track.end[-1]) for track in part.tracks.values()), default=0)
-        findings += _other("cut", whole, make, part, min(horizon, int(cut)), 0)
-    findings += _other("moved", whole, make, moved(history, -MOVED_NS), None, -MOVED_NS)
+    findings = [*_other("again", whole, make, history)]
+    places = _places(whole, steps(history.series).tolist(), cuts)
+    for cut in places:
+        findings += _other("cut", whole, make, _until(history, cut), until=cut)
+    findings += _other("moved", whole, make, moved(history, -MOVED_NS), moved_by=-MOVED_NS)
     return Report(
         bars=history.rows,
         decisions=len(whole),
-        runs=cuts + 3,
+        runs=len(places) + 3,
         warm_up=_warm_up(make(), history),
         findings=tuple(sorted(findings, key=lambda one: one.ts)),
     )
 
 
+def _places(whole: list[Decision], axis: list[int], count: int) -> list[int]:
+    """Where to cut: right after bars at which it changed its mind, since who looks one bar ahead decides
+    otherwise there alone; else anywhere. Spread evenly."""
+    last: dict[str, str] = {}
+    changed = set()
+    for one in whole:
+        if last.get(one.instrument) != one.wanted and one.ts < axis[-1]:
+            changed.add(one.ts)
+        last[one.instrument] = one.wanted
+    found = sorted(changed) if len(changed) >= count else axis[:-1]
+    at = np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)
+    return sorted({found[each] for each in at})
+
+
 def decisions(strategy: Strategy, history: History) -> list[Decision]:
-    """All that it wanted, in order: shares of equity by signal, orders of one that is told bar after bar."""
+    """All that it wanted, in order: shares of equity by signal, else what it asked of its broker."""
     if strategy.by_signal():
         return _shares(strategy, history)
-    orders = backtest.run(strategy, history).orders
-    return [
-        Decision(one["ts"], one["instrument"], _told(one["side"], one["size"], one["limit"], one["stop"]))
-        for one in orders.to_pylist()
-    ]
+    log: list[Decision] = []
+    on_bar, on_fill = strategy.on_bar, strategy.on_fill
+
+    def told(bar: Bar) -> None:
+        _recorded(strategy, log).now = bar.known
+        on_bar(bar)
+
+    def filled(fill: Fill) -> None:
+        _recorded(strategy, log).now = fill.ts
+        on_fill(fill)
+
+    strategy.on_bar, strategy.on_fill = told, filled  # type: ignore[method-assign]
+    backtest.run(strategy, history)
+    return log
+
+
+def _recorded(strategy: Strategy, log: list[Decision]) -> _Recorder:
+    """The recorder between a strategy and its broker, put there when it is first told of something."""
+    broker = strategy.broker
+    if not isinstance(broker, _Recorder):
+        broker = strategy._broker = _Recorder(broker, log)
+    return broker
+
+
+class _Recorder:
+    """A broker that keeps what it is asked for, and passes it on."""
+
+    def __init__(self, broker: Broker, log: list[Decision]) -> None:
+        self._broker, self._log, self.now = broker, log, 0
+
+    def submit(self, order: Order) -> int:
+        prices = "".join(
+            f" {name} {value}" for name, value in (("limit", order.limit), ("stop", order.stop)) if value
+        )
+        self._log.append(Decision(self.now, order.instrument, f"{order.side} {order.size}{prices}"))
+        return self._broker.submit(order)
+
+    def target(self, instrument: str, share: float) -> None:
+        self._log.append(Decision(self.now, instrument, f"a share of {share!r}"))
+        self._broker.target(instrument, share)
+
+    def cancel(self, order: int) -> bool:
+        self._log.append(Decision(self.now, "", f"cancel {order}"))
+        return self._broker.cancel(order)
+
+    def orders(self) -> Mapping[int, Order]:
+        return self._broker.orders()
+
+    def position(self, instrument: str) -> Decimal:
+        return self._broker.position(instrument)
+
+    def equity(self) -> Decimal:
+        return self._broker.equity()
+
+    def cash(self) -> Decimal:
+        return self._broker.cash()
+
+    def price(self, instrument: str, value: float) -> Decimal:
+        return self._broker.price(instrument, value)
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        return self._broker.size(instrument, value)
 
 
 def _shares(strategy: Strategy, history: History) -> list[Decision]:
@@ -140,37 +212,35 @@ def _shares(strategy: Strategy, history: History) -> list[Decision]:
     return sorted(found, key=lambda one: one.ts)
 
 
-def _told(side: str, size: object, limit: object, stop: object) -> str:
-    prices = "".join(f" {name} {value}" for name, value in (("limit", limit), ("stop", stop)) if value)
-    return f"{side} {size}{prices}"
-
-
 def _other(
     way: Way,
     whole: list[Decision],
     make: Callable[[], Strategy],
     history: History,
-    before: int | None,
-    moved_by: int,
+    *,
+    until: int | None = None,
+    moved_by: int = 0,
 ) -> list[Finding]:
-    """The first difference from the whole run, among what was decided before a time (ns)."""
+    """The first difference from the whole run, among what was decided until a time (ns)."""
     try:
         other = decisions(make(), history)
     except Exception as error:
         first = whole[0] if whole else Decision(int(steps(history.series)[0]) - moved_by, "", "nothing")
-        return [Finding(way, first.ts, first.instrument, first.wanted, f"it fails: {error}"[:200])]
+        return [Finding(way, first.ts, first.instrument, str(first), f"it fails: {error}"[:200])]
     back = [replace(one, ts=one.ts - moved_by) for one in other]
-    pairs = itertools.zip_longest(_upto(whole, before), _upto(back, before))
-    for one, two in pairs:
+    before = [one for one in whole if until is None or one.ts <= until]
+    for one, two in itertools.zip_longest(before, back):
         if one != two:
             at = min((each for each in (one, two) if each is not None), key=lambda each: each.ts)
             return [Finding(way, at.ts, at.instrument, str(one or "nothing"), str(two or "nothing"))]
     return []
 
 
-def _upto(found: list[Decision], before: int | None) -> list[Decision]:
-    # Orders of the last moment go out when time moves on, so they are not compared.
-    return found if before is None else [one for one in found if one.ts < before]
+def on_time(history: History) -> History:
+    """The same bars, each known at its end: how late they came is no matter of look-ahead."""
+    return replace(
+        history, tracks={name: replace(one, known=one.end) for name, one in history.tracks.items()}
+    )
 
 
 def _until(history: History, known: int) -> History:

@@ -169,17 +169,19 @@ class Session:
         """Sends bars from `start` on, or the newest, whose values stand for all that was sent of those."""
         from tidemill import calculated
 
-        def made() -> calculated.Calculated:
+        def made(begin: int | None) -> calculated.Calculated:
             return self._service.view.call(
                 lambda live: calculated.calculate(
-                    live, one.feed.instrument, one.feed.interval, [one.need.wanted], None, None, one.limit,
+                    live, one.feed.instrument, one.feed.interval, [one.need.wanted], begin, None, one.limit,
                     since=one.need.since,
                 )
             )  # fmt: skip
 
-        found = await self._service.run(made)
+        found = await self._service.run(made, start)
+        if found.bars.more and start is not None:
+            # More than the limit: the newest, so that what comes next follows without a hole.
+            found = await self._service.run(made, None)
         starts = found.bars.bars["start"]
-        # The newest, and of these the ones from the start on: what comes next follows without a hole.
         low = 0 if start is None else int(starts.searchsorted(start))
         (values,) = found.values
         closed, current = found.closed, found.bars.current

@@ -176,6 +176,7 @@ class StrategyApplied(Answer):
     instrument: str
     interval: str
     parameters: Parameters
+    job_id: Annotated[str | None, Field(description="the backtest of one that is not ours (202)")]
     shown: Annotated[list[Literal["targets", "markers"]], Field(description="what is in this answer")]
     warm_up: Annotated[
         int | None, Field(description="bars before its values can be relied on; null: none can")

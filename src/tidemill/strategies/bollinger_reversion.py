@@ -34,7 +34,7 @@ class BollingerReversion(Strategy):
         if held > 0:
             self.waiting[name] = self.sell(name, held, limit=self.price(name, middle), reduce_only=True)
         elif 0 < lower < middle:
-            size = self.size(name, self.part * float(self.equity) / lower)
+            size = self.size(name, self.part * float(self.equity) / bar.close)
             if size > 0:
                 self.waiting[name] = self.buy(name, size, limit=self.price(name, lower))
 

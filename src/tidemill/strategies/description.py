@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from tidemill.errors import UsageError
@@ -20,6 +21,8 @@ from tidemill.strategies.param import Param
 Kind = Literal["signal", "event"]
 CODE_BYTES_MAX: Final = 256 * 1024
 _TEXT_MAX: Final = 4_000
+_KEPT: Final = 128
+"""Texts whose description is kept: a list of strategies reads each of them."""
 _INT_MAX: Final = 2**53
 """What JSON carries exactly."""
 _PARAM_WORDS: Final = ("default", "low", "high", "step", "choices", "help")
@@ -62,6 +65,7 @@ class Description:
         return values(owner, given)
 
 
+@lru_cache(_KEPT)
 def read(source: str) -> Description:
     """The description of a module's strategy; all that is wrong is in its faults."""
     if len(source.encode("utf-8", "replace")) > CODE_BYTES_MAX:
@@ -213,6 +217,11 @@ def _at(node: ast.expr | ast.ClassDef, message: str) -> Fault:
 def _clean(text: str) -> str:
     """As databases and JSON take it."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def ranges(about: Description) -> list[str]:
+    """What each parameter may be, in words."""
+    return [_param(one).range for one in about.params]
 
 
 def refusal(found: Description, name: str) -> UsageError | None:

@@ -31,7 +31,10 @@ class DonchianBreakout(Strategy):
         if self.position(name) > 0:
             self._follow(name, bar.close - away)
         elif bar.close > self.high[name].value and away > 0:
-            self.target(name, min(self.part, self.risk * bar.close / away))
+            share = min(self.part, self.risk * bar.close / away)
+            size = self.size(name, share * float(self.equity) / bar.close)
+            if size > 0:
+                self.buy(name, size)
 
     def on_fill(self, fill: Fill) -> None:
         name = fill.instrument

@@ -43,7 +43,9 @@ class {name}(Strategy):
         # Orders that are sent here are filled at the next bar at best.
         name, held = bar.instrument, self.position(bar.instrument)
         if held == 0 and bar.close > self.average[name].value:
-            self.target(name, self.part)
+            size = self.size(name, self.part * float(self.equity) / bar.close)
+            if size > 0:
+                self.buy(name, size)
         elif held > 0 and not any(order.instrument == name for order in self.broker.orders().values()):
             self.sell(name, held, stop=self.price(name, bar.close * (1 - self.below)), reduce_only=True)
 

@@ -44,6 +44,214 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backtests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Kept runs, newest first, or by one of their numbers.
+         * @description Kept runs, newest first, or by one of their numbers.
+         */
+        get: operations["backtests"];
+        put?: never;
+        /**
+         * Run a strategy over history as a job; a kept run of the same fingerprint is the answer at once.
+         * @description Run a strategy over history as a job; a kept run of the same fingerprint is the answer at once.
+         */
+        post: operations["backtests.run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Runs beside each other: what was different in what was asked, and their growth on one time.
+         * @description Runs beside each other: what was different in what was asked, and their growth on one time.
+         */
+        get: operations["backtests.compare"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One run, by its id or a beginning of it that no other has.
+         * @description One run, by its id or a beginning of it that no other has.
+         */
+        get: operations["backtests.show"];
+        put?: never;
+        post?: never;
+        /**
+         * Let a run go, for good; it is the answer. The ledger of trials keeps counting it.
+         * @description Let a run go, for good; it is the answer. The ledger of trials keeps counting it.
+         */
+        delete: operations["backtests.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/again": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run it exactly once more, as a job whose result says whether the same came of it.
+         * @description Run it exactly once more, as a job whose result says whether the same came of it.
+         */
+        post: operations["backtests.again"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/days": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Equity at the end of each day, and the same money bought and held.
+         * @description Equity at the end of each day, and the same money bought and held.
+         */
+        get: operations["backtests.days"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/equity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Equity after every step, and what positions were worth: as many points as a picture needs.
+         * @description Equity after every step, and what positions were worth: as many points as a picture needs.
+         */
+        get: operations["backtests.equity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/fills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was done, in order.
+         * @description What was done, in order.
+         */
+        get: operations["backtests.fills"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Orders as they were sent, with what became of them.
+         * @description Orders as they were sent, with what became of them.
+         */
+        get: operations["backtests.orders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The report: a page that runs no script but its own, or all tables as JSON or a zip of files.
+         * @description The report: a page that runs no script but its own, or all tables as JSON or a zip of files.
+         */
+        get: operations["backtests.report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/trades": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trades from flat to flat, in the order in which they were opened.
+         * @description Trades from flat to flat, in the order in which they were opened.
+         */
+        get: operations["backtests.trades"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/collection/start": {
         parameters: {
             query?: never;
@@ -992,8 +1200,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Put a strategy on a chart: what it wants at each of the last bars, and where it trades.
-         * @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades.
+         * Put a strategy on a chart: what it wants at each of the last bars, and where it trades. One that is not
+         * @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades. One that is not
+         *     ours becomes a backtest in the sandbox instead: 202 with its job.
          */
         post: operations["strategies.apply"];
         delete?: never;
@@ -1482,6 +1691,331 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Backtest
+         * @description A run.
+         */
+        Backtest: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /**
+             * Data Digest
+             * @description SHA-256, hexadecimal
+             */
+            data_digest: string;
+            /** Duration S */
+            duration_s: number;
+            /** End */
+            end: string | null;
+            /** Engine */
+            engine: string;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Fingerprint
+             * @description SHA-256, hexadecimal
+             */
+            fingerprint: string;
+            /** Id */
+            id: string;
+            /** Instruments */
+            instruments: string[];
+            /** Interval */
+            interval: string;
+            /** Log */
+            log: string;
+            /**
+             * Origin
+             * @description python, cli, or job:<id>
+             */
+            origin: string;
+            /** Outcome Digest */
+            outcome_digest: string | null;
+            /** Params */
+            params: {
+                [key: string]: unknown;
+            };
+            /**
+             * Rows
+             * @description bars that it ran over
+             */
+            rows: number;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Source
+             * @description the strategy's code, as it was run
+             */
+            source: string;
+            /**
+             * Source Digest
+             * @description SHA-256, hexadecimal
+             */
+            source_digest: string;
+            /** Start */
+            start: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "failed";
+            /** Strategy */
+            strategy: string;
+            /** Stress */
+            stress: {
+                [key: string]: unknown;
+            }[] | null;
+            /** Summary */
+            summary: {
+                [key: string]: unknown;
+            } | null;
+            /** Version */
+            version: string;
+        };
+        /**
+         * BacktestAsk
+         * @description A strategy that the platform has, over stored bars; all that there are without `start` and `end`.
+         */
+        BacktestAsk: {
+            /**
+             * Again
+             * @description run it even where a kept run has the same fingerprint
+             * @default false
+             */
+            again: boolean;
+            /**
+             * As Recorded
+             * @description bars from when this platform had them
+             * @default false
+             */
+            as_recorded: boolean;
+            /**
+             * Cash
+             * @description decimal text
+             * @default 100000
+             */
+            cash: string;
+            costs?: components["schemas"]["BacktestCosts"];
+            /** End */
+            end?: string | null;
+            /**
+             * Engine
+             * @default fast
+             * @enum {string}
+             */
+            engine: "fast" | "nautilus";
+            /** Instruments */
+            instruments: string[];
+            /**
+             * Interval
+             * @default 1m
+             */
+            interval: string;
+            /**
+             * Limit Fill
+             * @default touch
+             * @enum {string}
+             */
+            limit_fill: "touch" | "through";
+            /** Params */
+            params?: {
+                [key: string]: boolean | number | string;
+            };
+            /** Start */
+            start?: string | null;
+            /** Strategy */
+            strategy: string;
+            /**
+             * Stress
+             * @description with 0, 2 and 4 times the costs too, where cheap
+             * @default true
+             */
+            stress: boolean;
+        };
+        /**
+         * BacktestComparison
+         * @description Runs beside each other. `differences` has what is not the same in all, by name, a value for each run;
+         *     `growth` the growth of 1 of each run at the times `ts`, null where it has not begun or is over.
+         */
+        BacktestComparison: {
+            /** Differences */
+            differences: {
+                [key: string]: unknown[];
+            };
+            /** Growth */
+            growth: (number | null)[][];
+            /** Items */
+            items: components["schemas"]["BacktestLine"][];
+            /** Ts */
+            ts: string[];
+        };
+        /**
+         * BacktestCosts
+         * @description What trading costs; shares are decimal text, 0.001 is a thousandth of what was traded.
+         */
+        BacktestCosts: {
+            /**
+             * Leverage
+             * @description decimal text
+             * @default 1
+             */
+            leverage: string;
+            /**
+             * Maker
+             * @description decimal text
+             * @default 0
+             */
+            maker: string;
+            /**
+             * Slippage Bps
+             * @description decimal text
+             * @default 0
+             */
+            slippage_bps: string;
+            /**
+             * Slippage Ticks
+             * @default 0
+             */
+            slippage_ticks: number;
+            /**
+             * Spread Bps
+             * @description decimal text
+             * @default 0
+             */
+            spread_bps: string;
+            /**
+             * Taker
+             * @description decimal text
+             * @default 0
+             */
+            taker: string;
+        };
+        /**
+         * BacktestLine
+         * @description A run, without its code. `summary` has `numbers` by name (docs/backtests.md), `notes` and `cautions`.
+         */
+        BacktestLine: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /**
+             * Data Digest
+             * @description SHA-256, hexadecimal
+             */
+            data_digest: string;
+            /** Duration S */
+            duration_s: number;
+            /** End */
+            end: string | null;
+            /** Engine */
+            engine: string;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Fingerprint
+             * @description SHA-256, hexadecimal
+             */
+            fingerprint: string;
+            /** Id */
+            id: string;
+            /** Instruments */
+            instruments: string[];
+            /** Interval */
+            interval: string;
+            /**
+             * Origin
+             * @description python, cli, or job:<id>
+             */
+            origin: string;
+            /** Outcome Digest */
+            outcome_digest: string | null;
+            /** Params */
+            params: {
+                [key: string]: unknown;
+            };
+            /**
+             * Rows
+             * @description bars that it ran over
+             */
+            rows: number;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Source Digest
+             * @description SHA-256, hexadecimal
+             */
+            source_digest: string;
+            /** Start */
+            start: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "failed";
+            /** Strategy */
+            strategy: string;
+            /** Stress */
+            stress: {
+                [key: string]: unknown;
+            }[] | null;
+            /** Summary */
+            summary: {
+                [key: string]: unknown;
+            } | null;
+            /** Version */
+            version: string;
+        };
+        /**
+         * BacktestStart
+         * @description The job that runs it, or the kept `run` of the same fingerprint (then the status is 200).
+         */
+        BacktestStart: {
+            /** Job Id */
+            job_id: string | null;
+            run: components["schemas"]["BacktestLine"] | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed" | "cancelled" | "poisoned";
+        };
+        /**
+         * BacktestTable
+         * @description Rows by columns: times are ns UTC as text, prices and sizes decimal text.
+         */
+        BacktestTable: {
+            /** Columns */
+            columns: {
+                [key: string]: unknown[];
+            };
+            /** Next */
+            next: string | null;
+            /**
+             * Rows
+             * @description that the whole table has
+             */
+            rows: number;
+        };
+        /** Backtests */
+        Backtests: {
+            /** Items */
+            items: components["schemas"]["BacktestLine"][];
+            /** Next */
+            next: string | null;
+        };
         /** BarRow */
         BarRow: {
             /**
@@ -3538,6 +4072,11 @@ export interface components {
             /** Interval */
             interval: string;
             /**
+             * Job Id
+             * @description the backtest of one that is not ours (202)
+             */
+            job_id: string | null;
+            /**
              * Kind
              * @enum {string}
              */
@@ -4255,6 +4794,442 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    backtests: {
+        parameters: {
+            query?: {
+                strategy?: string | null;
+                instrument?: string | null;
+                engine?: ("fast" | "nautilus") | null;
+                state?: ("done" | "failed") | null;
+                /** @description in id, names, parameters */
+                text?: string;
+                /** @description best first, unless order is asc */
+                sort?: "created" | "duration_s" | "total_return" | "cagr" | "sharpe" | "deflated_sharpe" | "sortino" | "max_drawdown" | "volatility" | "profit_factor" | "win_rate" | "trades" | "exposure" | "turnover" | "costs";
+                order?: "asc" | "desc";
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Kept runs, newest first, or by one of their numbers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backtests"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BacktestAsk"];
+            };
+        };
+        responses: {
+            /** @description Run a strategy over history as a job; a kept run of the same fingerprint is the answer at once. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestStart"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.compare": {
+        parameters: {
+            query: {
+                /** @description two runs or more, by commas */
+                ids: string;
+                /** @description of the curves at most */
+                points?: number;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Runs beside each other: what was different in what was asked, and their growth on one time. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestComparison"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One run, by its id or a beginning of it that no other has. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backtest"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Let a run go, for good; it is the answer. The ledger of trials keeps counting it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestLine"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.again": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Run it exactly once more, as a job whose result says whether the same came of it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestStart"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.days": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 5000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Equity at the end of each day, and the same money bought and held. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.equity": {
+        parameters: {
+            query?: {
+                /** @description at most; peaks and troughs stay */
+                points?: number;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Equity after every step, and what positions were worth: as many points as a picture needs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.fills": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 1000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was done, in order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.orders": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 1000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Orders as they were sent, with what became of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.report": {
+        parameters: {
+            query?: {
+                format?: "html" | "json" | "csv" | "parquet";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report: a page that runs no script but its own, or all tables as JSON or a zip of files. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.trades": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 1000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Trades from flat to flat, in the order in which they were opened. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
             };
             /** @description what went wrong, in the one error shape */
             default: {
@@ -6182,7 +7157,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades. */
+            /** @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades. One that is not */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -39,3 +39,17 @@ export const useMetadata = (instrument: string) =>
     // Nothing may be stored yet of an instrument that was connected a moment ago.
     refetchInterval: (query) => (query.state.data?.datasets.length ? 60_000 : 5_000),
   });
+
+/** Strategies that the platform has: ours, those of the folder and of the database. */
+export const useStrategies = () =>
+  useQuery({ queryKey: ['strategies'], queryFn: ({ signal }) => api.strategies(signal) });
+
+/** Every indicator of the platform. They change with its version alone. */
+export const useIndicatorList = (enabled = true) =>
+  useQuery({
+    enabled,
+    queryKey: ['indicators'],
+    queryFn: ({ signal }) => api.indicators(signal),
+    staleTime: Number.POSITIVE_INFINITY,
+    select: (found) => found.items,
+  });

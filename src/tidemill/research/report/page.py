@@ -299,7 +299,7 @@ def _costs(row: Row, n: Mapping[str, Any]) -> str:
 
 
 def _robust(ours: Floats, tables: Mapping[str, pa.Table], said: Mapping[str, Any]) -> str:
-    rows = []
+    rows: list[list[Cell]] = []
     for label, found in _chances(ours, tables, said["per_year"]):
         cagr = (NONE,) * 3 if found.cagr is None else tuple(percent(v, 1, sign=True) for v in found.cagr)
         total = [percent(value, 1, sign=True) for value in found.total_return]

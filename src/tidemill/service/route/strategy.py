@@ -18,6 +18,7 @@ from tidemill.service.command import command
 if TYPE_CHECKING:
     from tidemill.research.applied import Applied
     from tidemill.research.history import History
+    from tidemill.stores.live import LiveView
     from tidemill.strategies.description import Description
     from tidemill.strategies.library import Entry
 
@@ -140,27 +141,45 @@ async def create(request: Request, body: Annotated[schema.StrategyCreate, Body()
     model=schema.StrategyApplied,
 )  # fmt: skip
 async def apply(request: Request, body: Annotated[schema.StrategyApply, Body()]) -> Response:
-    """Put a strategy on a chart: what it wants at each of the last bars, and where it trades."""
+    """Put a strategy on a chart: what it wants at each of the last bars, and where it trades. One that is not
+    ours becomes a backtest in the sandbox instead: 202 with its job."""
     service = platform.of(request)
     actor, cause = param.actor(request), answer.request_id.get()
     entry = await _found(service, body.strategy)
     names = [await service.run(service.view.resolve, one) for one in (body.instrument, *body.others)]
     given = {**(entry.stored.newest.parameters if entry.stored else {}), **body.parameters}
-    parameters, found = await service.run(_applied, service, entry, given, names, body.interval, body.limit)
-    version = entry.stored.version if entry.stored else None
-    said = {
-        "instrument": names[0], "interval": body.interval, "parameters": parameters, "version": version,
+    asked = (service, entry, given, names, body.interval, body.limit)
+    found: Applied | None = None
+    if entry.trusted:
+        parameters, found = await service.run(_applied, *asked)
+    else:
+        parameters, detail = await service.run(_backtest, *asked)
+    said: dict[str, Any] = {
+        "instrument": names[0], "interval": body.interval, "parameters": parameters,
+        "version": entry.stored.version if entry.stored else None, "job_id": None,
     }  # fmt: skip
-    await service.write(
-        lambda connection: event.append(
-            connection, "strategy_applied", entry.name, actor=actor, cause=cause, data=said
-        )
-    )
-    shown = {
-        "strategy": entry.name,
-        "origin": entry.origin,
-        "kind": entry.about.kind,
-        **said,
+
+    def tell(connection: Connection) -> None:
+        if found is None:
+            from tidemill.jobs import submit
+
+            job, _ = submit.enter(connection, "backtest", owner=actor, detail=detail, cause=cause)
+            said["job_id"] = job.id
+        event.append(connection, "strategy_applied", entry.name, actor=actor, cause=cause, data=said)
+
+    await service.write(tell)
+    shown = {"strategy": entry.name, "origin": entry.origin, "kind": entry.about.kind, **said}
+    if found is not None:
+        return answer.json({**shown, **_drawn(found)})
+    from tidemill.jobs import submit
+
+    await service.run(submit.nudge, service.home, said["job_id"])
+    nothing = {"shown": [], "warm_up": None, "targets": [], "markers": []}
+    return answer.json({**shown, **nothing}, 202, {"Location": f"/api/v1/jobs/{said['job_id']}"})
+
+
+def _drawn(found: Applied) -> dict[str, Any]:
+    return {
         "shown": ["targets", "markers"] if found.targets else ["markers"],
         "warm_up": found.warm_up,
         "targets": [
@@ -169,7 +188,6 @@ async def apply(request: Request, body: Annotated[schema.StrategyApply, Body()])
         ],
         "markers": [{**one.__dict__, "ts": str(one.ts)} for one in found.markers],
     }
-    return answer.json(shown)
 
 
 @command("strategies.show", "GET", "/strategies/{name}", scope="data", model=schema.Strategy)
@@ -302,21 +320,45 @@ def _applied(
     interval: str,
     limit: int,
 ) -> tuple[dict[str, Any], Applied]:
-    from tidemill.research import applied, history
+    """The parameters of one of ours, and what there is to show."""
+    from tidemill.research import applied
     from tidemill.strategies import library
 
-    if not entry.trusted:
-        raise errors.UsageError(
-            "strategy_untrusted",
-            f"{entry.name} is not part of Tidemill, and other code runs in the sandbox alone",
-            hint="run it as a backtest: its report has its trades on the chart",
-        )
     strategy = library.load(entry)(**given)
+    return strategy.params, applied.apply(strategy, _newest(service, names, interval, limit))
 
-    def read(view: Any) -> History:
+
+def _backtest(
+    service: platform.Platform,
+    entry: Entry,
+    given: dict[str, Any],
+    names: list[str],
+    interval: str,
+    limit: int,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters of any other, and what to ask the job of: the same bars."""
+    from tidemill.jobs import kind
+    from tidemill.strategies import description
+
+    if (refused := description.refusal(entry.about, entry.name)) is not None:
+        raise refused
+    parameters = entry.about.values(given)
+    history = _newest(service, names, interval, limit)
+    start = min(int(track.start[0]) for track in history.tracks.values())
+    detail = {
+        "strategy": entry.name, "instruments": names, "interval": interval, "start": str(start),
+        "params": parameters, "stress": False,
+    }  # fmt: skip
+    return parameters, kind.load("backtest").check(detail)
+
+
+def _newest(service: platform.Platform, names: list[str], interval: str, limit: int) -> History:
+    from tidemill.research import history
+
+    def read(view: LiveView) -> History:
         return history.newest(view, names, interval, limit)
 
-    return strategy.params, applied.apply(strategy, service.view.call(read))
+    return service.view.call(read)
 
 
 async def _entries(service: platform.Platform) -> list[Entry]:
