@@ -22,8 +22,8 @@ class Account:
         self.sent.append(order)
         return len(self.sent)
 
-    def target(self, instrument: str, share: float) -> int | None:
-        return None if share == 0 else self.submit(Order(instrument, "buy", Decimal(1)))
+    def target(self, instrument: str, share: float) -> None:
+        self.wanted = (instrument, share)
 
     def cancel(self, order: int) -> bool:
         return order <= len(self.sent)
@@ -100,7 +100,8 @@ def test_orders_are_what_their_prices_make_them() -> None:
         Order("A.x", "sell", Decimal(2), "stop", None, Decimal(9), "gtc", True),
         Order("A.x", "buy", Decimal(2), "stop_limit", Decimal("11.5"), Decimal(11)),
     ]
-    assert (event.target("A.x", 0.0), event.target("A.x", 0.5)) == (None, 5)
+    event.target("A.x", 0.5)
+    assert account.wanted == ("A.x", 0.5)
     assert (event.cancel(1), event.cancel(99)) == (True, False)
     assert (event.price("A.x", 10.26), event.size("A.x", 0.123)) == (Decimal("10.3"), Decimal("0.12"))
     assert (event.position("A.x"), event.equity) == (Decimal("-0.5"), Decimal(1000))
