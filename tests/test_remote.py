@@ -21,7 +21,18 @@ from tidemill.remote import Remote
 
 SECOND = MINUTE // 60
 NAME = "BTC-USD.sim-kraken"
-CALLS = ("instruments", "bars", "trades", "quotes", "book", "gaps", "datasets", "stream", "close")
+CALLS = (
+    "instruments",
+    "bars",
+    "indicator",
+    "trades",
+    "quotes",
+    "book",
+    "gaps",
+    "datasets",
+    "stream",
+    "close",
+)
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +140,23 @@ def test_both_refuse_the_same(both: tuple[tm.Client, Remote]) -> None:
             td.trades(NAME, limit=0)
         with pytest.raises(UsageError, match="start and last"):
             td.bars(NAME, start=START, last="1h")
+
+
+def test_indicators_are_equal_to_the_bit(both: tuple[tm.Client, Remote], monkeypatch: Any) -> None:
+    here, there = both
+    monkeypatch.setattr(remote, "_PAGE", 70)
+    for name, params in (("rsi", {"period": 9}), ("macd", {}), ("obv", {})):
+        for asked in (
+            {}, {"limit": 100}, {"start": START + 20 * SECOND}, {"current": True},
+            {"end": START + 90 * SECOND, "limit": 30}, {"since": START + 30 * SECOND},
+        ):  # fmt: skip
+            found = here.indicator(name, NAME, "1s", **asked, **params)
+            assert found.equals(there.indicator(name, NAME, "1s", **asked, **params)), (name, asked)
+            assert found.schema["ts"] == pl.Datetime("ns", "UTC")
+    values = here.indicator("rsi", NAME, "1s", period=9)
+    assert values["ts"].equals(here.bars(NAME, "1s")["ts"])
+    assert values["rsi"].is_null().sum() == 9
+    for td in both:
+        with pytest.raises(UsageError) as refused:
+            td.indicator("rsi", NAME, "1s", perod=9)
+        assert refused.value.code == "parameter_invalid"

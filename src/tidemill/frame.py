@@ -60,6 +60,16 @@ def of(
     return pl.DataFrame(made)
 
 
+def indicator(ts: Any, columns: Mapping[str, Any]) -> pl.DataFrame:
+    """Values of an indicator by output, float64 with null for NaN, beside the starts of their bars (ns)."""
+    import polars as pl
+
+    made = [pl.Series("ts", ts).cast(pl.Int64).cast(pl.Datetime("ns", "UTC"))]
+    return pl.DataFrame(
+        made + [pl.Series(name, values, pl.Float64, nan_to_null=True) for name, values in columns.items()]
+    )
+
+
 def answered(body: bytes, facts: Mapping[str, Any], *, whole: bool, exact: bool) -> pl.DataFrame:
     """The answer to a query, an Arrow stream, as a frame: decimals are float64 unless `exact`. Raises
     `ResourceError` `query_too_large` where the `whole` answer was wanted and there is more of it."""

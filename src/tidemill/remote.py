@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from tidemill.model.adjust import Adjusted
     from tidemill.model.calendar import Hours
+    from tidemill.research.run import Costs
+    from tidemill.run import Run
+    from tidemill.strategies.api import Strategy
 
 _LOOK_S = 0.5
 """Between two looks at a job that is waited for."""
@@ -144,6 +147,60 @@ class Remote:
                 texts = {name: str(value) for name, value in open_.items() if isinstance(value, float)}
                 lines.append({**open_, **texts, "revision": 0})
         return frame.of("bars", lines, exact=exact)
+
+    def indicator(
+        self,
+        name: str,
+        instrument: str,
+        interval: str = "1m",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        last: str | None = None,
+        limit: int | None = None,
+        current: bool = False,
+        adjusted: Adjusted = "raw",
+        known: Time | None = None,
+        since: Time | None = None,
+        **params: float,
+    ) -> pl.DataFrame:
+        """As `Client.indicator`: computed there, and equal to the bit."""
+        low, high = span(start, end, last)
+        wanted = limit if limit is not None else BARS_NEWEST if low is None else 1 << 40
+        if wanted < 1:
+            raise UsageError("limit_invalid", f"limit {wanted} is below 1", hint="ask for at least one row")
+        texts = {
+            key: str(times.parse(value)) for key, value in (("known", known), ("since", since))
+            if value is not None
+        }  # fmt: skip
+        texts |= {key: str(value) for key, value in (("start", low), ("end", high)) if value is not None}
+        asked = {
+            "instrument": instrument, "interval": interval, "indicator": name, "params": params,
+            "adjusted": adjusted, **texts,
+        }  # fmt: skip
+        pages: list[dict[str, Any]] = []
+        while wanted > 0:
+            page = self._ask("POST", "/indicators/calculate", json={**asked, "limit": min(wanted, _PAGE)})
+            pages.append(page)
+            wanted -= len(page["ts"])
+            if page["next"] is None:
+                break
+            asked["cursor"] = page["next"]
+        ordered = pages if low is not None else pages[::-1]
+        ts = [int(at) for page in ordered for at in page["ts"]]
+        said = [page["indicators"][0] for page in ordered]
+        columns = {
+            output: [value for one in said for value in one["values"][output]]
+            for output in said[0]["values"]
+        }  # fmt: skip
+        moving = [(page["current"], one["current"]) for page, one in zip(ordered, said, strict=True)]
+        if current:
+            for at, values in moving:
+                if at is not None:
+                    ts.append(int(at))
+                    for output, column in columns.items():
+                        column.append(values[output])
+        return frame.indicator(ts, columns)
 
     def trades(
         self,
@@ -290,6 +347,42 @@ class Remote:
         with pa.ipc.open_stream(answer.content) as reader:
             facts = json.loads(reader.schema.metadata[b"tidemill"])
         return frame.answered(answer.content, facts, whole=limit is None, exact=exact)
+
+    def backtest(
+        self,
+        strategy: str | type[Strategy] | Strategy,
+        instruments: str | Iterable[str],
+        interval: str = "1m",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        engine: Literal["fast", "nautilus"] = "fast",
+        cash: str | float | int = "100000",
+        costs: Costs | Mapping[str, Any] | None = None,
+        limit_fill: Literal["touch", "through"] = "touch",
+        as_recorded: bool = False,
+        stress: bool = True,
+        quiet: bool = False,
+        **params: Any,
+    ) -> Run:
+        """As `Client.backtest`: the platform there runs it, or answers with its kept run of the same
+        fingerprint. `strategy` is a name that it has: classes stay here."""
+        from tidemill import backtested
+
+        if not isinstance(strategy, str):
+            _refuse("a class", "store its code there, and name it: POST /api/v1/strategies/create")
+        names = [instruments] if isinstance(instruments, str) else list(instruments)
+        asked = backtested.asked(
+            strategy, names, interval, start=start, end=end, engine=engine, cash=cash, costs=costs,
+            limit_fill=limit_fill, as_recorded=as_recorded, stress=stress, params=params,
+        )  # fmt: skip
+        return backtested.There(self).run(asked, quiet=quiet)
+
+    def run(self, name: str) -> Run:
+        """As `Client.run`."""
+        from tidemill import backtested
+
+        return backtested.There(self).get(name)
 
     def stream(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: streams are read in place, from a journal on this machine."""

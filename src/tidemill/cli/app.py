@@ -69,9 +69,11 @@ def run(words: list[str]) -> int:
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
     from tidemill.cli import (
+        backtest,
         bench,
         bench_bar,
         bench_http,
+        bench_research,
         data,
         fact,
         fetch,
@@ -82,6 +84,8 @@ def _command() -> Callable[..., Any]:
         platform,
         poll,
         query,
+        strategy,
+        study,
     )
 
     app = typer.Typer(
@@ -101,11 +105,17 @@ def _command() -> Callable[..., Any]:
     data.app.add_typer(fact.app, name="facts", help="Splits, dividends and the like, by date.")
     data.app.command("query")(query.query)
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
+    app.add_typer(backtest.app, name="backtest", help="Run strategies over history, and look at kept runs.")
     app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
     bench.app.command("resample")(bench_bar.resample)
     bench.app.command("bars")(bench_bar.bars)
     bench.app.command("http")(bench_http.http_)
+    bench.app.command("sweep")(bench_research.sweep)
+    bench.app.command("engine")(bench_research.engine)
+    bench.app.command("indicators")(bench_research.indicators)
     app.add_typer(bench.app, name="bench", help="Measure a part on this machine.")
+    app.add_typer(strategy.app, name="strategy", help="Write, list and check strategies.")
+    app.add_typer(study.app, name="study", help="Try a strategy's parameters, and judge the best of them.")
     app.command("fetch")(fetch.fetch)
     app.command("poll")(poll.poll)
     app.add_typer(iqfeed.app, name="iqfeed", help="Keep DTN's IQConnect alive.")

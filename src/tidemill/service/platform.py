@@ -20,9 +20,12 @@ from tidemill.metadata import Metadata
 from tidemill.query.pool import Pool
 from tidemill.service import auth, ledger, revision
 from tidemill.service.auth import SESSION, Keeper
+from tidemill.service.backtest import Results
+from tidemill.service.calculation import Calculations
 from tidemill.service.config import Config
 from tidemill.service.follow import EVENT, Follow
 from tidemill.service.grown import KEEP_S, READ_S, Accessed, Grown
+from tidemill.service.indicator_feed import Feeds
 from tidemill.service.kept import Kept
 from tidemill.service.observe import Metrics
 from tidemill.service.part import Cost, Watch
@@ -48,7 +51,10 @@ class Platform:
         self.metrics = Metrics(self.cache)
         self.view = View(config.home, self.cache)
         self.kept = Kept(self.cache)
+        self.calculations = Calculations(self)
+        self.feeds = Feeds(self)
         self.queries = Pool(config.home.path)
+        self.results = Results(config.home)
         self.watch = Watch(config.home)
         self.follow = Follow(self.metadata, self.cache)
         gaps = ledger.Ledger(self.metadata, self.view)
@@ -97,9 +103,10 @@ class Platform:
         try:
             yield
         finally:
-            for part in (*self.rounds, self.follow, self.watch):
+            for part in (self.feeds, *self.rounds, self.follow, self.watch):
                 await part.close()
             await self.run(self.queries.close)
+            await self.run(self.results.close)
             await self.run(self.view.close)
             await self.run(self.cache.close)
             self.metadata.close()

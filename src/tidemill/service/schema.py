@@ -44,7 +44,8 @@ class Error(Answer):
 
 class Configuration(Answer):
     version: str
-    mode: Literal["SIMULATED", "REPLAY", "PAPER", "LIVE"]
+    mode: Literal["SIMULATED", "REPLAY", "PAPER", "LIVE"] | None
+    """None while no venue is collected: prices are neither live nor made up then, they are history."""
     profile: Literal["local", "team"]
     home: str
     port: int
@@ -214,6 +215,132 @@ class BarRows(Answer):
     interval: str
     items: list[BarRow]
     current: CurrentBar | None
+    through: Position | None
+    complete: bool
+    gaps: list[SeriesGap]
+    next: str | None
+
+
+class IndicatorParam(Answer):
+    name: str
+    kind: Literal["int", "float"]
+    default: float
+    low: float | None = Field(description="both ends are included; null: TA-Lib says it only when asked")
+    high: float | None
+
+
+class IndicatorOutput(Answer):
+    name: str
+    draw: Literal["line", "histogram", "band", "marks"]
+    pane: Literal["price", "own", "volume"]
+    first: int = Field(description="index of the first value of a series without gaps")
+    shift: int = Field(description="bars by which it is drawn later, or earlier where negative")
+
+
+Memory = Literal["window", "fading", "whole"]
+
+
+class Indicator(Answer):
+    name: str
+    title: str
+    description: str
+    source: str
+    inputs: list[str]
+    params: list[IndicatorParam]
+    outputs: list[IndicatorOutput]
+    memory: Memory
+    warm_up: int | None = Field(description="with the default parameters; null: it remembers everything")
+
+
+class Indicators(Answer):
+    items: list[Indicator]
+
+
+Params = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[float, Field(strict=True)]], Field(max_length=32)
+]
+
+
+class IndicatorAsk(Answer):
+    indicator: Annotated[str, Field(min_length=1, max_length=64)]
+    params: Params = Field(default_factory=dict)
+
+
+class Calculate(Answer):
+    """`indicator` with its `params`, or several in `indicators`, of one series of bars."""
+
+    instrument: Annotated[str, Field(min_length=1, max_length=200)]
+    interval: Annotated[str, Field(max_length=16)] = "1m"
+    indicator: Annotated[str | None, Field(max_length=64)] = None
+    params: Params = Field(default_factory=dict)
+    indicators: Annotated[list[IndicatorAsk] | None, Field(min_length=1, max_length=32)] = None
+    start: Annotated[str | None, Field(max_length=64)] = None
+    end: Annotated[str | None, Field(max_length=64)] = None
+    last: Annotated[
+        str | None, Field(max_length=16, description="such as 90d: back from the end, or now")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=500_000, strict=True)] = 5_000
+    cursor: Annotated[str | None, Field(max_length=1000)] = None
+    since: Annotated[
+        str | None, Field(max_length=64, description="where those begin that remember everything")
+    ] = None
+    adjusted: Literal["raw", "none", "split", "all"] = "raw"
+    known: Annotated[str | None, Field(max_length=64)] = None
+    format: Literal["columns", "rows", "arrow", "csv", "parquet"] = "columns"
+    time: Literal["ns", "iso"] = "ns"
+
+
+class IndicatorSubscribe(Answer):
+    """The `subscribe` of /ws/indicators."""
+
+    id: Annotated[int, Field(strict=True, ge=0, lt=2**53)]
+    instrument: Annotated[str, Field(min_length=1, max_length=200)]
+    interval: Annotated[str, Field(max_length=16)] = "1m"
+    indicator: Annotated[str, Field(min_length=1, max_length=64)]
+    params: Params = Field(default_factory=dict)
+    start: Annotated[str | None, Field(max_length=64)] = None
+    limit: Annotated[int, Field(strict=True, ge=1, le=50_000)] = 500
+    since: Annotated[str | None, Field(max_length=64)] = None
+
+
+class CalculatedFacts(Answer):
+    indicator: str
+    params: dict[str, float]
+    outputs: list[IndicatorOutput]
+    memory: Memory
+    warm_up: int | None
+    began: Time | None = Field(description="start of the first bar that was taken in")
+    current: dict[str, float | None] | None = Field(description="of the bar that is still open")
+
+
+class CalculatedColumns(CalculatedFacts):
+    values: dict[str, list[float | None]] = Field(
+        description="by output, as long as ts; null before the first"
+    )
+
+
+class CalculatedSeries(Answer):
+    """Values of closed bars, ascending."""
+
+    instrument: str
+    interval: str
+    ts: list[Time]
+    indicators: list[CalculatedColumns]
+    current: Time | None = Field(description="start of the bar that is still open")
+    through: Position | None
+    complete: bool
+    gaps: list[SeriesGap]
+    next: str | None
+
+
+class CalculatedRows(Answer):
+    """The same with format=rows: `ts` and the outputs by name, of several `rsi.rsi`."""
+
+    instrument: str
+    interval: str
+    items: list[dict[str, Any]]
+    indicators: list[CalculatedFacts]
+    current: Time | None
     through: Position | None
     complete: bool
     gaps: list[SeriesGap]

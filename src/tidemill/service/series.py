@@ -53,11 +53,11 @@ def bars(service: Platform, asked: Asked, interval: str, told: Sequence[Fact] = 
         end = int(edge[0])
     elif edge is not None:
         start = int(edge[0]) + 1
-    steps = _steps(service, instrument, interval, asked.adjusting, told)
+    steps = steps_of(service, instrument, interval, asked.adjusting, told)
     found = service.view.call(
         lambda live: live.bars(instrument, interval, start, end, asked.limit, **asked.by)
     )
-    facts = _facts(found, asked.time)
+    facts = facts_of(found, asked.time)
     facts["next"] = None
     shown = found.bars if len(found.bars) else found.current
     if found.more and len(shown):
@@ -70,13 +70,14 @@ def bars(service: Platform, asked: Asked, interval: str, told: Sequence[Fact] = 
     return _file(_bar_table(found.bars, steps), asked, {**head, **facts}, f"{instrument}-{interval}")
 
 
-def _steps(
+def steps_of(
     service: Platform,
     instrument: str,
     interval: str,
     adjusting: Adjusting,
     told: Sequence[Fact],
 ) -> list[Step]:
+    """What changes the prices of a series that was asked for adjusted; `told` are its instrument's facts."""
     if not adjusting:
         return []
     by, known_at = adjusting
@@ -134,7 +135,7 @@ def chunk(
     """The newest `CHUNK` bars before `end` that do not begin before `start`, as packed JSON columns; `before`
     is the end to ask for the chunk of older ones with, null where there is none."""
     service.accessed.note(instrument, "bars")
-    steps = _steps(service, instrument, interval, adjusting, told)
+    steps = steps_of(service, instrument, interval, adjusting, told)
     found = service.view.call(lambda live: live.bars(instrument, interval, None, end, CHUNK))
     more = found.more
     if start is not None:
@@ -144,7 +145,7 @@ def chunk(
     shown = found.bars if len(found.bars) else found.current
     before = int(shown["start"][0]) if more and len(shown) else None
     facts = {
-        **_facts(found, as_), "current": _current(found, as_, steps),
+        **facts_of(found, as_), "current": _current(found, as_, steps),
         "before": None if before is None else str(before), "request_id": request_id,
     }  # fmt: skip
     head = {"instrument": instrument, "interval": interval}
@@ -155,7 +156,7 @@ def _bar_columns(found: BarSeries, as_: TimeFormat, steps: Sequence[Step] = ()) 
     columns: dict[str, Any] = dict(found.floats())
     if steps:
         adjusted.floats(columns, found.bars["start"], steps)
-    columns["ts"] = _times(columns["ts"], as_)
+    columns["ts"] = times(columns["ts"], as_)
     return columns
 
 
@@ -180,7 +181,7 @@ def bar_rows(found: Bars, as_: TimeFormat, steps: Sequence[Step] = ()) -> list[d
         texts = [wire.texts(found[name], found["price_scale"]) for name in _PRICES]
         scales = found["size_scale"].tolist()
         amounts = [wire.text(v, s) for v, s in zip(volumes(found), scales, strict=True)]
-    ts = _times(found["start"], as_)
+    ts = times(found["start"], as_)
     counts, revisions = found["trades"].tolist(), found["revision"].tolist()
     names = ("ts", *_PRICES, "volume", "trades", "revision")
     return [
@@ -243,7 +244,7 @@ def _ticks(service: Platform, asked: Asked, kind: str) -> Response:
         table, keys, more = _trade_table(found.rows), _keys(found.rows), found.more
     else:
         table, keys, more = _quote_table(found.rows, asked.limit, forward, found.more)
-    facts = _facts(found, asked.time)
+    facts = facts_of(found, asked.time)
     facts["next"] = None
     if more and len(keys):
         facts["next"] = cursor.make(service.keeper, kind, filters, list(keys[-1 if forward else 0]))
@@ -351,7 +352,8 @@ def show_gap(found: Gap, as_: TimeFormat) -> dict[str, Any]:
     }
 
 
-def _facts(found: BarSeries | Ticks, as_: TimeFormat) -> dict[str, Any]:
+def facts_of(found: BarSeries | Ticks, as_: TimeFormat) -> dict[str, Any]:
+    """What an answer says of its rows: how far they reach, and whether they are known to be whole."""
     through = None
     if found.through is not None:
         through = {"epoch": found.through[0], "sequence": found.through[1]}
@@ -367,7 +369,7 @@ def _rows(table: pa.Table, as_: TimeFormat) -> list[dict[str, Any]]:
     for name in table.column_names:
         column = table[name]
         if pa.types.is_timestamp(column.type):
-            columns.append(_times(column.cast(pa.int64()).to_numpy(), as_))
+            columns.append(times(column.cast(pa.int64()).to_numpy(), as_))
         elif pa.types.is_decimal(column.type):
             # str() would write 1E-8.
             columns.append([None if value is None else format(value, "f") for value in column.to_pylist()])
@@ -384,7 +386,7 @@ def _columns(table: pa.Table, as_: TimeFormat) -> dict[str, list[Any]]:
     for name in table.column_names:
         column = table[name]
         if pa.types.is_timestamp(column.type):
-            columns[name] = _times(column.cast(pa.int64()).to_numpy(), as_)
+            columns[name] = times(column.cast(pa.int64()).to_numpy(), as_)
         elif pa.types.is_decimal(column.type):
             columns[name] = [None if value is None else float(value) for value in column.to_pylist()]
         elif name == "id":
@@ -414,6 +416,23 @@ def _decimals(
     if absent is not None and absent.any():
         validity = pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes())
     return pa.Array.from_buffers(pa.decimal128(38, places), len(scales), [validity, pa.py_buffer(raw)])
+
+
+def floats_file(
+    starts: npt.NDArray[np.int64],
+    columns: Mapping[str, npt.NDArray[np.float64]],
+    asked: Asked,
+    facts: Mapping[str, Any],
+    name: str,
+) -> Response:
+    """Columns of floats as a file; NaN is a hole."""
+    table = pa.table(
+        {
+            "ts": pa.array(starts.copy(), pa.timestamp("ns", "UTC")),
+            **{label: pa.array(values, pa.float64(), from_pandas=True) for label, values in columns.items()},
+        }
+    )
+    return _file(table, asked, facts, name)
 
 
 def _file(table: pa.Table, asked: Asked, facts: Mapping[str, Any], name: str) -> Response:
@@ -446,12 +465,13 @@ def _timed(table: pa.Table, as_: TimeFormat) -> pa.Table:
     for at, column in enumerate(table.columns):
         if pa.types.is_timestamp(column.type):
             ns = column.cast(pa.int64())
-            shown = pa.array(_times(ns.to_numpy(), as_), pa.string()) if as_ == "iso" else ns
+            shown = pa.array(times(ns.to_numpy(), as_), pa.string()) if as_ == "iso" else ns
             table = table.set_column(at, table.column_names[at], shown)
     return table
 
 
-def _times(values: npt.NDArray[np.int64], as_: TimeFormat) -> list[str]:
+def times(values: npt.NDArray[np.int64], as_: TimeFormat) -> list[str]:
+    """Times as they leave in JSON."""
     listed = values.tolist()
     return list(map(time.iso if as_ == "iso" else str, listed))
 

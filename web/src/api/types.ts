@@ -6,7 +6,7 @@ import type { components } from './schema';
 export type Schemas = components['schemas'];
 
 export type Config = Schemas['Configuration'];
-export type Mode = Config['mode'];
+export type Mode = NonNullable<Config['mode']>;
 /** The one error shape of REST, stream and command line. */
 export type ErrorBody = Schemas['Error'];
 export type Instrument = Schemas['Instrument'];
@@ -14,6 +14,12 @@ export type Instruments = Schemas['Instruments'];
 export type Bars = Schemas['Bars'];
 export type OpenBar = Schemas['CurrentBar'];
 export type BarGap = Schemas['SeriesGap'];
+export type Indicator = Schemas['Indicator'];
+export type IndicatorParam = Schemas['IndicatorParam'];
+export type IndicatorOutput = Schemas['IndicatorOutput'];
+export type Indicators = Schemas['Indicators'];
+export type CalculateAsk = Partial<Schemas['Calculate']> & Pick<Schemas['Calculate'], 'instrument'>;
+export type CalculatedSeries = Schemas['CalculatedSeries'];
 export type Tick = Schemas['Trade'];
 export type Ticks = Schemas['Trades'];
 export type Provider = Schemas['Provider'];
@@ -95,3 +101,26 @@ export type JobState = Job['state'];
 export type Jobs = Schemas['Jobs'];
 export type JobLogLine = Schemas['JobLogLine'];
 export type JobLogs = Schemas['JobLogs'];
+
+/** A strategy that the platform has. */
+export type Strategy = Schemas['Strategy'];
+export type StrategySummary = Schemas['StrategySummary'];
+export type StrategyParam = Schemas['StrategyParam'];
+export type Strategies = Schemas['Strategies'];
+
+/** A backtest that was kept. `summary` has `numbers` by name, `notes` and `cautions`. */
+export type Backtest = Schemas['Backtest'];
+export type BacktestLine = Schemas['BacktestLine'];
+export type Backtests = Schemas['Backtests'];
+export type BacktestAsk = Partial<Omit<Schemas['BacktestAsk'], 'costs'>> &
+  Pick<Schemas['BacktestAsk'], 'strategy' | 'instruments'> & { costs?: Partial<Schemas['BacktestCosts']> };
+export type BacktestStart = Schemas['BacktestStart'];
+export type BacktestTable = Schemas['BacktestTable'];
+
+export type Study = Schemas['Study'];
+export type Studies = Schemas['Studies'];
+export type StudyProgress = Schemas['Progress'];
+/** What is left out has the platform's default. */
+export type StudyAsk = Partial<Schemas['StudyAsk']> & Pick<Schemas['StudyAsk'], 'strategy' | 'instruments'>;
+export type StudyJob = Schemas['StudyJob'];
+export type Trials = Schemas['Trials'];

@@ -1,22 +1,26 @@
 import { useNavigate } from '@tanstack/react-router';
 import { useMemo } from 'react';
+import type { Indicator } from '@/api/types';
+import { askIndicator } from '@/features/chart/indicator-form';
 import { Palette, type PaletteGroup } from '@/features/shell/Palette';
 import { closePalette, openPalette, type PaletteKind, useCommands } from '@/shared/command';
 import { decimal } from '@/shared/format';
 import { INTERVALS, readInterval } from '@/shared/interval';
 import { pairOf } from '@/shared/market';
-import { useInstruments } from '@/shared/queries';
+import { useIndicatorList, useInstruments } from '@/shared/queries';
 
 const PLACEHOLDER: Record<PaletteKind, string> = {
   all: 'Search instruments and commands',
   instrument: 'Instrument',
   interval: 'Interval: 5 is five minutes, 4h four hours',
+  indicator: 'Add an indicator: RSI, average, bands',
 };
 
 const EMPTY: Record<PaletteKind, string> = {
   all: 'Nothing has this name. Try part of an instrument, such as BTC, or a page.',
   instrument: 'No collected instrument has this name.',
   interval: `Bars are kept for ${INTERVALS.join(', ')}.`,
+  indicator: 'No indicator has this name.',
 };
 
 /** The one place to find anything: instruments, commands, intervals. */
@@ -25,6 +29,7 @@ export function AppPalette() {
   const commands = useCommands((registry) => registry.commands);
   const instruments = useInstruments().data;
   const navigate = useNavigate();
+  const indicators = useIndicatorList(open && kind === 'indicator');
   const groups = useMemo((): PaletteGroup[] => {
     const intervals = {
       title: 'Intervals',
@@ -38,6 +43,7 @@ export function AppPalette() {
       ),
     };
     if (kind === 'interval') return [intervals];
+    if (kind === 'indicator') return indicatorGroups(indicators.data ?? [], text.trim() !== '');
     const found = {
       title: 'Instruments',
       items: (instruments ?? []).map((item) => ({
@@ -66,13 +72,13 @@ export function AppPalette() {
       run: command.run,
     }));
     return [found, { title: 'Commands', items: actions }, intervals];
-  }, [kind, text, instruments, commands, navigate]);
+  }, [kind, text, instruments, commands, navigate, indicators.data]);
   return (
     <Palette
       open={open}
       text={text}
       placeholder={PLACEHOLDER[kind]}
-      empty={EMPTY[kind]}
+      empty={kind === 'indicator' ? emptyIndicators(indicators) : EMPTY[kind]}
       groups={groups}
       filter={kind !== 'interval'}
       change={(next) => openPalette(kind, next)}
@@ -86,3 +92,28 @@ function fits(interval: (typeof INTERVALS)[number], text: string): boolean {
   const exact = readInterval(text);
   return exact ? interval === exact : interval.startsWith(text.trim().toLowerCase());
 }
+
+/** By place while nothing is searched, else the best match first. */
+function indicatorGroups(all: Indicator[], searched: boolean): PaletteGroup[] {
+  const overPrices = (one: Indicator) => one.outputs[0]?.pane === 'price';
+  const item = (one: Indicator) => ({
+    id: `indicator ${one.name}`,
+    title: one.title,
+    detail: one.name,
+    words: one.description,
+    side: searched && <span className="tertiary micro">{overPrices(one) ? 'over prices' : 'own pane'}</span>,
+    run: () => askIndicator(one.name),
+  });
+  const theirs = all.filter(({ name }) => name.startsWith('talib:'));
+  const ours = all.filter(({ name }) => !name.startsWith('talib:'));
+  const last = { title: 'TA-Lib', items: theirs.map(item) };
+  if (searched) return [{ title: 'Indicators', items: ours.map(item) }, last];
+  return [
+    { title: 'Over prices', items: ours.filter(overPrices).map(item) },
+    { title: 'In a pane of its own', items: ours.filter((one) => !overPrices(one)).map(item) },
+    last,
+  ];
+}
+
+const emptyIndicators = ({ isPending, error }: { isPending: boolean; error: Error | null }): string =>
+  error ? `The list did not come: ${error.message}` : isPending ? 'Loading' : EMPTY.indicator;

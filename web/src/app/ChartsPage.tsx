@@ -4,6 +4,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { Instrument } from '@/api/types';
 import { DepthLadder } from '@/features/book/DepthLadder';
 import { type ChartHandle, ChartPanel, type ShownBar } from '@/features/chart/ChartPanel';
+import { readIndicators, showIndicators, useIndicators, writeIndicators } from '@/features/chart/indicator';
 import { curlSnippet, pythonSnippet } from '@/features/chart/snippet';
 import { Toolbar } from '@/features/chart/Toolbar';
 import { HistoryPanel } from '@/features/history/HistoryPanel';
@@ -103,6 +104,7 @@ function Workspace(props: {
       void navigate({ search: (old) => ({ ...old, instrument: name, interval }), replace: true });
   }, [inAddress, name, interval, navigate]);
   usePageTitle(instrument, market);
+  useIndicatorsInAddress();
 
   const go = useCallback(
     (change: { instrument?: string; interval?: Interval; all?: true | undefined }) =>
@@ -172,6 +174,27 @@ function present({ all, ...rest }: ChartSearch & { all?: true | undefined }): Ch
   return all ? { ...rest, all } : rest;
 }
 
+/** An address that names indicators shows those; what is added or removed is named in it. */
+function useIndicatorsInAddress(): void {
+  const navigate = useNavigate({ from: '/charts' });
+  const named = route.useSearch().indicators;
+  const written = useIndicators((chosen) => writeIndicators(chosen.added));
+  const before = useRef<string | undefined>(undefined);
+  useEffect(() => {
+    if (named !== undefined && named !== before.current && named !== written) {
+      before.current = named;
+      showIndicators(readIndicators(named));
+      return;
+    }
+    before.current = written;
+    if ((named ?? '') !== written)
+      void navigate({
+        search: ({ indicators: _, ...old }) => (written ? { ...old, indicators: written } : old),
+        replace: true,
+      });
+  }, [named, written, navigate]);
+}
+
 function useInstrumentFeed(market: Market): FeedView {
   return useVenueFeed(market.venue, useMarketStatus(market));
 }
@@ -204,6 +227,14 @@ function useChartCommands(
         group,
         keys: 'Alt+V',
         run: () => setTable((table) => !table),
+      },
+      {
+        id: 'chart.indicator',
+        title: 'Add indicator',
+        group,
+        keys: '/',
+        words: 'study overlay average rsi macd bands',
+        run: () => openPalette('indicator'),
       },
       {
         id: 'chart.all',

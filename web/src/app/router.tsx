@@ -14,6 +14,8 @@ export interface ChartSearch {
   /** `BASE-QUOTE.venue`; absent means the last one looked at, or the first there is. */
   instrument?: string;
   interval?: Interval;
+  /** Those on the chart, `rsi(period:14);ema(period:50)`; absent means those shown last. */
+  indicators?: string;
   /** Everything that is stored, instead of bars of the interval. */
   all?: true;
 }
@@ -25,6 +27,10 @@ const collectionPage = lazyRouteComponent(
 );
 
 const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPage');
+
+const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
+const runPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneRunPage');
+const studyPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneStudyPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -43,10 +49,11 @@ const home = createRoute({
 });
 
 function readChartSearch(search: Record<string, unknown>): ChartSearch {
-  const { instrument, interval, all } = search;
+  const { instrument, interval, all, indicators } = search;
   return {
     ...(typeof instrument === 'string' && instrument !== '' ? { instrument } : {}),
     ...(isInterval(interval) ? { interval } : {}),
+    ...(typeof indicators === 'string' && indicators !== '' ? { indicators } : {}),
     ...(all === true ? { all } : {}),
   };
 }
@@ -71,8 +78,28 @@ const getData = createRoute({
   component: getDataPage,
 });
 
+const research = createRoute({
+  getParentRoute: () => root,
+  path: '/research',
+  validateSearch: ({
+    of,
+    strategy,
+  }: Record<string, unknown>): { of?: 'runs' | 'studies'; strategy?: string } => ({
+    ...(of === 'runs' || of === 'studies' ? { of } : {}),
+    ...(typeof strategy === 'string' && strategy !== '' ? { strategy } : {}),
+  }),
+  component: researchPage,
+});
+
+const run = createRoute({ getParentRoute: () => root, path: '/research/runs/$id', component: runPage });
+const study = createRoute({
+  getParentRoute: () => root,
+  path: '/research/studies/$id',
+  component: studyPage,
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, charts, collection, getData]),
+  routeTree: root.addChildren([home, charts, collection, getData, research, run, study]),
   defaultPreload: 'intent',
 });
 

@@ -16,7 +16,7 @@ export interface Command {
 }
 
 /** What the palette looks through. */
-export type PaletteKind = 'all' | 'instrument' | 'interval';
+export type PaletteKind = 'all' | 'instrument' | 'interval' | 'indicator';
 
 interface Registry {
   commands: Record<string, Command>;

@@ -17,7 +17,10 @@ import type { Bar } from './bar-series';
 import './chart.css';
 import { ChartView } from './chart-view';
 import type { ChartGap } from './gap';
+import { IndicatorForm } from './IndicatorForm';
+import { IndicatorLegend } from './IndicatorLegend';
 import { barChange, Legend } from './Legend';
+import { useIndicatorFeeds } from './use-indicator-feeds';
 
 /** The bar that the legend speaks of, for screens that show it elsewhere. */
 export interface ShownBar {
@@ -149,8 +152,18 @@ export function ChartPanel(props: {
   const sizeScale = series?.sizeScale ?? instrument.size_scale;
   useLayoutEffect(() => onBar?.({ bar, priceScale: scale, sizeScale }), [onBar, bar, scale, sizeScale]);
 
+  const drawnInterval = series?.interval ?? interval;
+  const { shown, version: values } = useIndicatorFeeds(
+    instrument.instrument,
+    drawnInterval,
+    series !== null,
+    series?.bars[0]?.start ?? null,
+  );
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the version tells that values have changed
+  useEffect(() => chart.current?.setIndicators(shown), [shown, values]);
+
   // Until the bars of a new interval are here the old ones stay, under their own name.
-  const drawn = series?.interval ?? interval;
+  const drawn = drawnInterval;
   const note = status.loadingOlder
     ? 'loading older bars'
     : drawn !== interval
@@ -163,17 +176,31 @@ export function ChartPanel(props: {
   const empty = status.phase === 'ready' && series?.bars.length === 0;
   return (
     <section className={`chart-panel ${OLD.has(view.freshness) ? 'stale' : ''}`} aria-label="Price chart">
-      {!phone && !cover && (
-        <Legend
-          instrument={instrument}
-          interval={drawn}
-          series={series}
-          bar={bar}
-          view={view}
-          note={note}
-          gaps={feed.current?.gaps ?? NO_GAPS}
-        />
+      {!cover && (
+        <div className={`legend ${phone ? 'legend-phone' : ''}`}>
+          {!phone && (
+            <Legend
+              instrument={instrument}
+              interval={drawn}
+              series={series}
+              bar={bar}
+              view={view}
+              note={note}
+              gaps={feed.current?.gaps ?? NO_GAPS}
+            />
+          )}
+          {phone && note && <span className="micro tertiary">{note}</span>}
+          {!table && (
+            <IndicatorLegend
+              shown={shown}
+              start_s={pointed?.start ?? null}
+              priceScale={scale}
+              compact={phone}
+            />
+          )}
+        </div>
       )}
+      <IndicatorForm />
       {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is for forms */}
       <div
         className="chart-box"
@@ -196,7 +223,6 @@ export function ChartPanel(props: {
           event.preventDefault();
         }}
       />
-      {phone && note && !cover && <span className="chart-note micro tertiary">{note}</span>}
       {status.phase === 'loading' && <ChartSkeleton />}
       {status.phase === 'error' && (
         <div className="chart-cover chart-error">

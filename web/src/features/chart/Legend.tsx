@@ -38,7 +38,7 @@ export const Legend = memo(function Legend(props: {
   const change = bar && series ? barChange(bar, scale) : null;
   const tone = change && isCurrent(view) ? change.tone : 'secondary';
   return (
-    <div className="legend">
+    <>
       <div className="row legend-line">
         <span className="strong">
           {pairOf(instrument)}{' '}
@@ -63,7 +63,7 @@ export const Legend = memo(function Legend(props: {
         <GapChips gaps={gaps} />
         {note && <span className="tertiary">{note}</span>}
       </div>
-    </div>
+    </>
   );
 });
 

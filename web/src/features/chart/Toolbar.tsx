@@ -1,5 +1,5 @@
 import { Dropdown } from 'antd';
-import { Camera, CodeXml, RotateCcw, Search, Table2 } from 'lucide-react';
+import { Camera, ChartSpline, CodeXml, RotateCcw, Search, Table2 } from 'lucide-react';
 import type { Instrument } from '@/api/types';
 import { runCommand } from '@/shared/command';
 import { INTERVALS, type Interval } from '@/shared/interval';
@@ -42,6 +42,16 @@ export function Toolbar(props: {
         ))}
         <AllButton all={all} />
       </div>
+      <button
+        type="button"
+        className="button quiet"
+        disabled={all}
+        title="Add an indicator (/)"
+        onClick={() => runCommand('chart.indicator')}
+      >
+        <ChartSpline size={16} strokeWidth={1.75} aria-hidden />
+        Indicators
+      </button>
       <span className="space" />
       <button
         type="button"
@@ -122,6 +132,14 @@ export function PhoneIntervals(props: {
         </button>
       ))}
       <AllButton all={props.all} />
+      <button
+        type="button"
+        disabled={props.all}
+        aria-label="Add an indicator"
+        onClick={() => runCommand('chart.indicator')}
+      >
+        <ChartSpline size={16} strokeWidth={1.75} aria-hidden />
+      </button>
     </div>
   );
 }

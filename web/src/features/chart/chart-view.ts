@@ -22,6 +22,7 @@ import { placesFor } from './bar-place';
 import type { Bar } from './bar-series';
 import { GapHatch } from './gap-hatch';
 import { emptyPlaces, hatchRanges, lowerBound, nextEmptyPlace } from './gap-place';
+import { IndicatorLayer, type Shown } from './indicator-layer';
 import { PaneLabel } from './pane-label';
 import { PriceAxis } from './price-axis';
 
@@ -51,6 +52,7 @@ export class ChartView {
   private readonly hatches = [new GapHatch(true), new GapHatch(false)];
   private readonly priceAxis = new PriceAxis();
   private readonly volumeLabel = new PaneLabel();
+  private readonly indicators: IndicatorLayer;
   private readonly events: ChartEvents;
   private feed: BarFeed | null = null;
   private look: ChartLook;
@@ -79,6 +81,7 @@ export class ChartView {
       { lastValueVisible: false, priceLineVisible: false, priceFormat: { type: 'volume' } },
       1,
     );
+    this.indicators = new IndicatorLayer(this.chart, this.c, look.palette);
     this.candles.attachPrimitive(this.hatches[0] as GapHatch);
     this.volume.attachPrimitive(this.hatches[1] as GapHatch);
     this.candles.attachPrimitive(this.priceAxis);
@@ -132,6 +135,7 @@ export class ChartView {
       ink: this.c['text.primary'],
     });
     this.candles.applyOptions(chartTheme.candles(look.mode, look.palette, look.hollow));
+    this.indicators.setLook(this.c, look.palette);
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0 }, ticksVisible: false });
     this.render(false);
   }
@@ -142,6 +146,7 @@ export class ChartView {
     this.base = base;
     this.pointed = null;
     const { priceScale } = feed.series;
+    this.indicators.setBars(priceScale, intervalSeconds(feed.series.interval));
     this.candles.applyOptions({
       priceFormat: {
         type: 'custom',
@@ -165,9 +170,16 @@ export class ChartView {
     this.times = [];
     this.candles.setData([]);
     this.volume.setData([]);
+    this.indicators.clear();
     this.priceAxis.setLast(null);
     this.volumeLabel.set(null);
     for (const hatch of this.hatches) hatch.set([]);
+  }
+
+  /** Which indicators are drawn, and what is new in them. */
+  setIndicators(shown: Shown[]): void {
+    this.indicators.set(shown);
+    this.indicators.label(this.pointed?.start ?? null);
   }
 
   change(change: FeedChange): void {
@@ -232,6 +244,7 @@ export class ChartView {
   private point(bar: Bar | null): void {
     this.pointed = bar;
     this.labelVolume();
+    this.indicators.label(bar?.start ?? null);
     this.events.crosshair(bar);
   }
 
