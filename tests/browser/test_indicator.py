@@ -22,7 +22,7 @@ def add(page: Page, name: str, **params: int) -> None:
     page.keyboard.press("/")
     page.keyboard.type(name)
     chosen = page.get_by_role("option", selected=True).locator(".cut")
-    expect(chosen).to_have_text(name)
+    expect(chosen).to_have_text(name, timeout=20_000)
     page.keyboard.press("Enter")
     for key, value in params.items():
         page.locator(f".indicator-form input[name={key}]").fill(str(value))
