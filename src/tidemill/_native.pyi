@@ -271,6 +271,123 @@ class Indicator:
     def extend(self, columns: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float64]]:
         """Takes a series, as if `update` were called for each bar of it."""
 
+class Fill:
+    """One fill of a backtest: prices and sizes as integers at the instrument's scales."""
+
+    ts: int
+    """End of the row that filled it, ns."""
+    instrument: int
+    order: int
+    side: Literal[1, -1]
+    price: int
+    size: int
+    fee: int
+    """At 9 decimal digits of the quote currency; below 0 for a rebate."""
+    maker: bool
+
+class Engine:
+    """An account in a backtest, its orders, and all that happened to it (docs/engine.md). Rows are bars, or
+    trades with one price, ascending in time; instruments are numbered from 0 as they are given.
+
+        engine = Engine("100000", [{"name": "BTC-USD.kraken", "price_scale": 1, "size_scale": 8, "tick": 1,
+                                    "lot": 1, "shorts": True}], {"taker": "0.0026"})
+        engine.run(end, instrument, open, high, low, close, target)
+
+    Raises ValueError for what is refused, of which nothing is taken, and OverflowError where an amount leaves
+    128 bits, after which the engine is not to be used."""
+
+    def __init__(
+        self, cash: str, instruments: Sequence[dict[str, Any]], costs: dict[str, Any] | None = None
+    ) -> None:
+        """`costs`: taker, maker (fractions), spread_bps, slippage_bps, leverage as decimal text;
+        slippage_ticks; limit_fill 'touch' or 'through'; gap_fill 'open' or 'level'. What is missing is 0,
+        leverage 1, and the first of the two."""
+    def run(
+        self,
+        end: npt.NDArray[np.int64],
+        instrument: npt.NDArray[np.uint32],
+        open: npt.NDArray[np.int64],  # noqa: A002
+        high: npt.NDArray[np.int64],
+        low: npt.NDArray[np.int64],
+        close: npt.NDArray[np.int64],
+        target: npt.NDArray[np.float64],
+        funding: tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.float64]] | None = None,
+    ) -> None:
+        """Takes rows in contiguous arrays, shape (n,), and what `target` would be told after each: NaN for
+        nothing. `funding` has times, instruments and rates. Nobody may write to them meanwhile: the
+        interpreter's lock is released."""
+    def step(
+        self,
+        end: int,
+        instrument: int,
+        open: int,  # noqa: A002
+        high: int,
+        low: int,
+        close: int,
+    ) -> tuple[Fill, ...]:
+        """Takes one row; the fills of it."""
+    def submit(
+        self,
+        instrument: int,
+        side: Literal[1, -1, "buy", "sell"],
+        size: int,
+        kind: Literal["market", "limit", "stop", "stop_limit"] = "market",
+        limit: int | None = None,
+        stop: int | None = None,
+        time_in_force: Literal["gtc", "ioc", "day"] = "gtc",
+        reduce_only: bool = False,
+    ) -> int:
+        """Sends an order, to be filled from the next row of its instrument on; its number, also where the
+        order is refused (`order` says why)."""
+    def target(self, instrument: int, share: float) -> None:
+        """Wants this share of the equity in an instrument. The market order for the difference goes out when
+        the time moves on, so that all closes of one time are known; NaN and the share wanted before do
+        nothing."""
+    def fund(self, ts: int, instrument: int, rate: float) -> None:
+        """A payment of rate × worth, long to short, for what is held at `ts` (ns), ascending."""
+    def cancel(self, order: int) -> bool:
+        """Takes an order back; False where it is open no more."""
+    def position(self, instrument: int) -> int:
+        """The size held, below 0 for short."""
+    def equity(self) -> str:
+        """Cash and what the positions are worth at the last closes, exact."""
+    def equity_float(self) -> float:
+        """The same as a float."""
+    def cash(self) -> str: ...
+    def open_orders(self) -> list[int]: ...
+    def order(self, order: int) -> dict[str, Any]:
+        """One row of `orders`."""
+    def fills(self) -> dict[str, npt.NDArray[Any]]:
+        """Columns ts, instrument, order, side, price, size, fee, maker."""
+    def orders(self) -> dict[str, Any]:
+        """Columns ts, instrument, side, kind, size, limit, stop (0 for none), time_in_force, reduce_only,
+        state (open, filled, cancelled, expired, refused), reason, done (ns, 0 while open), filled (size).
+        The row is the number of the order."""
+    def positions(self) -> dict[str, npt.NDArray[Any]]:
+        """Positions from flat to flat: instrument, side, opened, closed (ns, 0 while open), size (its
+        largest), entry and exit (mean prices, NaN before an exit), fees and funding (at 9
+        digits), net (what it brought after both; no profit yet while it is open), fills (how many)."""
+    def payments(self) -> dict[str, npt.NDArray[Any]]:
+        """Funding that was paid: ts, instrument, amount (at 9 digits; below 0 where it was received)."""
+    def equity_curve(self) -> npt.NDArray[np.float64]:
+        """Equity after each row, shape (n,)."""
+
+def sweep_cross(
+    close: npt.NDArray[np.float64],
+    fast: Sequence[int],
+    slow: Sequence[int],
+    *,
+    open: npt.NDArray[np.float64] | None = None,  # noqa: A002
+    average: str = "simple",
+    shorts: bool = False,
+    cost: float = 0.0,
+    threads: int = 1,
+) -> dict[str, bytes]:
+    """What crossing averages would have brought (`tidemill.research.sweep.cross`), for each pair in order:
+    total, drawdown, mean, deviation and exposure as float64, trades as uint64. Changes are done at the next of
+    `open`, or at the close itself without. Nobody may write to the arrays meanwhile: the interpreter's lock is
+    released. Raises ValueError for what is no price, and for windows or a cost out of range."""
+
 def resample(
     ts_event: Bytes, price: Bytes, size: Bytes, price_scale: int, size_scale: int, interval: str
 ) -> bytes:

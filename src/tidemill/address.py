@@ -15,6 +15,7 @@ VARIABLES = {
     "TIDEMILL_STORE_URL": ("lake", "postgresql", "arctic"),
     "TIDEMILL_LAKE_URL": ("s3",),
     "TIDEMILL_DATABASE_URL": ("postgresql",),
+    "TIDEMILL_RUNS_URL": ("postgresql",),
     "TIDEMILL_REDIS_URL": ("redis", "rediss"),
     "TIDEMILL_BROKER_URL": ("redis", "rediss"),
     "TIDEMILL_BUS_URL": ("redis", "rediss", "kafka", "kafkas"),

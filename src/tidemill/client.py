@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from tidemill import errors, fetched, frame, wire
+from tidemill import backtested, errors, fetched, frame, wire
 from tidemill.errors import ConfigError, NotFoundError, UsageError
 from tidemill.model import time as times
 from tidemill.model.instrument import resolve, venue_of
@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from tidemill.model.calendar import Hours
     from tidemill.query.pool import Pool
     from tidemill.remote import Remote
+    from tidemill.research.run import Costs, Settings
+    from tidemill.research.studied import StudyResult
+    from tidemill.run import Run
     from tidemill.stores.live import BookView, LiveView
+    from tidemill.strategies.api import Strategy
 
 Kind = Literal["trades", "quotes", "levels", "status", "gaps"]
 
@@ -425,6 +429,44 @@ class Client:
         found = self._pool.ask(query, limit=rows, timeout_s=timeout_s)
         return frame.answered(found.body, found.facts, whole=limit is None, exact=exact)
 
+    def backtest(
+        self,
+        strategy: str | type[Strategy] | Strategy,
+        instruments: str | Iterable[str],
+        interval: str = "1m",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        engine: Literal["fast", "nautilus"] = "fast",
+        cash: str | float | int = "100000",
+        costs: Costs | Mapping[str, Any] | None = None,
+        limit_fill: Literal["touch", "through"] = "touch",
+        as_recorded: bool = False,
+        stress: bool = True,
+        quiet: bool = False,
+        **params: Any,
+    ) -> Run:
+        """Runs a strategy over bars of this home and keeps what came of it (docs/backtests.md).
+
+        `strategy` is a name, a class or an instance; `params` are its parameters. Without `start` and `end`
+        all bars are used. `costs` are `tidemill.research.run.Costs` or an object of their names, `{"taker":
+        "0.001", "spread_bps": 2}`. `stress` runs it with 0, 2 and 4 times the costs as well, where that is
+        cheap. How far it is stands on stderr where it takes longer than a second, unless `quiet`. Raises
+        what the strategy's code raises, and `NotFoundError` for what is not here.
+        """
+        names = [instruments] if isinstance(instruments, str) else list(instruments)
+        ask = backtested.asked(
+            strategy, [self._name(one) for one in names], interval, start=start, end=end, engine=engine,
+            cash=cash, costs=costs, limit_fill=limit_fill, as_recorded=as_recorded, stress=stress,
+            params=params,
+        )  # fmt: skip
+        with backtested.telling(quiet) as told:
+            return backtested.Here(self.home, lambda: self.view).run(strategy, ask, told)
+
+    def run(self, name: str) -> Run:
+        """A run that is kept, by its id or the beginning of one. Raises `NotFoundError` `run_unknown`."""
+        return backtested.Here(self.home, lambda: self.view).get(name)
+
     def stream(
         self,
         instruments: str | Iterable[str],
@@ -523,6 +565,45 @@ class Client:
                 return
             if holes:  # behind what was given out
                 raise _lapped(venue, *holes[0])
+
+    def study(
+        self,
+        strategy: type[Strategy] | str,
+        instruments: str | Sequence[str],
+        interval: str = "1h",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        params: Mapping[str, Any] | None = None,
+        sampler: str = "grid",
+        trials: int | None = None,
+        objective: str | Sequence[str] = "sharpe",
+        seed: int = 0,
+        batch: int | None = None,
+        walk_forward: int = 0,
+        anchored: bool = False,
+        settings: Settings | None = None,
+        workers: int | None = None,
+    ) -> StudyResult:
+        """Tries parameters by `workers` processes and judges the best: `.best`, `.verdict`, `.trials`,
+        `.heatmap()`. A strategy's class must stand in a file. How: docs/studies.md."""
+        from tidemill.home import Home
+        from tidemill.metadata import Metadata
+        from tidemill.research import studied
+
+        names = [instruments] if isinstance(instruments, str) else list(instruments)
+        asked = {
+            "instruments": [self._name(name) for name in names], "interval": interval, "start": start,
+            "end": end, "params": params, "sampler": sampler, "trials": trials, "objective": objective,
+            "seed": seed, "batch": batch, "walk_forward": walk_forward, "anchored": anchored,
+            "settings": settings,
+        }  # fmt: skip
+        home = Home.at(os.fspath(self.home))
+        metadata = Metadata.of(home)
+        try:
+            return studied.make(home, metadata, strategy, asked, workers=workers or os.cpu_count() or 1)
+        finally:
+            metadata.close()
 
     def close(self) -> None:
         """Lets go of what is held; the object may be used again."""

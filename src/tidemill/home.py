@@ -75,6 +75,11 @@ class Home:
         return self.path / "tidemill.db"
 
     @property
+    def runs(self) -> Path:
+        """Results of backtests: what they are in `runs.db`, their tables as files."""
+        return self.path / "runs"
+
+    @property
     def config(self) -> Path:
         return self.path / "tidemill.toml"
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from tidemill.model.adjust import Adjusted
     from tidemill.model.calendar import Hours
+    from tidemill.research.run import Costs
+    from tidemill.run import Run
+    from tidemill.strategies.api import Strategy
 
 _LOOK_S = 0.5
 """Between two looks at a job that is waited for."""
@@ -344,6 +347,42 @@ class Remote:
         with pa.ipc.open_stream(answer.content) as reader:
             facts = json.loads(reader.schema.metadata[b"tidemill"])
         return frame.answered(answer.content, facts, whole=limit is None, exact=exact)
+
+    def backtest(
+        self,
+        strategy: str | type[Strategy] | Strategy,
+        instruments: str | Iterable[str],
+        interval: str = "1m",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        engine: Literal["fast", "nautilus"] = "fast",
+        cash: str | float | int = "100000",
+        costs: Costs | Mapping[str, Any] | None = None,
+        limit_fill: Literal["touch", "through"] = "touch",
+        as_recorded: bool = False,
+        stress: bool = True,
+        quiet: bool = False,
+        **params: Any,
+    ) -> Run:
+        """As `Client.backtest`: the platform there runs it, or answers with its kept run of the same
+        fingerprint. `strategy` is a name that it has: classes stay here."""
+        from tidemill import backtested
+
+        if not isinstance(strategy, str):
+            _refuse("a class", "store its code there, and name it: POST /api/v1/strategies/create")
+        names = [instruments] if isinstance(instruments, str) else list(instruments)
+        asked = backtested.asked(
+            strategy, names, interval, start=start, end=end, engine=engine, cash=cash, costs=costs,
+            limit_fill=limit_fill, as_recorded=as_recorded, stress=stress, params=params,
+        )  # fmt: skip
+        return backtested.There(self).run(asked, quiet=quiet)
+
+    def run(self, name: str) -> Run:
+        """As `Client.run`."""
+        from tidemill import backtested
+
+        return backtested.There(self).get(name)
 
     def stream(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: streams are read in place, from a journal on this machine."""

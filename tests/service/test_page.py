@@ -80,8 +80,8 @@ def test_a_file_that_is_not_there_is_a_404_even_for_a_browser(app: TestClient, p
 @pytest.mark.parametrize(
     "path",
     ["/api", "/api/", "/api/v1", "/api/v1/nothing", "/api/v2/config", "/api/v1/data/x", "/metrics/x", "/ws/x",
-     "/stream/x", "/candles/x", "/historical/x", "/utils", "/utils/session", "/strategies",
-     "/optimize/", "/trade"],
+     "/stream/x", "/candles/x", "/historical/x", "/utils", "/utils/session", "/strategies/x",
+     "/optimize/x/y", "/trade"],
 )  # fmt: skip
 def test_an_interface_is_never_a_page(app: TestClient, home: Home, path: str) -> None:
     headers = {**HTML, "Authorization": f"Bearer {home.read_token()}"}

@@ -2,6 +2,8 @@
 
 pub mod bar;
 pub mod book;
+pub mod engine;
 pub mod indicator;
 pub mod matching;
 pub mod recent;
+pub mod sweep;

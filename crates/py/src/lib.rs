@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
+mod array;
 mod bar;
 mod batch;
 mod book;
 mod column;
+mod engine;
 mod error;
 mod indicator;
 mod live;
@@ -18,6 +20,7 @@ mod records;
 mod registry;
 mod relay;
 mod simulated;
+mod sweep;
 mod writer;
 
 /// Runs a native part (`collector`, `relay`, `bridge`, `sim`) until it ends; returns its exit code.
@@ -42,6 +45,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(registry::instruments, module)?)?;
     module.add_class::<bar::BarBuilder>()?;
     module.add_class::<book::Book>()?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<engine::Fill>()?;
     module.add_function(wrap_pyfunction!(bar::bars_of_trades, module)?)?;
     module.add_function(wrap_pyfunction!(bar::merge_bars, module)?)?;
     module.add_function(wrap_pyfunction!(bar::merge_bars_by, module)?)?;
@@ -55,6 +60,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(indicator::indicators, module)?)?;
     module.add_function(wrap_pyfunction!(indicator::indicator, module)?)?;
     module.add_class::<indicator::Indicator>()?;
+    module.add_function(wrap_pyfunction!(sweep::sweep_cross, module)?)?;
     module.add_function(wrap_pyfunction!(simulated::sim_instruments, module)?)?;
     module.add_function(wrap_pyfunction!(simulated::sim_history, module)?)?;
     module.add_class::<records::Records>()?;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -27,6 +28,23 @@ HomeOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
+
+
+def _trust(given: bool) -> bool:
+    """Tells it to this process and all that it starts."""
+    if given:
+        os.environ["TIDEMILL_TRUST_LOCAL_CODE"] = "1"
+    return given
+
+
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-local-code",
+        help="Run strategies of the database unheld where this machine has no sandbox; all must be yours.",
+        callback=_trust,
+    ),
+]
 LogLinesOption = Annotated[bool, typer.Option(LOG_LINES, hidden=True)]
 
 
@@ -51,9 +69,11 @@ def run(words: list[str]) -> int:
 def _command() -> Callable[..., Any]:
     """The whole command tree, made once."""
     from tidemill.cli import (
+        backtest,
         bench,
         bench_bar,
         bench_http,
+        bench_research,
         data,
         fact,
         fetch,
@@ -64,6 +84,8 @@ def _command() -> Callable[..., Any]:
         platform,
         poll,
         query,
+        strategy,
+        study,
     )
 
     app = typer.Typer(
@@ -83,11 +105,17 @@ def _command() -> Callable[..., Any]:
     data.app.add_typer(fact.app, name="facts", help="Splits, dividends and the like, by date.")
     data.app.command("query")(query.query)
     app.add_typer(data.app, name="data", help="Look at, export and verify what is stored.")
+    app.add_typer(backtest.app, name="backtest", help="Run strategies over history, and look at kept runs.")
     app.add_typer(job.app, name="jobs", help="Look at, submit and cancel jobs.")
     bench.app.command("resample")(bench_bar.resample)
     bench.app.command("bars")(bench_bar.bars)
     bench.app.command("http")(bench_http.http_)
+    bench.app.command("sweep")(bench_research.sweep)
+    bench.app.command("engine")(bench_research.engine)
+    bench.app.command("indicators")(bench_research.indicators)
     app.add_typer(bench.app, name="bench", help="Measure a part on this machine.")
+    app.add_typer(strategy.app, name="strategy", help="Write, list and check strategies.")
+    app.add_typer(study.app, name="study", help="Try a strategy's parameters, and judge the best of them.")
     app.command("fetch")(fetch.fetch)
     app.command("poll")(poll.poll)
     app.add_typer(iqfeed.app, name="iqfeed", help="Keep DTN's IQConnect alive.")

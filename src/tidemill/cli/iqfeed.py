@@ -110,7 +110,7 @@ def _login() -> Any:
     if missing:
         raise ConfigError(
             "credential_invalid",
-            f"of DTN's account {' and '.join(missing)} is not set",
+            f"of DTN's account {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
             hint="set all three, in the environment or with `keyring set tidemill NAME`, or none of them",
         )
     return Login(have["product"], have["login"], have["password"])

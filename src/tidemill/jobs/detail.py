@@ -58,6 +58,21 @@ class Detail:
             raise unfit(name, f"{value!r:.60} is no object of words")
         return dict(value)
 
+    def values(self, name: str) -> dict[str, int | float | bool | str]:
+        """At most 100 numbers, flags and words by name."""
+        value = self._left.pop(name, None) or {}
+        good = isinstance(value, dict) and len(value) <= 100
+        if not good or not all(
+            isinstance(key, str)
+            and 0 < len(key) <= 64
+            and isinstance(one, int | float | bool | str)
+            and len(str(one)) <= 200
+            and "\x00" not in f"{key}{one}"
+            for key, one in value.items()
+        ):
+            raise unfit(name, f"{value!r:.60} is no object of numbers, flags and words")
+        return dict(value)
+
     def done(self) -> None:
         """Raises for a field that the kind does not know."""
         for name in self._left:

@@ -92,9 +92,9 @@ class Dialect(Protocol):
         """Calls `heard` at each new event until `stopping`; False at once where nobody tells."""
 
 
-def of(place: Path | str) -> Dialect:
-    """The dialect of a file's path or a URL."""
-    return Sqlite(place) if isinstance(place, Path) else Postgres(place)
+def of(place: Path | str, schema: str = SCHEMA) -> Dialect:
+    """The dialect of a file's path or a URL. A server has the tables in `schema`."""
+    return Sqlite(place) if isinstance(place, Path) else Postgres(place, schema)
 
 
 def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -171,9 +171,10 @@ class Sqlite:
 class Postgres:
     """A database on a server, by psycopg 3."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, schema: str = SCHEMA) -> None:
         """Raises `ConfigError` for a URL that is none, and where psycopg is not installed."""
         self.shown = address.shown(url)
+        self.schema = schema
         self._url = url
         try:
             import psycopg
@@ -192,7 +193,7 @@ class Postgres:
                 hint="docs/config.md has an example",
             ) from error
         limits = {
-            "search_path": SCHEMA,
+            "search_path": schema,
             "lock_timeout": f"{BUSY_S * 1000:.0f}",
             "statement_timeout": f"{STATEMENT_S * 1000}",
             "idle_in_transaction_session_timeout": f"{STUCK_S * 1000}",
@@ -232,7 +233,9 @@ class Postgres:
 
     def version(self) -> str | None:
         with contextlib.closing(self._connect()) as connection:
-            there = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.alembic_version"]).fetchone()
+            there = connection.execute(
+                "SELECT to_regclass(%s)", [f"{self.schema}.alembic_version"]
+            ).fetchone()
             if there is None or there[0] is None:
                 return None
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -255,9 +258,9 @@ class Postgres:
         # Whoever waits for a table makes everybody wait who comes later: so never for long.
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {MIGRATE_LOCK_S * 1000:.0f}")
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {MIGRATE_S * 1000:.0f}")
-        there = connection.exec_driver_sql(f"SELECT to_regnamespace('{SCHEMA}')").scalar()
+        there = connection.exec_driver_sql(f"SELECT to_regnamespace('{self.schema}')").scalar()
         if there is None:
-            connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
+            connection.exec_driver_sql(f"CREATE SCHEMA {self.schema}")
 
     def listen(self, heard: Callable[[], None], stopping: threading.Event) -> bool:
         import psycopg
@@ -279,11 +282,13 @@ class Postgres:
         return psycopg.connect(**self._arguments)
 
 
-def failure(error: Exception, place: Path | str = "DIR/tidemill.db") -> TidemillError:
+def failure(
+    error: Exception, place: Path | str = "DIR/tidemill.db", name: str = "metadata database"
+) -> TidemillError:
     """What the database or the system said, as an error for people: busy, full, away, refused, damaged."""
     cause = getattr(error, "orig", None) or error
     shown = place if isinstance(place, Path) else address.shown(place)
-    what = f"the metadata database {shown} cannot be used: {_first_line(cause)}"
+    what = f"the {name} {shown} cannot be used: {_first_line(cause)}"
     if isinstance(error, PoolTimeout):
         return DeadlineError("database_busy", what, hint="all its connections are in use: try again")
     if type(cause).__module__.startswith("psycopg"):

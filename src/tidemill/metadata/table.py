@@ -10,6 +10,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -255,5 +256,83 @@ projections = Table(
     Column("source", String, primary_key=True),  # who projects
     Column("ts", BigInteger, primary_key=True, autoincrement=False),  # start of the interval
     Column("row", JSON, nullable=False),  # open, high, low, close, volume as decimal text
+    Column("created", BigInteger, nullable=False),
+)
+
+# Studies: what is to be tried, and what came of it.
+studies = Table(
+    "studies",
+    tables,
+    Column("id", String, primary_key=True),
+    Column("family", String, nullable=False),  # the strategy's name
+    Column("dataset", String, nullable=False),  # instruments and interval
+    Column("state", String, nullable=False),  # queued, running, paused, done, failed, cancelled
+    Column("owner", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+    Column("plan", JSON, nullable=False),
+    Column("data", String),  # digest of the history of its first trial
+    Column("source", String),  # digest of the strategy's source then
+    Column("job", String),  # the newest that works on it
+    Column("error", JSON),
+    Column("result", JSON),
+    Index("ix_studies_created", "created", "id"),
+)
+
+# The trials of a study: each is kept before the next is asked for, so that none is made twice.
+study_trials = Table(
+    "study_trials",
+    tables,
+    Column("study", String, primary_key=True),
+    Column("part", String, primary_key=True),  # all, in.1, out.1, …
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("params", JSON, nullable=False),
+    Column("vals", JSON, nullable=False),  # of the objectives
+    Column("metrics", JSON, nullable=False),
+    Column("returns", LargeBinary, nullable=False),  # float32 of each day, little-endian
+    Column("error", String),
+    Column("created", BigInteger, nullable=False),
+)
+
+# The ledger: every trial ever made, of studies and of single runs. Rows are only added, each once.
+trials = Table(
+    "trials",
+    tables,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("family", String, nullable=False),
+    Column("dataset", String, nullable=False),
+    Column("fingerprint", String, nullable=False),  # of all that determines it
+    Column("sharpe", Float),  # of one day; NULL where it has none
+    Column("periods", Integer, nullable=False),
+    Column("source", String, nullable=False),  # study:<id>, or run:<id>
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("family", "dataset", "fingerprint"),
+    sqlite_autoincrement=True,
+)
+# Strategies that came over HTTP, one row each with what its newest version says. A deleted one is hidden.
+strategies = Table(
+    "strategies",
+    tables,
+    Column("name", String, primary_key=True),
+    Column("description", String, nullable=False),
+    Column("author", String, nullable=False),
+    Column("version", Integer, nullable=False),  # the newest
+    Column("metrics", JSON),  # how it did in its newest run that was kept
+    Column("created", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("deleted", BigInteger),
+)
+
+# What they were at any time. A version never changes, and none is ever taken away.
+strategy_versions = Table(
+    "strategy_versions",
+    tables,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),  # 1, 2, …
+    Column("description", String, nullable=False),
+    Column("author", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("sha256", String, nullable=False),  # of the code in UTF-8
+    Column("parameters", JSON, nullable=False),  # values that are other than the code's defaults, by name
     Column("created", BigInteger, nullable=False),
 )

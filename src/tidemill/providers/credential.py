@@ -27,9 +27,10 @@ def of(provider: type[Provider]) -> Mapping[str, str]:
     missing = [c for c in provider.credentials if c.required and c.name not in have]
     if missing:
         names = ", ".join(" or ".join(credential.variables) for credential in missing)
+        verb = "is" if len(missing) == 1 else "are"
         raise AuthError(
             "credential_missing",
-            f"{provider.__module__.rpartition('.')[2]} needs a key, and {names} is not set",
+            f"{provider.__module__.rpartition('.')[2]} needs a key, and {names} {verb} not set",
             hint="set it in the environment, or `keyring set tidemill NAME`; docs/providers.md",
         )
     return have

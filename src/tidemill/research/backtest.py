@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Floats = npt.NDArray[np.float64]
+FEE_SCALE: Final = 9
 SLACK_NS: Final = 1_000_000_000
 """A bar that is known this much after its end still decides what happens at the next one's open."""
 
@@ -48,7 +49,7 @@ def run(
     its leverage allows; what its own code raises passes through."""
     settings = settings or Settings()
     if settings.engine == "nautilus":
-        from tidemill.research import nautilus
+        from tidemill.research import nautilus  # the second engine, and only where it is asked for
 
         return nautilus.run(strategy, history, settings)
     return Stage(history, settings).run(strategy, progress=progress)
@@ -62,6 +63,16 @@ class Curve:
     """End of each step, ascending (ns)."""
     equity: Floats
     fills: int
+
+
+class Played(Protocol):
+    """What an engine says of a run that is over, in the columns of `_native.Engine`."""
+
+    def fills(self) -> Mapping[str, Any]: ...
+    def orders(self) -> Mapping[str, Any]: ...
+    def equity_curve(self) -> Floats: ...
+    def position(self, instrument: int) -> int: ...
+    def cash(self) -> str: ...
 
 
 class Stage:
@@ -87,14 +98,17 @@ class Stage:
         cuts = np.cumsum([0, *(len(track) for track in tracks)])
         self._rows = [place[low:high] for low, high in itertools.pairwise(cuts)]
         self.series = history.series
-        self._axis = steps(self.series)
+        axis = steps(self.series)
+        # Of each track's bars: the step in which they became known, and the row after which their orders go.
+        self._step = {name: np.searchsorted(axis, track.known) for name, track in history.tracks.items()}
+        self._decides = {name: _decides(track) for name, track in history.tracks.items()}
         self._last = np.flatnonzero(np.append(np.diff(self._end) != 0, True)) if len(ends) else place
 
     # Runs.
 
     def run(self, strategy: Strategy, *, progress: Callable[[int, int], None] | None = None) -> Outcome:
         """The whole outcome."""
-        return self._outcome(self._played(strategy, progress))
+        return self.outcome(self._played(strategy, progress))
 
     def curve(self, strategy: Strategy) -> Curve:
         """Equity alone."""
@@ -106,7 +120,9 @@ class Stage:
         engine = _engine(self.history, self.settings)
         if strategy.by_signal():
             try:
-                engine.run(self._end, self._number, *self._prices, self.targets(strategy))
+                opens, highs, lows, closes = self._prices
+                wanted = self.targets(strategy)
+                engine.run(self._end, self._number, opens, highs, lows, closes, wanted)
             except ValueError as error:
                 raise UsageError("strategy_invalid", str(error), hint="see docs/engine.md") from error
         elif type(strategy).on_bar is not Strategy.on_bar:
@@ -120,33 +136,38 @@ class Stage:
         return engine
 
     def targets(self, strategy: Strategy) -> Floats:
-        """What a strategy by signal wants at the end of each row: the share of equity in the row's instrument,
-        NaN where it leaves things as they are. Shape (rows,)."""
+        """What a strategy by signal wants at the end of each row: the share of equity in its instrument, NaN
+        where it leaves things as they are. Shape (rows,)."""
         wanted = strategy.signals({name: Bars(name) for name in self._names})
         checked(strategy, wanted, self._names)
         found = np.full(len(self._end), np.nan)
         shares = values(list(wanted.values()), self.series)
         for name, share in zip(wanted, shares, strict=True):
             track = self.history.tracks[name]
-            mine = share[np.searchsorted(self._axis, track.known)]
+            mine = share[self._step[name]]
             decided = np.full(len(track), np.nan)
             told = ~np.isnan(mine)
-            decided[_decides(track)[told]] = mine[told]
+            decided[self._decides[name][told]] = mine[told]
             found[self._rows[self._names.index(name)]] = decided
         return found
 
     def rows(self) -> list[tuple[int, ...]]:
         """The market's rows as `Engine.step` takes them, in its order."""
-        columns = [self._end, self._number, *self._prices]
+        columns: list[npt.NDArray[Any]] = [self._end, self._number, *self._prices]
         return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    def steps(self) -> list[tuple[int, int]]:
+        """Of each time at which rows end the first of them and the one past the last, ascending."""
+        return list(itertools.pairwise([0, *(self._last + 1).tolist()]))
 
     def bars(self) -> list[tuple[int, int, Bar]]:
         """Every bar as the strategy is told of it, in order: the row after which it is told, the step of its
         signals, and the bar."""
         found = []
         for (name, track), place in zip(self.history.tracks.items(), self._rows, strict=True):
-            until, step = place[_decides(track)], np.searchsorted(self._axis, track.known)
-            columns = [track.start, track.known, *self.series[name].columns.values()]
+            until, step = place[self._decides[name]], self._step[name]
+            columns: list[npt.NDArray[Any]] = [track.start, track.known]
+            columns += self.series[name].columns.values()
             told = zip(*(column.tolist() for column in columns), strict=True)
             for at, row, of, values_ in zip(until.tolist(), place.tolist(), step.tolist(), told, strict=True):
                 found.append((at, row, of, Bar(name, self.history.interval, *values_)))
@@ -155,10 +176,11 @@ class Stage:
 
     # What came of them.
 
-    def _outcome(self, engine: _native.Engine) -> Outcome:
+    def outcome(self, engine: Played) -> Outcome:
+        """The result of what an engine has played, as tables."""
         terms = [track.terms for track in self.history.tracks.values()]
         fills, orders = engine.fills(), engine.orders()
-        market = np.isin(np.asarray(fills["order"]), np.asarray(orders["order"])[_kinds(orders) == "market"])
+        market = (np.asarray(orders["kind"], object) == "market")[np.asarray(fills["order"], np.int64)]
         number = np.asarray(fills["instrument"])
         ts = np.array(fills["ts"], np.int64)
         for each, track in enumerate(self.history.tracks.values()):
@@ -174,7 +196,7 @@ class Stage:
                 "side": _sides(fills["side"]),
                 "price": _decimals(prices, number, [one.price_scale for one in terms]),
                 "size": _decimals(sizes, number, [one.size_scale for one in terms]),
-                "fee": pa.array([Decimal(fee) for fee in fills["fee"]], FILLS.field("fee").type),
+                "fee": _decimals(np.asarray(fills["fee"]), number, [FEE_SCALE] * len(terms)),
                 "maker": np.asarray(fills["maker"], np.bool_),
             },
             schema=FILLS,
@@ -202,7 +224,7 @@ class Stage:
         prices, sizes = [one.price_scale for one in terms], [one.size_scale for one in terms]
         return pa.table(
             {
-                "order": np.asarray(orders["order"]).astype(np.int64),
+                "order": np.arange(len(number)),
                 "ts": np.asarray(orders["ts"], np.int64),
                 "instrument": _named(self._names, number),
                 "side": _sides(orders["side"]),
@@ -211,7 +233,7 @@ class Stage:
                 "limit": _optional(orders["limit"], number, prices),
                 "stop": _optional(orders["stop"], number, prices),
                 "state": pa.array(list(orders["state"]), pa.string()),
-                "reason": pa.array([text or None for text in orders["reason"]], pa.string()),
+                "reason": pa.array([word or None for word in orders["reason"]], pa.string()),
             },
             schema=ORDERS,
         )
@@ -241,7 +263,7 @@ def _decides(track: Track) -> Ints:
 
 
 def checked(strategy: Strategy, wanted: Mapping[str, Signal], names: list[str]) -> None:
-    """Raises `UsageError` `strategy_invalid` for signals that are none, or of instruments nobody asked for."""
+    """Raises `UsageError` `strategy_invalid` for what is no signal, or of an instrument nobody asked for."""
     for name, one in wanted.items():
         if name not in names or not isinstance(one, Signal):
             raise UsageError(
@@ -285,7 +307,7 @@ class _Account:
         self._stage, self._engine, self._strategy = stage, engine, strategy
         self._number = {name: number for number, name in enumerate(stage.history.tracks)}
         self._terms = [track.terms for track in stage.history.tracks.values()]
-        self._open: dict[int, Order] = {}
+        self._sent: dict[int, Order] = {}
 
     def play(self, progress: Callable[[int, int], None] | None) -> None:
         """From the first row to the last."""
@@ -296,66 +318,63 @@ class _Account:
         watches = list(strategy._watches)
         served = [one.tolist() for one in values([watch.signal for watch in watches], stage.series)]
         strategy._broker = self
-        rows, at = stage.rows(), 0
+        rows, bars, told = stage.rows(), stage.bars(), 0
         try:
-            for done, (until, step, bar) in enumerate(stage.bars()):
-                while at <= until:
-                    self._step(rows[at])
-                    at += 1
-                for watch, value in zip(watches, served, strict=True):
-                    watch.value = value[step]
-                strategy.on_bar(bar)
-                if progress is not None and not done % 65_536:
-                    progress(done, len(rows))
-            for row in rows[at:]:
-                self._step(row)
+            for first, past in stage.steps():
+                # All that ended at this time is known before anything is decided.
+                for fill in [fill for row in rows[first:past] for fill in self._engine.step(*row)]:
+                    strategy.on_fill(self._fill(fill))
+                while told < len(bars) and bars[told][0] < past:
+                    _, step, bar = bars[told]
+                    told += 1
+                    for watch, value in zip(watches, served, strict=True):
+                        watch.value = value[step]
+                    strategy.on_bar(bar)
+                    if progress is not None and not told % 65_536:
+                        progress(told, len(rows))
             strategy.stop()
         finally:
             strategy._broker = None
 
-    def _step(self, row: tuple[int, ...]) -> None:
-        for ts, number, order, side, price, size, fee, maker in self._engine.step(*row):
-            terms = self._terms[number]
-            if order in self._open and not self._engine.is_open(order):
-                del self._open[order]
-            self._strategy.on_fill(
-                Fill(
-                    ts,
-                    terms.name,
-                    order,
-                    "buy" if side > 0 else "sell",
-                    Decimal(price).scaleb(-terms.price_scale),
-                    Decimal(size).scaleb(-terms.size_scale),
-                    Decimal(fee),
-                    maker,
-                )
-            )
+    def _fill(self, fill: _native.Fill) -> Fill:
+        terms = self._terms[fill.instrument]
+        return Fill(
+            fill.ts,
+            terms.name,
+            fill.order,
+            "buy" if fill.side > 0 else "sell",
+            Decimal(fill.price).scaleb(-terms.price_scale),
+            Decimal(fill.size).scaleb(-terms.size_scale),
+            Decimal(fill.fee).scaleb(-FEE_SCALE),
+            fill.maker,
+        )
 
     def submit(self, order: Order) -> int:
         number = self._of(order.instrument)
         terms = self._terms[number]
-        found = self._engine.submit(
-            number,
-            1 if order.side == "buy" else -1,
-            _mantissa(order.size, terms.size_scale, "size", order),
-            kind=order.kind,
-            limit=_mantissa(order.limit, terms.price_scale, "limit", order),
-            stop=_mantissa(order.stop, terms.price_scale, "stop", order),
-            time_in_force=order.time_in_force,
-            reduce_only=order.reduce_only,
-        )
-        self._open[found] = order
+        size = _mantissa(order.size, terms.size_scale, "size", order)
+        limit = _mantissa(order.limit, terms.price_scale, "limit", order)
+        stop = _mantissa(order.stop, terms.price_scale, "stop", order)
+        try:
+            found = self._engine.submit(
+                number, order.side, size, order.kind, limit, stop, order.time_in_force, order.reduce_only
+            )
+        except ValueError as error:
+            raise UsageError("order_invalid", str(error)) from error
+        self._sent[found] = order
         return found
 
-    def target(self, instrument: str, share: float) -> int | None:
-        return self._engine.target(self._of(instrument), share)
+    def target(self, instrument: str, share: float) -> None:
+        try:
+            self._engine.target(self._of(instrument), share)
+        except ValueError as error:
+            raise UsageError("order_invalid", str(error)) from error
 
     def cancel(self, order: int) -> bool:
         return self._engine.cancel(order)
 
     def orders(self) -> Mapping[int, Order]:
-        self._open = {number: one for number, one in self._open.items() if self._engine.is_open(number)}
-        return dict(self._open)
+        return {number: self._sent[number] for number in self._engine.open_orders() if number in self._sent}
 
     def position(self, instrument: str) -> Decimal:
         number = self._of(instrument)
@@ -366,6 +385,12 @@ class _Account:
 
     def cash(self) -> Decimal:
         return Decimal(self._engine.cash())
+
+    def price(self, instrument: str, value: float) -> Decimal:
+        return self._terms[self._of(instrument)].price(value)
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        return self._terms[self._of(instrument)].size(value)
 
     def _of(self, instrument: str) -> int:
         number = self._number.get(instrument)
@@ -395,10 +420,6 @@ def _mantissa(value: Decimal | None, scale: int, what: str, order: Order) -> int
     return int(found)
 
 
-def _kinds(orders: Mapping[str, Any]) -> npt.NDArray[Any]:
-    return np.asarray(list(orders["kind"]), dtype=object)
-
-
 def _named(names: list[str], number: npt.NDArray[Any]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(number, pa.int32()), pa.array(names)).cast(pa.string())
 
@@ -415,7 +436,7 @@ def _decimals(mantissas: npt.NDArray[Any], number: npt.NDArray[Any], scales: lis
 
 def _optional(prices: Any, number: npt.NDArray[Any], scales: list[int]) -> pa.Array:
     found = [
-        None if price is None else Decimal(price).scaleb(-scales[each])
-        for price, each in zip(prices, number.tolist(), strict=True)
+        Decimal(price).scaleb(-scales[each]) if price else None
+        for price, each in zip(prices.tolist(), number.tolist(), strict=True)
     ]
     return pa.array(found, FILLS.field("price").type)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +34,24 @@ class Terms:
     size_scale: int
     tick: int = 1
     lot: int = 1
+
+    def price(self, value: float) -> Decimal:
+        """The nearest price of whole ticks, one at least. Raises `UsageError` `order_invalid` for NaN."""
+        ticks = _finite(self.name, value).scaleb(self.price_scale) / self.tick
+        return Decimal(max(round(ticks), 1) * self.tick).scaleb(-self.price_scale)
+
+    def size(self, value: float) -> Decimal:
+        """The largest size of whole lots that is not above `value`, 0 at least. Raises as `price`."""
+        lots = _finite(self.name, value).scaleb(self.size_scale) / self.lot
+        return Decimal(max(math.floor(lots), 0) * self.lot).scaleb(-self.size_scale)
+
+
+def _finite(name: str, value: float) -> Decimal:
+    # By its shortest text, so that 0.3 is 0.3.
+    found = Decimal(str(value))
+    if not found.is_finite() or abs(found) >= 10**18:
+        raise UsageError("order_invalid", f"{value} is neither a price nor a size of {name}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -146,6 +166,30 @@ def load(
 
     Raises `UsageError` `history_invalid` for no instrument or one named twice, and `NotFoundError`
     `bars_missing` where one of them has no bar in the span."""
+
+    def read(name: str) -> Bars:
+        return view.bars(name, interval, start if start is not None else 0, end, 1 << 24).bars
+
+    return _made(view, instruments, interval, read, as_recorded=as_recorded)
+
+
+def newest(view: LiveView, instruments: Sequence[str], interval: str, count: int) -> History:
+    """The last `count` closed bars of each instrument. Raises as `load`."""
+
+    def read(name: str) -> Bars:
+        return view.bars(name, interval, None, None, count).bars
+
+    return _made(view, instruments, interval, read)
+
+
+def _made(
+    view: LiveView,
+    instruments: Sequence[str],
+    interval: str,
+    read: Callable[[str], Bars],
+    *,
+    as_recorded: bool = False,
+) -> History:
     names = list(instruments)
     if not names or len(set(names)) != len(names):
         raise UsageError("history_invalid", "a backtest needs instruments, each of them once")
@@ -153,7 +197,7 @@ def load(
     known = {str(line["instrument"]): line for line in view.instruments()}
     tracks: dict[str, Track] = {}
     for name in names:
-        bars = view.bars(name, interval, start if start is not None else 0, end, 1 << 24).bars
+        bars = read(name)
         if not len(bars):
             raise NotFoundError(
                 "bars_missing",

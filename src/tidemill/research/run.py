@@ -19,7 +19,7 @@ Engine = Literal["fast", "nautilus"]
 _MONEY = pa.decimal128(38, 18)
 FILLS: Final = pa.schema(
     [
-        pa.field("ts", pa.int64(), False),  # UTC ns
+        pa.field("ts", pa.int64(), False),  # the open of a bar, or the end of one within which it was done
         pa.field("instrument", pa.string(), False),
         pa.field("order", pa.int64(), False),
         pa.field("side", pa.string(), False),  # buy, sell
@@ -39,13 +39,13 @@ ORDERS: Final = pa.schema(
         pa.field("size", _MONEY, False),
         pa.field("limit", _MONEY),
         pa.field("stop", _MONEY),
-        pa.field("state", pa.string(), False),  # open, filled, cancelled, refused
+        pa.field("state", pa.string(), False),  # open, filled, cancelled, expired, refused
         pa.field("reason", pa.string()),  # why it was refused or cancelled
     ]
 )
 EQUITY: Final = pa.schema(
     [
-        pa.field("ts", pa.int64(), False),  # when the row became known
+        pa.field("ts", pa.int64(), False),  # end of the step
         pa.field("equity", pa.float64(), False),  # cash and positions at their last close
         pa.field("gross", pa.float64(), False),  # sum of all positions' worth, without signs
         pa.field("net", pa.float64(), False),  # with signs

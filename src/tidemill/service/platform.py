@@ -20,6 +20,7 @@ from tidemill.metadata import Metadata
 from tidemill.query.pool import Pool
 from tidemill.service import auth, ledger, revision
 from tidemill.service.auth import SESSION, Keeper
+from tidemill.service.backtest import Results
 from tidemill.service.calculation import Calculations
 from tidemill.service.config import Config
 from tidemill.service.follow import EVENT, Follow
@@ -53,6 +54,7 @@ class Platform:
         self.calculations = Calculations(self)
         self.feeds = Feeds(self)
         self.queries = Pool(config.home.path)
+        self.results = Results(config.home)
         self.watch = Watch(config.home)
         self.follow = Follow(self.metadata, self.cache)
         gaps = ledger.Ledger(self.metadata, self.view)
@@ -104,6 +106,7 @@ class Platform:
             for part in (self.feeds, *self.rounds, self.follow, self.watch):
                 await part.close()
             await self.run(self.queries.close)
+            await self.run(self.results.close)
             await self.run(self.view.close)
             await self.run(self.cache.close)
             self.metadata.close()

@@ -44,7 +44,8 @@ class Error(Answer):
 
 class Configuration(Answer):
     version: str
-    mode: Literal["SIMULATED", "REPLAY", "PAPER", "LIVE"]
+    mode: Literal["SIMULATED", "REPLAY", "PAPER", "LIVE"] | None
+    """None while no venue is collected: prices are neither live nor made up then, they are history."""
     profile: Literal["local", "team"]
     home: str
     port: int

@@ -25,7 +25,7 @@ in `watch`:
 
         def on_bar(self, bar):
             if bar.close > self.channel[bar.instrument].value and not self.position(bar.instrument):
-                self.buy(bar.instrument, Decimal("0.5"))
+                self.buy(bar.instrument, self.size(bar.instrument, float(self.equity) / bar.close))
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from typing import Any, ClassVar, Protocol
 from tidemill.errors import UsageError
 from tidemill.model.order import Fill, Kind, Order, Side, TimeInForce
 from tidemill.strategies import param
-from tidemill.strategies.signal import NAN, Bars, Signal
+from tidemill.strategies.operation import NAN
+from tidemill.strategies.signal import Bars, Signal
 
 Market = Mapping[str, Bars]
 """The instruments that a strategy runs on, by name, in the order in which they were asked for."""
@@ -68,9 +69,9 @@ class Broker(Protocol):
     def submit(self, order: Order) -> int:
         """Sends an order and returns its number. An order that is refused has a number too, and no fill."""
 
-    def target(self, instrument: str, share: float) -> int | None:
-        """Sends the market order that brings an instrument to this share of equity; None where none is
-        due."""
+    def target(self, instrument: str, share: float) -> None:
+        """Brings an instrument to this share of equity: the market order for the difference goes out once all
+        closes of this time are known. The share wanted before, and NaN, do nothing."""
 
     def cancel(self, order: int) -> bool:
         """Whether the order was still open."""
@@ -86,6 +87,12 @@ class Broker(Protocol):
 
     def cash(self) -> Decimal:
         """Cash, in the quote currency."""
+
+    def price(self, instrument: str, value: float) -> Decimal:
+        """The nearest price that an order in this instrument may have."""
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        """The largest size, `value` at most, that an order in this instrument may have; else 0."""
 
 
 class Watch:
@@ -107,6 +114,24 @@ class Strategy:
     title: ClassVar[str] = ""
     """In words; the class's name, spaced, where there is none."""
     author: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **rest: object) -> None:
+        super().__init_subclass__(**rest)
+        for name, value in vars(cls).items():
+            if isinstance(value, param.Param) and (name.startswith("_") or hasattr(Strategy, name)):
+                raise UsageError(
+                    "strategy_invalid",
+                    f"{cls.__name__}.{name} cannot be a parameter: every strategy has {name!r} already",
+                    hint=f"call it {name.strip('_')}_value or the like",
+                )
+        if cls.by_signal() and any(
+            getattr(cls, name) is not getattr(Strategy, name) for name in ("on_bar", "on_fill")
+        ):
+            raise UsageError(
+                "strategy_invalid",
+                f"{cls.__name__} has both a signal and on_bar or on_fill: who would trade?",
+                hint="write the one or the other; `watch` keeps signals up to date for on_bar",
+            )
 
     def __init__(self, **params: object) -> None:
         self._params = param.values(type(self), params)
@@ -170,6 +195,11 @@ class Strategy:
         return watch
 
     @property
+    def watches(self) -> list[Watch]:
+        """Those that `start` made."""
+        return list(self._watches)
+
+    @property
     def broker(self) -> Broker:
         if self._broker is None:
             raise UsageError(
@@ -227,9 +257,10 @@ class Strategy:
             Order(instrument, side, exact[0], kind, exact[1], exact[2], time_in_force, reduce_only)
         )
 
-    def target(self, instrument: str, share: float) -> int | None:
-        """Brings an instrument to this share of equity by a market order; None where none is due."""
-        return self.broker.target(instrument, share)
+    def target(self, instrument: str, share: float) -> None:
+        """Brings an instrument to this share of equity, by a market order at the next open. The share that
+        was wanted before, and NaN, do nothing."""
+        self.broker.target(instrument, share)
 
     def cancel(self, order: int) -> bool:
         """Whether the order was still open."""
@@ -242,6 +273,14 @@ class Strategy:
     @property
     def equity(self) -> Decimal:
         return self.broker.equity()
+
+    def price(self, instrument: str, value: float) -> Decimal:
+        """The price nearest to `value` that an order may have: at least one tick. For `limit` and `stop`."""
+        return self.broker.price(instrument, value)
+
+    def size(self, instrument: str, value: float) -> Decimal:
+        """The largest size of whole lots that is not above `value`; 0 where there is none."""
+        return self.broker.size(instrument, value)
 
 
 def _exact(value: Decimal | str | int) -> Decimal:

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill import indicator
+from tidemill.strategies.operation import NAN, OPERATIONS
 from tidemill.strategies.signal import (
     COLUMNS,
-    NAN,
-    OPERATIONS,
     Apply,
     Column,
     Const,
@@ -56,21 +55,26 @@ def steps(series: Mapping[str, Series]) -> Times:
     """The times at which at least one bar became known, ascending, each once."""
     if not series:
         return np.empty(0, np.int64)
-    return np.unique(np.concatenate([one.known for one in series.values()]))
+    # Each is ascending already, which a stable sort makes use of.
+    merged = np.sort(np.concatenate([one.known for one in series.values()]), kind="stable")
+    return merged[np.append(True, merged[1:] != merged[:-1])] if len(merged) else merged
 
 
 def values(signals: Sequence[Signal], series: Mapping[str, Series]) -> list[Floats]:
     """Each signal's value at each of `steps(series)`, shape (n,), NaN where it is not known."""
     axis = steps(series)
     # The newest row of each instrument at each step; -1 before its first.
-    rows = {name: np.searchsorted(one.known, axis, side="right") - 1 for name, one in series.items()}
+    alone = len(series) == 1 and all(len(one) == len(axis) for one in series.values())
+    rows = {
+        name: np.searchsorted(one.known, axis, side="right") - 1 for name, one in series.items() if not alone
+    }
     found: dict[int, Floats] = {}
     lines: dict[tuple[Any, ...], Mapping[str, Floats]] = {}
 
     def spread(name: str, column: Floats) -> Floats:
-        at = rows[name]
-        if len(column) == len(axis) and len(series) == 1:
+        if alone:
             return column
+        at = rows[name]
         padded = np.append(column, NAN)
         return cast(Floats, padded[np.where(at < 0, len(column), at)])
 
@@ -154,8 +158,13 @@ class Live:
             elif isinstance(one, Shift):
                 self._past[id(one)] = deque(maxlen=one.steps + 1)
 
-    def step(self, bars: Mapping[str, Row]) -> list[float]:
-        """Takes the bars that became known together, by instrument; each signal's value."""
+    def step(self, bars: Mapping[str, Row | Sequence[Row]]) -> list[float]:
+        """Takes the bars that became known together, by instrument (one, or several in their order); each
+        signal's value."""
+        together = {name: [one] if isinstance(one, Row) else one for name, one in bars.items()}
+        return self._stepped({name: rows for name, rows in together.items() if rows})
+
+    def _stepped(self, bars: Mapping[str, Sequence[Row]]) -> list[float]:
         taken: set[Any] = set()
         with np.errstate(all="ignore"):
             for one in self._order:
@@ -163,23 +172,23 @@ class Live:
         self._step += 1
         return [self._values[id(one)] for one in self._signals]
 
-    def _value(self, one: Signal, bars: Mapping[str, Row], taken: set[Any]) -> float:
+    def _value(self, one: Signal, bars: Mapping[str, Sequence[Row]], taken: set[Any]) -> float:
         inputs = [self._values[id(each)] for each in one.inputs]
         last = self._values.get(id(one), NAN)
         match one:
             case Const():
                 return one.value
             case Column():
-                return getattr(bars[one.instrument], one.name) if one.instrument in bars else last
+                return getattr(bars[one.instrument][-1], one.name) if one.instrument in bars else last
             case Line():
                 if one.instrument not in bars:
                     return last
                 if one.key not in taken:
                     taken.add(one.key)
-                    bar = bars[one.instrument]
-                    self._lines[one.key] = self._streams[one.key].update(
-                        bar.start, bar.open, bar.high, bar.low, bar.close, bar.volume
-                    )
+                    for bar in bars[one.instrument]:
+                        self._lines[one.key] = self._streams[one.key].update(
+                            bar.start, bar.open, bar.high, bar.low, bar.close, bar.volume
+                        )
                 return self._lines[one.key][one.output]
             case Of():
                 value = inputs[0]

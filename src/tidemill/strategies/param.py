@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast, overload
 
+import numpy as np
+
 from tidemill.errors import UsageError, nearest
 
 Value = int | float | bool | str
@@ -13,7 +15,8 @@ T = TypeVar("T", int, float, bool, str)
 
 
 class Param(Generic[T]):
-    """A parameter with its default, and the values that it may take.
+    """A parameter with its default, and the values that it may take. Raises `TypeError` for a default that is
+    none of them.
 
         fast = Param(20, low=2, high=200)               # int, both ends included
         risk = Param(0.5, low=0.0, high=1.0, step=0.1)  # float; studies go by `step`
@@ -44,10 +47,11 @@ class Param(Generic[T]):
             raise TypeError(f"a parameter is an int, float, bool or str, not {self.kind.__name__}")
         if self.kind in (bool, str) and (low, high, step) != (None, None, None):
             raise TypeError(f"a parameter of kind {self.kind.__name__} has choices, no range")
+        if self._fitting(default) is None:
+            raise TypeError(f"the default {default!r} is not {self.range}")
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
-        self.checked(self.default)
 
     @overload
     def __get__(self, instance: None, owner: type) -> Param[T]: ...
@@ -64,22 +68,28 @@ class Param(Generic[T]):
     def checked(self, value: object) -> T:
         """`value` as this parameter's kind; text is read, as a command line gives it. Raises `UsageError`
         `parameter_invalid` that names the range."""
-        read = self._read(value)
-        fits = read is not None and (not self.choices or read in self.choices)
-        if fits and isinstance(read, (int, float)) and not isinstance(read, bool):
-            fits = (
-                math.isfinite(read)
-                and (self.low is None or read >= self.low)
-                and (self.high is None or read <= self.high)
-            )
-        if read is None or not fits:
+        fitting = self._fitting(value)
+        if fitting is None:
             raise UsageError(
                 "parameter_invalid", f"{self.name} is {self.range}, not {value!r}"[:300], hint=self.help
             )
+        return fitting
+
+    def _fitting(self, value: object) -> T | None:
+        """`value` as this parameter's kind; None where it is none of its values."""
+        read = self._read(value)
+        if read is None or (self.choices and read not in self.choices):
+            return None
+        if isinstance(read, (int, float)) and not isinstance(read, bool):
+            within = (self.low is None or read >= self.low) and (self.high is None or read <= self.high)
+            if not within or (isinstance(read, float) and not math.isfinite(read)):
+                return None
         return read
 
     def _read(self, value: object) -> T | None:
         kind: type = self.kind
+        # A grid of numpy's numbers is a grid of numbers.
+        value = value.item() if isinstance(value, np.generic) else value
         try:
             if kind is bool and isinstance(value, str):
                 found: object = {

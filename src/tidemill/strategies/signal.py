@@ -22,41 +22,10 @@ import numpy.typing as npt
 
 from tidemill import indicator
 from tidemill.errors import UsageError, nearest
+from tidemill.strategies.operation import NAN
 
 Floats = npt.NDArray[np.float64]
 COLUMNS: Final = ("open", "high", "low", "close", "volume")
-NAN: Final = float("nan")
-
-
-def _compared(ufunc: Callable[..., Any]) -> Callable[..., Any]:
-    """A comparison that knows nothing of what is not known."""
-
-    def compare(a: Any, b: Any) -> Any:
-        return np.where(np.isnan(a) | np.isnan(b), NAN, ufunc(a, b))
-
-    return compare
-
-
-def _logic(ufunc: Callable[..., Any]) -> Callable[..., Any]:
-    def combine(a: Any, b: Any) -> Any:
-        return np.where(np.isnan(a) | np.isnan(b), NAN, ufunc(a != 0, b != 0))
-
-    return combine
-
-
-# One function serves arrays and single numbers, so that both give the same bits.
-OPERATIONS: Final[Mapping[str, Callable[..., Any]]] = {
-    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide,
-    ">": _compared(np.greater), ">=": _compared(np.greater_equal),
-    "<": _compared(np.less), "<=": _compared(np.less_equal),
-    "==": _compared(np.equal), "!=": _compared(np.not_equal),
-    "&": _logic(np.logical_and), "|": _logic(np.logical_or),
-    "not": lambda a: np.where(np.isnan(a), NAN, a == 0),
-    "negative": np.negative, "abs": np.abs, "log": np.log, "exp": np.exp, "sqrt": np.sqrt, "sign": np.sign,
-    "known": lambda a: np.where(np.isnan(a), 0.0, 1.0),
-    "least": np.minimum, "most": np.maximum,
-    "when": lambda test, then, other: np.where(np.isnan(test), NAN, np.where(test != 0, then, other)),
-}  # fmt: skip
 
 
 class Signal:
@@ -260,8 +229,13 @@ class Lines:
 
     @property
     def one(self) -> Signal:
-        (line,) = self._lines.values()
-        return line
+        if len(self._lines) != 1:
+            raise UsageError(
+                "signal_invalid",
+                f"{self._name} has {len(self._lines)} outputs",
+                hint="name one of " + ", ".join(self._lines),
+            )
+        return next(iter(self._lines.values()))
 
     def __getitem__(self, output: str) -> Signal:
         if output not in self._lines:
@@ -377,24 +351,34 @@ def ordered(signals: Iterable[Signal]) -> list[Signal]:
 
 
 def warm_up(signals: Iterable[Signal]) -> int | None:
-    """After how many steps the signals no longer depend on where they began; None: they always do."""
+    """After how many bars of each instrument the signals no longer depend on where they began (by more than
+    1e-12 of their size, where an indicator fades); None: they always do.
+
+    Bars with NaN do not count. None as well for an indicator of a signal that is NaN at will, such as
+    `when(test, x).sma(20)`: its last 20 values may reach back to any time."""
     lasting: dict[int, int | None] = {}
-    result: int | None = 0
-    for one in (all_of_them := ordered(signals)):
+    patchy: set[int] = set()
+    made_of = ordered(signals)
+    for one in made_of:
         before = [lasting[id(each)] for each in one.inputs]
         known = [each for each in before if each is not None]
         own: int | None = max(known, default=0) if len(known) == len(before) else None
-        if isinstance(one, (Line, Of)):
-            needs = indicator.spec(one.name, **one.params).warm_up
-            own = None if own is None or needs is None else own + needs
-        elif isinstance(one, Shift):
-            own = None if own is None else own + one.steps
-        elif isinstance(one, (Hold, Switch)):
-            own = None
-        elif isinstance(one, Column):
-            own = 1
+        holes = any(id(each) in patchy for each in one.inputs)
+        match one:
+            case Column():
+                own = 1
+            case Const():
+                holes = bool(np.isnan(one.value))
+            case Line() | Of():
+                needs = None if holes else indicator.spec(one.name, **one.params).warm_up
+                own = None if own is None or needs is None else own + needs
+            case Shift():
+                own = None if own is None else own + one.steps
+            case Hold() | Switch():
+                own = None
+            case Apply(operation="known"):
+                holes = False
         lasting[id(one)] = own
-    for one in all_of_them:
-        needed = lasting[id(one)]
-        result = None if result is None or needed is None else max(result, needed)
-    return result
+        patchy |= {id(one)} if holes else set()
+    needed = [lasting[id(one)] for one in made_of]
+    return None if None in needed else max((each for each in needed if each is not None), default=0)

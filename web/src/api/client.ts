@@ -1,6 +1,11 @@
 // All access to the service over HTTP. Every failure is an ApiError with the service's own words.
 
 import type {
+  Backtest,
+  BacktestAsk,
+  BacktestStart,
+  Backtests,
+  BacktestTable,
   Bars,
   CalculateAsk,
   CalculatedSeries,
@@ -27,7 +32,15 @@ import type {
   Recipes,
   Schemas,
   Session,
+  Strategies,
+  Strategy,
+  Studies,
+  Study,
+  StudyAsk,
+  StudyJob,
+  StudyProgress,
   Ticks,
+  Trials,
 } from './types';
 
 const BASE = '/api/v1';
@@ -172,7 +185,48 @@ export const api = {
   cancelJob: (id: string) => request<Job>(`${jobPath(id)}/cancel`, { method: 'POST' }),
   jobLogs: (id: string, query: { after: number; limit: number }, signal?: AbortSignal) =>
     request<JobLogs>(`${jobPath(id)}/logs`, { query, ...(signal ? { signal } : {}) }),
+  job: (id: string, signal?: AbortSignal) => request<Job>(jobPath(id), signal ? { signal } : {}),
+
+  strategies: (signal?: AbortSignal) =>
+    request<Strategies>('/strategies', { query: { limit: 500 }, ...(signal ? { signal } : {}) }),
+  strategy: (name: string, signal?: AbortSignal) =>
+    request<Strategy>(`/strategies/${encodeURIComponent(name)}`, signal ? { signal } : {}),
+
+  backtests: (
+    query: { strategy?: string; text?: string; sort?: string; limit?: number; cursor?: string },
+    signal?: AbortSignal,
+  ) => request<Backtests>('/backtests', { query, ...(signal ? { signal } : {}) }),
+  backtest: (id: string, signal?: AbortSignal) =>
+    request<Backtest>(`/backtests/${encodeURIComponent(id)}`, signal ? { signal } : {}),
+  backtestTable: (
+    id: string,
+    table: 'equity' | 'days' | 'trades' | 'fills' | 'orders',
+    query: { limit?: number; points?: number },
+    signal?: AbortSignal,
+  ) =>
+    request<BacktestTable>(`/backtests/${encodeURIComponent(id)}/${table}`, {
+      query,
+      ...(signal ? { signal } : {}),
+    }),
+  runBacktest: (body: BacktestAsk) => request<BacktestStart>('/backtests', { method: 'POST', body }),
+  runAgain: (id: string) =>
+    request<BacktestStart>(`/backtests/${encodeURIComponent(id)}/again`, { method: 'POST' }),
+  deleteBacktest: (id: string) =>
+    request<unknown>(`/backtests/${encodeURIComponent(id)}`, { method: 'DELETE' }),
+
+  studies: (query: { limit?: number; cursor?: string }, signal?: AbortSignal) =>
+    request<Studies>('/studies', { query, ...(signal ? { signal } : {}) }),
+  study: (id: string, signal?: AbortSignal) =>
+    request<StudyProgress>(`/studies/${encodeURIComponent(id)}`, signal ? { signal } : {}),
+  trials: (id: string, query: { limit?: number; cursor?: string }, signal?: AbortSignal) =>
+    request<Trials>(`/studies/${encodeURIComponent(id)}/trials`, { query, ...(signal ? { signal } : {}) }),
+  startStudy: (body: StudyAsk) => request<StudyJob>('/studies', { method: 'POST', body }),
+  steerStudy: (id: string, how: 'pause' | 'cancel' | 'resume') =>
+    request<Study | StudyJob>(`/studies/${encodeURIComponent(id)}/${how}`, { method: 'POST' }),
 };
+
+/** Where a run's report is, as a page of its own. */
+export const reportPath = (id: string): string => apiPath(`/backtests/${encodeURIComponent(id)}/report`);
 
 /** Sends a file as it is, and says how far it is from 0 to 1. */
 export function upload(

@@ -44,6 +44,214 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backtests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Kept runs, newest first, or by one of their numbers.
+         * @description Kept runs, newest first, or by one of their numbers.
+         */
+        get: operations["backtests"];
+        put?: never;
+        /**
+         * Run a strategy over history as a job; a kept run of the same fingerprint is the answer at once.
+         * @description Run a strategy over history as a job; a kept run of the same fingerprint is the answer at once.
+         */
+        post: operations["backtests.run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Runs beside each other: what was different in what was asked, and their growth on one time.
+         * @description Runs beside each other: what was different in what was asked, and their growth on one time.
+         */
+        get: operations["backtests.compare"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One run, by its id or a beginning of it that no other has.
+         * @description One run, by its id or a beginning of it that no other has.
+         */
+        get: operations["backtests.show"];
+        put?: never;
+        post?: never;
+        /**
+         * Let a run go, for good; it is the answer. The ledger of trials keeps counting it.
+         * @description Let a run go, for good; it is the answer. The ledger of trials keeps counting it.
+         */
+        delete: operations["backtests.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/again": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run it exactly once more, as a job whose result says whether the same came of it.
+         * @description Run it exactly once more, as a job whose result says whether the same came of it.
+         */
+        post: operations["backtests.again"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/days": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Equity at the end of each day, and the same money bought and held.
+         * @description Equity at the end of each day, and the same money bought and held.
+         */
+        get: operations["backtests.days"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/equity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Equity after every step, and what positions were worth: as many points as a picture needs.
+         * @description Equity after every step, and what positions were worth: as many points as a picture needs.
+         */
+        get: operations["backtests.equity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/fills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was done, in order.
+         * @description What was done, in order.
+         */
+        get: operations["backtests.fills"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Orders as they were sent, with what became of them.
+         * @description Orders as they were sent, with what became of them.
+         */
+        get: operations["backtests.orders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The report: a page that runs no script but its own, or all tables as JSON or a zip of files.
+         * @description The report: a page that runs no script but its own, or all tables as JSON or a zip of files.
+         */
+        get: operations["backtests.report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/trades": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trades from flat to flat, in the order in which they were opened.
+         * @description Trades from flat to flat, in the order in which they were opened.
+         */
+        get: operations["backtests.trades"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/collection/start": {
         parameters: {
             query?: never;
@@ -962,6 +1170,175 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/strategies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Strategies by name, with their parameters and what is wrong with them.
+         * @description Strategies by name, with their parameters and what is wrong with them.
+         */
+        get: operations["strategies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put a strategy on a chart: what it wants at each of the last bars, and where it trades. One that is not
+         * @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades. One that is not
+         *     ours becomes a backtest in the sandbox instead: 202 with its job.
+         */
+        post: operations["strategies.apply"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/create": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep a strategy. Its text is read, not run; one that is no Python is refused with line and column.
+         * @description Keep a strategy. Its text is read, not run; one that is no Python is refused with line and column.
+         */
+        post: operations["strategies.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/describe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read a text without keeping or running it: its parameters, and what is wrong with it.
+         * @description Read a text without keeping or running it: its parameters, and what is wrong with it.
+         */
+        post: operations["strategies.describe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The same under another name.
+         * @description The same under another name.
+         */
+        get: operations["strategies.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One strategy, with its text.
+         * @description One strategy, with its text.
+         */
+        get: operations["strategies.show"];
+        /**
+         * Make the next version of a strategy. Refused (409) where it has changed since the one you name.
+         * @description Make the next version of a strategy. Refused (409) where it has changed since the one you name.
+         */
+        put: operations["strategies.change"];
+        post?: never;
+        /**
+         * Hide a strategy; it is the answer. Its versions stay.
+         * @description Hide a strategy; it is the answer. Its versions stay.
+         */
+        delete: operations["strategies.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Its versions, newest first, without their text; also of one that was deleted.
+         * @description Its versions, newest first, without their text; also of one that was deleted.
+         */
+        get: operations["strategies.versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/{name}/versions/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One version, with its text.
+         * @description One version, with its text.
+         */
+        get: operations["strategies.version"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stream/ticket": {
         parameters: {
             query?: never;
@@ -976,6 +1353,154 @@ export interface paths {
          * @description A ticket that signs one stream connection in; good for 30 seconds.
          */
         post: operations["stream.ticket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Studies, newest first.
+         * @description Studies, newest first.
+         */
+        get: operations["studies"];
+        put?: never;
+        /**
+         * Start a study as a job.
+         * @description Start a study as a job.
+         */
+        post: operations["studies.start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One study, how far it is, and its result once it is done.
+         * @description One study, how far it is, and its result once it is done.
+         */
+        get: operations["studies.show"];
+        put?: never;
+        post?: never;
+        /**
+         * Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number.
+         * @description Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number.
+         */
+        delete: operations["studies.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a study. One that does not run stays as it is.
+         * @description End a study. One that does not run stays as it is.
+         */
+        post: operations["studies.cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a study for now; what was tried is kept. One that does not run stays as it is.
+         * @description Stop a study for now; what was tried is kept. One that does not run stays as it is.
+         */
+        post: operations["studies.pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What came of a study.
+         * @description What came of a study.
+         */
+        get: operations["studies.result"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go on with a study that was stopped; no trial that is kept is made again.
+         * @description Go on with a study that was stopped; no trial that is kept is made again.
+         */
+        post: operations["studies.resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/trials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The trials of a part of a study, by number.
+         * @description The trials of a part of a study, by number.
+         */
+        get: operations["studies.trials"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1062,6 +1587,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/optimize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a study as a job; its older name.
+         * @description Start a study as a job; its older name.
+         */
+        post: operations["optimize"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/optimize/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The study of a job, how far it is, and its result once it is done.
+         * @description The study of a job, how far it is, and its result once it is done.
+         */
+        get: operations["optimize.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/strategies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The same under another name.
+         * @description The same under another name.
+         */
+        get: operations["strategies.named"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/utils/session/heartbeat": {
         parameters: {
             query?: never;
@@ -1106,6 +1691,331 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Backtest
+         * @description A run.
+         */
+        Backtest: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /**
+             * Data Digest
+             * @description SHA-256, hexadecimal
+             */
+            data_digest: string;
+            /** Duration S */
+            duration_s: number;
+            /** End */
+            end: string | null;
+            /** Engine */
+            engine: string;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Fingerprint
+             * @description SHA-256, hexadecimal
+             */
+            fingerprint: string;
+            /** Id */
+            id: string;
+            /** Instruments */
+            instruments: string[];
+            /** Interval */
+            interval: string;
+            /** Log */
+            log: string;
+            /**
+             * Origin
+             * @description python, cli, or job:<id>
+             */
+            origin: string;
+            /** Outcome Digest */
+            outcome_digest: string | null;
+            /** Params */
+            params: {
+                [key: string]: unknown;
+            };
+            /**
+             * Rows
+             * @description bars that it ran over
+             */
+            rows: number;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Source
+             * @description the strategy's code, as it was run
+             */
+            source: string;
+            /**
+             * Source Digest
+             * @description SHA-256, hexadecimal
+             */
+            source_digest: string;
+            /** Start */
+            start: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "failed";
+            /** Strategy */
+            strategy: string;
+            /** Stress */
+            stress: {
+                [key: string]: unknown;
+            }[] | null;
+            /** Summary */
+            summary: {
+                [key: string]: unknown;
+            } | null;
+            /** Version */
+            version: string;
+        };
+        /**
+         * BacktestAsk
+         * @description A strategy that the platform has, over stored bars; all that there are without `start` and `end`.
+         */
+        BacktestAsk: {
+            /**
+             * Again
+             * @description run it even where a kept run has the same fingerprint
+             * @default false
+             */
+            again: boolean;
+            /**
+             * As Recorded
+             * @description bars from when this platform had them
+             * @default false
+             */
+            as_recorded: boolean;
+            /**
+             * Cash
+             * @description decimal text
+             * @default 100000
+             */
+            cash: string;
+            costs?: components["schemas"]["BacktestCosts"];
+            /** End */
+            end?: string | null;
+            /**
+             * Engine
+             * @default fast
+             * @enum {string}
+             */
+            engine: "fast" | "nautilus";
+            /** Instruments */
+            instruments: string[];
+            /**
+             * Interval
+             * @default 1m
+             */
+            interval: string;
+            /**
+             * Limit Fill
+             * @default touch
+             * @enum {string}
+             */
+            limit_fill: "touch" | "through";
+            /** Params */
+            params?: {
+                [key: string]: boolean | number | string;
+            };
+            /** Start */
+            start?: string | null;
+            /** Strategy */
+            strategy: string;
+            /**
+             * Stress
+             * @description with 0, 2 and 4 times the costs too, where cheap
+             * @default true
+             */
+            stress: boolean;
+        };
+        /**
+         * BacktestComparison
+         * @description Runs beside each other. `differences` has what is not the same in all, by name, a value for each run;
+         *     `growth` the growth of 1 of each run at the times `ts`, null where it has not begun or is over.
+         */
+        BacktestComparison: {
+            /** Differences */
+            differences: {
+                [key: string]: unknown[];
+            };
+            /** Growth */
+            growth: (number | null)[][];
+            /** Items */
+            items: components["schemas"]["BacktestLine"][];
+            /** Ts */
+            ts: string[];
+        };
+        /**
+         * BacktestCosts
+         * @description What trading costs; shares are decimal text, 0.001 is a thousandth of what was traded.
+         */
+        BacktestCosts: {
+            /**
+             * Leverage
+             * @description decimal text
+             * @default 1
+             */
+            leverage: string;
+            /**
+             * Maker
+             * @description decimal text
+             * @default 0
+             */
+            maker: string;
+            /**
+             * Slippage Bps
+             * @description decimal text
+             * @default 0
+             */
+            slippage_bps: string;
+            /**
+             * Slippage Ticks
+             * @default 0
+             */
+            slippage_ticks: number;
+            /**
+             * Spread Bps
+             * @description decimal text
+             * @default 0
+             */
+            spread_bps: string;
+            /**
+             * Taker
+             * @description decimal text
+             * @default 0
+             */
+            taker: string;
+        };
+        /**
+         * BacktestLine
+         * @description A run, without its code. `summary` has `numbers` by name (docs/backtests.md), `notes` and `cautions`.
+         */
+        BacktestLine: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /**
+             * Data Digest
+             * @description SHA-256, hexadecimal
+             */
+            data_digest: string;
+            /** Duration S */
+            duration_s: number;
+            /** End */
+            end: string | null;
+            /** Engine */
+            engine: string;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Fingerprint
+             * @description SHA-256, hexadecimal
+             */
+            fingerprint: string;
+            /** Id */
+            id: string;
+            /** Instruments */
+            instruments: string[];
+            /** Interval */
+            interval: string;
+            /**
+             * Origin
+             * @description python, cli, or job:<id>
+             */
+            origin: string;
+            /** Outcome Digest */
+            outcome_digest: string | null;
+            /** Params */
+            params: {
+                [key: string]: unknown;
+            };
+            /**
+             * Rows
+             * @description bars that it ran over
+             */
+            rows: number;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Source Digest
+             * @description SHA-256, hexadecimal
+             */
+            source_digest: string;
+            /** Start */
+            start: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "failed";
+            /** Strategy */
+            strategy: string;
+            /** Stress */
+            stress: {
+                [key: string]: unknown;
+            }[] | null;
+            /** Summary */
+            summary: {
+                [key: string]: unknown;
+            } | null;
+            /** Version */
+            version: string;
+        };
+        /**
+         * BacktestStart
+         * @description The job that runs it, or the kept `run` of the same fingerprint (then the status is 200).
+         */
+        BacktestStart: {
+            /** Job Id */
+            job_id: string | null;
+            run: components["schemas"]["BacktestLine"] | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed" | "cancelled" | "poisoned";
+        };
+        /**
+         * BacktestTable
+         * @description Rows by columns: times are ns UTC as text, prices and sizes decimal text.
+         */
+        BacktestTable: {
+            /** Columns */
+            columns: {
+                [key: string]: unknown[];
+            };
+            /** Next */
+            next: string | null;
+            /**
+             * Rows
+             * @description that the whole table has
+             */
+            rows: number;
+        };
+        /** Backtests */
+        Backtests: {
+            /** Items */
+            items: components["schemas"]["BacktestLine"][];
+            /** Next */
+            next: string | null;
+        };
         /** BarRow */
         BarRow: {
             /**
@@ -1515,11 +2425,8 @@ export interface components {
             home: string;
             /** Intervals */
             intervals: string[];
-            /**
-             * Mode
-             * @enum {string}
-             */
-            mode: "SIMULATED" | "REPLAY" | "PAPER" | "LIVE";
+            /** Mode */
+            mode: ("SIMULATED" | "REPLAY" | "PAPER" | "LIVE") | null;
             /** Port */
             port: number;
             /**
@@ -2508,6 +3415,57 @@ export interface components {
             /** Shape */
             shape: string;
         };
+        /**
+         * Progress
+         * @description A study with how far it is, and its result once it is done.
+         */
+        Progress: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Dataset */
+            dataset: string;
+            /** Ended */
+            ended: string | null;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /** Eta S */
+            eta_s: number | null;
+            /** Family */
+            family: string;
+            /** Id */
+            id: string;
+            /** Job Id */
+            job_id: string | null;
+            /** Owner */
+            owner: string;
+            /** Plan */
+            plan: {
+                [key: string]: unknown;
+            };
+            /**
+             * Rate
+             * @description trials a second
+             */
+            rate: number | null;
+            /** Result */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Trials */
+            trials: number | null;
+            /** Trials Wanted */
+            trials_wanted: number;
+        };
         /** Projected */
         Projected: {
             /** Instrument */
@@ -3026,6 +3984,641 @@ export interface components {
              */
             workers: number;
         };
+        /** Strategies */
+        Strategies: {
+            /** Items */
+            items: components["schemas"]["StrategySummary"][];
+            /** Next */
+            next: string | null;
+            /**
+             * Total
+             * @description on all pages
+             */
+            total: number;
+        };
+        /**
+         * Strategy
+         * @description One strategy with its text; `ETag` is its version.
+         */
+        Strategy: {
+            /** Author */
+            author: string;
+            /** Changed */
+            changed: string | null;
+            /** Code */
+            code: string;
+            /** Created */
+            created: string | null;
+            /** Description */
+            description: string;
+            /** Faults */
+            faults: components["schemas"]["StrategyFault"][];
+            /**
+             * Kind
+             * @description by signal, or event after event
+             */
+            kind: ("signal" | "event") | null;
+            /** Name */
+            name: string;
+            /**
+             * Origin
+             * @description ours, a file of DIR/strategies, or the database
+             * @enum {string}
+             */
+            origin: "builtin" | "folder" | "database";
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters: {
+                [key: string]: number | boolean | string;
+            };
+            /** Params */
+            params: components["schemas"]["StrategyParam"][];
+            /**
+             * Path
+             * @description of a file in DIR/strategies
+             */
+            path: string | null;
+            /**
+             * Performance Metrics
+             * @description of the newest run that was kept
+             */
+            performance_metrics: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Sha256
+             * @description of the text
+             */
+            sha256: string;
+            /** Title */
+            title: string;
+            /**
+             * Trusted
+             * @description may run in the service; else in the sandbox alone
+             */
+            trusted: boolean;
+            /**
+             * Version
+             * @description of the database
+             */
+            version: number | null;
+        };
+        /** StrategyApplied */
+        StrategyApplied: {
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /**
+             * Job Id
+             * @description the backtest of one that is not ours (202)
+             */
+            job_id: string | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "signal" | "event";
+            /** Markers */
+            markers: components["schemas"]["StrategyMarker"][];
+            /**
+             * Origin
+             * @enum {string}
+             */
+            origin: "builtin" | "folder" | "database";
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters: {
+                [key: string]: number | boolean | string;
+            };
+            /**
+             * Shown
+             * @description what is in this answer
+             */
+            shown: ("targets" | "markers")[];
+            /** Strategy */
+            strategy: string;
+            /** Targets */
+            targets: components["schemas"]["StrategyTarget"][];
+            /** Version */
+            version: number | null;
+            /**
+             * Warm Up
+             * @description bars before its values can be relied on; null: none can
+             */
+            warm_up: number | null;
+        };
+        /**
+         * StrategyApply
+         * @description A strategy on a chart: of its last `limit` bars.
+         */
+        StrategyApply: {
+            /** Instrument */
+            instrument: string;
+            /**
+             * Interval
+             * @default 1h
+             */
+            interval: string;
+            /**
+             * Limit
+             * @default 1000
+             */
+            limit: number;
+            /**
+             * Others
+             * @description further instruments that it runs on
+             */
+            others?: string[];
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters?: {
+                [key: string]: number | boolean | string;
+            };
+            /**
+             * Strategy
+             * @description lower-case letters, digits and _
+             */
+            strategy: string;
+        };
+        /**
+         * StrategyChange
+         * @description The next version. What is left out stays; the version that was changed is named here or by If-Match.
+         */
+        StrategyChange: {
+            /** Author */
+            author?: string | null;
+            /** Code */
+            code?: string | null;
+            /** Description */
+            description?: string | null;
+            /** Parameters */
+            parameters?: {
+                [key: string]: number | boolean | string;
+            } | null;
+            /** Version */
+            version?: number | null;
+        };
+        /** StrategyCreate */
+        StrategyCreate: {
+            /**
+             * Author
+             * @description who asks, when left out
+             */
+            author?: string | null;
+            /**
+             * Code
+             * @description the text of the module
+             */
+            code: string;
+            /**
+             * Description
+             * @default
+             */
+            description: string;
+            /**
+             * Name
+             * @description lower-case letters, digits and _
+             */
+            name: string;
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters?: {
+                [key: string]: number | boolean | string;
+            };
+        };
+        /** StrategyDescription */
+        StrategyDescription: {
+            /** Author */
+            author: string;
+            /** Class Name */
+            class_name: string;
+            /** Description */
+            description: string;
+            /** Faults */
+            faults: components["schemas"]["StrategyFault"][];
+            /** Kind */
+            kind: ("signal" | "event") | null;
+            /** Params */
+            params: components["schemas"]["StrategyParam"][];
+            /** Title */
+            title: string;
+        };
+        /**
+         * StrategyFault
+         * @description What is wrong with the text, and where; lines and columns count from 1.
+         */
+        StrategyFault: {
+            /** Column */
+            column: number | null;
+            /** Line */
+            line: number | null;
+            /** Message */
+            message: string;
+        };
+        /** StrategyMarker */
+        StrategyMarker: {
+            /** Instrument */
+            instrument: string;
+            /**
+             * Price
+             * @description close where it was decided, or of the fill
+             */
+            price: number;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "buy" | "sell";
+            /**
+             * Target
+             * @description wanted share of equity, of one by signal
+             */
+            target: number | null;
+            /**
+             * Ts
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            ts: string;
+        };
+        /**
+         * StrategyParam
+         * @description A parameter and what it may be; numbers have a range, both ends included.
+         */
+        StrategyParam: {
+            /** Choices */
+            choices: (number | boolean | string)[];
+            /** Default */
+            default: number | boolean | string;
+            /** Help */
+            help: string;
+            /** High */
+            high: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "int" | "float" | "bool" | "str";
+            /** Low */
+            low: number | null;
+            /** Name */
+            name: string;
+            /** Step */
+            step: number | null;
+        };
+        /** StrategySummary */
+        StrategySummary: {
+            /** Author */
+            author: string;
+            /** Changed */
+            changed: string | null;
+            /** Created */
+            created: string | null;
+            /** Description */
+            description: string;
+            /** Faults */
+            faults: components["schemas"]["StrategyFault"][];
+            /**
+             * Kind
+             * @description by signal, or event after event
+             */
+            kind: ("signal" | "event") | null;
+            /** Name */
+            name: string;
+            /**
+             * Origin
+             * @description ours, a file of DIR/strategies, or the database
+             * @enum {string}
+             */
+            origin: "builtin" | "folder" | "database";
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters: {
+                [key: string]: number | boolean | string;
+            };
+            /** Params */
+            params: components["schemas"]["StrategyParam"][];
+            /**
+             * Performance Metrics
+             * @description of the newest run that was kept
+             */
+            performance_metrics: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Sha256
+             * @description of the text
+             */
+            sha256: string;
+            /** Title */
+            title: string;
+            /**
+             * Trusted
+             * @description may run in the service; else in the sandbox alone
+             */
+            trusted: boolean;
+            /**
+             * Version
+             * @description of the database
+             */
+            version: number | null;
+        };
+        /**
+         * StrategyTarget
+         * @description The wanted share of equity at each close; null leaves things as they are.
+         */
+        StrategyTarget: {
+            /** Instrument */
+            instrument: string;
+            /** Target */
+            target: (number | null)[];
+            /**
+             * Ts
+             * @description starts of the bars, as on the chart
+             */
+            ts: string[];
+        };
+        /**
+         * StrategyText
+         * @description A text that is looked at, not kept.
+         */
+        StrategyText: {
+            /**
+             * Code
+             * @description the text of the module
+             */
+            code: string;
+        };
+        /** StrategyVersion */
+        StrategyVersion: {
+            /** Author */
+            author: string;
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Description */
+            description: string;
+            /** Name */
+            name: string;
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters: {
+                [key: string]: number | boolean | string;
+            };
+            /** Sha256 */
+            sha256: string;
+            /** Version */
+            version: number;
+        };
+        /** StrategyVersionText */
+        StrategyVersionText: {
+            /** Author */
+            author: string;
+            /** Code */
+            code: string;
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Description */
+            description: string;
+            /** Name */
+            name: string;
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters: {
+                [key: string]: number | boolean | string;
+            };
+            /** Sha256 */
+            sha256: string;
+            /** Version */
+            version: number;
+        };
+        /** StrategyVersions */
+        StrategyVersions: {
+            /** Items */
+            items: components["schemas"]["StrategyVersion"][];
+            /** Next */
+            next: string | null;
+        };
+        /** Studies */
+        Studies: {
+            /** Items */
+            items: components["schemas"]["Study"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
+         * Study
+         * @description A study; `trials` of `trials_wanted` are made. `plan` is all that determines its trials.
+         */
+        Study: {
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Dataset */
+            dataset: string;
+            /** Ended */
+            ended: string | null;
+            /** Error */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /** Family */
+            family: string;
+            /** Id */
+            id: string;
+            /** Job Id */
+            job_id: string | null;
+            /** Owner */
+            owner: string;
+            /** Plan */
+            plan: {
+                [key: string]: unknown;
+            };
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Trials */
+            trials: number | null;
+            /** Trials Wanted */
+            trials_wanted: number;
+        };
+        /**
+         * StudyAsk
+         * @description What is to be tried: a strategy that the platform has, on instruments and an interval; for each
+         *     parameter a range (`5:50:5`), a list of values, or one value.
+         */
+        StudyAsk: {
+            /**
+             * Anchored
+             * @default false
+             */
+            anchored: boolean;
+            /** Batch */
+            batch?: number | null;
+            /** End */
+            end?: string | null;
+            /** Instruments */
+            instruments: string[];
+            /**
+             * Interval
+             * @default 1h
+             */
+            interval: string;
+            /**
+             * Objective
+             * @description one, or a list with nsga2, grid, random
+             * @default sharpe
+             */
+            objective: string | string[];
+            /**
+             * Params
+             * @description {"fast": "5:50:5", "slow": [50, 100]}; all ranges when left out
+             */
+            params?: {
+                [key: string]: string | number | boolean | (number | boolean | string)[];
+            };
+            /**
+             * Priority
+             * @default 0
+             */
+            priority: number;
+            /**
+             * Sampler
+             * @default grid
+             * @enum {string}
+             */
+            sampler: "grid" | "random" | "tpe" | "cmaes" | "nsga2";
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Settings
+             * @description cash, costs, limit_fill, as_recorded
+             */
+            settings?: {
+                [key: string]: unknown;
+            };
+            /** Start */
+            start?: string | null;
+            /** Strategy */
+            strategy: string;
+            /** Trials */
+            trials?: number | null;
+            /**
+             * Walk Forward
+             * @description folds; 0 for none
+             * @default 0
+             */
+            walk_forward: number;
+            /**
+             * Workers
+             * @description 0: one for each processor
+             * @default 0
+             */
+            workers: number;
+        };
+        /**
+         * StudyJob
+         * @description The study, and the job that runs it.
+         */
+        StudyJob: {
+            /** Job Id */
+            job_id: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+            /** Study Id */
+            study_id: string;
+        };
+        /**
+         * StudyResult
+         * @description What came of a study: the best trial, the verdict on it, and what that rests on.
+         */
+        StudyResult: {
+            /** Best */
+            best: {
+                [key: string]: unknown;
+            };
+            /** Chances */
+            chances: {
+                [key: string]: unknown;
+            };
+            /** Costs */
+            costs: {
+                [key: string]: unknown;
+            };
+            /** Data */
+            data: string;
+            /** Digest */
+            digest: string;
+            /** Failed */
+            failed: number;
+            /** Front */
+            front: {
+                [key: string]: unknown;
+            }[];
+            /** Heatmaps */
+            heatmaps: {
+                [key: string]: unknown;
+            }[];
+            /** Honesty */
+            honesty: {
+                [key: string]: unknown;
+            };
+            /** Id */
+            id: string;
+            /** Importance */
+            importance: {
+                [key: string]: number | null;
+            };
+            /** Parallel */
+            parallel: {
+                [key: string]: unknown;
+            };
+            /** Perturbed */
+            perturbed: {
+                [key: string]: unknown;
+            };
+            /** Stable Zone */
+            stable_zone: {
+                [key: string]: unknown;
+            };
+            /** Verdict */
+            verdict: {
+                [key: string]: unknown;
+            };
+            /** Walk Forward */
+            walk_forward: {
+                [key: string]: unknown;
+            } | null;
+        };
         /** Subscription */
         Subscription: {
             /** Changed */
@@ -3101,6 +4694,40 @@ export interface components {
             through: components["schemas"]["Position"] | null;
         };
         /**
+         * Trial
+         * @description One trial; `part` is `all`, or `in.1`, `out.1`, … of a walk-forward.
+         */
+        Trial: {
+            /** Error */
+            error: string | null;
+            /** Metrics */
+            metrics: {
+                [key: string]: number | null;
+            };
+            /** Number */
+            number: number;
+            /** Params */
+            params: {
+                [key: string]: number | boolean | string | null;
+            };
+            /** Part */
+            part: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "failed";
+            /** Values */
+            values: (number | null)[];
+        };
+        /** Trials */
+        Trials: {
+            /** Items */
+            items: components["schemas"]["Trial"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
          * Upload
          * @description A file that waits for its import, for a day.
          */
@@ -3167,6 +4794,442 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    backtests: {
+        parameters: {
+            query?: {
+                strategy?: string | null;
+                instrument?: string | null;
+                engine?: ("fast" | "nautilus") | null;
+                state?: ("done" | "failed") | null;
+                /** @description in id, names, parameters */
+                text?: string;
+                /** @description best first, unless order is asc */
+                sort?: "created" | "duration_s" | "total_return" | "cagr" | "sharpe" | "deflated_sharpe" | "sortino" | "max_drawdown" | "volatility" | "profit_factor" | "win_rate" | "trades" | "exposure" | "turnover" | "costs";
+                order?: "asc" | "desc";
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Kept runs, newest first, or by one of their numbers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backtests"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BacktestAsk"];
+            };
+        };
+        responses: {
+            /** @description Run a strategy over history as a job; a kept run of the same fingerprint is the answer at once. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestStart"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.compare": {
+        parameters: {
+            query: {
+                /** @description two runs or more, by commas */
+                ids: string;
+                /** @description of the curves at most */
+                points?: number;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Runs beside each other: what was different in what was asked, and their growth on one time. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestComparison"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One run, by its id or a beginning of it that no other has. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backtest"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Let a run go, for good; it is the answer. The ledger of trials keeps counting it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestLine"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.again": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Run it exactly once more, as a job whose result says whether the same came of it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestStart"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.days": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 5000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Equity at the end of each day, and the same money bought and held. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.equity": {
+        parameters: {
+            query?: {
+                /** @description at most; peaks and troughs stay */
+                points?: number;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Equity after every step, and what positions were worth: as many points as a picture needs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.fills": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 1000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was done, in order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.orders": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 1000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Orders as they were sent, with what became of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.report": {
+        parameters: {
+            query?: {
+                format?: "html" | "json" | "csv" | "parquet";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report: a page that runs no script but its own, or all tables as JSON or a zip of files. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.trades": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 1000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Trades from flat to flat, in the order in which they were opened. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
             };
             /** @description what went wrong, in the one error shape */
             default: {
@@ -5041,6 +7104,360 @@ export interface operations {
             };
         };
     };
+    strategies: {
+        parameters: {
+            query?: {
+                /** @description in name, title or description */
+                search?: string | null;
+                origin?: ("builtin" | "folder" | "database") | null;
+                kind?: ("signal" | "event") | null;
+                /** @description rows at most; default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Strategies by name, with their parameters and what is wrong with them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategies"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyApply"];
+            };
+        };
+        responses: {
+            /** @description Put a strategy on a chart: what it wants at each of the last bars, and where it trades. One that is not */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyApplied"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.create": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyCreate"];
+            };
+        };
+        responses: {
+            /** @description Keep a strategy. Its text is read, not run; one that is no Python is refused with line and column. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategy"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.describe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyText"];
+            };
+        };
+        responses: {
+            /** @description Read a text without keeping or running it: its parameters, and what is wrong with it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyDescription"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.list": {
+        parameters: {
+            query?: {
+                /** @description in name, title or description */
+                search?: string | null;
+                origin?: ("builtin" | "folder" | "database") | null;
+                kind?: ("signal" | "event") | null;
+                /** @description rows at most; default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The same under another name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategies"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One strategy, with its text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategy"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.change": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string | null;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyChange"];
+            };
+        };
+        responses: {
+            /** @description Make the next version of a strategy. Refused (409) where it has changed since the one you name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategy"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Hide a strategy; it is the answer. Its versions stay. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategy"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.versions": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its versions, newest first, without their text; also of one that was deleted. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyVersions"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.version": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                name: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One version, with its text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyVersionText"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "stream.ticket": {
         parameters: {
             query?: never;
@@ -5057,6 +7474,302 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    studies: {
+        parameters: {
+            query?: {
+                state?: ("queued" | "running" | "paused" | "done" | "failed" | "cancelled") | null;
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Studies, newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Studies"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyAsk"];
+            };
+        };
+        responses: {
+            /** @description Start a study as a job. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One study, how far it is, and its result once it is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Progress"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Forget a study that does not run, and its trials; it is the answer. The ledger keeps their number. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End a study. One that does not run stays as it is. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stop a study for now; what was tried is kept. One that does not run stays as it is. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came of a study. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyResult"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Go on with a study that was stopped; no trial that is kept is made again. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "studies.trials": {
+        parameters: {
+            query?: {
+                part?: string;
+                /** @description rows at most; default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trials of a part of a study, by number. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trials"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -5221,6 +7934,113 @@ export interface operations {
                 };
                 content: {
                     "text/plain": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    optimize: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyAsk"];
+            };
+        };
+        responses: {
+            /** @description Start a study as a job; its older name. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyJob"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "optimize.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The study of a job, how far it is, and its result once it is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Progress"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.named": {
+        parameters: {
+            query?: {
+                /** @description in name, title or description */
+                search?: string | null;
+                origin?: ("builtin" | "folder" | "database") | null;
+                kind?: ("signal" | "event") | null;
+                /** @description rows at most; default 100 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The same under another name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Strategies"];
                 };
             };
             /** @description what went wrong, in the one error shape */

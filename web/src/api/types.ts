@@ -6,7 +6,7 @@ import type { components } from './schema';
 export type Schemas = components['schemas'];
 
 export type Config = Schemas['Configuration'];
-export type Mode = Config['mode'];
+export type Mode = NonNullable<Config['mode']>;
 /** The one error shape of REST, stream and command line. */
 export type ErrorBody = Schemas['Error'];
 export type Instrument = Schemas['Instrument'];
@@ -101,3 +101,26 @@ export type JobState = Job['state'];
 export type Jobs = Schemas['Jobs'];
 export type JobLogLine = Schemas['JobLogLine'];
 export type JobLogs = Schemas['JobLogs'];
+
+/** A strategy that the platform has. */
+export type Strategy = Schemas['Strategy'];
+export type StrategySummary = Schemas['StrategySummary'];
+export type StrategyParam = Schemas['StrategyParam'];
+export type Strategies = Schemas['Strategies'];
+
+/** A backtest that was kept. `summary` has `numbers` by name, `notes` and `cautions`. */
+export type Backtest = Schemas['Backtest'];
+export type BacktestLine = Schemas['BacktestLine'];
+export type Backtests = Schemas['Backtests'];
+export type BacktestAsk = Partial<Omit<Schemas['BacktestAsk'], 'costs'>> &
+  Pick<Schemas['BacktestAsk'], 'strategy' | 'instruments'> & { costs?: Partial<Schemas['BacktestCosts']> };
+export type BacktestStart = Schemas['BacktestStart'];
+export type BacktestTable = Schemas['BacktestTable'];
+
+export type Study = Schemas['Study'];
+export type Studies = Schemas['Studies'];
+export type StudyProgress = Schemas['Progress'];
+/** What is left out has the platform's default. */
+export type StudyAsk = Partial<Schemas['StudyAsk']> & Pick<Schemas['StudyAsk'], 'strategy' | 'instruments'>;
+export type StudyJob = Schemas['StudyJob'];
+export type Trials = Schemas['Trials'];

@@ -26,9 +26,18 @@ import { PALETTES } from '@/theme/themes';
 import { AppPalette } from './AppPalette';
 import { useKeys } from './keys';
 
-const PATHS = { charts: '/charts', collection: '/data/collect', get: '/data/get' } as const;
+const PATHS = {
+  charts: '/charts',
+  collection: '/data/collect',
+  get: '/data/get',
+  research: '/research',
+} as const;
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
+
+/** The page itself, or one below it. */
+const isWithin = (path: string, page: PageLink): boolean =>
+  path === pathOf(page) || path.startsWith(`${pathOf(page)}/`);
 
 const loadDock = () => import('@/features/job/JobsDock').then(({ JobsDock }) => ({ default: JobsDock }));
 const JobsDock = lazy(loadDock);
@@ -50,14 +59,14 @@ export function Shell() {
     <Link
       to={pathOf(page)}
       aria-label={phone ? undefined : page.title}
-      aria-current={path === pathOf(page) ? 'page' : undefined}
-      activeProps={{ 'aria-current': path === pathOf(page) ? 'page' : undefined }}
+      aria-current={isWithin(path, page) ? 'page' : undefined}
+      activeProps={{ 'aria-current': isWithin(path, page) ? 'page' : undefined }}
     >
       {content}
     </Link>
   );
   const jobs = <JobsButton phone={phone} preload={preloadDock} />;
-  const title = PAGES.find((page) => pathOf(page) === path)?.title ?? 'Tidemill';
+  const title = PAGES.find((page) => isWithin(path, page))?.title ?? 'Tidemill';
   return (
     <>
       <a className="skip" href="#page">
@@ -137,7 +146,7 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', collection: 'g d', get: 'g h' }[page.id] ?? '',
+          keys: { charts: 'g c', collection: 'g d', get: 'g h', research: 'g b' }[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),
@@ -154,6 +163,20 @@ function useShellCommands(): void {
         group: 'Data',
         words: 'csv parquet arrow upload',
         run: () => void navigate({ to: PATHS.get, search: { from: 'file' } }),
+      },
+      {
+        id: 'research.run',
+        title: 'Run a backtest',
+        group: 'Research',
+        words: 'strategy test equity sharpe',
+        run: () => void navigate({ to: PATHS.research, search: { of: 'runs' } }),
+      },
+      {
+        id: 'research.study',
+        title: 'Start a study',
+        group: 'Research',
+        words: 'optimise optimize parameters sweep walk-forward grid tpe',
+        run: () => void navigate({ to: PATHS.research, search: { of: 'studies' } }),
       },
       {
         id: 'view.theme',

@@ -28,6 +28,10 @@ const collectionPage = lazyRouteComponent(
 
 const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPage');
 
+const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
+const runPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneRunPage');
+const studyPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneStudyPage');
+
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
   const page = location.pathname === collection.path ? collectionPage : chartsPage;
@@ -74,8 +78,28 @@ const getData = createRoute({
   component: getDataPage,
 });
 
+const research = createRoute({
+  getParentRoute: () => root,
+  path: '/research',
+  validateSearch: ({
+    of,
+    strategy,
+  }: Record<string, unknown>): { of?: 'runs' | 'studies'; strategy?: string } => ({
+    ...(of === 'runs' || of === 'studies' ? { of } : {}),
+    ...(typeof strategy === 'string' && strategy !== '' ? { strategy } : {}),
+  }),
+  component: researchPage,
+});
+
+const run = createRoute({ getParentRoute: () => root, path: '/research/runs/$id', component: runPage });
+const study = createRoute({
+  getParentRoute: () => root,
+  path: '/research/studies/$id',
+  component: studyPage,
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, charts, collection, getData]),
+  routeTree: root.addChildren([home, charts, collection, getData, research, run, study]),
   defaultPreload: 'intent',
 });
 

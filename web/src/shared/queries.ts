@@ -7,7 +7,7 @@ import type { Config, Instrument } from '@/api/types';
 export const useConfig = () =>
   useQuery({ queryKey: ['config'], queryFn: () => api.config(), staleTime: 60_000, refetchInterval: 60_000 });
 
-export const useMode = (): Config['mode'] | undefined => useConfig().data?.mode;
+export const useMode = (): NonNullable<Config['mode']> | undefined => useConfig().data?.mode ?? undefined;
 
 /** Every instrument of every venue, page by page. */
 async function allInstruments(signal: AbortSignal): Promise<Instrument[]> {
@@ -39,6 +39,10 @@ export const useMetadata = (instrument: string) =>
     // Nothing may be stored yet of an instrument that was connected a moment ago.
     refetchInterval: (query) => (query.state.data?.datasets.length ? 60_000 : 5_000),
   });
+
+/** Strategies that the platform has: ours, those of the folder and of the database. */
+export const useStrategies = () =>
+  useQuery({ queryKey: ['strategies'], queryFn: ({ signal }) => api.strategies(signal) });
 
 /** Every indicator of the platform. They change with its version alone. */
 export const useIndicatorList = (enabled = true) =>

@@ -36,10 +36,11 @@ impl Secrets {
             return Ok(Self(found));
         }
         let names = missing.join(", ");
+        let verb = if missing.len() == 1 { "is" } else { "are" };
         Err(Failure::new(
             Category::Auth,
             "credential_missing",
-            format!("{} needs a key, and {names} is not set", protocol.name()),
+            format!("{} needs a key, and {names} {verb} not set", protocol.name()),
             "set it in the environment, or `keyring set tidemill NAME`; docs/providers.md",
         ))
     }

@@ -50,6 +50,7 @@ pub use registry::{Fault, Instance, all, find};
 pub use series::Columns;
 pub use spec::{Draw, Inputs, Kind, Memory, Output, Pane, Param, Spec};
 
+pub(crate) use part::Smooth;
 use part::Span;
 use series::Values;
 use spec::Args;

@@ -6,6 +6,7 @@ from __future__ import annotations
 def enter_all() -> None:
     """Enters every route."""
     from tidemill.service.route import (  # noqa: F401
+        backtest,
         collection,
         command,
         configuration,
@@ -26,5 +27,7 @@ def enter_all() -> None:
         query,
         session,
         stock,
+        strategy,
+        study,
         tile,
     )

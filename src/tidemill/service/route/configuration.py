@@ -22,13 +22,13 @@ async def config(request: Request) -> Response:
     service = platform.of(request)
     collectors = await service.read(collector.every)
     wanted = [c.name for c in collectors if c.wanted]
-    simulated = all(name.startswith(SIM_PREFIX) for name in wanted)
+    live = "SIMULATED" if all(name.startswith(SIM_PREFIX) for name in wanted) else "LIVE"
     bridge = (await service.watch.parts(age_s=5.0)).get("bridge")
     port = (bridge.said or {}).get("port") if bridge else None
     return answer.json(
         {
             "version": tidemill.__version__,
-            "mode": "SIMULATED" if simulated else "LIVE",
+            "mode": live if wanted else None,
             "profile": service.config.profile,
             "home": str(service.home.path),
             "port": service.config.port,

@@ -1,5 +1,13 @@
 import { Tooltip } from 'antd';
-import { ChartCandlestick, Database, Download, Keyboard, type LucideIcon, Menu } from 'lucide-react';
+import {
+  ChartCandlestick,
+  Database,
+  Download,
+  FlaskConical,
+  Keyboard,
+  type LucideIcon,
+  Menu,
+} from 'lucide-react';
 import type { ReactNode } from 'react';
 import { runCommand } from '@/shared/command';
 
@@ -14,6 +22,7 @@ export const PAGES: PageLink[] = [
   { id: 'charts', title: 'Charts', icon: ChartCandlestick },
   { id: 'collection', title: 'Collection', icon: Database },
   { id: 'get', title: 'Get data', icon: Download },
+  { id: 'research', title: 'Backtests', icon: FlaskConical },
 ];
 
 /** `link` renders the page's own anchor, so that the router stays outside this folder. */

@@ -21,7 +21,7 @@ export function StatusStrip(props: { openGaps: number | null; jobs: number | nul
   return (
     <footer className="strip">
       <span className="first">
-        {config && <ModeBadge mode={config.mode} />}
+        {config?.mode && <ModeBadge mode={config.mode} />}
         {config && <span className="tertiary">profile {config.profile}</span>}
       </span>
       {feeds.map(({ venue, view }) => (
