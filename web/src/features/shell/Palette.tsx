@@ -32,6 +32,8 @@ export function matchScore(
     .split(/[\s/]+/)
     .filter(Boolean);
   const whole = `${item.title} ${item.detail ?? ''} ${item.words ?? ''}`.toLowerCase();
+  // Who types a whole name means what has it.
+  if (words.length > 0 && item.detail?.toLowerCase() === words.join(' ')) return -1;
   let score = 0;
   for (const word of words) {
     const at = whole.indexOf(word);
