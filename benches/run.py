@@ -22,7 +22,7 @@ from typing import Any
 from benches import result
 from benches.contest import Contest, measure
 
-BENCHES = ("parser", "journal", "record", "resample", "lake", "tile", "ingest", "bridge", "start")
+BENCHES = ("parser", "journal", "record", "resample", "sweep", "lake", "tile", "ingest", "bridge", "start")
 LOAD_MAX = 1.5
 QUIET_WITHIN_S = 180
 

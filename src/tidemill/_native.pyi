@@ -293,14 +293,15 @@ class Engine:
                                     "lot": 1, "shorts": True}], {"taker": "0.0026"})
         engine.run(end, instrument, open, high, low, close, target)
 
-    Raises ValueError for what is refused, of which nothing is taken, and OverflowError where an amount leaves 128
-    bits, after which the engine is not to be used."""
+    Raises ValueError for what is refused, of which nothing is taken, and OverflowError where an amount leaves
+    128 bits, after which the engine is not to be used."""
 
     def __init__(
         self, cash: str, instruments: Sequence[dict[str, Any]], costs: dict[str, Any] | None = None
     ) -> None:
-        """`costs`: taker, maker (fractions), spread_bps, slippage_bps, leverage as decimal text, slippage_ticks,
-        and limit_fill 'touch' or 'through'; what is missing is 0, leverage 1."""
+        """`costs`: taker, maker (fractions), spread_bps, slippage_bps, leverage as decimal text;
+        slippage_ticks; limit_fill 'touch' or 'through'; gap_fill 'open' or 'level'. What is missing is 0,
+        leverage 1, and the first of the two."""
     def run(
         self,
         end: npt.NDArray[np.int64],
@@ -339,8 +340,9 @@ class Engine:
         """Sends an order, to be filled from the next row of its instrument on; its number, also where the
         order is refused (`order` says why)."""
     def target(self, instrument: int, share: float) -> None:
-        """Wants this share of the equity in an instrument. The market order for the difference goes out when the
-        time moves on, so that all closes of one time are known; NaN and the share wanted before do nothing."""
+        """Wants this share of the equity in an instrument. The market order for the difference goes out when
+        the time moves on, so that all closes of one time are known; NaN and the share wanted before do
+        nothing."""
     def fund(self, ts: int, instrument: int, rate: float) -> None:
         """A payment of rate × worth, long to short, for what is held at `ts` (ns), ascending."""
     def cancel(self, order: int) -> bool:
@@ -358,16 +360,33 @@ class Engine:
     def fills(self) -> dict[str, npt.NDArray[Any]]:
         """Columns ts, instrument, order, side, price, size, fee, maker."""
     def orders(self) -> dict[str, Any]:
-        """Columns ts, instrument, side, kind, size, limit, stop (0 for none), time_in_force, reduce_only, state
-        (open, filled, cancelled, expired, refused), reason, done (ns, 0 while open), filled; row = number."""
+        """Columns ts, instrument, side, kind, size, limit, stop (0 for none), time_in_force, reduce_only,
+        state (open, filled, cancelled, expired, refused), reason, done (ns, 0 while open), filled (size).
+        The row is the number of the order."""
     def positions(self) -> dict[str, npt.NDArray[Any]]:
-        """Positions from flat to flat: instrument, side, opened, closed (ns, 0 while open), size (its largest),
-        entry and exit (mean prices, NaN before an exit), fees and funding (at 9 digits), net (what it brought
-        after both; no profit yet while it is open), fills."""
+        """Positions from flat to flat: instrument, side, opened, closed (ns, 0 while open), size (its
+        largest), entry and exit (mean prices, NaN before an exit), fees and funding (at 9
+        digits), net (what it brought after both; no profit yet while it is open), fills (how many)."""
     def payments(self) -> dict[str, npt.NDArray[Any]]:
         """Funding that was paid: ts, instrument, amount (at 9 digits; below 0 where it was received)."""
     def equity_curve(self) -> npt.NDArray[np.float64]:
         """Equity after each row, shape (n,)."""
+
+def sweep_cross(
+    close: npt.NDArray[np.float64],
+    fast: Sequence[int],
+    slow: Sequence[int],
+    *,
+    open: npt.NDArray[np.float64] | None = None,  # noqa: A002
+    average: str = "simple",
+    shorts: bool = False,
+    cost: float = 0.0,
+    threads: int = 1,
+) -> dict[str, bytes]:
+    """What crossing averages would have brought (`tidemill.research.sweep.cross`), for each pair in order:
+    total, drawdown, mean, deviation and exposure as float64, trades as uint64. Changes are done at the next of
+    `open`, or at the close itself without. Nobody may write to the arrays meanwhile: the interpreter's lock is
+    released. Raises ValueError for what is no price, and for windows or a cost out of range."""
 
 def resample(
     ts_event: Bytes, price: Bytes, size: Bytes, price_scale: int, size_scale: int, interval: str

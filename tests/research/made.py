@@ -1,107 +1,85 @@
-"""A history and an outcome made by hand, by the simplest of engines: market orders at the next open."""
+"""Histories for tests of engines: made up, and real ones where they are to be had."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime
+import os
+import zipfile
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
+import pytest
 
-from tidemill.model.order import Fill
-from tidemill.research import trade
 from tidemill.research.history import History, Terms, Track
-from tidemill.research.run import EQUITY, FILLS, ORDERS, Outcome, Settings
 
-HOUR = 3_600_000_000_000
-START = 1_704_067_200_000_000_000
-"""2024-01-01T00:00:00Z."""
-NAME = "BTC-USD.sim-kraken"
+MINUTE = 60_000_000_000
+DAY = 1440 * MINUTE
+START = 1_700_000_040_000_000_000  # a full minute
+LEAN = (
+    Path(os.environ.get("TIDEMILL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "recorded" / "lean"
+)
+if not LEAN.exists():
+    LEAN = Path("/work/shared/data/recorded/lean")
 
 
 def track(
-    count: int, *, name: str = NAME, start: int = START, step: int = HOUR, seed: int = 7, drift: float = 2e-4
+    terms: Terms,
+    bars: list[tuple[int, int, int, int]],
+    *,
+    start: int = START,
+    length: int = MINUTE,
+    late: int = 0,
+    starts: list[int] | None = None,
 ) -> Track:
-    """A random walk, priced in cents."""
-    dice = np.random.default_rng(seed)
-    close = np.round(50_000 * np.cumprod(1 + dice.normal(drift, 0.006, count)), 2)
-    opened = np.concatenate([[50_000.0], close[:-1]])
-    high = np.round(np.maximum(opened, close) * (1 + dice.uniform(0, 0.002, count)), 2)
-    low = np.round(np.minimum(opened, close) * (1 - dice.uniform(0, 0.002, count)), 2)
-    starts = start + np.arange(count, dtype=np.int64) * step
-
-    def exact(values: Any) -> Any:
-        return np.round(values * 100).astype(np.int64)
-
-    return Track(
-        Terms(name, 2, 8), starts, starts + step, starts + step,
-        exact(opened), exact(high), exact(low), exact(close), dice.uniform(1, 9, count),
-    )  # fmt: skip
-
-
-def history(count: int = 24 * 90, **rest: Any) -> History:
-    one = track(count, **rest)
-    return History("1h", {one.terms.name: one})
-
-
-def crossing(found: History, fast: int = 12, slow: int = 72) -> np.ndarray[Any, Any]:
-    """1 while the mean of the last `fast` closes is above that of the last `slow`."""
-    close = next(iter(found.tracks.values())).series.columns["close"]
-
-    def mean(length: int) -> Any:
-        sums = np.cumsum(np.concatenate([[0.0], close]))
-        out = np.full(len(close), np.nan)
-        out[length - 1 :] = (sums[length:] - sums[:-length]) / length
-        return out
-
-    return np.where(mean(fast) > mean(slow), 1.0, 0.0)
-
-
-def outcome(found: History, settings: Settings, target: np.ndarray[Any, Any] | None = None) -> Outcome:
-    """What comes of holding these shares of equity in the first instrument."""
-    (name, one), *_ = found.tracks.items()
-    wanted = crossing(found) if target is None else target
-    costs = settings.costs
-    worse = (float(costs.spread_bps) / 2 + float(costs.slippage_bps)) / 1e4
-    columns = one.series.columns
-    cash, held, share = Decimal(settings.cash), Decimal(0), 0.0
-    fills: list[Fill] = []
-    rows: dict[str, list[float]] = {"equity": [], "gross": [], "net": []}
-    orders = []
-    due: Decimal | None = None
-    for at in range(len(one)):
-        if due:
-            sign = 1 if due > 0 else -1
-            price = round(Decimal(columns["open"][at] * (1 + sign * worse)), 2)
-            fee = abs(due) * price * Decimal(costs.taker)
-            side = "buy" if sign > 0 else "sell"
-            fills.append(Fill(int(one.start[at]), name, len(orders), side, price, abs(due), fee, False))
-            cash -= due * price + fee
-            held += due
-            due = None
-        close = Decimal(repr(float(columns["close"][at])))
-        equity = cash + held * close
-        rows["equity"].append(float(equity))
-        rows["gross"].append(float(abs(held * close)))
-        rows["net"].append(float(held * close))
-        if wanted[at] != share and not np.isnan(wanted[at]) and at + 1 < len(one):
-            share = float(wanted[at])
-            due = round(equity * Decimal(share) / close * Decimal("0.99"), 6) - held
-            orders.append(_order(len(orders) + 1, int(one.end[at]), name, due))
-    lines = [vars(fill) for fill in fills]
-    return Outcome(
-        orders=pa.Table.from_pylist(orders, schema=ORDERS),
-        fills=pa.Table.from_pylist(lines, schema=FILLS),
-        equity=pa.table({"ts": one.end, **rows}, schema=EQUITY),
-        trades=trade.of(fills, found.tracks),
-        cash=cash,
-        positions={name: held} if held else {},
+    """Bars of open, high, low, close in mantissas, one after the other, each known `late` after its end."""
+    begins = np.array(
+        starts if starts is not None else [start + length * at for at in range(len(bars))], np.int64
     )
+    columns = [np.array(column, np.int64) for column in zip(*bars, strict=True)]
+    ends = begins + length
+    return Track(terms, begins, ends, ends + late, *columns, volume=np.full(len(bars), 10.0))
 
 
-def _order(number: int, ts: int, name: str, size: Decimal) -> Mapping[str, Any]:
-    return {
-        "order": number, "ts": ts, "instrument": name, "side": "buy" if size > 0 else "sell",
-        "kind": "market", "size": abs(size), "limit": None, "stop": None, "state": "filled", "reason": None,
-    }  # fmt: skip
+def walk(
+    seed: int, names: tuple[str, ...] = ("A",), count: int = 300, late: int = 0, grid: int = 1
+) -> History:
+    """A random walk of prices with two decimal places. Orders at multiples of 5 cents meet no high or low."""
+    rng = np.random.default_rng(seed)
+    tracks = {}
+    for name in names:
+        close = np.maximum(2000 + np.cumsum(rng.integers(-8, 9, count)), 200) * 5
+        open_ = np.concatenate([close[:1], close[:-1]]) + rng.integers(-2, 3, count) * 5
+        high = np.maximum(open_, close) + rng.integers(0, 9, count) * 5
+        low = np.minimum(open_, close) - rng.integers(0, 9, count) * 5
+        if grid == 1:
+            high, low, close = high + 3, low - 3, close + 1
+        bars = list(zip(*(one.tolist() for one in (open_, high, low, close)), strict=True))
+        tracks[name] = track(Terms(name, 2, 3, grid, 10), bars, late=late)
+    return History("1m", tracks)
+
+
+def real(*names: str, count: int = 600) -> History:
+    """The newest daily bars of LEAN's samples. Skips where there are none."""
+    tracks = {}
+    for name in names:
+        folder, price, size = (
+            ("crypto/coinbase/daily", 2, 8) if name == "btcusd_trade" else ("equity/usa/daily", 4, 0)
+        )
+        path = LEAN / folder / f"{name}.zip"
+        if not path.exists():
+            pytest.skip(f"no {path}")
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(archive.namelist()[0]).decode()
+        starts, bars = [], []
+        for line in text.splitlines()[-count:]:
+            when, *prices, _ = line.split(",")
+            day = datetime.datetime.strptime(when, "%Y%m%d %H:%M").replace(tzinfo=datetime.UTC)
+            starts.append(int(day.timestamp()) * 1_000_000_000)
+            scale = price if price == 2 else 0  # stocks come in ten-thousandths
+            mantissas = [int(Decimal(one).scaleb(scale)) for one in prices]
+            bars.append((mantissas[0], max(mantissas), min(mantissas), mantissas[3]))
+        tick = 100 if price == 4 else 1
+        terms = Terms(name, price, size, tick, 1 if size == 0 else 1000)
+        tracks[name] = track(terms, bars, starts=starts, length=DAY)
+    return History("1d", tracks)

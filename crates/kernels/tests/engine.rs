@@ -204,6 +204,55 @@ fn a_limit_that_others_would_fill_at_once_takes_and_pays_for_it_but_not_beyond_i
 }
 
 #[test]
+fn a_limit_is_a_taker_only_where_it_was_sent_beyond_the_market() {
+    let mut engine = engine(CostText {
+        taker: "0.002",
+        spread_bps: "20",
+        ..free()
+    });
+    step(&mut engine, flat(1, 10_000));
+    engine.submit(limit(Side::Buy, 1, 9_900)).unwrap(); // rests before the market jumps to it
+    engine.submit(limit(Side::Buy, 1, 10_100)).unwrap(); // would be filled at once
+    assert_eq!(
+        step(&mut engine, flat(2, 9_800)),
+        [(9_800, 1, true), (9_810, 1, false)]
+    );
+    engine.submit(limit(Side::Buy, 1, 9_900)).unwrap(); // beyond the market, which leaves: then it rests
+    assert_eq!(
+        step(&mut engine, bar(3, [10_000, 10_000, 9_850, 9_900])),
+        [(9_900, 1, true)]
+    );
+}
+
+#[test]
+fn a_gap_may_be_filled_at_the_level_as_nautilus_does() {
+    let gap = |gap_fill, request: Request, open| {
+        let mut engine = engine(CostText { gap_fill, ..free() });
+        step(&mut engine, flat(1, 10_000));
+        engine.submit(request).unwrap();
+        step(&mut engine, flat(2, open))
+    };
+    // As NautilusTrader 1.221 fills them, but for a stop that was sent beyond the market, which it rejects.
+    assert_eq!(
+        gap("level", limit(Side::Buy, 1, 9_900), 9_700),
+        [(9_900, 1, true)]
+    );
+    assert_eq!(
+        gap("level", stop(Side::Buy, 1, 10_200), 10_500),
+        [(10_200, 1, false)]
+    );
+    assert_eq!(
+        gap("level", stop(Side::Buy, 1, 9_900), 10_500),
+        [(10_500, 1, false)]
+    );
+    assert_eq!(gap("open", limit(Side::Buy, 1, 9_900), 9_700), [(9_700, 1, true)]);
+    assert_eq!(
+        gap("open", stop(Side::Buy, 1, 10_200), 10_500),
+        [(10_500, 1, false)]
+    );
+}
+
+#[test]
 fn through_wants_a_price_beyond_the_limit() {
     let mut engine = engine(CostText {
         limit_fill: "through",
@@ -299,6 +348,34 @@ fn inside_a_bar_the_nearer_of_high_and_low_comes_first() {
     assert_eq!(exits(bar(2, [10_000, 10_200, 9_850, 10_000])), (9_900, -1, false));
     // As near: the low.
     assert_eq!(exits(bar(2, [10_000, 10_150, 9_850, 10_000])), (9_900, -1, false));
+}
+
+#[test]
+fn a_target_is_filled_by_the_next_trade_of_the_same_time() {
+    let mut engine = engine(free());
+    step(&mut engine, flat(1, 10_000));
+    engine.target(0, 1.0).unwrap();
+    assert_eq!(step(&mut engine, flat(1, 10_010)), [(10_010, 10, false)]);
+}
+
+#[test]
+fn every_order_at_the_high_is_met() {
+    let mut engine = engine(free());
+    step(&mut engine, flat(1, 10_000));
+    for size in 1..=3 {
+        engine.submit(limit(Side::Sell, size, 10_100)).unwrap();
+    }
+    engine.submit(stop(Side::Buy, 4, 10_100)).unwrap();
+    let fills = step(&mut engine, bar(2, [10_000, 10_100, 9_990, 10_050]));
+    assert_eq!(
+        fills,
+        [
+            (10_100, -1, true),
+            (10_100, -2, true),
+            (10_100, -3, true),
+            (10_100, 4, false)
+        ]
+    );
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn costs(dice: &mut Dice) -> Cost {
         slippage_ticks: dice.below(3),
         leverage: pick(dice, ["1", "2.5", "1"]),
         limit_fill: pick(dice, ["touch", "through", "touch"]),
+        gap_fill: "open",
     }
     .read()
     .unwrap()

@@ -29,7 +29,8 @@ item! {
     i8, "int8", SignedInteger;
 }
 
-/// A contiguous array of one dimension while it is looked at.
+/// A contiguous array of one dimension, seen in place. Code that runs meanwhile, because the interpreter's lock
+/// was let go, may write to it; what is made of it is then wrong, as it would be with any order of the two.
 pub struct Array<T> {
     buffer: PyUntypedBuffer,
     item: PhantomData<T>,
@@ -38,16 +39,26 @@ pub struct Array<T> {
 impl<T: Item> Array<T> {
     /// Raises ValueError for anything else.
     pub fn of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
-        let shown = || PyValueError::new_err(format!("{what} must be a contiguous array of {}", T::NAME));
-        let buffer = PyUntypedBuffer::get(object).map_err(|_| shown())?;
+        let refused = |found: String| {
+            PyValueError::new_err(format!(
+                "{what} must be a contiguous array of {}, got {found}",
+                T::NAME
+            ))
+        };
+        let buffer = PyUntypedBuffer::get(object).map_err(|_| refused(object.get_type().to_string()))?;
+        if buffer.dimensions() != 1 {
+            return Err(refused(format!("one of {} dimensions", buffer.dimensions())));
+        }
+        if !buffer.is_c_contiguous() {
+            return Err(refused("one with gaps between its items: copy it".into()));
+        }
         let aligned = (buffer.buf_ptr() as usize).is_multiple_of(align_of::<T>());
+        // A float64 array has items of 8 bytes too: read as integers they would be numbers nobody meant.
         let kind =
             ElementType::from_format(buffer.format()) == T::TYPE && buffer.item_size() == size_of::<T>();
-        if !buffer.is_c_contiguous() || buffer.dimensions() != 1 || !kind || !aligned {
-            return Err(PyValueError::new_err(format!(
-                "{what} must be a contiguous array of {} in one dimension, got {} of items of {} bytes in format '{}'",
-                T::NAME,
-                buffer.dimensions(),
+        if !kind || !aligned {
+            return Err(refused(format!(
+                "items of {} bytes in format '{}'",
                 buffer.item_size(),
                 buffer.format().to_string_lossy()
             )));
@@ -65,6 +76,17 @@ impl<T: Item> Array<T> {
         }
         // SAFETY: contiguous, aligned (both checked) and kept alive by the buffer; any bits are a `T`.
         unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast::<T>(), items) }
+    }
+
+    /// # Safety
+    /// Nobody else may know the array.
+    pub unsafe fn slice_mut(&mut self) -> &mut [T] {
+        let items = self.buffer.len_bytes() / size_of::<T>();
+        if items == 0 {
+            return &mut [];
+        }
+        // SAFETY: as above, and the caller promises that it is the only one.
+        unsafe { std::slice::from_raw_parts_mut(self.buffer.buf_ptr().cast::<T>(), items) }
     }
 }
 

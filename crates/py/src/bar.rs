@@ -5,12 +5,13 @@
 use std::sync::{Mutex, MutexGuard};
 
 use kernels::bar::{self, Bar, BarError, Bars, Emitted, Every, Interval, Pushed, Spans};
-use pyo3::buffer::{ElementType, PyUntypedBuffer};
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use wire::Record;
 
+use crate::array::Array;
 use crate::lock::lock;
 use crate::records::copy_from;
 
@@ -393,7 +394,7 @@ pub fn merge_bars_by<'py>(
     starts: &Bound<'py, PyAny>,
     ends: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let (starts, ends) = (View::of(starts, "starts")?, View::of(ends, "ends")?);
+    let (starts, ends) = (Array::of(starts, "starts")?, Array::of(ends, "ends")?);
     merged(
         py,
         rows,
@@ -445,9 +446,9 @@ pub fn resample<'py>(
     interval: &str,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let interval = parse(interval)?;
-    let ts_event = View::of(ts_event, "ts_event")?;
-    let price = View::of(price, "price")?;
-    let size = View::of(size, "size")?;
+    let ts_event = Array::of(ts_event, "ts_event")?;
+    let price = Array::of(price, "price")?;
+    let size = Array::of(size, "size")?;
     if price.slice().len() != ts_event.slice().len() || size.slice().len() != ts_event.slice().len() {
         return Err(PyValueError::new_err(format!(
             "the arrays differ in length: ts_event {}, price {}, size {}",
@@ -465,38 +466,6 @@ pub fn resample<'py>(
     )
     .map_err(refused)?;
     Ok(bytes(py, bars.into_iter().map(|bar| Row::bare(interval, bar))))
-}
-
-/// An array of i64 seen in place, by a thread that holds the interpreter's lock. Code that let go of it may
-/// write to the array meanwhile; the bars are then wrong, as they would be with any order of the two.
-pub(crate) struct View {
-    buffer: PyUntypedBuffer,
-}
-
-impl View {
-    pub(crate) fn of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
-        let buffer = PyUntypedBuffer::get(object)?;
-        let aligned = (buffer.buf_ptr() as usize).is_multiple_of(align_of::<i64>());
-        // A float64 array has items of 8 bytes too: read as integers they would be numbers nobody meant.
-        let integers = ElementType::from_format(buffer.format()) == (ElementType::SignedInteger { bytes: 8 });
-        if !buffer.is_c_contiguous() || !integers || buffer.item_size() != 8 || !aligned {
-            return Err(PyValueError::new_err(format!(
-                "{what} must be a contiguous array of int64, got items of {} bytes in format '{}'",
-                buffer.item_size(),
-                buffer.format().to_string_lossy()
-            )));
-        }
-        Ok(Self { buffer })
-    }
-
-    pub(crate) fn slice(&self) -> &[i64] {
-        let items = self.buffer.len_bytes() / 8;
-        if items == 0 {
-            return &[];
-        }
-        // SAFETY: contiguous, aligned (both checked) and kept alive by the buffer; any bits are an i64.
-        unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast::<i64>(), items) }
-    }
 }
 
 /// Start and end (exclusive) of the interval that holds `ts`, ns. Raises ValueError for no interval.

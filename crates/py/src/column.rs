@@ -11,7 +11,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::bar::{View, parse, refused};
+use crate::array::Array;
+use crate::bar::{parse, refused};
 
 const FORMAT: &CStr = c"q";
 
@@ -110,20 +111,20 @@ impl Column {
 
 /// Columns of rows, held while they are looked at; an array that stands for several columns is seen once.
 struct Rows {
-    ts: View,
-    open: View,
-    high: View,
-    low: View,
-    close: View,
-    volume: View,
-    volume_high: Option<View>,
-    trades: Option<View>,
+    ts: Array<i64>,
+    open: Array<i64>,
+    high: Array<i64>,
+    low: Array<i64>,
+    close: Array<i64>,
+    volume: Array<i64>,
+    volume_high: Option<Array<i64>>,
+    trades: Option<Array<i64>>,
 }
 
 impl Rows {
     fn of(columns: &Bound<'_, PyDict>) -> PyResult<Self> {
         let maybe = |name: &str| match columns.get_item(name)? {
-            Some(column) if !column.is_none() => View::of(&column, name).map(Some),
+            Some(column) if !column.is_none() => Array::of(&column, name).map(Some),
             _ => Ok(None),
         };
         let need = |name: &str| {
@@ -150,8 +151,8 @@ impl Rows {
             low: self.low.slice(),
             close: self.close.slice(),
             volume: self.volume.slice(),
-            volume_high: self.volume_high.as_ref().map(View::slice),
-            trades: self.trades.as_ref().map(View::slice),
+            volume_high: self.volume_high.as_ref().map(Array::slice),
+            trades: self.trades.as_ref().map(Array::slice),
         }
     }
 }
@@ -217,7 +218,7 @@ pub fn resample_by<'py>(
     starts: &Bound<'py, PyAny>,
     ends: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let (starts, ends) = (View::of(starts, "starts")?, View::of(ends, "ends")?);
+    let (starts, ends) = (Array::of(starts, "starts")?, Array::of(ends, "ends")?);
     let mut cut = Spans::new(starts.slice(), ends.slice()).map_err(refused)?;
     let rows = Rows::of(columns)?;
     let rows = rows.columns();
@@ -239,13 +240,13 @@ pub fn day_sums<'py>(
     ends: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let (ts, price, size) = (
-        View::of(ts, "ts")?,
-        View::of(price, "price")?,
-        View::of(size, "size")?,
+        Array::of(ts, "ts")?,
+        Array::of(price, "price")?,
+        Array::of(size, "size")?,
     );
     let found = match (starts, ends) {
         (Some(starts), Some(ends)) => {
-            let (starts, ends) = (View::of(starts, "starts")?, View::of(ends, "ends")?);
+            let (starts, ends) = (Array::of(starts, "starts")?, Array::of(ends, "ends")?);
             let mut cut = Spans::new(starts.slice(), ends.slice()).map_err(refused)?;
             bar::sums(&mut cut, ts.slice(), price.slice(), size.slice())
         }

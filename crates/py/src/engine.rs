@@ -52,19 +52,20 @@ fn instrument(dict: &Bound<'_, PyDict>) -> PyResult<Instrument> {
 }
 
 fn cost(dict: Option<&Bound<'_, PyDict>>) -> PyResult<kernel::Cost> {
-    const TEXTS: [&str; 6] = [
+    const TEXTS: [&str; 7] = [
         "taker",
         "maker",
         "spread_bps",
         "slippage_bps",
         "leverage",
         "limit_fill",
+        "gap_fill",
     ];
     let Some(dict) = dict else {
         return CostText::default().read().map_err(refused);
     };
     known("costs", dict, &[&TEXTS[..], &["slippage_ticks"]].concat())?;
-    let mut texts: [Option<String>; 6] = Default::default();
+    let mut texts: [Option<String>; 7] = Default::default();
     for (text, key) in texts.iter_mut().zip(TEXTS) {
         if let Some(value) = dict.get_item(key)? {
             *text =
@@ -74,7 +75,15 @@ fn cost(dict: Option<&Bound<'_, PyDict>>) -> PyResult<kernel::Cost> {
         }
     }
     let plain = CostText::default();
-    let [taker, maker, spread_bps, slippage_bps, leverage, limit_fill] = &texts;
+    let [
+        taker,
+        maker,
+        spread_bps,
+        slippage_bps,
+        leverage,
+        limit_fill,
+        gap_fill,
+    ] = &texts;
     CostText {
         taker: taker.as_deref().unwrap_or(plain.taker),
         maker: maker.as_deref().unwrap_or(plain.maker),
@@ -86,6 +95,7 @@ fn cost(dict: Option<&Bound<'_, PyDict>>) -> PyResult<kernel::Cost> {
         },
         leverage: leverage.as_deref().unwrap_or(plain.leverage),
         limit_fill: limit_fill.as_deref().unwrap_or(plain.limit_fill),
+        gap_fill: gap_fill.as_deref().unwrap_or(plain.gap_fill),
     }
     .read()
     .map_err(refused)
@@ -403,11 +413,13 @@ impl Engine {
     /// Positions from flat to flat as columns.
     fn positions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let trips = self.engine.trips();
-        let scale = |one: &kernel::Trip| {
+        // Through the amount, so that a mean of one price is that price.
+        let mean = |one: &kernel::Trip, amount: i128, size: i128| {
             let instrument = &self.engine.instruments()[one.instrument as usize];
-            10f64.powi(i32::from(instrument.size_scale))
+            let whole = 10i128.pow(u32::from(instrument.size_scale));
+            let price = (size != 0).then(|| money::part(amount, whole, size)).flatten();
+            price.map_or(f64::NAN, money::float)
         };
-        let average = |amount: i128, size: i128, scale: f64| money::float(amount) / (size as f64 / scale);
         let dict = PyDict::new(py);
         dict.set_item("instrument", column(py, trips.iter().map(|one| one.instrument))?)?;
         dict.set_item("side", column(py, trips.iter().map(|one| one.side.sign() as i8))?)?;
@@ -416,19 +428,11 @@ impl Engine {
         dict.set_item("size", column(py, trips.iter().map(|one| one.size))?)?;
         dict.set_item(
             "entry",
-            column(
-                py,
-                trips
-                    .iter()
-                    .map(|one| average(one.entry, one.entered, scale(one))),
-            )?,
+            column(py, trips.iter().map(|one| mean(one, one.entry, one.entered)))?,
         )?;
         dict.set_item(
             "exit",
-            column(
-                py,
-                trips.iter().map(|one| average(one.exit, one.left, scale(one))),
-            )?,
+            column(py, trips.iter().map(|one| mean(one, one.exit, one.left)))?,
         )?;
         dict.set_item("fees", column(py, trips.iter().map(|one| one.fees as i64))?)?;
         dict.set_item("funding", column(py, trips.iter().map(|one| one.funding as i64))?)?;

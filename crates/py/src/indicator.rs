@@ -1,12 +1,11 @@
 //! Indicators for Python: the registry, a whole series, and one that is fed bar after bar.
 
 use kernels::indicator::{self as kernel, Bar, Columns, Fault, Inputs, Instance, Kind, Memory, Spec};
-use pyo3::buffer::{ElementType, PyUntypedBuffer};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::bar::View;
+use crate::array::Array;
 
 fn refused(fault: Fault) -> PyErr {
     match fault {
@@ -32,51 +31,10 @@ fn made(name: &str, params: Option<&Bound<'_, PyDict>>) -> PyResult<Instance> {
     entry.with(given).map_err(refused)
 }
 
-/// An array of float64 while it is looked at.
-pub(crate) struct Floats {
-    buffer: PyUntypedBuffer,
-}
-
-impl Floats {
-    pub(crate) fn of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
-        let buffer = PyUntypedBuffer::get(object)?;
-        let aligned = (buffer.buf_ptr() as usize).is_multiple_of(align_of::<f64>());
-        let floats = ElementType::from_format(buffer.format()) == (ElementType::Float { bytes: 8 });
-        if !buffer.is_c_contiguous() || !floats || buffer.item_size() != 8 || !aligned {
-            return Err(PyValueError::new_err(format!(
-                "{what} must be a contiguous array of float64, got items of {} bytes in format '{}'",
-                buffer.item_size(),
-                buffer.format().to_string_lossy()
-            )));
-        }
-        Ok(Self { buffer })
-    }
-
-    pub(crate) fn slice(&self) -> &[f64] {
-        let items = self.buffer.len_bytes() / 8;
-        if items == 0 {
-            return &[];
-        }
-        // SAFETY: contiguous, aligned (both checked) and kept alive by the buffer; any bits are an f64.
-        unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast::<f64>(), items) }
-    }
-
-    /// # Safety
-    /// Nobody else may know the array.
-    unsafe fn slice_mut(&mut self) -> &mut [f64] {
-        let items = self.buffer.len_bytes() / 8;
-        if items == 0 {
-            return &mut [];
-        }
-        // SAFETY: as above, and the caller promises that it is the only one.
-        unsafe { std::slice::from_raw_parts_mut(self.buffer.buf_ptr().cast::<f64>(), items) }
-    }
-}
-
 /// The columns that an indicator uses; others may be missing.
 struct Held {
-    start: Option<View>,
-    prices: [Option<Floats>; 5],
+    start: Option<Array<i64>>,
+    prices: [Option<Array<f64>>; 5],
 }
 
 impl Held {
@@ -86,12 +44,12 @@ impl Held {
             column.ok_or_else(|| PyValueError::new_err(format!("{} needs a column {name}", spec.name)))
         };
         let one = |name: &str, input: Inputs| match spec.inputs.has(input) {
-            true => Floats::of(&need(name)?, name).map(Some),
+            true => Array::of(&need(name)?, name).map(Some),
             false => Ok(None),
         };
         Ok(Self {
             start: match spec.inputs.has(Inputs::START) {
-                true => Some(View::of(&need("start")?, "start")?),
+                true => Some(Array::of(&need("start")?, "start")?),
                 false => None,
             },
             prices: [
@@ -108,9 +66,9 @@ impl Held {
         let [open, high, low, close, volume] = self
             .prices
             .each_ref()
-            .map(|one| one.as_ref().map_or(&[][..], Floats::slice));
+            .map(|one| one.as_ref().map_or(&[][..], Array::slice));
         Columns {
-            start_ns: self.start.as_ref().map_or(&[][..], View::slice),
+            start_ns: self.start.as_ref().map_or(&[][..], Array::slice),
             open,
             high,
             low,
@@ -133,7 +91,7 @@ fn batch<'py>(
     let mut buffers = Vec::new();
     for output in instance.spec.outputs {
         let array = empty.call1((len,))?;
-        buffers.push(Floats::of(&array, output.name)?);
+        buffers.push(Array::of(&array, output.name)?);
         found.set_item(output.name, array)?;
     }
     // SAFETY: the arrays were made just now and nobody has them yet.

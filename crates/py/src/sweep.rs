@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::indicator::Floats;
+use crate::array::Array;
 
 /// Crossing averages for many pairs of windows: for each pair, in their order, `total`, `drawdown`, `mean`, `deviation`
 /// and `exposure` as float64, `trades` as uint64. `close` and `open` are float64, which nobody may write meanwhile:
@@ -46,9 +46,9 @@ pub fn sweep_cross<'py>(
         cost,
     };
     let pairs: Vec<(u32, u32)> = fast.into_iter().zip(slow).collect();
-    let close = Floats::of(close, "close")?;
-    let open = open.map(|open| Floats::of(open, "open")).transpose()?;
-    let (closes, opens) = (close.slice(), open.as_ref().map(Floats::slice));
+    let close = Array::<f64>::of(close, "close")?;
+    let open = open.map(|open| Array::<f64>::of(open, "open")).transpose()?;
+    let (closes, opens) = (close.slice(), open.as_ref().map(Array::slice));
     let found = py
         .detach(|| kernel::cross(closes, opens, &pairs, rule, threads))
         .map_err(|fault| PyValueError::new_err(fault.to_string()))?;

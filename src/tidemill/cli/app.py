@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -27,6 +28,23 @@ HomeOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
+
+
+def _trust(given: bool) -> bool:
+    """Tells it to this process and all that it starts."""
+    if given:
+        os.environ["TIDEMILL_TRUST_LOCAL_CODE"] = "1"
+    return given
+
+
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-local-code",
+        help="Run strategies of the database unheld where this machine has no sandbox; all must be yours.",
+        callback=_trust,
+    ),
+]
 LogLinesOption = Annotated[bool, typer.Option(LOG_LINES, hidden=True)]
 
 
@@ -55,6 +73,7 @@ def _command() -> Callable[..., Any]:
         bench,
         bench_bar,
         bench_http,
+        bench_research,
         data,
         fact,
         fetch,
@@ -91,6 +110,9 @@ def _command() -> Callable[..., Any]:
     bench.app.command("resample")(bench_bar.resample)
     bench.app.command("bars")(bench_bar.bars)
     bench.app.command("http")(bench_http.http_)
+    bench.app.command("sweep")(bench_research.sweep)
+    bench.app.command("engine")(bench_research.engine)
+    bench.app.command("indicators")(bench_research.indicators)
     app.add_typer(bench.app, name="bench", help="Measure a part on this machine.")
     app.add_typer(strategy.app, name="strategy", help="Write, list and check strategies.")
     app.add_typer(study.app, name="study", help="Try a strategy's parameters, and judge the best of them.")

@@ -522,7 +522,24 @@ def _iqconnect(collector: Collector) -> Finding:
     return Finding(collector.name, "ok", f"IQConnect listens at {host}:{port}")
 
 
+def _sandbox(_home: Home) -> Iterator[Finding]:
+    """Starts one: code that comes over HTTP or from a model runs nowhere else."""
+    from tidemill import sandbox
+    from tidemill.sandbox import isolation
+
+    found = sandbox.available()
+    if not found.ok:
+        why = f"code of others cannot be run here: {'; '.join(found.reasons)}"
+        if os.environ.get(isolation.TRUST) == "1":
+            why += f"; {isolation.TRUST} runs it unheld"
+        yield Finding("sandbox", "warn", why, found.fix)
+    elif found.reasons:
+        yield Finding("sandbox", "warn", "; ".join(found.reasons), found.fix)
+    else:
+        yield Finding("sandbox", "ok", f"code of others is held by {', '.join(found.holds)}")
+
+
 CHECKS: tuple[Check, ...] = (
     _python, _folder, _disk, _port, _orphans, _database, _journal, _lake, _store, _redis, _clock, _venues,
-    _parts,
+    _sandbox, _parts,
 )  # fmt: skip

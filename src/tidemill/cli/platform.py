@@ -23,7 +23,16 @@ import typer
 from tidemill import control, errors
 from tidemill.address import VARIABLES, named
 from tidemill.cli import net
-from tidemill.cli.app import LOG_LINES, LOGGED_AS, HomeOption, JsonOption, LogLinesOption, talk, told
+from tidemill.cli.app import (
+    LOG_LINES,
+    LOGGED_AS,
+    HomeOption,
+    JsonOption,
+    LogLinesOption,
+    TrustOption,
+    talk,
+    told,
+)
 from tidemill.home import Home, Lock
 from tidemill.log import Log
 from tidemill.model.collector import SELLERS, SIM_PREFIX, Collector
@@ -90,6 +99,7 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return once the platform is ready; `tidemill down` ends it.")
     ] = False,
+    trust_local_code: TrustOption = False,
     log_lines: LogLinesOption = False,
 ) -> int:
     """Start a whole local platform. Ctrl+C stops it."""

@@ -7,12 +7,11 @@ then are done at the next open after that moment. Arrival up to `SLACK_NS` late 
 
 from __future__ import annotations
 
-import importlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -50,14 +49,10 @@ def run(
     its leverage allows; what its own code raises passes through."""
     settings = settings or Settings()
     if settings.engine == "nautilus":
-        return _by_nautilus(strategy, history, settings)
+        from tidemill.research import nautilus  # the second engine, and only where it is asked for
+
+        return nautilus.run(strategy, history, settings)
     return Stage(history, settings).run(strategy, progress=progress)
-
-
-def _by_nautilus(strategy: Strategy, history: History, settings: Settings) -> Outcome:
-    nautilus = importlib.import_module("tidemill.research.nautilus")
-    found: Outcome = nautilus.run(strategy, history, settings)
-    return found
 
 
 @dataclass(frozen=True)
@@ -68,6 +63,16 @@ class Curve:
     """End of each step, ascending (ns)."""
     equity: Floats
     fills: int
+
+
+class Played(Protocol):
+    """What an engine says of a run that is over, in the columns of `_native.Engine`."""
+
+    def fills(self) -> Mapping[str, Any]: ...
+    def orders(self) -> Mapping[str, Any]: ...
+    def equity_curve(self) -> Floats: ...
+    def position(self, instrument: int) -> int: ...
+    def cash(self) -> str: ...
 
 
 class Stage:
@@ -103,7 +108,7 @@ class Stage:
 
     def run(self, strategy: Strategy, *, progress: Callable[[int, int], None] | None = None) -> Outcome:
         """The whole outcome."""
-        return self._outcome(self._played(strategy, progress))
+        return self.outcome(self._played(strategy, progress))
 
     def curve(self, strategy: Strategy) -> Curve:
         """Equity alone."""
@@ -151,6 +156,10 @@ class Stage:
         columns: list[npt.NDArray[Any]] = [self._end, self._number, *self._prices]
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
+    def steps(self) -> list[tuple[int, int]]:
+        """Of each time at which rows end the first of them and the one past the last, ascending."""
+        return list(itertools.pairwise([0, *(self._last + 1).tolist()]))
+
     def bars(self) -> list[tuple[int, int, Bar]]:
         """Every bar as the strategy is told of it, in order: the row after which it is told, the step of its
         signals, and the bar."""
@@ -167,7 +176,8 @@ class Stage:
 
     # What came of them.
 
-    def _outcome(self, engine: _native.Engine) -> Outcome:
+    def outcome(self, engine: Played) -> Outcome:
+        """The result of what an engine has played, as tables."""
         terms = [track.terms for track in self.history.tracks.values()]
         fills, orders = engine.fills(), engine.orders()
         market = (np.asarray(orders["kind"], object) == "market")[np.asarray(fills["order"], np.int64)]
@@ -308,38 +318,36 @@ class _Account:
         watches = list(strategy._watches)
         served = [one.tolist() for one in values([watch.signal for watch in watches], stage.series)]
         strategy._broker = self
-        rows, at = stage.rows(), 0
+        rows, bars, told = stage.rows(), stage.bars(), 0
         try:
-            for done, (until, step, bar) in enumerate(stage.bars()):
-                while at <= until:
-                    self._step(rows[at])
-                    at += 1
-                for watch, value in zip(watches, served, strict=True):
-                    watch.value = value[step]
-                strategy.on_bar(bar)
-                if progress is not None and not done % 65_536:
-                    progress(done, len(rows))
-            for row in rows[at:]:
-                self._step(row)
+            for first, past in stage.steps():
+                # All that ended at this time is known before anything is decided.
+                for fill in [fill for row in rows[first:past] for fill in self._engine.step(*row)]:
+                    strategy.on_fill(self._fill(fill))
+                while told < len(bars) and bars[told][0] < past:
+                    _, step, bar = bars[told]
+                    told += 1
+                    for watch, value in zip(watches, served, strict=True):
+                        watch.value = value[step]
+                    strategy.on_bar(bar)
+                    if progress is not None and not told % 65_536:
+                        progress(told, len(rows))
             strategy.stop()
         finally:
             strategy._broker = None
 
-    def _step(self, row: tuple[int, ...]) -> None:
-        for fill in self._engine.step(*row):
-            terms = self._terms[fill.instrument]
-            self._strategy.on_fill(
-                Fill(
-                    fill.ts,
-                    terms.name,
-                    fill.order,
-                    "buy" if fill.side > 0 else "sell",
-                    Decimal(fill.price).scaleb(-terms.price_scale),
-                    Decimal(fill.size).scaleb(-terms.size_scale),
-                    Decimal(fill.fee).scaleb(-FEE_SCALE),
-                    fill.maker,
-                )
-            )
+    def _fill(self, fill: _native.Fill) -> Fill:
+        terms = self._terms[fill.instrument]
+        return Fill(
+            fill.ts,
+            terms.name,
+            fill.order,
+            "buy" if fill.side > 0 else "sell",
+            Decimal(fill.price).scaleb(-terms.price_scale),
+            Decimal(fill.size).scaleb(-terms.size_scale),
+            Decimal(fill.fee).scaleb(-FEE_SCALE),
+            fill.maker,
+        )
 
     def submit(self, order: Order) -> int:
         number = self._of(order.instrument)

@@ -1,12 +1,11 @@
 """What a guest says, read as what it is: bytes of somebody who may want to harm the reader.
 
-JSON of bounded size and depth, Arrow tables of plain columns, text without escapes. Never pickle. Whatever does
-not fit raises `Unfit`, which the runner tells as `sandbox_output`.
+JSON of bounded size and depth, Arrow tables of plain columns, text without escapes. Never pickle. Whatever
+does not fit raises `Unfit`, which the runner tells as `sandbox_output`.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from dataclasses import dataclass, field
@@ -102,8 +101,7 @@ class Frames:
 
     def answer(self, log: str) -> Answer:
         """The whole answer, checked; raises `Unfit`."""
-        assert self.head is not None
-        said = json(self.head[1])
+        said = json(self.head[1]) if self.head else {}
         result = said.get("result")
         if not isinstance(result, dict):
             raise Unfit("its result is no object")
@@ -125,13 +123,11 @@ def json(data: bytes) -> dict[str, Any]:
 
 
 def _cleaned(value: Any, depth: int) -> Any:
-    """The same without NUL characters, which no database takes, and without numbers beyond any float."""
+    """The same without NUL characters, which no database takes; raises `Unfit` where it is too deep."""
     if depth > DEPTH_MAX:
         raise Unfit(f"its JSON is nested deeper than {DEPTH_MAX}")
     if isinstance(value, str):
         return value.replace("\0", "") if "\0" in value else value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {_cleaned(key, depth): _cleaned(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list):
@@ -181,7 +177,7 @@ def table(body: bytes) -> pa.Table:
     except Exception as error:  # whatever a reader makes of bytes that were made to harm it
         raise Unfit(f"a table cannot be read: {text(str(error))[:200]}") from None
     bare = pa.schema([pa.field(one.name, one.type, one.nullable) for one in schema])
-    return pa.Table.from_arrays([column for column in whole.columns], schema=bare)
+    return pa.Table.from_arrays(list(whole.columns), schema=bare)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -44,11 +44,14 @@ def python(results: int, library: str, words: tuple[str, ...]) -> list[str]:
 
 
 def bubblewrap(limits: Limits, seccomp: int) -> list[str]:
-    """What bubblewrap is told, in its order; `seccomp` is a descriptor that holds the filter."""
+    """What bubblewrap is told, in its order; `seccomp` is a descriptor that holds the filter.
+
+    The guest is process 1 of its namespace: no other stands in there, and all that it started ends with it.
+    """
     said = [
         "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-net", "--unshare-ipc",
         "--unshare-uts", "--unshare-cgroup", "--hostname", "sandbox", "--uid", "65534", "--gid", "65534",
-        "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv",
+        "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv", "--as-pid-1",
         "--seccomp", str(seccomp),
     ]  # fmt: skip
     for name, value in ENVIRONMENT.items():
@@ -57,7 +60,8 @@ def bubblewrap(limits: Limits, seccomp: int) -> list[str]:
     said += ["--perms", "0700", "--size", str(limits.disk_bytes), "--tmpfs", "/tmp"]  # noqa: S108
     said += binds()
     said += ["--ro-bind", str(package()), f"{LIBRARY}/tidemill"]
-    said += ["--proc", "/proc", "--dir", "/dev"]
+    # Read-only as a whole: to the kernel root is root in /proc/sys, whatever its capabilities and namespaces.
+    said += ["--proc", "/proc", "--remount-ro", "/proc", "--dir", "/dev"]
     for device in _DEVICES:
         said += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     said += ["--symlink", "/proc/self/fd", "/dev/fd"]

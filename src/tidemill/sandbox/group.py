@@ -75,7 +75,7 @@ class Group:
 
     def members(self) -> list[int]:
         """Pids in it now."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, IndexError):
             return [int(pid) for pid in (self._places[0] / "cgroup.procs").read_text().split()]
         return []
 

@@ -1,12 +1,13 @@
 """The program inside the sandbox: takes orders from its socket, runs their task, answers through a pipe.
 
 Until the first order it is ours; from then on it is the user's, and the runner believes nothing it says.
-Started as `python -c "…; main()" RESULT_FD [warm] [trusted]`.
+Started as `python -c "…; main()" RESULT_FD MODULES [trusted]`, with modules to import before anyone waits.
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import math
 import mmap
@@ -18,8 +19,6 @@ from typing import Any
 
 from tidemill.sandbox import frame, task, user
 
-# What most user code imports: a warm guest has it before anyone waits.
-WARM = ("numpy", "pyarrow", "pyarrow.compute", "tidemill._native")
 DEPTH_MAX = 60
 
 
@@ -32,8 +31,8 @@ def main() -> None:
         os.dup2(null, 0)
         if "trusted" in sys.argv:
             _die_with_parent()
-        if "warm" in sys.argv:
-            for name in WARM:
+        for name in filter(None, sys.argv[2].split(",")):
+            with contextlib.suppress(ImportError):
                 __import__(name)
         frame.write(results, frame.READY, b"{}")
         kept: dict[str, Any] = {}
@@ -104,14 +103,16 @@ def _bound(order: dict[str, Any]) -> None:
         (resource.RLIMIT_NOFILE, 512),
         (resource.RLIMIT_MEMLOCK, 1 << 16),
     ):
-        _soft, hard = resource.getrlimit(kind)
-        wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        last = wanted if order["once"] else hard
-        if kind == resource.RLIMIT_CPU and order["once"]:
-            last = wanted + 1 if hard == resource.RLIM_INFINITY else min(wanted + 1, hard)
         if kind == resource.RLIMIT_NPROC and order["trusted"]:
             continue  # it would count all that this user runs on the machine
-        resource.setrlimit(kind, (wanted, last))
+        _soft, hard = resource.getrlimit(kind)
+        last = value
+        if kind == resource.RLIMIT_CPU:
+            # It counts from the start: a guest that is asked again needs more each time.
+            last = value + 1 if order["once"] else resource.RLIM_INFINITY
+        if hard != resource.RLIM_INFINITY:
+            value, last = min(value, hard), hard if last == resource.RLIM_INFINITY else min(last, hard)
+        resource.setrlimit(kind, (value, last))
 
 
 def _tables(order: dict[str, Any], fds: list[int], kept: dict[str, Any]) -> dict[str, Any]:

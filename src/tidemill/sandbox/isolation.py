@@ -114,7 +114,7 @@ def _try() -> str:
     held = memory("filter", seccomp.program(platform.machine()))
     try:
         said = subprocess.run(
-            [bwrap() or "bwrap", *command.bubblewrap(Limits(), held), "--", sys.executable, "-S", "-c", "pass"],
+            [bwrap() or "bwrap", *command.bubblewrap(Limits(), held), "--", sys.executable, "-Sc", "pass"],
             pass_fds=[held], env={}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=_PROBE_S, check=False,
         )  # fmt: skip

@@ -24,7 +24,8 @@ from tidemill.sandbox.limit import Limits
 from tidemill.sandbox.process import Guest, Progress, seal
 
 SIZE_MAX = 64
-_KEPT_TABLES = 100
+# pandas is here for pyarrow, which looks for it when it first makes an array of Python's values.
+MODULES = ("numpy", "pyarrow", "pyarrow.compute", "pandas", "tidemill._native")
 
 
 def run(
@@ -40,8 +41,8 @@ def run(
 
     `cancel` is asked some twenty times a second. Raises `ConfigError` (`sandbox_missing`, `sandbox_failed`),
     `UsageError` (`code_invalid`, `code_failed`, `sandbox_died`), `DeadlineError` (`sandbox_timeout`),
-    `ResourceError` (`sandbox_memory`, `sandbox_output`), `CancelledError`; `sandbox.log_of(error)` is what the
-    code printed.
+    `ResourceError` (`sandbox_memory`, `sandbox_output`), `CancelledError`; `sandbox.log_of(error)` is what
+    the code printed.
     """
     bounds = limits or Limits()
     session = Session("", "", Guest(bounds), bounds, once=True)
@@ -57,7 +58,7 @@ class Session:
 
     def __init__(self, owner: str, source: str, guest: Guest, limits: Limits, *, once: bool = False) -> None:
         self.owner = owner
-        self.digest = hashlib.sha256(source.encode()).hexdigest()
+        self.digest = _digest(source)
         self._guest = guest
         self._limits = limits
         self._once = once
@@ -86,12 +87,12 @@ class Session:
         code itself can it be asked again (`alive`).
         """
         source = request.get("source")
-        if not self._once and isinstance(source, str):
-            if hashlib.sha256(source.encode()).hexdigest() != self.digest:
-                raise errors.ConflictError(
-                    "sandbox_foreign", "this guest was leased for another source",
-                    hint="lease one for this source: what the other left behind must not be met",
-                )  # fmt: skip
+        if not self._once and isinstance(source, str) and _digest(source) != self.digest:
+            raise errors.ConflictError(
+                "sandbox_foreign",
+                "this guest was leased for another source",
+                hint="lease one for this source: what the other left behind must not be met",
+            )
         if len(tables) > frame.TABLES_MAX:
             raise errors.UsageError(
                 "sandbox_tables", f"{len(tables)} tables for one run; at most {frame.TABLES_MAX}"
@@ -135,6 +136,10 @@ class Session:
         return named, fds
 
 
+def _digest(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
 def _table_memory(table: pa.Table) -> int:
     """Sealed memory that holds the table as an Arrow stream."""
     fd = os.memfd_create("table", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
@@ -147,12 +152,16 @@ def _table_memory(table: pa.Table) -> int:
 class Pool:
     """So many guests that have imported what user code imports, and wait. A leased one is replaced behind."""
 
-    def __init__(self, size: int = 1, *, limits: Limits | None = None) -> None:
-        """Starts filling; returns at once. `limits` are those of every lease that names no other."""
+    def __init__(
+        self, size: int = 1, *, limits: Limits | None = None, modules: tuple[str, ...] = MODULES
+    ) -> None:
+        """Starts filling; returns at once. `limits` are those of every lease that names no other, `modules`
+        what guests import before they wait, where it is installed."""
         if not 0 <= size <= SIZE_MAX:
             raise errors.UsageError("sandbox_pool", f"a pool of {size} guests; 0 to {SIZE_MAX}")
         self._size = size
         self._limits = limits or Limits()
+        self._modules = modules
         self._ready: deque[Guest] = deque()
         self._news = threading.Condition()
         self._closed = False
@@ -163,7 +172,7 @@ class Pool:
     def lease(self, owner: str, source: str, *, limits: Limits | None = None) -> Session:
         """A guest for this owner's source alone; a new one where none is ready yet. Close it when done."""
         guest = self._take()
-        return Session(owner, source, guest or Guest(self._limits, warm=True), limits or self._limits)
+        return Session(owner, source, guest or Guest(self._limits, self._modules), limits or self._limits)
 
     def wait(self, timeout_s: float = 30.0) -> bool:
         """Whether all guests are ready, after at most so long; raises what their start raised."""
@@ -212,7 +221,7 @@ class Pool:
                     return
             guest = None
             try:
-                guest = Guest(self._limits, warm=True)
+                guest = Guest(self._limits, self._modules)
                 guest.wait_ready()
             except BaseException as error:
                 if guest is not None:

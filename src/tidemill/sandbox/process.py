@@ -36,8 +36,9 @@ Progress = Callable[[dict[str, Any]], object]
 class Guest:
     """A process that serves orders of one owner. Whatever goes wrong but an error of the code ends it."""
 
-    def __init__(self, limits: Limits, *, warm: bool = False) -> None:
-        """Starts it; raises `ConfigError` (`sandbox_missing`, `sandbox_failed`) where that does not work."""
+    def __init__(self, limits: Limits, modules: tuple[str, ...] = ()) -> None:
+        """Starts it, with these imported where they are installed. Raises `ConfigError` (`sandbox_missing`,
+        and `sandbox_failed` when it is first asked)."""
         self.isolated = isolation.required()
         self.limits = limits
         self._group = _new_group(limits)
@@ -47,7 +48,7 @@ class Guest:
         self._results, results = os.pipe()
         self._said, said = os.pipe()
         fds = [results]
-        words = (*(("warm",) if warm else ()), *(() if self.isolated else ("trusted",)))
+        words = (",".join(modules), *(() if self.isolated else ("trusted",)))
         try:
             if self.isolated:
                 held = memory("filter", seccomp.program(platform.machine()))
@@ -86,7 +87,7 @@ class Guest:
             ours.send(b"\n")
 
     def wait_ready(self) -> None:
-        """Returns once it waits for orders; raises `ConfigError` (`sandbox_failed`) where it does not start."""
+        """Returns once it waits for orders; raises `ConfigError` (`sandbox_failed`) if it does not start."""
         if self._ready:
             return
         frames = Frames(1 << 12)
@@ -119,6 +120,11 @@ class Guest:
     ) -> Answer:
         """One order and its answer. Raises what docs/sandbox.md lists; only after `code_failed`,
         `code_invalid` and refusals of the task does the guest live on."""
+        if self._ended:
+            raise errors.ConflictError(
+                "sandbox_ended", "this guest is gone: an earlier run ended it, or its lease was closed",
+                hint="lease another",
+            )  # fmt: skip
         self.wait_ready()
         if limits != self.limits:
             self.limits = limits
@@ -205,11 +211,10 @@ class Guest:
         return True
 
     def _answer(self, frames: Frames) -> Answer:
-        assert frames.head is not None
-        kind, body = frames.head
-        if kind == frame.ANSWER:
-            return frames.answer(self._log.text())
-        self._tell(read_json(body))
+        kind, body = frames.head or (frame.FAILED, b"{}")
+        if kind == frame.FAILED:
+            self._tell(read_json(body))
+        return frames.answer(self._log.text())
 
     def _tell(self, said: dict[str, Any]) -> NoReturn:
         """Raises what a guest says went wrong: its words are quoted, never trusted."""
@@ -372,7 +377,7 @@ def _joined(words: list[str]) -> bytes:
 
 
 def _own_environment() -> dict[str, str]:
-    """Of trusted code without isolation: ours, so that no secret of this process's environment is handed on."""
+    """For trusted code without isolation: no secret of this process's environment is handed on."""
     return {**command.ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath)}
 
 

@@ -11,7 +11,7 @@ import errno
 import struct
 from collections.abc import Mapping
 
-# struct seccomp_data: int nr, __u32 arch, __u64 instruction_pointer, __u64 args[6]; both machines are little-endian.
+# struct seccomp_data: int nr, __u32 arch, __u64 instruction_pointer, __u64 args[6]; little-endian on both.
 _NR, _ARCH, _ARGS = 0, 4, 16
 _LOAD, _JUMP_EQUAL, _JUMP_ABOVE, _JUMP_ANY_BIT, _JUMP, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x05, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -22,8 +22,9 @@ _X32_BIT = 0x40000000
 # Calls of one number on every machine since Linux 5.1. What comes after the last is answered as an older
 # kernel would: unknown. mseal (462) is the last that does nothing but guard.
 _SHARED = {
-    "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429,
-    "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_getfd": 438, "process_madvise": 440,
+    "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
+    "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_getfd": 438,
+    "process_madvise": 440,
     "mount_setattr": 442, "quotactl_fd": 443, "memfd_secret": 447, "set_mempolicy_home_node": 450,
     "statmount": 457, "listmount": 458, "lsm_get_self_attr": 459, "lsm_set_self_attr": 460,
     "lsm_list_modules": 461,

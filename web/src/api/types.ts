@@ -112,13 +112,15 @@ export type Strategies = Schemas['Strategies'];
 export type Backtest = Schemas['Backtest'];
 export type BacktestLine = Schemas['BacktestLine'];
 export type Backtests = Schemas['Backtests'];
-export type BacktestAsk = Schemas['BacktestAsk'];
+export type BacktestAsk = Partial<Omit<Schemas['BacktestAsk'], 'costs'>> &
+  Pick<Schemas['BacktestAsk'], 'strategy' | 'instruments'> & { costs?: Partial<Schemas['BacktestCosts']> };
 export type BacktestStart = Schemas['BacktestStart'];
 export type BacktestTable = Schemas['BacktestTable'];
 
 export type Study = Schemas['Study'];
 export type Studies = Schemas['Studies'];
 export type StudyProgress = Schemas['Progress'];
-export type StudyAsk = Schemas['StudyAsk'];
+/** What is left out has the platform's default. */
+export type StudyAsk = Partial<Schemas['StudyAsk']> & Pick<Schemas['StudyAsk'], 'strategy' | 'instruments'>;
 export type StudyJob = Schemas['StudyJob'];
 export type Trials = Schemas['Trials'];

@@ -25,6 +25,15 @@ pub enum LimitFill {
     Through,
 }
 
+/// Where an order is filled whose price an open has jumped over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapFill {
+    /// At the open: better for a limit, worse for a stop.
+    Open,
+    /// At its own price, which was not traded; as NautilusTrader does with bars.
+    Level,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// Fractions of what is traded, at 12 digits.
@@ -36,6 +45,7 @@ pub struct Cost {
     /// Most that may be held, by equity, at 9 digits.
     pub(crate) leverage: i128,
     pub limit_fill: LimitFill,
+    pub gap_fill: GapFill,
 }
 
 /// Settings as text, as a person writes them.
@@ -48,6 +58,7 @@ pub struct CostText<'a> {
     pub slippage_ticks: i64,
     pub leverage: &'a str,
     pub limit_fill: &'a str,
+    pub gap_fill: &'a str,
 }
 
 impl Default for CostText<'_> {
@@ -60,6 +71,7 @@ impl Default for CostText<'_> {
             slippage_ticks: 0,
             leverage: "1",
             limit_fill: "touch",
+            gap_fill: "open",
         }
     }
 }
@@ -97,6 +109,11 @@ impl CostText<'_> {
                 "touch" => LimitFill::Touch,
                 "through" => LimitFill::Through,
                 other => return Fault::refused(format!("limit_fill is touch or through, not '{other}'")),
+            },
+            gap_fill: match self.gap_fill {
+                "open" => GapFill::Open,
+                "level" => GapFill::Level,
+                other => return Fault::refused(format!("gap_fill is open or level, not '{other}'")),
             },
         })
     }

@@ -1,6 +1,6 @@
 //! Orders against a row: which are filled, when and at which price.
 
-use super::cost::LimitFill;
+use super::cost::{GapFill, LimitFill};
 use super::fault::Fault;
 use super::fill::Fill;
 use super::money::{product, sign};
@@ -12,6 +12,7 @@ const DAY_NS: i64 = 86_400_000_000_000;
 
 impl Engine {
     /// Leads the open orders of the row's instrument along its prices.
+    #[inline(never)]
     pub(super) fn meet(&mut self, row: &Row) -> Result<(), Fault> {
         let at = row.instrument as usize;
         // Taken out so that orders can be changed while the list is walked; given back below.
@@ -20,11 +21,7 @@ impl Engine {
         if self.within_reach(&open, row) {
             self.meet_path(&open, row)?;
         }
-        open.retain(|number| {
-            let order = &mut self.orders[*number as usize];
-            order.rested = true;
-            order.state == State::Open
-        });
+        open.retain(|number| self.orders[*number as usize].state == State::Open);
         self.open[at] = open;
         Ok(())
     }
@@ -46,11 +43,16 @@ impl Engine {
             }
             match request.kind {
                 Kind::Market => self.take(open, number, price, false, row)?,
-                _ if self.jumped(order, price) => self.reach(open, number, price, row)?,
+                _ if self.jumped(order, price) => {
+                    let at_level = self.cost.gap_fill == GapFill::Level && !order.takes;
+                    let price = if at_level { order.level() } else { price };
+                    self.reach(open, number, price, row)?;
+                }
                 _ => {}
             }
-            if request.time_in_force == TimeInForce::Ioc && self.orders[number as usize].state == State::Open
-            {
+            let order = &mut self.orders[number as usize];
+            order.takes = false; // what is left of it rests
+            if request.time_in_force == TimeInForce::Ioc && order.state == State::Open {
                 self.close(number, State::Cancelled, Reason::Ioc);
             }
         }
@@ -61,11 +63,8 @@ impl Engine {
     fn within_reach(&self, open: &[u32], row: &Row) -> bool {
         open.iter().any(|number| {
             let order = &self.orders[*number as usize];
-            let reached = match order.waits_below() {
-                true => order.level() >= row.low,
-                false => order.level() <= row.high,
-            };
-            order.state == State::Open && reached
+            let farthest = if order.waits_below() { row.low } else { row.high };
+            order.state == State::Open && order.reached_by(farthest)
         })
     }
 
@@ -111,22 +110,16 @@ impl Engine {
 
     /// Whether the open lies beyond the order's level, or at it.
     fn jumped(&self, order: &Order, price: i64) -> bool {
-        let level = order.level();
-        let beyond = if order.waits_below() {
-            level - price
-        } else {
-            price - level
-        };
-        // A price at which others trade is enough for a stop, and for a limit that is new and takes what is there.
-        let strict = !order.armed() && order.rested && self.cost.limit_fill == LimitFill::Through;
-        beyond > 0 || (beyond == 0 && !strict)
+        // A price at which others trade is enough for a stop, and for a limit that takes what is there.
+        let strict = !order.armed() && !order.takes && self.cost.limit_fill == LimitFill::Through;
+        order.reached_by(price) && !(strict && price == order.level())
     }
 
     /// The price is at the order's level, or was found beyond it.
     fn reach(&mut self, open: &[u32], number: u32, price: i64, row: &Row) -> Result<(), Fault> {
         let order = &mut self.orders[number as usize];
         if !order.armed() {
-            let maker = order.rested || order.triggered || price != row.open;
+            let maker = !order.takes;
             return self.take(open, number, price, maker, row);
         }
         order.triggered = true;

@@ -15,7 +15,7 @@ mod row;
 mod trip;
 
 use account::{Account, SHARE_ONE};
-pub use cost::{Cost, CostText, FEE_DIGITS, LimitFill};
+pub use cost::{Cost, CostText, FEE_DIGITS, GapFill, LimitFill};
 pub use fault::Fault;
 pub use fill::{Fill, Payment};
 pub use instrument::Instrument;
@@ -99,10 +99,9 @@ impl Engine {
             }
         }
         self.equity.reserve(rows.len());
-        for at in 0..rows.len() {
-            let row = rows.at(at);
+        for (row, share) in rows.iter() {
             self.advance(&row)?;
-            self.wish(row.instrument as usize, rows.target[at]);
+            self.wish(row.instrument as usize, share);
         }
         Ok(())
     }
@@ -117,7 +116,7 @@ impl Engine {
         Ok(&self.fills[before..])
     }
 
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, row: &Row) -> Result<(), Fault> {
         let at = row.instrument as usize;
         if !self.wishes.is_empty() && (row.end > self.now || self.wished[at]) {
@@ -163,7 +162,7 @@ impl Engine {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn wish(&mut self, at: usize, share: f64) {
         if share.is_nan() || share == self.target[at] {
             return;
@@ -176,6 +175,7 @@ impl Engine {
     }
 
     /// Sends the orders of the wishes, those that leave a position first so that they make room for the others.
+    #[inline(never)]
     fn settle(&mut self) -> Result<(), Fault> {
         let mut wishes = std::mem::take(&mut self.wishes);
         let mut later: Vec<Request> = Vec::new();
@@ -230,7 +230,9 @@ impl Engine {
         let mut order = Order::new(request, self.now);
         order.reason = self.objection(&request)?;
         if order.reason == Reason::None {
-            self.account.holdings[at].count(&request, 1);
+            let holding = &mut self.account.holdings[at];
+            holding.count(&request, 1);
+            order.takes = order.reached_by(holding.close);
             self.open[at].push(number);
         } else {
             order.state = State::Refused;
@@ -306,6 +308,7 @@ impl Engine {
         Ok(())
     }
 
+    #[inline(never)]
     fn pay_before(&mut self, end: i64) -> Result<(), Fault> {
         while let Some(due) = self.funding.get(self.funded).filter(|due| due.ts < end).copied() {
             self.funded += 1;

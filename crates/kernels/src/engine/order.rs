@@ -167,8 +167,8 @@ pub struct Order {
     pub filled: i64,
     /// Whether its stop price was reached.
     pub(crate) triggered: bool,
-    /// Whether it has lived through a row, so that a limit is known to rest.
-    pub(crate) rested: bool,
+    /// Whether the price that it waits for was there already when it was sent; until the next open.
+    pub(crate) takes: bool,
 }
 
 impl Order {
@@ -181,7 +181,7 @@ impl Order {
             done: 0,
             filled: 0,
             triggered: false,
-            rested: false,
+            takes: false,
         }
     }
 
@@ -198,6 +198,16 @@ impl Order {
             self.request.stop
         } else {
             self.request.limit
+        }
+    }
+
+    /// Whether a price lies at its level or beyond it.
+    #[inline]
+    pub(crate) const fn reached_by(&self, price: i64) -> bool {
+        if self.waits_below() {
+            price <= self.level()
+        } else {
+            price >= self.level()
         }
     }
 

@@ -89,16 +89,24 @@ impl Rows<'_> {
         self.end.is_empty()
     }
 
+    /// Each row with what is wanted at its close.
     #[inline]
-    pub(crate) fn at(&self, at: usize) -> Row {
-        Row {
-            end: self.end[at],
-            instrument: self.instrument[at],
-            open: self.open[at],
-            high: self.high[at],
-            low: self.low[at],
-            close: self.close[at],
-        }
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Row, f64)> {
+        let prices = self.open.iter().zip(self.high).zip(self.low).zip(self.close);
+        let rows = self.end.iter().zip(self.instrument).zip(prices).zip(self.target);
+        rows.map(
+            |(((&end, &instrument), (((&open, &high), &low), &close)), &target)| {
+                let row = Row {
+                    end,
+                    instrument,
+                    open,
+                    high,
+                    low,
+                    close,
+                };
+                (row, target)
+            },
+        )
     }
 
     pub(crate) fn check(&self, before: i64, instruments: usize) -> Result<(), Fault> {
@@ -118,17 +126,14 @@ impl Rows<'_> {
         // Without a branch for each row; which one is wrong is looked up only when one is.
         let mut good = self.end.first().is_none_or(|first| *first >= before);
         good &= self.end.is_sorted();
-        good &= self
-            .instrument
-            .iter()
-            .fold(true, |good, one| good & ((*one as usize) < instruments));
-        good &= (0..len).fold(true, |good, at| good & self.at(at).well_formed());
+        for (row, _) in self.iter() {
+            good &= row.well_formed() & ((row.instrument as usize) < instruments);
+        }
         if good {
             return Ok(());
         }
         let mut before = before;
-        for at in 0..len {
-            let row = self.at(at);
+        for (at, (row, _)) in self.iter().enumerate() {
             if let Some(why) = row.wrong(before, instruments) {
                 return Fault::refused(format!("row {at} {why}"));
             }

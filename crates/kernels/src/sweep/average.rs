@@ -59,13 +59,18 @@ fn is_whole(close: &[f64], scale: f64) -> bool {
     })
 }
 
+/// Averages of a block's bars; the last place is of the bar after, and says nothing. Whole lines of the cache: a load
+/// across two of them takes twice as long.
+#[repr(C, align(64))]
+#[derive(Clone)]
+pub struct Row(pub [f64; 64]);
+
 /// The averages of each distinct window in one block.
 pub struct Averages {
     windows: Vec<u32>,
     /// The state of each, where it has one.
     smooth: Vec<Smooth>,
-    /// Of the block's bars; the last place is of the bar after, and says nothing.
-    values: Vec<[f64; 64]>,
+    values: Vec<Row>,
 }
 
 impl Averages {
@@ -78,7 +83,7 @@ impl Averages {
             Average::Exponential => windows.iter().map(|bars| Smooth::ema(*bars as usize)).collect(),
         };
         Self {
-            values: vec![[0.0; 64]; windows.len()],
+            values: vec![Row([0.0; 64]); windows.len()],
             windows,
             smooth,
         }
@@ -89,7 +94,7 @@ impl Averages {
         self.windows.partition_point(|bars| *bars < window)
     }
 
-    pub fn of(&self, place: usize) -> &[f64; 64] {
+    pub fn of(&self, place: usize) -> &Row {
         &self.values[place]
     }
 
@@ -99,7 +104,7 @@ impl Averages {
     pub fn fill(&mut self, sums: &Sums, close: &[f64], first: usize) {
         let bars = BARS.min(close.len() - first);
         for (smooth, values) in self.smooth.iter_mut().zip(&mut self.values) {
-            for (value, close) in values.iter_mut().zip(&close[first..first + bars]) {
+            for (value, close) in values.0.iter_mut().zip(&close[first..first + bars]) {
                 *value = smooth.next(*close);
             }
         }
@@ -115,7 +120,7 @@ impl Averages {
             let past = &sums.until[first + full + 1..first + bars + 1];
             let before = &sums.until[first + full + 1 - *window as usize..][..past.len()];
             let bars = f64::from(*window);
-            for ((value, past), before) in values[full..].iter_mut().zip(past).zip(before) {
+            for ((value, past), before) in values.0[full..].iter_mut().zip(past).zip(before) {
                 // Divided, not multiplied: quotients of equal fractions are the same number.
                 *value = past.wrapping_sub(*before) as f64 / bars;
             }
@@ -123,11 +128,10 @@ impl Averages {
     }
 }
 
-/// Which of the first are above the second.
-pub fn above(one: &[f64; 64], other: &[f64; 64]) -> u64 {
-    let mut bits = 0;
-    for (at, (one, other)) in one.iter().zip(other).enumerate() {
-        bits |= u64::from(one > other) << at;
+/// Which of the first are above the second, as bits, the first one the lowest of the first byte.
+pub fn above(one: &Row, other: &Row, bits: &mut [u8; 8]) {
+    let (one, other) = (one.0.as_chunks::<8>().0, other.0.as_chunks::<8>().0);
+    for ((one, other), bits) in one.iter().zip(other).zip(bits) {
+        *bits = (0..8).fold(0, |bits, at| bits | u8::from(one[at] > other[at]) << at);
     }
-    bits
 }

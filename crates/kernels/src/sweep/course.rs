@@ -71,6 +71,8 @@ pub struct Block {
     pub ratios: [[f64; 3]; BARS],
     /// Bars before the end.
     pub bars: usize,
+    /// Bits 1 and on of a word that stand for one of them.
+    pub counted: u64,
 }
 
 impl Block {
@@ -89,6 +91,7 @@ impl Block {
             deepest: [1.0; STEPS],
             ratios: [[1.0; 3]; BARS],
             bars: 0,
+            counted: 0,
         }
     }
 
@@ -118,6 +121,7 @@ impl Block {
     #[inline(always)]
     pub fn fill(&mut self, prices: &Prices, first: usize) {
         self.bars = BARS.min(prices.close.len() - 1 - first);
+        self.counted = (u64::MAX >> (BARS - self.bars)) & !1;
         let mut bars = [[1.0; 4]; BARS];
         self.ratios = [[1.0; 3]; BARS];
         for at in 0..self.bars {

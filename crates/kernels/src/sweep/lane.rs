@@ -1,6 +1,6 @@
 //! Pairs on their way through the blocks, eight side by side; taken one after another here.
 
-use super::course::{Block, COURSES, growth, larger, smaller};
+use super::course::{BARS, Block, COURSES, growth, smaller};
 use super::{Found, Pair};
 
 /// Pairs side by side.
@@ -10,14 +10,20 @@ pub const LANES: usize = 8;
 #[repr(C, align(64))]
 #[derive(Clone)]
 pub struct Lanes {
-    /// Equity, which begins with 1, and its highest so far.
+    /// Equity, which begins with 1, its highest so far, and 1 divided by that.
     pub grown: [f64; LANES],
     pub peak: [f64; LANES],
+    pub inverse: [f64; LANES],
     /// The lowest equity by its highest before it.
     pub fall: [f64; LANES],
     /// Sums of the returns and of their squares.
     pub sum: [f64; LANES],
     pub square: [f64; LANES],
+    /// Whether the signal was on at the bar before: 0 or 1.
+    pub above: [u64; LANES],
+    /// Positions that were opened, and bars with one.
+    pub trades: [u64; LANES],
+    pub held: [u64; LANES],
 }
 
 /// Takes eight pairs through a block: bit 0 of a word is the position before it, bits 1 to 63 those of its bars.
@@ -48,34 +54,45 @@ pub fn advance_one(lanes: &mut Lanes, at: usize, word: u64, block: &Block) {
     lanes.put(at, one);
 }
 
+/// Takes pairs that may be short through a block in which some of them begin. Until then they are flat, which is a
+/// third kind of position, of which courses know nothing.
+pub(super) fn settle(lanes: &mut Lanes, signals: &[u64; LANES], pairs: &[Pair], first: usize, block: &Block) {
+    for (at, (signal, pair)) in signals.iter().zip(pairs).enumerate() {
+        if pair.start < first {
+            let word = lanes.word(at, *signal, block);
+            advance_one(lanes, at, word, block);
+        } else if pair.start < first + BARS {
+            begin(lanes, at, *signal, pair.start - first, block);
+        }
+    }
+}
+
 /// Takes a pair through the block in which it first has both averages, at bar `start`: from flat to long or short.
-/// The positions that were opened, and the bars with one.
-pub fn begin(lanes: &mut Lanes, at: usize, bits: u64, start: usize, block: &Block) -> (u64, u64) {
+fn begin(lanes: &mut Lanes, at: usize, signal: u64, start: usize, block: &Block) {
     let mut one = lanes.one(at);
-    let (mut trades, mut held) = (0, 0);
     let mut before = None;
-    for bar in start..block.bars {
-        let long = bits >> bar & 1 == 1;
-        let [gap, rest, whole] = block.ratios[bar];
+    for (bar, [gap, rest, whole]) in block.ratios[..block.bars].iter().copied().enumerate().skip(start) {
+        let long = signal >> bar & 1 == 1;
         let grown = match before {
             None => block.entered() * growth(long, rest, block.shorts()),
             Some(same) if same == long => growth(long, whole, block.shorts()),
             Some(other) => block.changed(other, gap, long, rest),
         };
-        trades += u64::from(before != Some(long));
-        held += 1;
+        lanes.trades[at] += u64::from(before != Some(long));
+        lanes.held[at] += 1;
         before = Some(long);
         let back = grown - 1.0;
         one.take([grown, grown, grown, 1.0], back, back * back);
     }
+    lanes.above[at] = signal >> (BARS - 1) & 1;
     lanes.put(at, one);
-    (trades, held)
 }
 
 /// One pair's numbers out of eight.
 struct One {
     grown: f64,
     peak: f64,
+    inverse: f64,
     fall: f64,
     sum: f64,
     square: f64,
@@ -84,13 +101,14 @@ struct One {
 impl One {
     #[inline(always)]
     fn take(&mut self, [growth, high, low, fall]: [f64; 4], sum: f64, square: f64) {
-        let lowest = self.grown * low;
-        // Seldom true, and spares a division.
-        if lowest < self.fall * self.peak {
-            self.fall = smaller(lowest / self.peak, self.fall);
-        }
+        self.fall = smaller(self.grown * low * self.inverse, self.fall);
         self.fall = smaller(fall, self.fall);
-        self.peak = larger(self.grown * high, self.peak);
+        let highest = self.grown * high;
+        // Seldom true, and spares a division.
+        if highest > self.peak {
+            self.peak = highest;
+            self.inverse = 1.0 / highest;
+        }
         self.grown *= growth;
         self.sum += sum;
         self.square += square;
@@ -101,15 +119,39 @@ impl Lanes {
     pub const NEW: Self = Self {
         grown: [1.0; LANES],
         peak: [1.0; LANES],
+        inverse: [1.0; LANES],
         fall: [1.0; LANES],
         sum: [0.0; LANES],
         square: [0.0; LANES],
+        above: [0; LANES],
+        trades: [0; LANES],
+        held: [0; LANES],
     };
+
+    /// The word of each pair for a block, and its counts.
+    #[inline(always)]
+    pub fn words(&mut self, signals: &[u64; LANES], block: &Block) -> [u64; LANES] {
+        std::array::from_fn(|at| self.word(at, signals[at], block))
+    }
+
+    #[inline(always)]
+    fn word(&mut self, at: usize, signal: u64, block: &Block) -> u64 {
+        let word = signal << 1 | self.above[at];
+        self.above[at] = word >> BARS;
+        let (opened, held) = match block.shorts() {
+            true => (word ^ word << 1, u64::MAX),
+            false => (word & !(word << 1), word),
+        };
+        self.trades[at] += u64::from((opened & block.counted).count_ones());
+        self.held[at] += u64::from((held & block.counted).count_ones());
+        word
+    }
 
     fn one(&self, at: usize) -> One {
         One {
             grown: self.grown[at],
             peak: self.peak[at],
+            inverse: self.inverse[at],
             fall: self.fall[at],
             sum: self.sum[at],
             square: self.square[at],
@@ -119,13 +161,14 @@ impl Lanes {
     fn put(&mut self, at: usize, one: One) {
         self.grown[at] = one.grown;
         self.peak[at] = one.peak;
+        self.inverse[at] = one.inverse;
         self.fall[at] = one.fall;
         self.sum[at] = one.sum;
         self.square[at] = one.square;
     }
 
     /// What came of the pair in place `at`, over so many returns.
-    pub(super) fn found(&self, at: usize, pair: &Pair, returns: usize) -> Found {
+    pub fn found(&self, at: usize, returns: usize) -> Found {
         let count = returns as f64;
         let (sum, square) = (self.sum[at], self.square[at]);
         let mean = sum / count;
@@ -135,14 +178,14 @@ impl Lanes {
         Found {
             total: self.grown[at] - 1.0,
             drawdown: self.fall[at] - 1.0,
-            trades: pair.trades,
+            trades: self.trades[at],
             mean,
             deviation: if returns < 2 {
                 f64::NAN
             } else {
                 (spread / (count - 1.0)).sqrt()
             },
-            exposure: pair.held as f64 / count,
+            exposure: self.held[at] as f64 / count,
         }
     }
 }

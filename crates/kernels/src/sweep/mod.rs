@@ -18,7 +18,7 @@ mod wide;
 use std::fmt;
 use std::thread;
 
-use average::{Averages, Sums};
+use average::{Averages, Row, Sums};
 use course::{BARS, Block, Prices};
 use lane::{LANES, Lanes};
 
@@ -108,6 +108,30 @@ pub fn cross(
     rule: Rule,
     threads: usize,
 ) -> Result<Vec<Found>, Fault> {
+    shared(close, open, pairs, rule, threads, swept)
+}
+
+/// The same without any register wider than every processor has: what others are tested against.
+pub fn cross_plain(
+    close: &[f64],
+    open: Option<&[f64]>,
+    pairs: &[(u32, u32)],
+    rule: Rule,
+) -> Result<Vec<Found>, Fault> {
+    shared(close, open, pairs, rule, 1, plain)
+}
+
+/// One thread's share of the pairs.
+type Share = fn(&Prices, &Sums, &[(u32, u32)], Rule) -> Vec<Found>;
+
+fn shared(
+    close: &[f64],
+    open: Option<&[f64]>,
+    pairs: &[(u32, u32)],
+    rule: Rule,
+    threads: usize,
+    work: Share,
+) -> Result<Vec<Found>, Fault> {
     check(close, open, pairs, rule)?;
     let longest = pairs.iter().map(|&(fast, slow)| fast.max(slow)).max();
     let sums = Sums::of(close, longest.unwrap_or(1));
@@ -115,13 +139,13 @@ pub fn cross(
     let groups = pairs.len().div_ceil(LANES);
     let share = groups.div_ceil(threads.max(1)).max(1) * LANES;
     let mut found = vec![Vec::new(); pairs.len().div_ceil(share)];
-    let work = |pairs: &[(u32, u32)]| swept(&prices, &sums, pairs, rule);
     match &mut found[..] {
         [] => {}
-        [only] => *only = work(pairs),
+        [only] => *only = work(&prices, &sums, pairs, rule),
         several => thread::scope(|scope| {
             for (place, pairs) in several.iter_mut().zip(pairs.chunks(share)) {
-                scope.spawn(move || *place = work(pairs));
+                let (prices, sums) = (&prices, &sums);
+                scope.spawn(move || *place = work(prices, sums, pairs, rule));
             }
         }),
     }
@@ -156,27 +180,25 @@ fn check(close: &[f64], open: Option<&[f64]>, pairs: &[(u32, u32)], rule: Rule) 
     Ok(())
 }
 
-/// One thread's share.
 fn swept(prices: &Prices, sums: &Sums, pairs: &[(u32, u32)], rule: Rule) -> Vec<Found> {
     #[cfg(target_arch = "x86_64")]
     if wide::is_there() {
         // SAFETY: the processor has what `wide` is compiled for.
         return unsafe { wide::swept(prices, sums, pairs, rule) };
     }
+    plain(prices, sums, pairs, rule)
+}
+
+fn plain(prices: &Prices, sums: &Sums, pairs: &[(u32, u32)], rule: Rule) -> Vec<Found> {
     sweep(prices, sums, pairs, rule, average::above, lane::advance)
 }
 
-/// One pair on its way.
+/// Where a pair's averages are, and from when on it has both.
 struct Pair {
-    /// Places of its averages.
     fast: usize,
     slow: usize,
     /// The first bar with both averages.
     start: usize,
-    /// Whether it was above at the bar before: the lowest bit of the next word.
-    above: u64,
-    trades: u64,
-    held: u64,
 }
 
 /// Takes all pairs over all bars. `above` says which of 64 numbers are above those of another, as bits; `advance` takes
@@ -187,7 +209,7 @@ fn sweep(
     sums: &Sums,
     pairs: &[(u32, u32)],
     rule: Rule,
-    above: impl Fn(&[f64; 64], &[f64; 64]) -> u64,
+    above: impl Fn(&Row, &Row, &mut [u8; 8]),
     advance: impl Fn(&mut Lanes, &[u64; LANES], &Block),
 ) -> Vec<Found> {
     let mut averages = Averages::new(rule.average, pairs);
@@ -197,63 +219,54 @@ fn sweep(
             fast: averages.place(fast),
             slow: averages.place(slow),
             start: fast.max(slow) as usize - 1,
-            above: 0,
-            trades: 0,
-            held: 0,
         })
         .collect();
-    let mut lanes = vec![Lanes::NEW; pairs.len().div_ceil(LANES)];
+    // Pairs that fill up the last eight never begin.
+    let never = || Pair {
+        fast: 0,
+        slow: 0,
+        start: usize::MAX,
+    };
+    states.resize_with(pairs.len().next_multiple_of(LANES), never);
+    let settled = pairs
+        .iter()
+        .map(|&(fast, slow)| fast.max(slow) as usize)
+        .max()
+        .unwrap_or(0);
+    let mut lanes = vec![Lanes::NEW; states.len() / LANES];
+    let mut signals = vec![[[0; 8]; LANES]; lanes.len()];
     let mut block = Block::new(rule);
     let steps = prices.close.len().saturating_sub(1);
     for first in (0..steps).step_by(BARS) {
         averages.fill(sums, prices.close, first);
         block.fill(prices, first);
-        // Bits 1 and on that stand for a step: those behind the end stand for none.
-        let counted = (u64::MAX >> (BARS - BARS.min(steps - first))) & !1;
-        for (states, lanes) in states.chunks_mut(LANES).zip(&mut lanes) {
-            let mut words = [0; LANES];
-            let mut settled = true;
-            for (at, (pair, word)) in states.iter_mut().zip(&mut words).enumerate() {
-                if pair.start >= first + BARS {
-                    settled &= !rule.shorts;
-                    continue;
-                }
-                let mut bits = above(averages.of(pair.fast), averages.of(pair.slow));
-                if pair.start >= first {
-                    bits &= u64::MAX << (pair.start - first);
-                    if rule.shorts {
-                        // Flat until now is a third kind of position, of which tables know nothing.
-                        let (trades, held) = lane::begin(lanes, at, bits, pair.start - first, &block);
-                        (pair.trades, pair.held) = (trades, held);
-                        pair.above = bits >> (BARS - 1) & 1;
-                        settled = false;
-                        continue;
-                    }
-                }
-                *word = bits << 1 | pair.above;
-                pair.above = *word >> BARS;
-                let opened = if rule.shorts {
-                    *word ^ *word << 1
-                } else {
-                    *word & !(*word << 1)
-                };
-                pair.trades += u64::from((opened & counted).count_ones());
-                let held = if rule.shorts { counted } else { *word & counted };
-                pair.held += u64::from(held.count_ones());
-            }
-            if settled {
-                advance(lanes, &words, &block);
-            } else {
-                let begun = states.iter().enumerate().filter(|(_, pair)| pair.start < first);
-                for (at, _) in begun {
-                    lane::advance_one(lanes, at, words[at], &block);
-                }
+        // All signals before any equity: what is written in bytes is read as words when it has long arrived.
+        for (signals, states) in signals.iter_mut().zip(states.chunks_exact(LANES)) {
+            for (signal, pair) in signals.iter_mut().zip(states) {
+                above(averages.of(pair.fast), averages.of(pair.slow), signal);
             }
         }
+        let groups = lanes.iter_mut().zip(&signals).zip(states.chunks_exact(LANES));
+        for ((lanes, signals), states) in groups {
+            let mut signals = signals.map(u64::from_le_bytes);
+            if first < settled {
+                for (signal, pair) in signals.iter_mut().zip(states) {
+                    // No position before there are both averages.
+                    let missing = pair.start.saturating_sub(first);
+                    *signal &= u64::MAX
+                        .checked_shl(u32::try_from(missing).unwrap_or(u32::MAX))
+                        .unwrap_or(0);
+                }
+                if rule.shorts {
+                    lane::settle(lanes, &signals, states, first, &block);
+                    continue;
+                }
+            }
+            let words = lanes.words(&signals, &block);
+            advance(lanes, &words, &block);
+        }
     }
-    states
-        .iter()
-        .enumerate()
-        .map(|(at, pair)| lanes[at / LANES].found(at % LANES, pair, steps))
+    (0..pairs.len())
+        .map(|at| lanes[at / LANES].found(at % LANES, steps))
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::average::Sums;
+use super::average::{Row, Sums};
 use super::course::{Block, Prices};
 use super::lane::{LANES, Lanes};
 use super::{Found, Rule};
@@ -21,20 +21,18 @@ pub fn swept(prices: &Prices, sums: &Sums, pairs: &[(u32, u32)], rule: Rule) -> 
         sums,
         pairs,
         rule,
-        |one, other| above(one, other),
+        |one, other, bits| above(one, other, bits),
         |lanes, words, block| advance(lanes, words, block),
     )
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
-fn above(one: &[f64; 64], other: &[f64; 64]) -> u64 {
-    let mut bits = 0;
-    for at in (0..64).step_by(8) {
-        let mask = _mm512_cmp_pd_mask::<_CMP_GT_OQ>(eight(&one[at..at + 8]), eight(&other[at..at + 8]));
-        bits |= u64::from(mask) << at;
+fn above(one: &Row, other: &Row, bits: &mut [u8; 8]) {
+    for (at, bits) in bits.iter_mut().enumerate() {
+        let (one, other) = (eight(&one.0[8 * at..][..8]), eight(&other.0[8 * at..][..8]));
+        *bits = _mm512_cmp_pd_mask::<_CMP_GT_OQ>(one, other);
     }
-    bits
 }
 
 #[inline]
@@ -58,6 +56,7 @@ fn pick(table: &[f64; 16], courses: __m512i) -> __m512d {
 fn advance(lanes: &mut Lanes, words: &[u64; LANES], block: &Block) {
     let mut grown = eight(&lanes.grown);
     let mut peak = eight(&lanes.peak);
+    let mut inverse = eight(&lanes.inverse);
     let mut fall = eight(&lanes.fall);
     let mut sum = eight(&lanes.sum);
     let mut square = eight(&lanes.square);
@@ -66,15 +65,16 @@ fn advance(lanes: &mut Lanes, words: &[u64; LANES], block: &Block) {
     let mut courses = unsafe { _mm512_loadu_si512(words.as_ptr().cast()) };
     for (step, deepest) in block.steps.iter().zip(&block.deepest) {
         let lowest = _mm512_mul_pd(grown, pick(&step.low, courses));
-        let deeper = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(lowest, _mm512_mul_pd(fall, peak));
-        if deeper != 0 || *deepest < shallowest {
-            // One division for eight, of which those that are not deeper keep theirs.
-            let found = _mm512_mask_div_pd(fall, deeper, lowest, peak);
-            fall = _mm512_min_pd(found, fall);
+        fall = _mm512_min_pd(_mm512_mul_pd(lowest, inverse), fall);
+        if *deepest < shallowest {
             fall = _mm512_min_pd(pick(&step.fall, courses), fall);
             shallowest = _mm512_reduce_max_pd(fall);
         }
-        peak = _mm512_max_pd(_mm512_mul_pd(grown, pick(&step.high, courses)), peak);
+        let highest = _mm512_mul_pd(grown, pick(&step.high, courses));
+        if _mm512_cmp_pd_mask::<_CMP_GT_OQ>(highest, peak) != 0 {
+            peak = _mm512_max_pd(highest, peak);
+            inverse = _mm512_div_pd(_mm512_set1_pd(1.0), peak);
+        }
         grown = _mm512_mul_pd(grown, pick(&step.growth, courses));
         sum = _mm512_add_pd(sum, pick(&step.sum, courses));
         square = _mm512_add_pd(square, pick(&step.square, courses));
@@ -83,6 +83,7 @@ fn advance(lanes: &mut Lanes, words: &[u64; LANES], block: &Block) {
     for (place, values) in [
         (&mut lanes.grown, grown),
         (&mut lanes.peak, peak),
+        (&mut lanes.inverse, inverse),
         (&mut lanes.fall, fall),
         (&mut lanes.sum, sum),
         (&mut lanes.square, square),

@@ -1,8 +1,8 @@
 """Calls one function of the user's module.
 
-The request has `source`, and may have `name` (the file that errors speak of), `entry` ("main") and `args`. The
-function is called as `entry(tables, **args)` and returns a value that JSON can carry, or that and a dict of
-tables. The result is `{"value": value}`.
+The request has `source`, and may have `name` (the file that errors speak of), `entry` ("main") and `args`.
+The function is called as `entry(tables, **args)` and returns a value that JSON can carry, or that and a dict
+of tables. The result is `{"value": value}`.
 """
 
 from __future__ import annotations
@@ -26,5 +26,6 @@ def run(request: dict[str, Any], tables: dict[str, Any], say: Say) -> tuple[dict
             hint=f"define it: def {entry}(tables): …",
         )
     answer = function(tables, **(request.get("args") or {}))
-    value, made = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, {})
-    return {"value": value}, made or {}
+    if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict):
+        return {"value": answer[0]}, answer[1]
+    return {"value": answer}, {}

@@ -174,7 +174,7 @@ async def apply(request: Request, body: Annotated[schema.StrategyApply, Body()])
     from tidemill.jobs import submit
 
     await service.run(submit.nudge, service.home, said["job_id"])
-    nothing = {"shown": [], "warm_up": None, "targets": [], "markers": []}
+    nothing: dict[str, Any] = {"shown": [], "warm_up": None, "targets": [], "markers": []}
     return answer.json({**shown, **nothing}, 202, {"Location": f"/api/v1/jobs/{said['job_id']}"})
 
 

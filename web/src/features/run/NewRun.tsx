@@ -19,7 +19,7 @@ export function NewRun({ chosen, open }: { chosen?: string | undefined; open(id:
         ...spanOf(span),
         params: valuesOf(strategy.params, texts),
         costs: { taker: costs.taker, slippage_bps: costs.slippage_bps },
-      } as Parameters<typeof api.runBacktest>[0]),
+      }),
     onSuccess: ({ run, job_id }) => {
       if (run) open(run.id);
       else setJob(job_id);

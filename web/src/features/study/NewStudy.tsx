@@ -40,7 +40,7 @@ export function NewStudy({ chosen, open }: { chosen?: string | undefined; open(i
         objective,
         walk_forward: Number(folds),
         settings: { costs: { taker: costs.taker, slippage_bps: costs.slippage_bps } },
-      } as Parameters<typeof api.startStudy>[0]),
+      }),
     onSuccess: ({ study_id }) => {
       void client.invalidateQueries({ queryKey: ['studies'] });
       open(study_id);
