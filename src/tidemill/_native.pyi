@@ -384,9 +384,9 @@ def sweep_cross(
     threads: int = 1,
 ) -> dict[str, bytes]:
     """What crossing averages would have brought (`tidemill.research.sweep.cross`), for each pair in order:
-    total, drawdown, mean, deviation and exposure as float64, trades as uint64. Changes are done at the next of
-    `open`, or at the close itself without. Nobody may write to the arrays meanwhile: the interpreter's lock is
-    released. Raises ValueError for what is no price, and for windows or a cost out of range."""
+    total, drawdown, mean, deviation and exposure as float64, trades as uint64. Changes are done at the next
+    of `open`, or at the close itself without. Nobody may write to the arrays meanwhile: the interpreter's
+    lock is released. Raises ValueError for what is no price, and for windows or a cost out of range."""
 
 def resample(
     ts_event: Bytes, price: Bytes, size: Bytes, price_scale: int, size_scale: int, interval: str
