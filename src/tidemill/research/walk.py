@@ -99,7 +99,7 @@ def summed(
             "outside": [str(axis[fold.out]), str(axis[fold.end - 1])],
             "params": None if best is None else best.params,
             "inside_metrics": None if best is None else dict(best.metrics),
-            "beyondmetrics": None if out is None else dict(out.metrics),
+            "outside_metrics": None if out is None else dict(out.metrics),
         }
         lines.append(line)
         if best is None or out is None or out.error is not None:
