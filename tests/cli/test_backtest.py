@@ -187,9 +187,8 @@ def test_rows_that_were_revised_are_told(home: Home, monkeypatch: pytest.MonkeyP
         def revised(*given: Any, **rest: Any) -> history.History:
             found = load(*given, **rest)
             track = found.tracks[NAME]
-            return replace(
-                found, tracks={NAME: replace(track, **{name: getattr(track, name) + 1 for name in PRICES})}
-            )
+            dearer = {name: getattr(track, name) + 1 for name in PRICES}
+            return replace(found, tracks={NAME: replace(track, **dearer)})
 
         monkeypatch.setattr(history, "load", revised)
         with pytest.raises(TidemillError, match="revised") as differs:

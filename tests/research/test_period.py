@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.research import made
+from tests.research import hand
 from tidemill.errors import UsageError
 from tidemill.model import time as times
 from tidemill.research import period
@@ -72,7 +72,7 @@ def test_no_times_have_no_periods() -> None:
 
 
 def test_what_is_bought_and_held_begins_at_its_first_open() -> None:
-    track = made.track(48)
+    track = hand.track(48)
     found = period.of(track.end)
     kept = period.held(track, found)
     close = track.series.columns["close"]

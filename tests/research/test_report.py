@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.browser.conftest import FLAGS, chromium
-from tests.research import made
+from tests.research import hand
 from tests.research.test_store import row
 from tidemill.errors import UsageError
 from tidemill.research import report, summary
@@ -31,9 +31,9 @@ HOSTILE = "</script><img src=x onerror=alert(1)>'\"&\u2028"
 
 
 def run(hours: int = 24 * 120, target: Any = None, **rest: Any) -> tuple[Row, dict[str, pa.Table]]:
-    history: History = made.history(hours)
+    history: History = hand.history(hours)
     settings = Settings(costs=Costs(taker="0.001"))
-    outcome = made.outcome(history, settings, target)
+    outcome = hand.outcome(history, settings, target)
     said = summary.of(outcome, history, settings, trials=7, trial_variance=0.001)
     tables = {
         **{name: getattr(outcome, name) for name in ("orders", "fills", "equity", "trades")},
@@ -41,8 +41,8 @@ def run(hours: int = 24 * 120, target: Any = None, **rest: Any) -> tuple[Row, di
         "prices": prices(history),
     }
     kept = row(
-        1, instruments=(made.NAME,), summary=said.json(), start=made.START,
-        end=made.START + hours * made.HOUR, outcome_digest="o" * 64,
+        1, instruments=(hand.NAME,), summary=said.json(), start=hand.START,
+        end=hand.START + hours * hand.HOUR, outcome_digest="o" * 64,
         settings={
             "cash": "100000", "limit_fill": "touch", "engine": "fast", "as_recorded": False,
             "costs": {"taker": "0.001", "maker": "0", "spread_bps": "0", "slippage_bps": "0",

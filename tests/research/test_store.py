@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.research import made
+from tests.research import hand
 from tests.servers.postgres import Postgres
 from tidemill.errors import ConfigError, ConflictError, DataQualityError, NotFoundError
 from tidemill.research import store
@@ -38,7 +38,7 @@ def row(number: int = 0, **rest: Any) -> Row:
 
 
 def tables() -> dict[str, pa.Table]:
-    outcome = made.outcome(made.history(24 * 5), Settings())
+    outcome = hand.outcome(hand.history(24 * 5), Settings())
     return {name: getattr(outcome, name) for name in ("orders", "fills", "equity", "trades")}
 
 

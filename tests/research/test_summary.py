@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.research import golden, made
+from tests.research import golden, hand
 from tidemill.research import luck, period, summary
 from tidemill.research.history import History
 from tidemill.research.run import EQUITY, FILLS, ORDERS, TRADES, Costs, Outcome, Settings
@@ -29,11 +29,11 @@ SHARPE_365 = 0.6652518396466858
 def daily(name: str, place: str) -> tuple[Outcome, History]:
     """A run whose days return the golden series, and whose instrument does what the benchmark does."""
     returned = golden.series("returns")
-    first = period.of(np.array([made.START, made.START + 1_200 * period.DAY_NS]), place)
+    first = period.of(np.array([hand.START, hand.START + 1_200 * period.DAY_NS]), place)
     ends = first.ends[1 : len(returned) + 1]
     ts = np.concatenate([[first.ends[0] - 1], ends])[1:]
     equity = 1_000.0 * np.cumprod(1 + returned)
-    track = made.track(len(ts), name=name)
+    track = hand.track(len(ts), name=name)
     track = replace(track, start=ts - 1_000, end=ts, known=ts)
     empty = {one: shape.empty_table() for one, shape in (("orders", ORDERS), ("fills", FILLS))}
     outcome = Outcome(
@@ -82,12 +82,12 @@ def test_a_sharpe_ratio_stands_beside_its_trials() -> None:
 
 
 def test_activity_counted_by_hand() -> None:
-    history = made.history(24 * 4)
+    history = hand.history(24 * 4)
     (track,) = history.tracks.values()
     settings = Settings(cash="10000", costs=Costs(taker="0.001", spread_bps="20"))
     target = np.zeros(len(track))
     target[10:40] = 0.5
-    outcome = made.outcome(history, settings, target)
+    outcome = hand.outcome(history, settings, target)
     found = summary.of(outcome, history, settings).numbers
     buy, sell = outcome.fills.to_pylist()
     size = float(buy["size"])
@@ -111,10 +111,10 @@ def test_activity_counted_by_hand() -> None:
 
 
 def test_an_open_trade_is_told_and_not_counted() -> None:
-    history = made.history(24 * 4)
+    history = hand.history(24 * 4)
     target = np.full(24 * 4, np.nan)
     target[10] = 1.0
-    outcome = made.outcome(history, Settings(), target)
+    outcome = hand.outcome(history, Settings(), target)
     found = summary.of(outcome, history, Settings())
     assert (found.numbers["trades"], found.numbers["trades_open"]) == (0, 1)
     assert found.numbers["win_rate"] is None
@@ -123,8 +123,8 @@ def test_an_open_trade_is_told_and_not_counted() -> None:
 
 
 def test_a_run_without_a_trade_defines_little_and_says_why() -> None:
-    history = made.history(24 * 4)
-    outcome = made.outcome(history, Settings(), np.zeros(24 * 4))
+    history = hand.history(24 * 4)
+    outcome = hand.outcome(history, Settings(), np.zeros(24 * 4))
     found = summary.of(outcome, history, Settings())
     for name in (
         "sharpe",
@@ -141,8 +141,8 @@ def test_a_run_without_a_trade_defines_little_and_says_why() -> None:
 
 
 def test_ruin_and_nothing_at_all() -> None:
-    history = made.history(24 * 4)
-    outcome = made.outcome(history, Settings(), np.zeros(24 * 4))
+    history = hand.history(24 * 4)
+    outcome = hand.outcome(history, Settings(), np.zeros(24 * 4))
     fallen = outcome.equity["equity"].to_numpy().copy()
     fallen[30:] = -5.0
     equity = outcome.equity.set_column(1, EQUITY.field("equity"), pa.array(fallen))
@@ -150,14 +150,14 @@ def test_ruin_and_nothing_at_all() -> None:
     assert found.numbers["total_return"] == -1
     assert "everything was lost" in found.notes
     (track,) = history.tracks.values()
-    nothing = History("1h", {made.NAME: track.part(0, 0)})
+    nothing = History("1h", {hand.NAME: track.part(0, 0)})
     empty = summary.of(replace(outcome, equity=EQUITY.empty_table()), nothing, Settings())
     assert empty.numbers["periods"] == 0
     assert empty.numbers["sharpe"] is None
 
 
 def test_all_of_it_is_json() -> None:
-    history = made.history(24 * 40)
+    history = hand.history(24 * 40)
     settings = Settings(costs=Costs(taker="0.001"))
-    said: dict[str, Any] = summary.of(made.outcome(history, settings), history, settings).json()
+    said: dict[str, Any] = summary.of(hand.outcome(history, settings), history, settings).json()
     assert json.loads(json.dumps(said, allow_nan=False)) == said
