@@ -205,6 +205,7 @@ export class ChartView {
     this.showNewest();
     this.chart.clearCrosshairPosition();
     this.cursor = null;
+    this.point(null);
   }
 
   zoom(factor: number): void {
