@@ -273,6 +273,7 @@ def equal(metadata: Metadata, calm: str, harsh: str) -> rows.Study:
     return one
 
 
+@pytest.mark.timeout(300)
 def test_a_study_that_is_killed_ends_as_one_that_is_not(tmp_path: Path) -> None:
     home = Home.at(str(tmp_path / "h"))
     home.create()
