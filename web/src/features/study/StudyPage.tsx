@@ -4,7 +4,7 @@ import type { StudyProgress, Trials } from '@/api/types';
 import { BestSoFar } from '@/shared/figure/BestSoFar';
 import { HeatGrid } from '@/shared/figure/HeatGrid';
 import { ParallelLines } from '@/shared/figure/ParallelLines';
-import { clock, msOfNs, NONE, number, percent } from '@/shared/format';
+import { clock, msOfNs, NONE, number, percent, sentence } from '@/shared/format';
 import { ErrorState, Panel, SkeletonRows } from '@/shared/Panel';
 import { Scroll } from '@/shared/Scroll';
 import { useSteer, useStudy, useTrials } from './queries';
@@ -192,7 +192,7 @@ function VerdictBand({ result }: { result: Result }) {
     <div className={`verdict ${grade}`} role="note" aria-label="Verdict">
       <Icon size={16} aria-hidden />
       <div>
-        <span className="strong">{WORDS[grade]}</span> {text.replace(/^[^:]*: /, '')}
+        <span className="strong">{WORDS[grade]}</span> {sentence(text.replace(/^[^:]*: /, ''))}
         {cautions.length > 0 && (
           <ul className="small">
             {cautions.map((caution) => (
