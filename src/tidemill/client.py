@@ -582,7 +582,7 @@ class Client:
         batch: int | None = None,
         walk_forward: int = 0,
         anchored: bool = False,
-        settings: Settings | None = None,
+        settings: Settings | Mapping[str, Any] | None = None,
         workers: int | None = None,
     ) -> StudyResult:
         """Tries parameters by `workers` processes and judges the best: `.best`, `.verdict`, `.trials`,
