@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from tidemill import errors, fetched, frame
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from tidemill.model.adjust import Adjusted
     from tidemill.model.calendar import Hours
-    from tidemill.research.run import Costs
+    from tidemill.research.run import Costs, Settings
+    from tidemill.research.studied import StudyResult
     from tidemill.run import Run
     from tidemill.strategies.api import Strategy
 
@@ -383,6 +385,51 @@ class Remote:
         from tidemill import backtested
 
         return backtested.There(self).get(name)
+
+    def study(
+        self,
+        strategy: type[Strategy] | str,
+        instruments: str | Sequence[str],
+        interval: str = "1h",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        params: Mapping[str, Any] | None = None,
+        sampler: str = "grid",
+        trials: int | None = None,
+        objective: str | Sequence[str] = "sharpe",
+        seed: int = 0,
+        batch: int | None = None,
+        walk_forward: int = 0,
+        anchored: bool = False,
+        settings: Settings | Mapping[str, Any] | None = None,
+        workers: int | None = None,
+    ) -> StudyResult:
+        """As `Client.study`: the platform there makes it. `strategy` is a name that it has."""
+        from tidemill.research import studied
+
+        if not isinstance(strategy, str):
+            _refuse("a class", "store its code there, and name it: POST /api/v1/strategies/create")
+        low, high = times.span(start, end)
+        asked = {
+            "strategy": strategy, "interval": interval, "params": dict(params or {}),
+            "instruments": [instruments] if isinstance(instruments, str) else list(instruments),
+            "start": None if low is None else times.iso(low),
+            "end": None if high is None else times.iso(high),
+            "sampler": sampler, "trials": trials, "objective": objective, "seed": seed, "batch": batch,
+            "walk_forward": walk_forward, "anchored": anchored, "workers": workers or 0,
+            "settings": dict(settings or {}) if not is_dataclass(settings) else asdict(settings),
+        }  # fmt: skip
+        name = self._ask("POST", "/studies", json=asked)["study_id"]
+        while (found := self._get(f"/studies/{name}"))["state"] in ("queued", "running"):
+            time.sleep(_LOOK_S)
+        if found["result"] is None:
+            if found["error"]:
+                raise errors.from_dict(found["error"])
+            raise errors.CancelledError(
+                "study_stopped", f"study {name} is {found['state']}", hint="`tidemill study resume` goes on"
+            )
+        return studied.answered(found, self._list(f"/studies/{name}/trials", 5_000))
 
     def stream(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: streams are read in place, from a journal on this machine."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -11,12 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tidemill as tm
 from tests.research.market import NAME, keep, market
 from tests.service.conftest import Service, short_home
+from tidemill.errors import UsageError
 from tidemill.jobs import here
 from tidemill.log import Log
 from tidemill.metadata import Metadata
 from tidemill.service import study as shapes
+from tidemill.strategies.sma_cross import SmaCross
 
 ASK: dict[str, Any] = {
     "strategy": "sma_cross", "instruments": [NAME], "interval": "1h", "end": "2021-01-01", "workers": 1,
@@ -85,6 +89,30 @@ def test_a_study_from_start_to_result(served: Service) -> None:
     assert [one.id for one in listed.items] == [said.study_id]
     assert client.delete(f"/api/v1/studies/{said.study_id}").status_code == 200
     assert error(client.get(f"/api/v1/studies/{said.study_id}")) == (404, "study_unknown")
+
+
+def test_a_study_over_rest_is_that_of_a_home(served: Service) -> None:
+    asked = {name: ASK[name] for name in ("interval", "end", "params", "settings")}
+    with (
+        tm.connect(url=served.url, token=served.token) as there,
+        tm.connect(served.home.path) as near,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        waiting = pool.submit(there.study, "sma_cross", NAME, **asked)
+        metadata = Metadata.of(served.home)
+        try:
+            while not (queued := served.client.get("/api/v1/jobs?state=queued").json()["items"]):
+                assert not waiting.done(), waiting.result()
+            here.finish(served.home, metadata, queued[0]["id"], Log("test"))
+        finally:
+            metadata.close()
+        far = waiting.result(timeout=30)
+        same = near.study("sma_cross", NAME, **asked, workers=1)
+        assert far.best == same.best
+        assert far.result["digest"] == same.result["digest"]
+        assert far.trials.equals(same.trials)
+        with pytest.raises(UsageError, match="class"):
+            there.study(SmaCross, NAME)
 
 
 @pytest.mark.parametrize(

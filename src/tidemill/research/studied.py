@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import UsageError
@@ -117,4 +117,19 @@ def find(metadata: Metadata, study_id: str) -> StudyResult:
         return StudyResult(found, rows.trials(connection, study_id, "all", returns=False))
 
 
-__all__ = ["Range", "StudyResult", "find", "make"]
+def answered(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> StudyResult:
+    """The same of what REST says of a study and of its trials."""
+    found = rows.Study(
+        id=study["id"], family=study["family"], dataset=study["dataset"], state=study["state"],
+        owner=study["owner"], created=int(study["created"]),
+        ended=None if study["ended"] is None else int(study["ended"]), plan=study["plan"], data=None,
+        source=None, job=study["job_id"], error=study["error"], result=study["result"],
+    )  # fmt: skip
+    lines = [
+        rows.Row(one["part"], one["number"], one["params"], one["values"], one["metrics"], b"", one["error"])
+        for one in trials
+    ]
+    return StudyResult(found, lines)
+
+
+__all__ = ["Range", "StudyResult", "answered", "find", "make"]
