@@ -123,15 +123,18 @@ function Ranges(props: {
         const text = texts[param.name] ?? rangeOf(param);
         const fault = rangeFault(param.name, text);
         return (
-          <label className="field" key={param.name}>
-            <span>{param.name}</span>
+          <div className="field" key={param.name}>
+            <label className="field-name" htmlFor={`range-${param.name}`}>
+              {param.name}
+            </label>
             <input
+              id={`range-${param.name}`}
               value={text}
               aria-invalid={fault !== null}
               onChange={({ target }) => set({ ...texts, [param.name]: target.value })}
             />
             <span className={fault ? 'field-error' : 'field-hint'}>{fault ?? 'from:to:step, or values'}</span>
-          </label>
+          </div>
         );
       })}
     </div>
