@@ -36,6 +36,8 @@ export function RunOverview({ run, summary }: { run: Backtest; summary: Summary 
   const months = useMemo(() => (daily ? monthsOf(daily) : []), [daily]);
   const falls = useMemo(() => (curve ? fallsOf(curve, FALLS) : []), [curve]);
   const nets = useMemo(() => (trades.data?.columns.net ?? []).map(Number), [trades.data]);
+  // A day ends at midnight: the moment before it has its date.
+  const day = (ms: number) => date(ms - 1, zone);
   const failed = days.error ?? steps.error;
   if (failed && !curve) {
     return (
@@ -137,9 +139,9 @@ export function RunOverview({ run, summary }: { run: Backtest; summary: Summary 
                 <tbody>
                   {falls.map((fall) => (
                     <tr key={fall.start_ms}>
-                      <td>{date(fall.start_ms, zone)}</td>
-                      <td>{date(fall.low_ms, zone)}</td>
-                      <td>{fall.end_ms === null ? 'open' : date(fall.end_ms, zone)}</td>
+                      <td>{day(fall.start_ms)}</td>
+                      <td>{day(fall.low_ms)}</td>
+                      <td>{fall.end_ms === null ? 'open' : day(fall.end_ms)}</td>
                       <td className="n down">{percent(fall.depth)}</td>
                     </tr>
                   ))}
