@@ -15,7 +15,7 @@ from typing import Any
 
 from benches.contest import Contest, Metric, Party, Run, party
 from tidemill import _native
-from tidemill.cli.bench_research import COST, Floats, closes, plain, windows
+from tidemill.cli.bench_sweep import COST, Floats, closes, plain, windows
 
 Pairs = list[tuple[int, int]]
 PART = 25

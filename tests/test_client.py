@@ -204,13 +204,16 @@ def test_an_unreachable_platform_is_an_upstream_error() -> None:
     assert caught.value.category == "upstream"
 
 
-def test_the_examples_of_the_page_run(td: tm.Client) -> None:
+def test_the_examples_of_the_page_run(td: tm.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parent.parent / "docs" / "python.md").read_text()
-    first, streams, market, writing = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    first, backtest, streams, market, writing = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     scope: dict[str, Any] = {}
     exec(first.replace("connect()", f"connect({str(td.home)!r})"), scope)  # noqa: S102 - the page's own text
     scope["td"].close()
     scope["td"] = td
+    monkeypatch.chdir(tmp_path)
+    exec(backtest.replace("BTC-USD.kraken", "BTC-USD.sim-kraken").replace('"1h"', '"1s"'), scope)  # noqa: S102
+    assert "<html" in (tmp_path / "run.html").read_text()
     exec(streams.replace("timeout_s=5", 'since="oldest", timeout_s=0.2'), scope)  # noqa: S102
     assert scope["at"] > (1, 1)
     scope["home"] = td.home

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tidemill.cli import bench_research, main
+from tidemill.cli import bench_sweep, main
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
@@ -47,6 +47,6 @@ def test_indicators_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("pairs", [1, 2, 3, 44, 990, 1_000, 2_500])
 def test_there_are_so_many_pairs(pairs: int) -> None:
-    found = bench_research.windows(pairs)
+    found = bench_sweep.windows(pairs)
     assert len(set(found)) == len(found) == pairs
     assert all(fast < slow for fast, slow in found)

@@ -73,6 +73,17 @@ def journal(home: Home) -> wire.Records:
     return np.concatenate(parts)
 
 
+def since(home: Home, began: int) -> dict[str, list[poll.Row]]:
+    """What the journal has of each symbol from a time on."""
+    records = journal(home)
+    numbers = {one["name"]: one["number"] for one in _native.instruments(str(home.path), VENUE)}
+    found = {}
+    for symbol, name in SYMBOLS.items():
+        mine = record.rows(records[records["instrument"] == numbers[name]])
+        found[symbol] = [row for row in mine if row[0] >= began]
+    return found
+
+
 def history(home: Home, symbol: str, start: int, end: int) -> list[poll.Row]:
     async def main() -> list[poll.Row]:
         provider = providers.open(VENUE, home)
@@ -98,6 +109,9 @@ def test_killed_and_lied_to_it_keeps_what_the_provider_has(home: Home) -> None:
             process.wait(10)
             process = started(home)
     until(lambda: said(home).get("state") == "live" and said(home)["messages"] > 4, "it goes on")
+    until(
+        lambda: all(len(rows) > 20 for rows in since(home, began).values()), "there is something to compare"
+    )
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
     assert not home.control(f"collector-{VENUE}").exists()

@@ -19,8 +19,6 @@ START = 1_700_000_040_000_000_000  # a full minute
 LEAN = (
     Path(os.environ.get("TIDEMILL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "recorded" / "lean"
 )
-if not LEAN.exists():
-    LEAN = Path("/work/shared/data/recorded/lean")
 
 
 def track(
