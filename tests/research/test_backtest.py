@@ -143,7 +143,7 @@ def test_a_curve_is_the_equity_of_a_run() -> None:
 
 def test_what_determines_a_run_is_in_its_fingerprint() -> None:
     history = walk(1)
-    shorter = history.until(int(history.tracks["A"].known[-2]))
+    history.until(int(history.tracks["A"].known[-2]))
     seen = {
         fingerprint("code", {"fast": 5}, COSTS, history.digest, "1"),
         fingerprint("code ", {"fast": 5}, COSTS, history.digest, "1"),
