@@ -31,7 +31,7 @@ def test_a_backtest_is_run_and_shown_with_its_doubts(screen: Screen) -> None:
     assert told["settings"]["costs"]["taker"] == "0.001"
     numbers = told["summary"]["numbers"]
     shown = f"{numbers['sharpe']:,.2f}".replace("-", "\u2212")
-    expect(page.locator(".kpis").get_by_text(shown, exact=True)).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".kpis").get_by_text(shown, exact=True).first).to_be_visible(timeout=WAIT_MS)
     doubts = page.get_by_role("note", name="Reasons to doubt").get_by_role("listitem")
     expect(doubts).to_have_count(len(told["summary"]["cautions"]))
     expect(page.get_by_role("img", name="Equity over time")).to_be_visible(timeout=WAIT_MS)
