@@ -90,9 +90,7 @@ def _sums(close: Floats, longest: int) -> npt.NDArray[np.int64]:
 @cache
 def _kernel() -> Any:
     @cuda.jit  # type: ignore[untyped-decorator]
-    def sweep(
-        close: Any, fills: Any, sums: Any, windows: Any, shorts: int, cost: float, out: Any
-    ) -> None:  # pragma: no cover - compiled
+    def sweep(close: Any, fills: Any, sums: Any, windows: Any, shorts: int, cost: float, out: Any) -> None:
         pair = cuda.grid(1)
         if pair >= out.shape[0]:
             return

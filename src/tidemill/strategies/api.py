@@ -164,7 +164,11 @@ class Strategy:
 
     def signal(self, bars: Bars) -> Signal:
         """The wanted share of equity in this instrument. Called once, for each instrument."""
-        raise NotImplementedError
+        raise UsageError(
+            "strategy_invalid",
+            f"{type(self).__name__} has no signal()",
+            hint="write signal(self, bars), or on_bar(self, bar)",
+        )
 
     def signals(self, market: Market) -> Mapping[str, Signal]:
         """The wanted share of equity in each instrument; one that is left out is never traded."""

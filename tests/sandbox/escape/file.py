@@ -36,10 +36,12 @@ def try_ssh(t, p):
 
 @escape()
 def try_walk(t, p):
+    import sys
+
+    # Python's own folders are large and hold nobody's secrets.
+    passed = ("/proc", "/sys", "/usr", sys.prefix, sys.base_prefix)
     for folder, below, names in os.walk("/"):
-        below[:] = [
-            b for b in below if os.path.join(folder, b) not in ("/proc", "/sys", "/usr", "/root/.pyenv")
-        ]
+        below[:] = [b for b in below if os.path.join(folder, b) not in passed]
         if "canary" in names:
             return read(folder + "/canary")
 
