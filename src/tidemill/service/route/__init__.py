@@ -22,6 +22,7 @@ def enter_all() -> None:
         indicator,
         instrument,
         job,
+        lab,
         market,
         metric,
         query,
