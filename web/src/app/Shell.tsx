@@ -32,6 +32,7 @@ const PATHS = {
   get: '/data/get',
   backtests: '/backtests',
   studies: '/studies',
+  research: '/research',
 } as const;
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
@@ -149,7 +150,9 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', collection: 'g d', get: 'g h', backtests: 'g b' }[page.id] ?? '',
+          keys:
+            { charts: 'g c', collection: 'g d', get: 'g h', backtests: 'g b', research: 'g n' }[page.id] ??
+            '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),

@@ -32,6 +32,7 @@ const backtestsPage = lazyRouteComponent(() => import('./BacktestsPage'), 'Backt
 const backtestPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestPage');
 const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPage');
 const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
+const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -105,8 +106,20 @@ const studies = createRoute({
 
 const study = createRoute({ getParentRoute: () => root, path: '/studies/$id', component: studyPage });
 
+const research = createRoute({ getParentRoute: () => root, path: '/research', component: researchPage });
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, charts, collection, getData, backtests, backtest, studies, study]),
+  routeTree: root.addChildren([
+    home,
+    charts,
+    collection,
+    getData,
+    backtests,
+    backtest,
+    studies,
+    study,
+    research,
+  ]),
   defaultPreload: 'intent',
 });
 

@@ -7,6 +7,7 @@ import {
   Keyboard,
   type LucideIcon,
   Menu,
+  NotebookPen,
 } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { runCommand } from '@/shared/command';
@@ -25,6 +26,7 @@ export const PAGES: PageLink[] = [
   { id: 'collection', title: 'Collection', icon: Database },
   { id: 'get', title: 'Get data', icon: Download },
   { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
+  { id: 'research', title: 'Research', icon: NotebookPen },
 ];
 
 /** `link` renders the page's own anchor, so that the router stays outside this folder. */
