@@ -98,7 +98,7 @@ test-whole: build $(STAMP)/programs
 	$(PYTEST) -n 3 -m "not soak and not alone" $(WHOLE)
 
 test-alone: build $(STAMP)/programs
-	$(PYTEST) -m "alone and not soak"
+	$(PYTEST) -m "alone and not soak" $(shell grep -rl --include=*.py mark.alone tests)
 
 test-web: $(STAMP)/node
 	cd web && npm run -s test
