@@ -169,7 +169,7 @@ def test_a_key_works_once(screen: Screen) -> None:
     [
         pytest.param(
             {"viewport": {"width": width, "height": height}, "color_scheme": scheme},
-            # A theme changes colours, not sizes: the narrowest and the usual screen have both, others take turns.
+            # A theme changes colours, not sizes: two sizes have both, the others take turns.
             marks=pytest.mark.soak if (width, scheme) in OTHER_THEMES else (),
         )
         for width, height in ((360, 780), (768, 1024), (1440, 900), (1920, 1080), (2560, 1440))
