@@ -19,7 +19,7 @@ WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help build up dev test check fix bench soak gen docs wheel clean \
-	test-rust test-python test-whole test-alone test-web test-browser ready beside
+	test-rust test-python test-whole test-alone test-web test-browser ready suites beside
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,21 +69,25 @@ fix: $(STAMP)/venv $(STAMP)/node ## format, and mend what a tool can mend
 	$(BIN)/ruff check --fix src tests benches
 	cd web && npm run -s fix
 
-# Whole platforms mostly wait, so what compiles and computes runs beside them and gives way; what Rust tests wait
-# for runs beside the Python ones. What measures has the machine to itself, at the end.
+# Tests mostly wait: what compiles and computes runs beside them and gives way. What promises a figure has the
+# machine to itself, at the end.
 test: ## everything, set-up included
 	$(MAKE) -j3 ready
-	$(MAKE) -j2 test-whole beside
-	$(MAKE) -j2 test-python test-rust
-	$(MAKE) test-browser
+	$(MAKE) -j2 suites beside
 	$(MAKE) test-alone
 	@echo "all suites passed"
 
 ready: build $(STAMP)/programs
 
+suites: build
+	$(MAKE) test-whole
+	$(MAKE) test-python
+	$(MAKE) test-browser
+
 beside: build
 	nice -n 19 cargo test -q --workspace --release --locked --no-run
 	nice -n 19 $(MAKE) check test-web
+	$(MAKE) test-rust
 
 test-rust: build
 	cargo test --workspace --release --locked
