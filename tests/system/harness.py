@@ -207,7 +207,8 @@ class Platform:
 
     def not_ready(self) -> dict[str, str]:
         """What `GET /health` says of each part that is not ready."""
-        _status, answer = self.get("/api/v1/health")
+        status, answer = self.get("/api/v1/health")
+        assert "parts" in answer, (status, answer)
         return {row["part"]: row["detail"] for row in answer["parts"] if not row["ready"]}
 
     def request(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
