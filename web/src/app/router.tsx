@@ -28,9 +28,11 @@ const collectionPage = lazyRouteComponent(
 
 const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPage');
 
-const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
-const runPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneRunPage');
-const studyPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneStudyPage');
+const backtestsPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestsPage');
+const backtestPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestPage');
+const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPage');
+const alertsPage = lazyRouteComponent(() => import('./AlertsPage'), 'AlertsPage');
+const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -78,28 +80,44 @@ const getData = createRoute({
   component: getDataPage,
 });
 
-const research = createRoute({
+/** A strategy that a new run or study begins with. */
+const readStrategy = ({ strategy }: Record<string, unknown>): { strategy?: string } =>
+  typeof strategy === 'string' && strategy !== '' ? { strategy } : {};
+
+const backtests = createRoute({
   getParentRoute: () => root,
-  path: '/research',
-  validateSearch: ({
-    of,
-    strategy,
-  }: Record<string, unknown>): { of?: 'runs' | 'studies'; strategy?: string } => ({
-    ...(of === 'runs' || of === 'studies' ? { of } : {}),
-    ...(typeof strategy === 'string' && strategy !== '' ? { strategy } : {}),
-  }),
-  component: researchPage,
+  path: '/backtests',
+  validateSearch: readStrategy,
+  component: backtestsPage,
 });
 
-const run = createRoute({ getParentRoute: () => root, path: '/research/runs/$id', component: runPage });
-const study = createRoute({
+const backtest = createRoute({
   getParentRoute: () => root,
-  path: '/research/studies/$id',
-  component: studyPage,
+  path: '/backtests/$id',
+  component: backtestPage,
+});
+
+const studies = createRoute({
+  getParentRoute: () => root,
+  path: '/studies',
+  validateSearch: readStrategy,
+  component: studiesPage,
+});
+
+const study = createRoute({ getParentRoute: () => root, path: '/studies/$id', component: studyPage });
+
+const alerts = createRoute({
+  getParentRoute: () => root,
+  path: '/alerts',
+  validateSearch: ({ alert, instrument }: Record<string, unknown>): { alert?: string; instrument?: string } => ({
+    ...(typeof alert === 'string' && alert !== '' ? { alert } : {}),
+    ...(typeof instrument === 'string' && instrument !== '' ? { instrument } : {}),
+  }),
+  component: alertsPage,
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, charts, collection, getData, research, run, study]),
+  routeTree: root.addChildren([home, charts, collection, getData, backtests, backtest, studies, study, alerts]),
   defaultPreload: 'intent',
 });
 

@@ -1,5 +1,6 @@
 import { Tooltip } from 'antd';
 import {
+  Bell,
   ChartCandlestick,
   Database,
   Download,
@@ -15,6 +16,8 @@ export interface PageLink {
   id: string;
   title: string;
   icon: LucideIcon;
+  /** Ids of pages that are reached from this one and belong to its entry. */
+  with?: string[];
 }
 
 /** Pages that exist; the command `page.<id>` goes there. */
@@ -22,7 +25,8 @@ export const PAGES: PageLink[] = [
   { id: 'charts', title: 'Charts', icon: ChartCandlestick },
   { id: 'collection', title: 'Collection', icon: Database },
   { id: 'get', title: 'Get data', icon: Download },
-  { id: 'research', title: 'Backtests', icon: FlaskConical },
+  { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
+  { id: 'alerts', title: 'Alerts', icon: Bell },
 ];
 
 /** `link` renders the page's own anchor, so that the router stays outside this folder. */
