@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemill.alerts.kind.api import Facts, Occurrence, Terms, crossed
-from tidemill.alerts.kind.gap import Gap
-from tidemill.alerts.kind.job import Job
-from tidemill.alerts.kind.lag import Lag
-from tidemill.alerts.kind.part import Part
-from tidemill.alerts.kind.price import Price
-from tidemill.alerts.kind.queue import Queue
-from tidemill.alerts.kind.stale import Stale
-from tidemill.alerts.kind.volume import Volume
+from tidemill.alerts.kind.gap import GapAlert
+from tidemill.alerts.kind.job import JobAlert
+from tidemill.alerts.kind.lag import LagAlert
+from tidemill.alerts.kind.part import PartAlert
+from tidemill.alerts.kind.price import PriceAlert
+from tidemill.alerts.kind.queue import QueueAlert
+from tidemill.alerts.kind.stale import StaleAlert
+from tidemill.alerts.kind.volume import VolumeAlert
 from tidemill.metadata.event import Event
 from tidemill.model.bar import BAR
 from tidemill.stores.live import BarSeries
@@ -114,7 +114,7 @@ def test_a_level_is_gone_through_once(before: float, now: float, direction: Any,
 
 
 def test_a_price_fires_when_a_trade_goes_through_the_level_and_not_again() -> None:
-    look = Looks(Price(instrument=BTC, direction="above", level="100.5"))
+    look = Looks(PriceAlert(instrument=BTC, direction="above", level="100.5"))
     assert look(Given(bars=[(0, 1000, 1000, 1000, 1)])) == []  # where it stands
     quiet = [(0, 1000, 1000, 1000, 1), (1, 1004, 990, 1001, 1)]
     assert look(Given(bars=quiet)) == []
@@ -131,14 +131,14 @@ def test_a_price_fires_when_a_trade_goes_through_the_level_and_not_again() -> No
 
 
 def test_a_price_that_is_beyond_the_level_already_is_no_crossing() -> None:
-    look = Looks(Price(instrument=BTC, direction="above", level="50"))
+    look = Looks(PriceAlert(instrument=BTC, direction="above", level="50"))
     bars = [(0, 1000, 1000, 1000, 1), (1, 1001, 1000, 1001, 1)]
     assert look(Given(bars=bars)) == []
     assert look(Given(bars=[*bars, (2, 1002, 999, 1002, 1)])) == []
 
 
 def test_after_a_long_sleep_a_price_begins_where_it_is() -> None:
-    look = Looks(Price(instrument=BTC, level="100"))
+    look = Looks(PriceAlert(instrument=BTC, level="100"))
     look(Given(bars=[(0, 990, 990, 990, 1), (1, 990, 990, 990, 1)]))
     later = [(at, 1010, 1010, 1010, 1) for at in range(6_000)]
     assert look(Given(bars=later)) == []
@@ -154,8 +154,8 @@ def test_a_price_fires_the_same_however_often_it_is_looked_at(
     path: list[int], steps: list[int], direction: Any
 ) -> None:
     bars = [(at, price, price, price, 1) for at, price in enumerate(path)]
-    every = Looks(Price(instrument=BTC, direction=direction, level="100"))
-    seldom = Looks(Price(instrument=BTC, direction=direction, level="100"))
+    every = Looks(PriceAlert(instrument=BTC, direction=direction, level="100"))
+    seldom = Looks(PriceAlert(instrument=BTC, direction=direction, level="100"))
     begin = bars[:1]
     every(Given(bars=begin))
     seldom(Given(bars=begin))
@@ -167,7 +167,7 @@ def test_a_price_fires_the_same_however_often_it_is_looked_at(
 
 
 def test_volume_is_measured_against_the_median_before() -> None:
-    look = Looks(Volume(instrument=BTC, interval="1s", factor=3, bars=4))
+    look = Looks(VolumeAlert(instrument=BTC, interval="1s", factor=3, bars=4))
     usual = [(at, 1000, 1000, 1000, 10) for at in range(6)]
     look(Given(bars=[*usual, (6, 1000, 1000, 1000, 1)]))
     spike = [*usual, (6, 1000, 1000, 1000, 29), (7, 1000, 1000, 1000, 30), (8, 1, 1, 1, 1)]
@@ -188,7 +188,7 @@ def row(venue: str, state: str = "live", last_s: float = 0.0, now: int = T0, **m
 
 
 def test_a_venue_is_stale_once_until_it_speaks() -> None:
-    look = Looks(Stale(after_s=30))
+    look = Looks(StaleAlert(after_s=30))
     assert look(Given(collectors=[row("kraken"), row("binance")])) == []
     (one,) = look(Given(collectors=[row("kraken", last_s=31), row("binance")]))
     assert one.subject == "kraken"
@@ -198,7 +198,7 @@ def test_a_venue_is_stale_once_until_it_speaks() -> None:
 
 
 def test_a_collector_that_is_not_live_counts_from_then_on() -> None:
-    look = Looks(Stale(venue="kraken", after_s=30))
+    look = Looks(StaleAlert(venue="kraken", after_s=30))
     down = {"state": "reconnecting", "error": {"message": "refused: 401"}}
     assert look(Given(now=T0, collectors=[row("kraken", **down), row("binance", "failed")])) == []
     assert look(Given(now=T0 + 29 * S, collectors=[row("kraken", **down)])) == []
@@ -206,11 +206,11 @@ def test_a_collector_that_is_not_live_counts_from_then_on() -> None:
     assert "refused: 401" in one.message
     assert look(Given(now=T0 + 90 * S, collectors=[row("kraken", **down)])) == []
     unwanted = row("kraken", "stopped", last_s=900, wanted=False)
-    assert Looks(Stale(after_s=30))(Given(collectors=[unwanted])) == []
+    assert Looks(StaleAlert(after_s=30))(Given(collectors=[unwanted])) == []
 
 
 def test_new_gaps_are_told_and_those_of_before_are_not() -> None:
-    look = Looks(Gap())
+    look = Looks(GapAlert())
     assert look(Given(collectors=[row("kraken", gaps_today=3)])) == []
     (one,) = look(Given(collectors=[row("kraken", gaps_today=5, gaps_open=1)]))
     assert one.message == "2 gaps opened at kraken; 1 go on"
@@ -220,18 +220,18 @@ def test_new_gaps_are_told_and_those_of_before_are_not() -> None:
 
 def test_lag_queue_and_parts_must_last() -> None:
     late = row("kraken", lag_p99_ns=2e9)
-    look = Looks(Lag(above_ms=1_000, for_s=10))
+    look = Looks(LagAlert(above_ms=1_000, for_s=10))
     assert look(Given(now=T0, collectors=[late])) == []
     assert look(Given(now=T0 + 5 * S, collectors=[row("kraken", lag_p99_ns=1e6)])) == []
     assert look(Given(now=T0 + 10 * S, collectors=[late])) == []  # it began anew
     (one,) = look(Given(now=T0 + 20 * S, collectors=[late]))
     assert one.value == "2000 ms"
 
-    look = Looks(Queue(part="jobs", above=10, for_s=1))
+    look = Looks(QueueAlert(part="jobs", above=10, for_s=1))
     assert look(Given(now=T0, queues={"jobs": 11})) == []
     assert len(look(Given(now=T0 + S, queues={"jobs": 11}))) == 1
 
-    look = Looks(Part(for_s=5))
+    look = Looks(PartAlert(for_s=5))
     bad = {"part": "recorder", "ready": False, "state": "failed", "detail": "the disk is full"}
     assert look(Given(now=T0, parts=[bad])) == []
     (one,) = look(Given(now=T0 + 5 * S, parts=[bad]))
@@ -242,7 +242,7 @@ def test_a_failed_job_is_told_once_and_by_its_kind() -> None:
     def failed(kind: str) -> Event:
         return Event(1, T0, "owner", "job_failed", "j1", None, {"kind": kind, "error": {"message": "no"}})
 
-    look, other = Looks(Job()), Looks(Job(job_kind="study"))
+    look, other = Looks(JobAlert()), Looks(JobAlert(job_kind="study"))
     for one in (look, other):
         assert one(Given(events=[failed("fetch")])) == []  # of before
     assert [hit.message for hit in look(Given(events=[failed("fetch")]))] == ["the job j1 (fetch) failed: no"]

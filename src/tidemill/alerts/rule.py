@@ -17,7 +17,7 @@ CHANNELS_MAX = 5
 _TERMS: TypeAdapter[Kind] = TypeAdapter(Terms)
 
 
-class Ask(BaseModel):
+class AlertAsk(BaseModel):
     """What a person wants to be told of. The name is the sentence of its terms where none is given."""
 
     model_config = ConfigDict(extra="forbid")
@@ -31,7 +31,7 @@ class Ask(BaseModel):
     expires: Annotated[str | None, Field(max_length=64, description="ISO 8601 or an epoch number")] = None
 
 
-def row(ask: Ask, facts: Facts) -> dict[str, Any]:
+def row(ask: AlertAsk, facts: Facts) -> dict[str, Any]:
     """The columns of `metadata.alert.create`. Raises what is wrong with it, in the words of its kind."""
     from tidemill.model.time import parse
 

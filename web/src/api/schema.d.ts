@@ -1890,35 +1890,10 @@ export interface components {
             trouble: string | null;
         };
         /**
-         * AlertChange
-         * @description Those fields that are to be other than they are.
-         */
-        AlertChange: {
-            /** Channels */
-            channels?: (components["schemas"]["Webhook"] | components["schemas"]["Mail"])[] | null;
-            /** Cooldown S */
-            cooldown_s?: number | null;
-            /** Enabled */
-            enabled?: boolean | null;
-            /** Expires */
-            expires?: string | null;
-            /** Name */
-            name?: string | null;
-            /** Once */
-            once?: boolean | null;
-            /** Terms */
-            terms?: (components["schemas"]["Price"] | components["schemas"]["Indicator-Input"] | components["schemas"]["Volume"] | components["schemas"]["Stale"] | components["schemas"]["Gap-Input"] | components["schemas"]["Lag"] | components["schemas"]["Queue"] | components["schemas"]["Job-Input"] | components["schemas"]["Part"]) | null;
-        };
-        /** AlertList */
-        AlertList: {
-            /** Items */
-            items: components["schemas"]["Alert"][];
-        };
-        /**
-         * Ask
+         * AlertAsk
          * @description What a person wants to be told of. The name is the sentence of its terms where none is given.
          */
-        Ask: {
+        AlertAsk: {
             /** Channels */
             channels?: (components["schemas"]["Webhook"] | components["schemas"]["Mail"])[];
             /**
@@ -1949,7 +1924,32 @@ export interface components {
              */
             once: boolean;
             /** Terms */
-            terms: components["schemas"]["Price"] | components["schemas"]["Indicator-Input"] | components["schemas"]["Volume"] | components["schemas"]["Stale"] | components["schemas"]["Gap-Input"] | components["schemas"]["Lag"] | components["schemas"]["Queue"] | components["schemas"]["Job-Input"] | components["schemas"]["Part"];
+            terms: components["schemas"]["PriceAlert"] | components["schemas"]["IndicatorAlert"] | components["schemas"]["VolumeAlert"] | components["schemas"]["StaleAlert"] | components["schemas"]["GapAlert"] | components["schemas"]["LagAlert"] | components["schemas"]["QueueAlert"] | components["schemas"]["JobAlert"] | components["schemas"]["PartAlert"];
+        };
+        /**
+         * AlertChange
+         * @description Those fields that are to be other than they are.
+         */
+        AlertChange: {
+            /** Channels */
+            channels?: (components["schemas"]["Webhook"] | components["schemas"]["Mail"])[] | null;
+            /** Cooldown S */
+            cooldown_s?: number | null;
+            /** Enabled */
+            enabled?: boolean | null;
+            /** Expires */
+            expires?: string | null;
+            /** Name */
+            name?: string | null;
+            /** Once */
+            once?: boolean | null;
+            /** Terms */
+            terms?: (components["schemas"]["PriceAlert"] | components["schemas"]["IndicatorAlert"] | components["schemas"]["VolumeAlert"] | components["schemas"]["StaleAlert"] | components["schemas"]["GapAlert"] | components["schemas"]["LagAlert"] | components["schemas"]["QueueAlert"] | components["schemas"]["JobAlert"] | components["schemas"]["PartAlert"]) | null;
+        };
+        /** AlertList */
+        AlertList: {
+            /** Items */
+            items: components["schemas"]["Alert"][];
         };
         /**
          * Backtest
@@ -3184,21 +3184,8 @@ export interface components {
             /** Next */
             next: string | null;
         };
-        /**
-         * Gap
-         * @description More gaps go on at a venue than at the look before; each venue where none is named.
-         */
-        "Gap-Input": {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            kind: "gap";
-            /** Venue */
-            venue?: string | null;
-        };
         /** Gap */
-        "Gap-Output": {
+        Gap: {
             /** Cause */
             cause: string;
             /** Channel */
@@ -3239,10 +3226,23 @@ export interface components {
             /** Venue Sequence Open */
             venue_sequence_open: string | null;
         };
+        /**
+         * GapAlert
+         * @description More gaps go on at a venue than at the look before; each venue where none is named.
+         */
+        GapAlert: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "gap";
+            /** Venue */
+            venue?: string | null;
+        };
         /** Gaps */
         Gaps: {
             /** Items */
-            items: components["schemas"]["Gap-Output"][];
+            items: components["schemas"]["Gap"][];
             /** Next */
             next: string | null;
         };
@@ -3405,33 +3405,8 @@ export interface components {
              */
             upload: string;
         };
-        /**
-         * Indicator
-         * @description Only bars that have closed count, so that nothing fires which a later trade takes back.
-         */
-        "Indicator-Input": {
-            /**
-             * Direction
-             * @default either
-             * @enum {string}
-             */
-            direction: "above" | "below" | "either";
-            /** Instrument */
-            instrument: string;
-            /** Interval */
-            interval: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            kind: "indicator";
-            /** Level */
-            level?: number | null;
-            line: components["schemas"]["Line"];
-            other?: components["schemas"]["Line"] | null;
-        };
         /** Indicator */
-        "Indicator-Output": {
+        Indicator: {
             /** Description */
             description: string;
             /** Inputs */
@@ -3456,6 +3431,31 @@ export interface components {
              * @description with the default parameters; null: it remembers everything
              */
             warm_up: number | null;
+        };
+        /**
+         * IndicatorAlert
+         * @description Only bars that have closed count, so that nothing fires which a later trade takes back.
+         */
+        IndicatorAlert: {
+            /**
+             * Direction
+             * @default either
+             * @enum {string}
+             */
+            direction: "above" | "below" | "either";
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "indicator";
+            /** Level */
+            level?: number | null;
+            line: components["schemas"]["Line"];
+            other?: components["schemas"]["Line"] | null;
         };
         /** IndicatorAsk */
         IndicatorAsk: {
@@ -3513,7 +3513,7 @@ export interface components {
         /** Indicators */
         Indicators: {
             /** Items */
-            items: components["schemas"]["Indicator-Output"][];
+            items: components["schemas"]["Indicator"][];
         };
         /** Instrument */
         Instrument: {
@@ -3546,21 +3546,8 @@ export interface components {
             /** Next */
             next: string | null;
         };
-        /**
-         * Job
-         * @description Of this kind, or of any. What failed before the first look is no news.
-         */
-        "Job-Input": {
-            /** Job Kind */
-            job_kind?: string | null;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            kind: "job";
-        };
         /** Job */
-        "Job-Output": {
+        Job: {
             /** Attempts */
             attempts: number;
             /** Attempts Max */
@@ -3628,6 +3615,19 @@ export interface components {
             /** Unit */
             unit: string | null;
         };
+        /**
+         * JobAlert
+         * @description Of this kind, or of any. What failed before the first look is no news.
+         */
+        JobAlert: {
+            /** Job Kind */
+            job_kind?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "job";
+        };
         /** JobLogLine */
         JobLogLine: {
             /** Level */
@@ -3673,15 +3673,15 @@ export interface components {
         /** Jobs */
         Jobs: {
             /** Items */
-            items: components["schemas"]["Job-Output"][];
+            items: components["schemas"]["Job"][];
             /** Next */
             next: string | null;
         };
         /**
-         * Lag
+         * LagAlert
          * @description The slowest hundredth of a venue's messages is later than `above_ms` for `for_s`.
          */
-        Lag: {
+        LagAlert: {
             /**
              * Above Ms
              * @default 1000
@@ -3819,10 +3819,10 @@ export interface components {
             way: "days" | "order" | "missed";
         };
         /**
-         * Part
+         * PartAlert
          * @description A collector, the recorder, the disk, the database, …; any where none is named.
          */
-        Part: {
+        PartAlert: {
             /**
              * For S
              * @default 15
@@ -3922,12 +3922,12 @@ export interface components {
             shape: string;
         };
         /**
-         * Price
+         * PriceAlert
          * @description Any trade counts, also one between two looks: they are seen as the highest and lowest of each second.
          *
          *     A price that is beyond the level when the rule is made fires when it comes back and goes through again.
          */
-        Price: {
+        PriceAlert: {
             /**
              * Direction
              * @default either
@@ -4211,10 +4211,10 @@ export interface components {
             };
         };
         /**
-         * Queue
+         * QueueAlert
          * @description Records that the store does not have yet, or jobs that wait, are more than `above` for `for_s`.
          */
-        Queue: {
+        QueueAlert: {
             /**
              * Above
              * @default 100000
@@ -4350,11 +4350,11 @@ export interface components {
             key: string;
         };
         /**
-         * Stale
+         * StaleAlert
          * @description No message of a venue for `after_s`, or its collector is not live for so long. All venues that are
          *     wanted where none is named.
          */
-        Stale: {
+        StaleAlert: {
             /**
              * After S
              * @default 30
@@ -5320,10 +5320,10 @@ export interface components {
             upload: string;
         };
         /**
-         * Volume
+         * VolumeAlert
          * @description A closed bar whose volume is at least `factor` times the median of the `bars` before it.
          */
-        Volume: {
+        VolumeAlert: {
             /**
              * Bars
              * @default 30
@@ -5466,7 +5466,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Ask"];
+                "application/json": components["schemas"]["AlertAsk"];
             };
         };
         responses: {
@@ -6507,7 +6507,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job-Output"];
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -6573,7 +6573,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["QueryAnswer"] | components["schemas"]["Job-Output"];
+                    "application/json": components["schemas"]["QueryAnswer"] | components["schemas"]["Job"];
                     "application/vnd.apache.arrow.stream": unknown;
                     "application/vnd.apache.parquet": unknown;
                     "text/csv": unknown;
@@ -7196,7 +7196,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job-Output"];
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -7612,7 +7612,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job-Output"];
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -7646,7 +7646,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job-Output"];
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -7677,7 +7677,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job-Output"];
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -8017,7 +8017,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job-Output"];
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description what went wrong, in the one error shape */

@@ -129,9 +129,9 @@ export type Trials = Schemas['Trials'];
 export type Alert = Schemas['Alert'];
 export type Alerts = Schemas['AlertList'];
 /** What is left out has the platform's default. */
-export type AlertAsk = Partial<Schemas['Ask']> & Pick<Schemas['Ask'], 'terms'>;
+export type AlertAsk = Partial<Schemas['AlertAsk']> & Pick<Schemas['AlertAsk'], 'terms'>;
 export type AlertChange = Partial<Schemas['AlertChange']>;
-export type AlertTerms = Schemas['Ask']['terms'];
+export type AlertTerms = Schemas['AlertAsk']['terms'];
 /** What has fired, and to whom it was told. */
 export type Firing = Schemas['Firing'];
 export type Firings = Schemas['Firings'];

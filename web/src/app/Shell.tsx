@@ -152,7 +152,8 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', collection: 'g d', get: 'g h', backtests: 'g b', alerts: 'g a' }[page.id] ?? '',
+          keys:
+            { charts: 'g c', collection: 'g d', get: 'g h', backtests: 'g b', alerts: 'g a' }[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),

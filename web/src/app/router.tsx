@@ -109,7 +109,10 @@ const study = createRoute({ getParentRoute: () => root, path: '/studies/$id', co
 const alerts = createRoute({
   getParentRoute: () => root,
   path: '/alerts',
-  validateSearch: ({ alert, instrument }: Record<string, unknown>): { alert?: string; instrument?: string } => ({
+  validateSearch: ({
+    alert,
+    instrument,
+  }: Record<string, unknown>): { alert?: string; instrument?: string } => ({
     ...(typeof alert === 'string' && alert !== '' ? { alert } : {}),
     ...(typeof instrument === 'string' && instrument !== '' ? { instrument } : {}),
   }),
@@ -117,7 +120,17 @@ const alerts = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, charts, collection, getData, backtests, backtest, studies, study, alerts]),
+  routeTree: root.addChildren([
+    home,
+    charts,
+    collection,
+    getData,
+    backtests,
+    backtest,
+    studies,
+    study,
+    alerts,
+  ]),
   defaultPreload: 'intent',
 });
 

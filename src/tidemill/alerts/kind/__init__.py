@@ -6,17 +6,26 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tidemill.alerts.kind.gap import Gap
-from tidemill.alerts.kind.indicator import Indicator
-from tidemill.alerts.kind.job import Job
-from tidemill.alerts.kind.lag import Lag
-from tidemill.alerts.kind.part import Part
-from tidemill.alerts.kind.price import Price
-from tidemill.alerts.kind.queue import Queue
-from tidemill.alerts.kind.stale import Stale
-from tidemill.alerts.kind.volume import Volume
+from tidemill.alerts.kind.gap import GapAlert
+from tidemill.alerts.kind.indicator import IndicatorAlert
+from tidemill.alerts.kind.job import JobAlert
+from tidemill.alerts.kind.lag import LagAlert
+from tidemill.alerts.kind.part import PartAlert
+from tidemill.alerts.kind.price import PriceAlert
+from tidemill.alerts.kind.queue import QueueAlert
+from tidemill.alerts.kind.stale import StaleAlert
+from tidemill.alerts.kind.volume import VolumeAlert
 
 Terms = Annotated[
-    Price | Indicator | Volume | Stale | Gap | Lag | Queue | Job | Part, Field(discriminator="kind")
+    PriceAlert
+    | IndicatorAlert
+    | VolumeAlert
+    | StaleAlert
+    | GapAlert
+    | LagAlert
+    | QueueAlert
+    | JobAlert
+    | PartAlert,
+    Field(discriminator="kind"),
 ]
 """Of one rule: its kind, and what that kind takes."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from tidemill.alerts.kind.api import Facts, Occurrence, State, Terms, Word
 
 
-class Gap(Terms):
+class GapAlert(Terms):
     """More gaps go on at a venue than at the look before; each venue where none is named."""
 
     kind: Literal["gap"] = "gap"

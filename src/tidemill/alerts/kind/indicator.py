@@ -48,7 +48,7 @@ class Line(BaseModel):
         return values.columns[self.output or next(iter(values.columns))]
 
 
-class Indicator(Terms):
+class IndicatorAlert(Terms):
     """Only bars that have closed count, so that nothing fires which a later trade takes back."""
 
     kind: Literal["indicator"] = "indicator"
@@ -64,7 +64,7 @@ class Indicator(Terms):
         goal = self.other.text if self.other else f"{self.level:g}"
         return f"{self.line.text} of {self.instrument}, {self.interval}, {_WORDS[self.direction]} {goal}"
 
-    def resolved(self, facts: Facts) -> Indicator:
+    def resolved(self, facts: Facts) -> IndicatorAlert:
         from tidemill.model.interval import Interval
 
         if (self.level is None) == (self.other is None):

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from tidemill.alerts.kind.api import Facts, Occurrence, State, Terms, Word
 
 
-class Job(Terms):
+class JobAlert(Terms):
     """Of this kind, or of any. What failed before the first look is no news."""
 
     kind: Literal["job"] = "job"

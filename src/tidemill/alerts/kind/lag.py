@@ -9,7 +9,7 @@ from pydantic import Field
 from tidemill.alerts.kind.api import Facts, Held, Occurrence, Seconds, State, Terms, Word
 
 
-class Lag(Terms):
+class LagAlert(Terms):
     """The slowest hundredth of a venue's messages is later than `above_ms` for `for_s`."""
 
     kind: Literal["lag"] = "lag"

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from tidemill.alerts.kind.api import Facts, Held, Occurrence, Seconds, State, Terms, Word
 
 
-class Part(Terms):
+class PartAlert(Terms):
     """A collector, the recorder, the disk, the database, …; any where none is named."""
 
     kind: Literal["part"] = "part"

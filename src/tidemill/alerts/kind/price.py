@@ -14,7 +14,7 @@ SECONDS_MAX = 5_000
 _WORDS = {"above": "rises to", "below": "falls to", "either": "crosses"}
 
 
-class Price(Terms):
+class PriceAlert(Terms):
     """Any trade counts, also one between two looks: they are seen as the highest and lowest of each second.
 
     A price that is beyond the level when the rule is made fires when it comes back and goes through again.
@@ -29,7 +29,7 @@ class Price(Terms):
     def sentence(self) -> str:
         return f"{self.instrument} {_WORDS[self.direction]} {self.level}"
 
-    def resolved(self, facts: Facts) -> Price:
+    def resolved(self, facts: Facts) -> PriceAlert:
         return self.model_copy(update={"instrument": facts.resolve(self.instrument)})
 
     def look(self, facts: Facts, state: State) -> tuple[State, list[Occurrence]]:

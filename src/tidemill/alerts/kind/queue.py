@@ -9,7 +9,7 @@ from pydantic import Field
 from tidemill.alerts.kind.api import Facts, Held, Occurrence, Seconds, State, Terms
 
 
-class Queue(Terms):
+class QueueAlert(Terms):
     """Records that the store does not have yet, or jobs that wait, are more than `above` for `for_s`."""
 
     kind: Literal["queue"] = "queue"

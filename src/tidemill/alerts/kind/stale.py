@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from tidemill.alerts.kind.api import Facts, Held, Occurrence, Seconds, State, Terms, Word
 
 
-class Stale(Terms):
+class StaleAlert(Terms):
     """No message of a venue for `after_s`, or its collector is not live for so long. All venues that are
     wanted where none is named."""
 

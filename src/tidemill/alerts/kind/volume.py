@@ -11,7 +11,7 @@ from tidemill.alerts.kind.api import Facts, Occurrence, State, Terms, Word
 BARS_MAX = 500
 
 
-class Volume(Terms):
+class VolumeAlert(Terms):
     """A closed bar whose volume is at least `factor` times the median of the `bars` before it."""
 
     kind: Literal["volume"] = "volume"
@@ -27,7 +27,7 @@ class Volume(Terms):
             f"the median of the {self.bars} bars before"
         )
 
-    def resolved(self, facts: Facts) -> Volume:
+    def resolved(self, facts: Facts) -> VolumeAlert:
         from tidemill.model.interval import Interval
 
         interval = Interval.parse(self.interval).text

@@ -8,7 +8,7 @@ from fastapi import Body, Path, Query, Request, Response
 from sqlalchemy import Connection
 
 from tidemill.alerts import rule as rules
-from tidemill.alerts.rule import Ask
+from tidemill.alerts.rule import AlertAsk
 from tidemill.metadata import alert as rows
 from tidemill.metadata.database import now_ns
 from tidemill.service import alert, answer, cursor, instant, param, platform
@@ -27,7 +27,7 @@ async def alerts(request: Request, time: instant.As = "ns") -> Response:
 
 
 @command("alerts.create", "POST", "/alerts", scope="platform", effect="write", model=alert.Alert, status=201)
-async def create(request: Request, body: Annotated[Ask, Body()]) -> Response:
+async def create(request: Request, body: Annotated[AlertAsk, Body()]) -> Response:
     """Watch something from now on."""
     service = platform.of(request)
     actor, cause = param.actor(request), answer.request_id.get()
@@ -117,7 +117,7 @@ def _changed(before: rows.Rule, body: alert.AlertChange, seen: Seen) -> dict[str
         "once": before.once, "enabled": before.enabled, "name": before.name if named else "",
         **{name: value for name, value in given.items() if value is not None and name != "expires"},
     }  # fmt: skip
-    values = rules.row(Ask.model_validate(asked | {"expires": given.get("expires") or None}), seen)
+    values = rules.row(AlertAsk.model_validate(asked | {"expires": given.get("expires") or None}), seen)
     if "expires" not in given:
         values["expires"] = before.expires
     return values

@@ -1,6 +1,6 @@
 import { BellRing, FlaskConical, Trash2 } from 'lucide-react';
 import type { Alert } from '@/api/types';
-import { date, msOfNs, number } from '@/shared/format';
+import { date, msOfNs, number, sentence, timeOfDay } from '@/shared/format';
 import { ErrorState, Panel, SkeletonRows } from '@/shared/Panel';
 import { useSettings } from '@/shared/settings';
 import './alert.css';
@@ -43,6 +43,7 @@ function Row({ alert, chosen, choose }: { alert: Alert; chosen: boolean; choose(
   const change = useSwitchAlert();
   const remove = useDeleteAlert();
   const test = useTestAlert();
+  const when = (ns: string) => `${date(msOfNs(ns), zone)}, ${timeOfDay(msOfNs(ns), zone)}`;
   const ways = alert.channels.map(({ channel }) => String(channel)).join(', ');
   return (
     <li className={chosen ? 'chosen' : ''}>
@@ -55,15 +56,15 @@ function Row({ alert, chosen, choose }: { alert: Alert; chosen: boolean; choose(
         <span className="hidden">Watch {alert.name}</span>
       </label>
       <button type="button" className="alert-name" aria-pressed={chosen} onClick={choose}>
-        <span className="medium">{alert.name}</span>
-        {alert.name !== alert.sentence && <span className="secondary small">{alert.sentence}</span>}
+        <span className="medium">{sentence(alert.name)}</span>
+        {alert.name !== alert.sentence && <span className="secondary small">{sentence(alert.sentence)}</span>}
         <span className="tertiary small">
           {alert.fired === null
             ? 'has not fired'
-            : `fired ${number(alert.count)} times, last ${date(msOfNs(alert.fired), zone)}`}
+            : `fired ${alert.count === 1 ? 'once' : `${number(alert.count)} times, last`} ${when(alert.fired)}`}
           {ways !== '' && ` · ${ways}`}
           {alert.once && ' · once'}
-          {alert.expires !== null && ` · until ${date(msOfNs(alert.expires), zone)}`}
+          {alert.expires !== null && ` · until ${when(alert.expires)}`}
         </span>
         {alert.trouble !== null && <span className="state-error small">{alert.trouble}</span>}
       </button>

@@ -1,6 +1,6 @@
 import { Bell } from 'lucide-react';
 import type { Firing } from '@/api/types';
-import { date, msOfNs } from '@/shared/format';
+import { date, msOfNs, sentence, timeOfDay } from '@/shared/format';
 import { ErrorState, Panel, SkeletonRows } from '@/shared/Panel';
 import { useSettings } from '@/shared/settings';
 import './alert.css';
@@ -39,10 +39,8 @@ function Told({ firing }: { firing: Firing }) {
   const zone = useSettings((settings) => settings.zone);
   return (
     <li>
-      <span className="tertiary small num">{date(msOfNs(firing.ts), zone)}</span>
-      <span>
-        {firing.test && <span className="tag">test</span>} {firing.message}
-      </span>
+      <span className="tertiary small num">{`${date(msOfNs(firing.ts), zone)}, ${timeOfDay(msOfNs(firing.ts), zone)}`}</span>
+      <span>{sentence(firing.message)}</span>
       {firing.deliveries.length > 0 && (
         <span className="small">
           {firing.deliveries.map((one, at) => (

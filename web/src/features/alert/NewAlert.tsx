@@ -18,19 +18,20 @@ export function NewAlert(props: { instrument?: string | undefined }) {
   const instruments = useInstruments().data;
   const create = useCreateAlert();
   const names = useId();
+  const watch = useId();
   const shape = kindOf(kind);
   const fields = shape?.fields ?? [];
   const first = instruments?.[0]?.instrument ?? '';
-  const valueOf = (field: FieldOf) =>
+  const typed = (field: FieldOf) =>
     texts[field.name] ?? (field.name === 'instrument' && first !== '' ? first : field.value);
-  const faults = fields.map((field) => fault(field, valueOf(field))).filter((one) => one !== null);
+  const faults = fields.map((field) => fault(field, typed(field))).filter((one) => one !== null);
   const submit = () => {
-    const typed = Object.fromEntries(fields.map((field) => [field.name, valueOf(field)]));
+    const given = Object.fromEntries(fields.map((field) => [field.name, typed(field)]));
     const channels = [
       ...(url.trim() === '' ? [] : [{ channel: 'webhook' as const, url: url.trim() }]),
       ...(to.trim() === '' ? [] : [{ channel: 'mail' as const, to: to.trim() }]),
     ];
-    create.mutate({ terms: termsOf(kind, typed), channels, once } as AlertAsk);
+    create.mutate({ terms: termsOf(kind, given), channels, once } as AlertAsk);
   };
   return (
     <Panel title="New alert">
@@ -41,9 +42,12 @@ export function NewAlert(props: { instrument?: string | undefined }) {
           if (faults.length === 0) submit();
         }}
       >
-        <label className="field">
-          <span>Watch</span>
+        <div className="field">
+          <label className="field-name" htmlFor={watch}>
+            Watch
+          </label>
           <select
+            id={watch}
             value={kind}
             onChange={({ target }) => {
               setKind(target.value as KindName);
@@ -57,13 +61,13 @@ export function NewAlert(props: { instrument?: string | undefined }) {
             ))}
           </select>
           <span className="field-hint">{shape?.about}</span>
-        </label>
+        </div>
         <div className="form-row">
           {fields.map((field) => (
             <Field
               key={`${kind} ${field.name}`}
               field={field}
-              text={valueOf(field)}
+              text={typed(field)}
               list={field.name === 'instrument' ? names : undefined}
               set={(text) => setTexts((old) => ({ ...old, [field.name]: text }))}
             />
@@ -77,7 +81,12 @@ export function NewAlert(props: { instrument?: string | undefined }) {
         <div className="form-row">
           <label className="field">
             <span>Webhook, if any</span>
-            <input type="url" placeholder="https://…" value={url} onChange={({ target }) => setUrl(target.value)} />
+            <input
+              type="url"
+              placeholder="https://…"
+              value={url}
+              onChange={({ target }) => setUrl(target.value)}
+            />
           </label>
           <label className="field">
             <span>E-mail, if any</span>
@@ -94,7 +103,9 @@ export function NewAlert(props: { instrument?: string | undefined }) {
           Once: switched off by its first firing
         </label>
         <NotificationAsk />
-        {faults[0] !== undefined && <p className="field-error">{faults[0]}</p>}
+        {faults[0] !== undefined && Object.keys(texts).length > 0 && (
+          <p className="field-error">{faults[0]}</p>
+        )}
         {create.error && (
           <p className="field-error" role="alert">
             {create.error.message}
@@ -112,17 +123,21 @@ export function NewAlert(props: { instrument?: string | undefined }) {
 
 function Field(props: { field: FieldOf; text: string; list: string | undefined; set(text: string): void }) {
   const { field, text, list, set } = props;
+  const id = useId();
   return (
-    <label className="field">
-      <span>{field.label}</span>
+    <div className="field">
+      <label className="field-name" htmlFor={id}>
+        {field.label}
+      </label>
       {field.choices ? (
-        <select value={text} onChange={({ target }) => set(target.value)}>
+        <select id={id} value={text} onChange={({ target }) => set(target.value)}>
           {field.choices.map((one) => (
             <option key={one}>{one}</option>
           ))}
         </select>
       ) : (
         <input
+          id={id}
           value={text}
           inputMode={field.above === undefined ? undefined : 'decimal'}
           {...(list ? { list } : {})}
@@ -130,7 +145,7 @@ function Field(props: { field: FieldOf; text: string; list: string | undefined; 
         />
       )}
       {field.hint && <span className="field-hint">{field.hint}</span>}
-    </label>
+    </div>
   );
 }
 

@@ -20,7 +20,13 @@ export interface FieldOf {
 
 const DIRECTIONS = ['either', 'above', 'below'] as const;
 const instrument: FieldOf = { name: 'instrument', label: 'Instrument', value: '' };
-const venue: FieldOf = { name: 'venue', label: 'Venue', value: '', optional: true, hint: 'empty: every venue' };
+const venue: FieldOf = {
+  name: 'venue',
+  label: 'Venue',
+  value: '',
+  optional: true,
+  hint: 'empty: every venue',
+};
 const direction: FieldOf = { name: 'direction', label: 'Direction', value: 'either', choices: DIRECTIONS };
 const level: FieldOf = { name: 'level', label: 'Level', value: '' };
 const interval: FieldOf = { name: 'interval', label: 'Interval', value: '1m' };

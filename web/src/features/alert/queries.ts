@@ -3,6 +3,7 @@ import { useEffect } from 'react';
 import { api } from '@/api/client';
 import type { Alert, AlertAsk, Alerts } from '@/api/types';
 import { onEvent } from '@/shared/events';
+import { sentence } from '@/shared/format';
 import { toast } from '@/shared/toast';
 
 export const useAlerts = () =>
@@ -29,9 +30,12 @@ export function useAlertNews(): void {
         void client.invalidateQueries({ queryKey: ['alerts'] });
         void client.invalidateQueries({ queryKey: ['firings'] });
         const message = String(data.message ?? '');
-        toast(message, 'bad');
+        toast(sentence(message), 'bad');
         if ('Notification' in window && Notification.permission === 'granted')
-          new Notification(String(data.name ?? 'Tidemill'), { body: message, tag: String(data.firing ?? '') });
+          new Notification(String(data.name ?? 'Tidemill'), {
+            body: message,
+            tag: String(data.firing ?? ''),
+          });
       }),
     [client],
   );
