@@ -19,6 +19,7 @@ from tidemill.home import Home
 from tidemill.metadata import Metadata
 from tidemill.query.pool import Pool
 from tidemill.service import auth, ledger, revision
+from tidemill.service.alerting import Alerts
 from tidemill.service.auth import SESSION, Keeper
 from tidemill.service.backtest import Results
 from tidemill.service.calculation import Calculations
@@ -53,6 +54,7 @@ class Platform:
         self.kept = Kept(self.cache)
         self.calculations = Calculations(self)
         self.feeds = Feeds(self)
+        self.alerts = Alerts(self)
         self.queries = Pool(config.home.path)
         self.results = Results(config.home)
         self.watch = Watch(config.home)
@@ -100,10 +102,11 @@ class Platform:
         self.follow.start()
         for work in self.rounds:
             work.start()
+        self.alerts.start()
         try:
             yield
         finally:
-            for part in (self.feeds, *self.rounds, self.follow, self.watch):
+            for part in (self.feeds, self.alerts, *self.rounds, self.follow, self.watch):
                 await part.close()
             await self.run(self.queries.close)
             await self.run(self.results.close)

@@ -1,6 +1,10 @@
 // All access to the service over HTTP. Every failure is an ApiError with the service's own words.
 
 import type {
+  Alert,
+  AlertAsk,
+  AlertChange,
+  Alerts,
   Backtest,
   BacktestAsk,
   BacktestComparison,
@@ -18,6 +22,8 @@ import type {
   FetchAsk,
   FetchEstimate,
   FetchJob,
+  Firing,
+  Firings,
   Gaps,
   ImportAsk,
   ImportPreview,
@@ -222,6 +228,15 @@ export const api = {
     request<BacktestStart>(`/backtests/${encodeURIComponent(id)}/again`, { method: 'POST' }),
   deleteBacktest: (id: string) =>
     request<unknown>(`/backtests/${encodeURIComponent(id)}`, { method: 'DELETE' }),
+
+  alerts: (signal?: AbortSignal) => request<Alerts>('/alerts', signal ? { signal } : {}),
+  createAlert: (body: AlertAsk) => request<Alert>('/alerts', { method: 'POST', body }),
+  changeAlert: (id: string, body: AlertChange) =>
+    request<Alert>(`/alerts/${encodeURIComponent(id)}`, { method: 'PATCH', body }),
+  deleteAlert: (id: string) => request<Alert>(`/alerts/${encodeURIComponent(id)}`, { method: 'DELETE' }),
+  testAlert: (id: string) => request<Firing>(`/alerts/${encodeURIComponent(id)}/test`, { method: 'POST' }),
+  firings: (query: { alert?: string; limit?: number; cursor?: string }, signal?: AbortSignal) =>
+    request<Firings>('/alerts/firings', { query, ...(signal ? { signal } : {}) }),
 
   studies: (query: { limit?: number; cursor?: string }, signal?: AbortSignal) =>
     request<Studies>('/studies', { query, ...(signal ? { signal } : {}) }),

@@ -44,6 +44,98 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is watched, the newest first.
+         * @description What is watched, the newest first.
+         */
+        get: operations["alerts"];
+        put?: never;
+        /**
+         * Watch something from now on.
+         * @description Watch something from now on.
+         */
+        post: operations["alerts.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/firings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What has fired, the newest first.
+         * @description What has fired, the newest first.
+         */
+        get: operations["alerts.firings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One of them.
+         * @description One of them.
+         */
+        get: operations["alerts.show"];
+        put?: never;
+        post?: never;
+        /**
+         * Watch it no longer; what it fired stays in the history.
+         * @description Watch it no longer; what it fired stays in the history.
+         */
+        delete: operations["alerts.delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change it; with other terms it begins afresh.
+         * @description Change it; with other terms it begins afresh.
+         */
+        patch: operations["alerts.change"];
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fire it as a test: its channels are told within seconds, and the history says how that went.
+         * @description Fire it as a test: its channels are told within seconds, and the history says how that went.
+         */
+        post: operations["alerts.test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/backtests": {
         parameters: {
             query?: never;
@@ -1752,6 +1844,114 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Alert
+         * @description A rule; `trouble` says why it cannot be looked at now.
+         */
+        Alert: {
+            /**
+             * Changed
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            changed: string;
+            /** Channels */
+            channels: {
+                [key: string]: unknown;
+            }[];
+            /** Cooldown S */
+            cooldown_s: number;
+            /** Count */
+            count: number;
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Enabled */
+            enabled: boolean;
+            /** Expires */
+            expires: string | null;
+            /** Fired */
+            fired: string | null;
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Once */
+            once: boolean;
+            /** Owner */
+            owner: string;
+            /** Sentence */
+            sentence: string;
+            /** Terms */
+            terms: {
+                [key: string]: unknown;
+            };
+            /** Trouble */
+            trouble: string | null;
+        };
+        /**
+         * AlertAsk
+         * @description What a person wants to be told of. The name is the sentence of its terms where none is given.
+         */
+        AlertAsk: {
+            /** Channels */
+            channels?: (components["schemas"]["Webhook"] | components["schemas"]["Mail"])[];
+            /**
+             * Cooldown S
+             * @description quiet after a firing
+             * @default 60
+             */
+            cooldown_s: number;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Expires
+             * @description ISO 8601 or an epoch number
+             */
+            expires?: string | null;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Once
+             * @description switched off by its first firing
+             * @default false
+             */
+            once: boolean;
+            /** Terms */
+            terms: components["schemas"]["PriceAlert"] | components["schemas"]["IndicatorAlert"] | components["schemas"]["VolumeAlert"] | components["schemas"]["StaleAlert"] | components["schemas"]["GapAlert"] | components["schemas"]["LagAlert"] | components["schemas"]["QueueAlert"] | components["schemas"]["JobAlert"] | components["schemas"]["PartAlert"];
+        };
+        /**
+         * AlertChange
+         * @description Those fields that are to be other than they are.
+         */
+        AlertChange: {
+            /** Channels */
+            channels?: (components["schemas"]["Webhook"] | components["schemas"]["Mail"])[] | null;
+            /** Cooldown S */
+            cooldown_s?: number | null;
+            /** Enabled */
+            enabled?: boolean | null;
+            /** Expires */
+            expires?: string | null;
+            /** Name */
+            name?: string | null;
+            /** Once */
+            once?: boolean | null;
+            /** Terms */
+            terms?: (components["schemas"]["PriceAlert"] | components["schemas"]["IndicatorAlert"] | components["schemas"]["VolumeAlert"] | components["schemas"]["StaleAlert"] | components["schemas"]["GapAlert"] | components["schemas"]["LagAlert"] | components["schemas"]["QueueAlert"] | components["schemas"]["JobAlert"] | components["schemas"]["PartAlert"]) | null;
+        };
+        /** AlertList */
+        AlertList: {
+            /** Items */
+            items: components["schemas"]["Alert"][];
+        };
+        /**
          * Backtest
          * @description A run.
          */
@@ -2666,6 +2866,25 @@ export interface components {
             total: number;
         };
         /**
+         * Delivery
+         * @description How far one channel is.
+         */
+        Delivery: {
+            /** Channel */
+            channel: string;
+            /** Error */
+            error: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "sent" | "failed";
+            /** Tries */
+            tries: number;
+            /** Ts */
+            ts: string | null;
+        };
+        /**
          * Error
          * @description The one error shape.
          */
@@ -2924,6 +3143,47 @@ export interface components {
             /** Symbol */
             symbol: string;
         };
+        /**
+         * Firing
+         * @description What happened at `ts`, noticed at `noticed`, and to whom it was told.
+         */
+        Firing: {
+            /** Alert */
+            alert: string;
+            /** Deliveries */
+            deliveries: components["schemas"]["Delivery"][];
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /**
+             * Noticed
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            noticed: string;
+            /** Subject */
+            subject: string;
+            /** Test */
+            test: boolean;
+            /**
+             * Ts
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            ts: string;
+            /** Value */
+            value: string;
+        };
+        /** Firings */
+        Firings: {
+            /** Items */
+            items: components["schemas"]["Firing"][];
+            /** Next */
+            next: string | null;
+        };
         /** Gap */
         Gap: {
             /** Cause */
@@ -2965,6 +3225,19 @@ export interface components {
             venue_sequence_end: string | null;
             /** Venue Sequence Open */
             venue_sequence_open: string | null;
+        };
+        /**
+         * GapAlert
+         * @description More gaps go on at a venue than at the look before; each venue where none is named.
+         */
+        GapAlert: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "gap";
+            /** Venue */
+            venue?: string | null;
         };
         /** Gaps */
         Gaps: {
@@ -3159,6 +3432,31 @@ export interface components {
              */
             warm_up: number | null;
         };
+        /**
+         * IndicatorAlert
+         * @description Only bars that have closed count, so that nothing fires which a later trade takes back.
+         */
+        IndicatorAlert: {
+            /**
+             * Direction
+             * @default either
+             * @enum {string}
+             */
+            direction: "above" | "below" | "either";
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "indicator";
+            /** Level */
+            level?: number | null;
+            line: components["schemas"]["Line"];
+            other?: components["schemas"]["Line"] | null;
+        };
         /** IndicatorAsk */
         IndicatorAsk: {
             /** Indicator */
@@ -3317,6 +3615,19 @@ export interface components {
             /** Unit */
             unit: string | null;
         };
+        /**
+         * JobAlert
+         * @description Of this kind, or of any. What failed before the first look is no news.
+         */
+        JobAlert: {
+            /** Job Kind */
+            job_kind?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "job";
+        };
         /** JobLogLine */
         JobLogLine: {
             /** Level */
@@ -3366,6 +3677,29 @@ export interface components {
             /** Next */
             next: string | null;
         };
+        /**
+         * LagAlert
+         * @description The slowest hundredth of a venue's messages is later than `above_ms` for `for_s`.
+         */
+        LagAlert: {
+            /**
+             * Above Ms
+             * @default 1000
+             */
+            above_ms: number;
+            /**
+             * For S
+             * @default 10
+             */
+            for_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "lag";
+            /** Venue */
+            venue?: string | null;
+        };
         /** LastTrade */
         LastTrade: {
             /**
@@ -3396,6 +3730,20 @@ export interface components {
             /** Session Id */
             session_id: string;
         };
+        /**
+         * Line
+         * @description One output of an indicator: the first one where none is named.
+         */
+        Line: {
+            /** Indicator */
+            indicator: string;
+            /** Output */
+            output?: string | null;
+            /** Params */
+            params?: {
+                [key: string]: number;
+            };
+        };
         /** Live */
         Live: {
             /** Live */
@@ -3418,6 +3766,19 @@ export interface components {
         Logs: {
             /** Items */
             items: components["schemas"]["LogLine"][];
+        };
+        /**
+         * Mail
+         * @description `smtp://` speaks STARTTLS where the server does, and must where a password goes; `smtps://` is TLS.
+         */
+        Mail: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            channel: "mail";
+            /** To */
+            to: string;
         };
         /**
          * OtherPaths
@@ -3456,6 +3817,24 @@ export interface components {
              * @enum {string}
              */
             way: "days" | "order" | "missed";
+        };
+        /**
+         * PartAlert
+         * @description A collector, the recorder, the disk, the database, …; any where none is named.
+         */
+        PartAlert: {
+            /**
+             * For S
+             * @default 15
+             */
+            for_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "part";
+            /** Part */
+            part?: string | null;
         };
         /** PartHealth */
         PartHealth: {
@@ -3541,6 +3920,32 @@ export interface components {
             sample: components["schemas"]["ImportSample"] | null;
             /** Shape */
             shape: string;
+        };
+        /**
+         * PriceAlert
+         * @description Any trade counts, also one between two looks: they are seen as the highest and lowest of each second.
+         *
+         *     A price that is beyond the level when the rule is made fires when it comes back and goes through again.
+         */
+        PriceAlert: {
+            /**
+             * Direction
+             * @default either
+             * @enum {string}
+             */
+            direction: "above" | "below" | "either";
+            /** Instrument */
+            instrument: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "price";
+            /**
+             * Level
+             * @description decimal text
+             */
+            level: string;
         };
         /**
          * Progress
@@ -3805,6 +4210,33 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /**
+         * QueueAlert
+         * @description Records that the store does not have yet, or jobs that wait, are more than `above` for `for_s`.
+         */
+        QueueAlert: {
+            /**
+             * Above
+             * @default 100000
+             */
+            above: number;
+            /**
+             * For S
+             * @default 30
+             */
+            for_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "queue";
+            /**
+             * Part
+             * @default recorder
+             * @enum {string}
+             */
+            part: "recorder" | "jobs";
+        };
         /** Quote */
         Quote: {
             /** Ask Price */
@@ -3916,6 +4348,25 @@ export interface components {
         SessionKey: {
             /** Key */
             key: string;
+        };
+        /**
+         * StaleAlert
+         * @description No message of a venue for `after_s`, or its collector is not live for so long. All venues that are
+         *     wanted where none is named.
+         */
+        StaleAlert: {
+            /**
+             * After S
+             * @default 30
+             */
+            after_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "stale";
+            /** Venue */
+            venue?: string | null;
         };
         /** StockChart */
         StockChart: {
@@ -4868,6 +5319,47 @@ export interface components {
             /** Upload */
             upload: string;
         };
+        /**
+         * VolumeAlert
+         * @description A closed bar whose volume is at least `factor` times the median of the `bars` before it.
+         */
+        VolumeAlert: {
+            /**
+             * Bars
+             * @default 30
+             */
+            bars: number;
+            /**
+             * Factor
+             * @default 5
+             */
+            factor: number;
+            /** Instrument */
+            instrument: string;
+            /**
+             * Interval
+             * @default 1m
+             */
+            interval: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "volume";
+        };
+        /**
+         * Webhook
+         * @description Redirects are not followed. The body is told apart by its `id`: it may come twice.
+         */
+        Webhook: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            channel: "webhook";
+            /** Url */
+            url: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -4921,6 +5413,239 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    alerts: {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is watched, the newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertList"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.create": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertAsk"];
+            };
+        };
+        responses: {
+            /** @description Watch something from now on. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.firings": {
+        parameters: {
+            query?: {
+                alert?: string | null;
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What has fired, the newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Firings"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Watch it no longer; what it fired stays in the history. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.change": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertChange"];
+            };
+        };
+        responses: {
+            /** @description Change it; with other terms it begins afresh. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Fire it as a test: its channels are told within seconds, and the history says how that went. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Firing"];
+                };
             };
             /** @description what went wrong, in the one error shape */
             default: {

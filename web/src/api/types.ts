@@ -126,3 +126,14 @@ export type StudyProgress = Schemas['Progress'];
 export type StudyAsk = Partial<Schemas['StudyAsk']> & Pick<Schemas['StudyAsk'], 'strategy' | 'instruments'>;
 export type StudyJob = Schemas['StudyJob'];
 export type Trials = Schemas['Trials'];
+
+/** What is watched. */
+export type Alert = Schemas['Alert'];
+export type Alerts = Schemas['AlertList'];
+/** What is left out has the platform's default. */
+export type AlertAsk = Partial<Schemas['AlertAsk']> & Pick<Schemas['AlertAsk'], 'terms'>;
+export type AlertChange = Partial<Schemas['AlertChange']>;
+export type AlertTerms = Schemas['AlertAsk']['terms'];
+/** What has fired, and to whom it was told. */
+export type Firing = Schemas['Firing'];
+export type Firings = Schemas['Firings'];

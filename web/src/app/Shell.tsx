@@ -3,6 +3,7 @@ import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-route
 import { Search } from 'lucide-react';
 import { lazy, type ReactNode, Suspense, useEffect, useMemo, useState } from 'react';
 import { api } from '@/api/client';
+import { useAlertNews } from '@/features/alert/queries';
 import { toggleDock, useDock } from '@/features/job/dock';
 import { JobsButton } from '@/features/job/JobsButton';
 import { useJobs } from '@/features/job/queries';
@@ -32,6 +33,7 @@ const PATHS = {
   get: '/data/get',
   backtests: '/backtests',
   studies: '/studies',
+  alerts: '/alerts',
 } as const;
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
@@ -57,6 +59,7 @@ export function Shell() {
   const path = useRouterState({ select: (state) => state.location.pathname });
   const [more, setMore] = useState(false);
   useShellCommands();
+  useAlertNews();
   useKeys(path === PATHS.charts ? typed : null);
   const link = (page: PageLink, content: ReactNode) => (
     <Link
@@ -149,7 +152,8 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', collection: 'g d', get: 'g h', backtests: 'g b' }[page.id] ?? '',
+          keys:
+            { charts: 'g c', collection: 'g d', get: 'g h', backtests: 'g b', alerts: 'g a' }[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),
@@ -173,6 +177,14 @@ function useShellCommands(): void {
         group: 'Pages',
         keys: 'g s',
         run: () => void navigate({ to: PATHS.studies }),
+      },
+      {
+        id: 'alerts.create',
+        title: 'Create an alert',
+        group: 'Alerts',
+        words: 'notify price crossing webhook mail tell me when',
+        keys: 'Alt+A',
+        run: () => void navigate({ to: PATHS.alerts }),
       },
       {
         id: 'research.run',

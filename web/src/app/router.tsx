@@ -34,6 +34,7 @@ const backtestsPage = lazyRouteComponent(() => import('./BacktestsPage'), 'Backt
 const backtestPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestPage');
 const comparePage = lazyRouteComponent(() => import('./BacktestsPage'), 'CompareRunsPage');
 const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPage');
+const alertsPage = lazyRouteComponent(() => import('./AlertsPage'), 'AlertsPage');
 const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
@@ -141,6 +142,19 @@ const studies = createRoute({
 
 const study = createRoute({ getParentRoute: () => root, path: '/studies/$id', component: studyPage });
 
+const alerts = createRoute({
+  getParentRoute: () => root,
+  path: '/alerts',
+  validateSearch: ({
+    alert,
+    instrument,
+  }: Record<string, unknown>): { alert?: string; instrument?: string } => ({
+    ...(typeof alert === 'string' && alert !== '' ? { alert } : {}),
+    ...(typeof instrument === 'string' && instrument !== '' ? { instrument } : {}),
+  }),
+  component: alertsPage,
+});
+
 export const router = createRouter({
   routeTree: root.addChildren([
     home,
@@ -152,6 +166,7 @@ export const router = createRouter({
     backtest,
     studies,
     study,
+    alerts,
   ]),
   defaultPreload: 'intent',
 });

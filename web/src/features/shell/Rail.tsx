@@ -1,5 +1,6 @@
 import { Tooltip } from 'antd';
 import {
+  Bell,
   ChartCandlestick,
   Database,
   Download,
@@ -25,6 +26,7 @@ export const PAGES: PageLink[] = [
   { id: 'collection', title: 'Collection', icon: Database },
   { id: 'get', title: 'Get data', icon: Download },
   { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
+  { id: 'alerts', title: 'Alerts', icon: Bell },
 ];
 
 /** `link` renders the page's own anchor, so that the router stays outside this folder. */
