@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 Play = Callable[[History, Settings, Progress | None], Outcome]
+VERSIONS_MAX: Final = 1_000
+"""Of a stored strategy that are looked at, the newest first."""
 FACTORS: Final = ("0", "1", "2", "4")
 """So many times the costs."""
 _STRESSED: Final = ("total_return", "cagr", "sharpe", "max_drawdown", "costs", "trades")
@@ -67,12 +69,23 @@ def subject(strategy: Strategy, name: str | None = None, source: str | None = No
     )
 
 
-def entry(home: Home, metadata: Metadata, name: str) -> library.Entry:
-    """The strategy of that name: of the package, of the person's folder, or stored. Raises `NotFoundError`
-    `strategy_unknown`."""
+def entry(home: Home, metadata: Metadata, name: str, version: int | None = None) -> library.Entry:
+    """The strategy of that name: of the package, of the person's folder, or stored; with `version` that one
+    of the database, also where it is deleted. Raises `NotFoundError` `strategy_unknown` and
+    `version_unknown`."""
     with metadata.read() as connection:
+        if version is not None:
+            one = stored.version(connection, name, version)
+            return library.kept(stored.Stored(name, version, None, one.created, one.created, one))
         found = stored.every(connection)
     return library.find(home, name, found)
+
+
+def version_of(metadata: Metadata, name: str, source_digest: str) -> int | None:
+    """The newest version of a stored strategy whose code has this digest; None where there is none."""
+    with metadata.read() as connection:
+        found = stored.versions(connection, name, limit=VERSIONS_MAX)
+    return next((one.version for one in found if one.sha256 == source_digest), None)
 
 
 @dataclass(frozen=True)
