@@ -115,12 +115,16 @@ class Again:
     """Orders, fills, equity and cash are the same, to the bit."""
 
 
-def prepare(view: LiveView, asked: Request, found: Subject) -> Prepared:
-    """Loads the history."""
+def prepare(
+    view: LiveView, asked: Request, found: Subject, ends: Mapping[str, tuple[int, int]] | None = None
+) -> Prepared:
+    """Loads the history; with `ends` of each instrument its bars that end within them, if any."""
     bars = history.load(
         view, asked.instruments, asked.interval, asked.start, asked.end,
         as_recorded=asked.settings.as_recorded,
     )  # fmt: skip
+    cut = bars.within(ends or {})
+    bars = cut if all(map(len, cut.tracks.values())) else bars
     return Prepared(asked, found, bars, bars.digest)
 
 
@@ -183,8 +187,16 @@ def again(view: LiveView, row: Row, found: Subject, runs: Runs, metadata: Metada
         row.strategy, row.instruments, row.interval, row.start, row.end, dict(row.params),
         setting.of_json(row.settings), bool(row.stress),
     )  # fmt: skip
-    second = conduct(prepare(view, asked, found), runs, metadata, origin=origin)
+    ends = _ends(runs.table(row.id, "prices")) if row.state == "done" else None
+    second = conduct(prepare(view, asked, found, ends), runs, metadata, origin=origin)
     return Again(second, second.data_digest == row.data_digest, second.outcome_digest == row.outcome_digest)
+
+
+def _ends(kept: pa.Table) -> dict[str, tuple[int, int]]:
+    """Of each instrument the ends of its first and its last bar: of several live ones they are not the same,
+    and where one had no bar yet there is one by now."""
+    found = kept.group_by("instrument").aggregate([("ts", "min"), ("ts", "max")]).to_pylist()
+    return {one["instrument"]: (one["ts_min"], one["ts_max"]) for one in found}
 
 
 def _summed(prepared: Prepared, outcome: Outcome, metadata: Metadata) -> Summary:

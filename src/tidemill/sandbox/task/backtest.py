@@ -16,25 +16,18 @@ from tidemill.sandbox import user
 from tidemill.sandbox.task import Say
 
 if TYPE_CHECKING:
+    from tidemill.research.history import History
     from tidemill.strategies.api import Strategy
 
 
 def run(request: dict[str, Any], tables: dict[str, Any], say: Say) -> tuple[dict[str, Any], dict[str, Any]]:
-    import numpy as np
-
     from tidemill.research import backtest, setting
-    from tidemill.research.history import COLUMNS, History, Terms, Track
 
     made = strategy_of(user.load(request["source"], request.get("name") or user.FILE))
-    tracks = {}
-    for number, told in enumerate(request["terms"]):
-        table, terms = tables[str(number)], Terms(**told)
-        columns = {name: np.ascontiguousarray(table[name].to_numpy()) for name in COLUMNS}
-        tracks[terms.name] = Track(terms, **columns)
     strategy = made(**request["params"])
     outcome = backtest.run(
         strategy,
-        History(request["interval"], tracks),
+        history_of(request, tables),
         setting.of_json(request["settings"]),
         progress=lambda done, total: say({"done": done, "total": total}),
     )
@@ -45,6 +38,20 @@ def run(request: dict[str, Any], tables: dict[str, Any], say: Say) -> tuple[dict
     }
     names = ("orders", "fills", "equity", "trades")
     return result, {name: getattr(outcome, name) for name in names}
+
+
+def history_of(request: dict[str, Any], tables: dict[str, Any]) -> History:
+    """The history that `interval`, `terms` and the tables are."""
+    import numpy as np
+
+    from tidemill.research.history import COLUMNS, History, Terms, Track
+
+    tracks = {}
+    for number, told in enumerate(request["terms"]):
+        table, terms = tables[str(number)], Terms(**told)
+        columns = {name: np.ascontiguousarray(table[name].to_numpy()) for name in COLUMNS}
+        tracks[terms.name] = Track(terms, **columns)
+    return History(request["interval"], tracks)
 
 
 def strategy_of(module: ModuleType, wanted: str | None = None) -> type[Strategy]:
