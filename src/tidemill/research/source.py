@@ -16,14 +16,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import NotFoundError, UsageError
 from tidemill.home import Home
-from tidemill.metadata import Metadata
-from tidemill.research.conduct import entry, source_of
 from tidemill.strategies import description, library
 from tidemill.strategies.api import Strategy
+
+if TYPE_CHECKING:
+    from tidemill.metadata import Metadata
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def find(home: Home, metadata: Metadata, name: str, *, own: bool, version: int |
     runs this process, and that files are theirs.
 
     Raises `NotFoundError` (`strategy_unknown`, `version_unknown`) and `UsageError` (`strategy_invalid`)."""
+    from tidemill.research.conduct import entry  # a worker needs no database
+
     path, _, wanted = name.partition(":")
     if path.endswith(".py"):
         if own:
@@ -81,6 +84,8 @@ def _guest(found: library.Entry, named: str, wanted: str | None = None) -> Code:
 
 def of(strategy: type[Strategy], named: str | None = None) -> Code:
     """That of a class of the package, or of a person who runs this process."""
+    from tidemill.research.conduct import source_of
+
     return Code(named or reference(strategy), strategy.name(), source_of(strategy), strategy, True)
 
 
