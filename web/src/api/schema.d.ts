@@ -2098,6 +2098,8 @@ export interface components {
              * @default true
              */
             stress: boolean;
+            /** Version */
+            version?: number | null;
         };
         /**
          * BacktestComparison
@@ -5107,6 +5109,8 @@ export interface components {
             strategy: string;
             /** Trials */
             trials?: number | null;
+            /** Version */
+            version?: number | null;
             /**
              * Walk Forward
              * @description folds; 0 for none
