@@ -187,7 +187,7 @@ def _invite(home: Home, port: int, browser: bool) -> None:
         return
     talk.print(f"  {url}", soft_wrap=True)
     talk.print("  Ctrl+C stops it · `tidemill status` · `tidemill connect kraken` for real data")
-    _show(url, browser)
+    show(url, browser)
 
 
 def _settled(home: Home, answer: dict[str, Any]) -> bool:
@@ -252,7 +252,8 @@ def page_url(home: Home, port: int) -> str:
     return f"http://127.0.0.1:{port}/#key={Metadata.of(home).new_key(actor='owner')}"
 
 
-def _show(url: str, browser: bool) -> None:
+def show(url: str, browser: bool) -> None:
+    """Opens an address in a browser, where there is a screen."""
     display = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if browser and display:
         with contextlib.suppress(webbrowser.Error):
@@ -294,7 +295,7 @@ def _detached(home: Home, port: int, browser: bool, started: float) -> int:
     talk.print("  `tidemill down` ends it · `tidemill status`")
     url = page_url(home, port)
     print(url)
-    _show(url, browser)
+    show(url, browser)
     return 0
 
 
@@ -328,7 +329,7 @@ def open_(home: HomeOption = None, browser: BrowserOption = True) -> int:
     place = Home.at(home)
     url = page_url(place, _running(place)["port"])
     print(url)
-    _show(url, browser)
+    show(url, browser)
     return 0
 
 

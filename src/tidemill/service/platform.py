@@ -28,6 +28,7 @@ from tidemill.service.follow import EVENT, Follow
 from tidemill.service.grown import KEEP_S, READ_S, Accessed, Grown
 from tidemill.service.indicator_feed import Feeds
 from tidemill.service.kept import Kept
+from tidemill.service.lab import Lab
 from tidemill.service.observe import Metrics
 from tidemill.service.part import Cost, Watch
 from tidemill.service.round import Round, Turn
@@ -57,6 +58,7 @@ class Platform:
         self.alerts = Alerts(self)
         self.queries = Pool(config.home.path)
         self.results = Results(config.home)
+        self.lab = Lab(config.home, config.profile)
         self.watch = Watch(config.home)
         self.follow = Follow(self.metadata, self.cache)
         gaps = ledger.Ledger(self.metadata, self.view)
@@ -108,6 +110,7 @@ class Platform:
         finally:
             for part in (self.feeds, self.alerts, *self.rounds, self.follow, self.watch):
                 await part.close()
+            await self.run(self.lab.close)
             await self.run(self.queries.close)
             await self.run(self.results.close)
             await self.run(self.view.close)

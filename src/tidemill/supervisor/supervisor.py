@@ -9,12 +9,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tidemill import control
 from tidemill.errors import TidemillError
-from tidemill.home import Home, Lock
+from tidemill.home import Home
 from tidemill.log import Log
 from tidemill.model.collector import Collector
 from tidemill.supervisor import plan
@@ -280,11 +279,4 @@ def _kind(child: Child) -> str:
 
 def read_state(home: Home) -> dict[str, Any] | None:
     """What the supervisor of a home wrote at its start; None when none runs or it was killed."""
-    holder = Lock.holder(home.lock)
-    path: Path = home.run / "supervisor.json"
-    try:
-        state = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    # A state of a killed supervisor stays behind; its pid, and the lock's, may belong to anyone by now.
-    return state if isinstance(state, dict) and holder is not None and state.get("pid") == holder else None
+    return home.running()

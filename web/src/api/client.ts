@@ -34,6 +34,8 @@ import type {
   JobLogs,
   JobState,
   Jobs,
+  Lab,
+  LabKind,
   Logs,
   ProviderSymbols,
   Providers,
@@ -194,6 +196,10 @@ export const api = {
   jobLogs: (id: string, query: { after: number; limit: number }, signal?: AbortSignal) =>
     request<JobLogs>(`${jobPath(id)}/logs`, { query, ...(signal ? { signal } : {}) }),
   job: (id: string, signal?: AbortSignal) => request<Job>(jobPath(id), signal ? { signal } : {}),
+
+  lab: (signal?: AbortSignal) => request<Lab>('/lab', signal ? { signal } : {}),
+  startLab: (kind: LabKind) => request<Lab>('/lab', { method: 'POST', body: { kind } }),
+  stopLab: () => request<Lab>('/lab', { method: 'DELETE' }),
 
   strategies: (signal?: AbortSignal) =>
     request<Strategies>('/strategies', { query: { limit: 500 }, ...(signal ? { signal } : {}) }),

@@ -1154,6 +1154,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/lab": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The notebooks that there are, and the lab that runs, with the address that lets the owner in.
+         * @description The notebooks that there are, and the lab that runs, with the address that lets the owner in.
+         */
+        get: operations["lab"];
+        put?: never;
+        /**
+         * Start a lab on this machine, unless it runs; `GET /lab` says when it answers. Local profile only.
+         * @description Start a lab on this machine, unless it runs; `GET /lab` says when it answers. Local profile only.
+         */
+        post: operations["lab.start"];
+        /**
+         * End the lab with all its kernels, whoever started it.
+         * @description End the lab with all its kernels, whoever started it.
+         */
+        delete: operations["lab.stop"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/providers": {
         parameters: {
             query?: never;
@@ -3678,6 +3706,92 @@ export interface components {
             items: components["schemas"]["Job"][];
             /** Next */
             next: string | null;
+        };
+        /**
+         * LabNotebook
+         * @description A notebook that comes with Tidemill.
+         */
+        LabNotebook: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "jupyter" | "marimo";
+            /**
+             * Line
+             * @description what one learns from it
+             */
+            line: string;
+            /**
+             * Name
+             * @description its file below `folder`
+             */
+            name: string;
+            /**
+             * Needs
+             * @description what must be there before it runs
+             */
+            needs: string;
+            /** Title */
+            title: string;
+            /**
+             * Url
+             * @description where it opens, while a lab of its kind runs; holds the token
+             */
+            url: string | null;
+        };
+        /** LabStart */
+        LabStart: {
+            /**
+             * Kind
+             * @default jupyter
+             * @enum {string}
+             */
+            kind: "jupyter" | "marimo";
+        };
+        /**
+         * LabTold
+         * @description What there is, and where it answers. An address holds a token: it opens a Python of the owner's.
+         */
+        LabTold: {
+            /**
+             * By
+             * @description who started it
+             */
+            by: ("platform" | "terminal") | null;
+            /** @description why there is none, or why the last one ended */
+            error: components["schemas"]["Error"] | null;
+            /** Folder */
+            folder: string;
+            /**
+             * Kind
+             * @description which of the two runs
+             */
+            kind: ("jupyter" | "marimo") | null;
+            /**
+             * Kinds
+             * @description which of them are installed
+             */
+            kinds: ("jupyter" | "marimo")[];
+            /** Notebooks */
+            notebooks: components["schemas"]["LabNotebook"][];
+            /** Pid */
+            pid: number | null;
+            /** Port */
+            port: number | null;
+            /**
+             * Since
+             * @description ns since the epoch
+             */
+            since: string | null;
+            /**
+             * State
+             * @description missing: the extra is not installed; refused: not in the team profile
+             * @enum {string}
+             */
+            state: "stopped" | "starting" | "running" | "failed" | "missing" | "refused";
+            /** Url */
+            url: string | null;
         };
         /**
          * LagAlert
@@ -7720,6 +7834,97 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobLogs"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    lab: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The notebooks that there are, and the lab that runs, with the address that lets the owner in. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabTold"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "lab.start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["LabStart"] | null;
+            };
+        };
+        responses: {
+            /** @description Start a lab on this machine, unless it runs; `GET /lab` says when it answers. Local profile only. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabTold"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "lab.stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End the lab with all its kernels, whoever started it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabTold"];
                 };
             };
             /** @description what went wrong, in the one error shape */

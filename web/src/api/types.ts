@@ -119,6 +119,11 @@ export type BacktestComparison = Schemas['BacktestComparison'];
 export type BacktestRobustness = Schemas['BacktestRobustness'];
 export type BacktestTable = Schemas['BacktestTable'];
 
+/** Notebooks, and the server beside the platform that runs them. Addresses in it let their reader in. */
+export type Lab = Schemas['LabTold'];
+export type LabKind = Lab['kinds'][number];
+export type LabNotebook = Schemas['LabNotebook'];
+
 export type Study = Schemas['Study'];
 export type Studies = Schemas['Studies'];
 export type StudyProgress = Schemas['Progress'];

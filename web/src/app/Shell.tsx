@@ -34,7 +34,16 @@ const PATHS = {
   backtests: '/backtests',
   studies: '/studies',
   alerts: '/alerts',
+  research: '/research',
 } as const;
+const KEYS: Record<string, string> = {
+  charts: 'g c',
+  collection: 'g d',
+  get: 'g h',
+  backtests: 'g b',
+  alerts: 'g a',
+  research: 'g n',
+};
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
 
@@ -152,8 +161,7 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys:
-            { charts: 'g c', collection: 'g d', get: 'g h', backtests: 'g b', alerts: 'g a' }[page.id] ?? '',
+          keys: KEYS[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),

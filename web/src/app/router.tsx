@@ -36,6 +36,7 @@ const comparePage = lazyRouteComponent(() => import('./BacktestsPage'), 'Compare
 const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPage');
 const alertsPage = lazyRouteComponent(() => import('./AlertsPage'), 'AlertsPage');
 const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
+const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -155,6 +156,8 @@ const alerts = createRoute({
   component: alertsPage,
 });
 
+const research = createRoute({ getParentRoute: () => root, path: '/research', component: researchPage });
+
 export const router = createRouter({
   routeTree: root.addChildren([
     home,
@@ -167,6 +170,7 @@ export const router = createRouter({
     studies,
     study,
     alerts,
+    research,
   ]),
   defaultPreload: 'intent',
 });

@@ -23,6 +23,7 @@ def enter_all() -> None:
         indicator,
         instrument,
         job,
+        lab,
         market,
         metric,
         query,

@@ -8,6 +8,7 @@ import {
   Keyboard,
   type LucideIcon,
   Menu,
+  NotebookPen,
 } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { runCommand } from '@/shared/command';
@@ -27,6 +28,7 @@ export const PAGES: PageLink[] = [
   { id: 'get', title: 'Get data', icon: Download },
   { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
   { id: 'alerts', title: 'Alerts', icon: Bell },
+  { id: 'research', title: 'Research', icon: NotebookPen },
 ];
 
 /** `link` renders the page's own anchor, so that the router stays outside this folder. */
