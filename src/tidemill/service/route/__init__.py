@@ -13,6 +13,7 @@ def enter_all() -> None:
         data,
         dataset,
         document,
+        editor,
         event,
         fetch,
         gap,

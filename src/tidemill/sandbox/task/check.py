@@ -1,0 +1,89 @@
+"""Looks whether the strategy of the user's module looks ahead: what `research.lookahead.check` does, in here.
+
+The request has `source`, `name`, `params`, `bars`, and of given history `interval` and `terms` with tables as
+the task `backtest` has them; without, it is run on so many made-up bars of as many instruments as it wants,
+three at most. The result is the report, `{"instruments", "bars", "decisions", "runs", "warm_up", "findings"}`,
+or where the code itself fails `{"failed": …}` with the lines that led there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tidemill import errors
+from tidemill.sandbox import user
+from tidemill.sandbox.task import Say
+
+if TYPE_CHECKING:
+    from tidemill.research.history import History
+    from tidemill.research.lookahead import Report
+    from tidemill.strategies.api import Strategy
+
+
+def run(request: dict[str, Any], tables: dict[str, Any], say: Say) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        made = _strategy(request)
+        names, report = _checked(made, request, tables)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # What `lookahead` wraps is told by its cause, which has the lines.
+        cause = error.__cause__ if isinstance(error, errors.TidemillError) and error.__cause__ else error
+        return {"failed": user.told(cause)}, {}
+    found = [
+        {"way": one.way, "ts": str(one.ts), "instrument": one.instrument, "whole": one.whole[:300],
+         "other": one.other[:300]}
+        for one in report.findings
+    ]  # fmt: skip
+    return {
+        "instruments": names,
+        "bars": report.bars,
+        "decisions": report.decisions,
+        "runs": report.runs,
+        "warm_up": report.warm_up,
+        "findings": found,
+    }, {}
+
+
+def _strategy(request: dict[str, Any]) -> type[Strategy]:
+    from tidemill.strategies import library
+
+    name = request.get("name") or user.FILE
+    return library.strategy_of(user.load(request["source"], name), name)
+
+
+def _checked(
+    made: type[Strategy], request: dict[str, Any], tables: dict[str, Any]
+) -> tuple[list[str], Report]:
+    from tidemill.research import lookahead
+
+    params = request["params"]
+    if tables:
+        history = _history(request, tables)
+        return list(history.tracks), lookahead.check(lambda: made(**params), history)
+    # Whether it wants one instrument or several, only it knows.
+    refused: errors.UsageError | None = None
+    for count in (1, 2, 3):
+        names = [f"MADE-{letter}.up" for letter in "ABC"[:count]]
+        try:
+            history = lookahead.made_up(names, request["bars"])
+            return names, lookahead.check(lambda: made(**params), history)
+        except errors.UsageError as error:
+            if error.code != "market_unfit":
+                raise
+            refused = refused or error
+    assert refused is not None  # noqa: S101 - every count was refused
+    raise refused
+
+
+def _history(request: dict[str, Any], tables: dict[str, Any]) -> History:
+    import numpy as np
+
+    from tidemill.research.history import COLUMNS, History, Terms, Track
+
+    tracks = {}
+    for number, told in enumerate(request["terms"]):
+        table, terms = tables[str(number)], Terms(**told)
+        columns = {name: np.ascontiguousarray(table[name].to_numpy()) for name in COLUMNS}
+        tracks[terms.name] = Track(terms, **columns)
+    return History(request["interval"], tracks)
