@@ -31,6 +31,7 @@ const PATHS = {
   collection: '/data/collect',
   get: '/data/get',
   research: '/research',
+  ide: '/ide',
 } as const;
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
@@ -146,7 +147,7 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', collection: 'g d', get: 'g h', research: 'g b' }[page.id] ?? '',
+          keys: { charts: 'g c', collection: 'g d', get: 'g h', research: 'g b', ide: 'g i' }[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),
@@ -177,6 +178,13 @@ function useShellCommands(): void {
         group: 'Research',
         words: 'optimise optimize parameters sweep walk-forward grid tpe',
         run: () => void navigate({ to: PATHS.research, search: { of: 'studies' } }),
+      },
+      {
+        id: 'ide.open',
+        title: 'Write a strategy',
+        group: 'Research',
+        words: 'ide editor code python template new',
+        run: () => void navigate({ to: PATHS.ide }),
       },
       {
         id: 'view.theme',

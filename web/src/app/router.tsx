@@ -6,6 +6,7 @@ import {
   redirect,
 } from '@tanstack/react-router';
 import { type Interval, isInterval } from '@/shared/interval';
+import type { IdeSearch } from './IdePage';
 import { NotFound } from './NotFound';
 import { Shell } from './Shell';
 import { isWay, type Way } from './way';
@@ -31,6 +32,9 @@ const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPa
 const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
 const runPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneRunPage');
 const studyPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneStudyPage');
+
+const idePage = lazyRouteComponent(() => import('./IdePage'), 'IdePage');
+const oneStrategyPage = lazyRouteComponent(() => import('./IdePage'), 'OneStrategyPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -98,8 +102,19 @@ const study = createRoute({
   component: studyPage,
 });
 
+const ide = createRoute({ getParentRoute: () => root, path: '/ide', component: idePage });
+const oneStrategy = createRoute({
+  getParentRoute: () => root,
+  path: '/ide/$id',
+  validateSearch: ({ tab, version }: Record<string, unknown>): IdeSearch => ({
+    ...(tab === 'result' || tab === 'problems' || tab === 'checks' ? { tab } : {}),
+    ...(typeof version === 'number' && Number.isInteger(version) && version > 0 ? { version } : {}),
+  }),
+  component: oneStrategyPage,
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, charts, collection, getData, research, run, study]),
+  routeTree: root.addChildren([home, charts, collection, getData, research, run, study, ide, oneStrategy]),
   defaultPreload: 'intent',
 });
 

@@ -2,8 +2,8 @@
 
 The request has `source`, `name`, `params`, `bars`, and of given history `interval` and `terms` with tables as
 the task `backtest` has them; without, it is run on so many made-up bars of as many instruments as it wants,
-three at most. The result is the report, `{"instruments", "bars", "decisions", "runs", "warm_up", "findings"}`,
-or where the code itself fails `{"failed": …}` with the lines that led there.
+three at most. The result is the report by the names of its fields, with `instruments`; where the code itself
+fails it is `{"failed": …}` with the lines that led there.
 """
 
 from __future__ import annotations

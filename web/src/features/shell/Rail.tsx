@@ -1,6 +1,7 @@
 import { Tooltip } from 'antd';
 import {
   ChartCandlestick,
+  Code,
   Database,
   Download,
   FlaskConical,
@@ -22,6 +23,7 @@ export const PAGES: PageLink[] = [
   { id: 'charts', title: 'Charts', icon: ChartCandlestick },
   { id: 'collection', title: 'Collection', icon: Database },
   { id: 'get', title: 'Get data', icon: Download },
+  { id: 'ide', title: 'Strategies', icon: Code },
   { id: 'research', title: 'Backtests', icon: FlaskConical },
 ];
 
