@@ -116,7 +116,8 @@ export type StrategyTemplate = Schemas['StrategyTemplate'];
 export type StrategyLanguage = Schemas['StrategyLanguage'];
 export type StrategyDiagnosis = Schemas['StrategyDiagnosis'];
 export type StrategyCheck = Schemas['StrategyCheck'];
-export type StrategyCheckAsk = Partial<Schemas['StrategyCheckAsk']> & Pick<Schemas['StrategyCheckAsk'], 'code'>;
+export type StrategyCheckAsk = Partial<Schemas['StrategyCheckAsk']> &
+  Pick<Schemas['StrategyCheckAsk'], 'code'>;
 
 /** A backtest that was kept. `summary` has `numbers` by name, `notes` and `cautions`. */
 export type Backtest = Schemas['Backtest'];

@@ -29,9 +29,10 @@ const collectionPage = lazyRouteComponent(
 
 const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPage');
 
-const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
-const runPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneRunPage');
-const studyPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneStudyPage');
+const backtestsPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestsPage');
+const backtestPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestPage');
+const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPage');
+const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
 
 const idePage = lazyRouteComponent(() => import('./IdePage'), 'IdePage');
 const oneStrategyPage = lazyRouteComponent(() => import('./IdePage'), 'OneStrategyPage');
@@ -82,24 +83,21 @@ const getData = createRoute({
   component: getDataPage,
 });
 
-const research = createRoute({
+/** A strategy that a new run or study begins with. */
+const readStrategy = ({ strategy }: Record<string, unknown>): { strategy?: string } =>
+  typeof strategy === 'string' && strategy !== '' ? { strategy } : {};
+
+const backtests = createRoute({
   getParentRoute: () => root,
-  path: '/research',
-  validateSearch: ({
-    of,
-    strategy,
-  }: Record<string, unknown>): { of?: 'runs' | 'studies'; strategy?: string } => ({
-    ...(of === 'runs' || of === 'studies' ? { of } : {}),
-    ...(typeof strategy === 'string' && strategy !== '' ? { strategy } : {}),
-  }),
-  component: researchPage,
+  path: '/backtests',
+  validateSearch: readStrategy,
+  component: backtestsPage,
 });
 
-const run = createRoute({ getParentRoute: () => root, path: '/research/runs/$id', component: runPage });
-const study = createRoute({
+const backtest = createRoute({
   getParentRoute: () => root,
-  path: '/research/studies/$id',
-  component: studyPage,
+  path: '/backtests/$id',
+  component: backtestPage,
 });
 
 const ide = createRoute({ getParentRoute: () => root, path: '/ide', component: idePage });
@@ -113,8 +111,28 @@ const oneStrategy = createRoute({
   component: oneStrategyPage,
 });
 
+const studies = createRoute({
+  getParentRoute: () => root,
+  path: '/studies',
+  validateSearch: readStrategy,
+  component: studiesPage,
+});
+
+const study = createRoute({ getParentRoute: () => root, path: '/studies/$id', component: studyPage });
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, charts, collection, getData, research, run, study, ide, oneStrategy]),
+  routeTree: root.addChildren([
+    home,
+    charts,
+    collection,
+    getData,
+    backtests,
+    backtest,
+    studies,
+    study,
+    ide,
+    oneStrategy,
+  ]),
   defaultPreload: 'intent',
 });
 

@@ -16,6 +16,8 @@ export interface PageLink {
   id: string;
   title: string;
   icon: LucideIcon;
+  /** Ids of pages that are reached from this one and belong to its entry. */
+  with?: string[];
 }
 
 /** Pages that exist; the command `page.<id>` goes there. */
@@ -24,7 +26,7 @@ export const PAGES: PageLink[] = [
   { id: 'collection', title: 'Collection', icon: Database },
   { id: 'get', title: 'Get data', icon: Download },
   { id: 'ide', title: 'Strategies', icon: Code },
-  { id: 'research', title: 'Backtests', icon: FlaskConical },
+  { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
 ];
 
 /** `link` renders the page's own anchor, so that the router stays outside this folder. */
