@@ -61,7 +61,7 @@ function Page({ name, search }: { name: string | null; search: IdeSearch }) {
     document.title = name === null ? 'Strategies · Tidemill' : `${name} · Tidemill`;
   }, [name]);
   return (
-    <div className="page">
+    <div className="ide-page">
       <Boundary what="Strategies">
         <IdeView name={name} tab={search.tab ?? 'result'} version={search.version ?? null} ways={ways} />
       </Boundary>

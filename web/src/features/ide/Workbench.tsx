@@ -43,7 +43,9 @@ export function Workbench(props: {
   const draft = useDrafts(({ drafts }) => drafts[name]);
   const text = draft?.text ?? strategy.code;
   const diagnosis = useDiagnosis(text);
-  const params = diagnosis.data?.about.params ?? strategy.params;
+  // A text that is no Python for a moment has not lost its parameters.
+  const about = diagnosis.data?.about;
+  const params = about?.class_name ? about.params : strategy.params;
   const instruments = useInstruments().data?.map(({ instrument }) => instrument) ?? [];
   const first = instruments[0] ?? '';
   const setup = useSetup();

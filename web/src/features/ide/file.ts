@@ -6,8 +6,8 @@ export type Origin = StrategySummary['origin'];
 
 export const GROUPS: { origin: Origin; title: string; note: string }[] = [
   { origin: 'database', title: 'Yours', note: 'kept in versions' },
-  { origin: 'folder', title: 'Folder', note: 'files of DIR/strategies, read only' },
-  { origin: 'builtin', title: 'Examples', note: 'part of Tidemill, read only' },
+  { origin: 'folder', title: 'Folder', note: 'files, read only' },
+  { origin: 'builtin', title: 'Examples', note: 'read only' },
 ];
 
 export const isName = (name: string): boolean => /^[a-z][a-z0-9_]{0,63}$/.test(name);

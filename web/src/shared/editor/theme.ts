@@ -20,12 +20,15 @@ export function editorTheme(mode: Mode): EditorTheme {
       { token: '', foreground: hex(c['text.primary']) },
       { token: 'comment', foreground: hex(c['text.tertiary']) },
       { token: 'string', foreground: hex(c['state.live']) },
-      { token: 'string.escape', foreground: hex(c['state.gap']) },
+      { token: 'string.escape', foreground: hex(c['state.live']) },
       { token: 'number', foreground: hex(c['state.stale']) },
       { token: 'keyword', foreground: hex(c['accent.text']) },
       { token: 'tag', foreground: hex(c['state.gap']) },
       { token: 'type', foreground: hex(c['state.repaired']) },
-      { token: 'delimiter', foreground: hex(c['text.secondary']) },
+      ...['delimiter', 'delimiter.parenthesis', 'delimiter.bracket', 'delimiter.curly'].map((token) => ({
+        token,
+        foreground: hex(c['text.secondary']),
+      })),
     ],
     colors: {
       'editor.background': c['bg.panel'],
@@ -41,6 +44,9 @@ export function editorTheme(mode: Mode): EditorTheme {
       'editorIndentGuide.activeBackground1': c['line.default'],
       'editorBracketMatch.background': c['bg.selected'],
       'editorBracketMatch.border': c['line.strong'],
+      ...Object.fromEntries(
+        [1, 2, 3, 4, 5, 6].map((depth) => [`editorBracketHighlight.foreground${depth}`, c['text.secondary']]),
+      ),
       'editorError.foreground': c['state.error'],
       'editorWarning.foreground': c['state.stale'],
       'editorHint.foreground': c['text.tertiary'],
