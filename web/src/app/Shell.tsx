@@ -31,6 +31,7 @@ const PATHS = {
   charts: '/charts',
   collection: '/data/collect',
   get: '/data/get',
+  ide: '/ide',
   backtests: '/backtests',
   studies: '/studies',
   alerts: '/alerts',
@@ -43,6 +44,7 @@ const KEYS: Record<string, string> = {
   backtests: 'g b',
   alerts: 'g a',
   research: 'g n',
+  ide: 'g i',
 };
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
@@ -207,6 +209,13 @@ function useShellCommands(): void {
         group: 'Research',
         words: 'optimise optimize parameters sweep walk-forward grid tpe',
         run: () => void navigate({ to: PATHS.studies }),
+      },
+      {
+        id: 'ide.open',
+        title: 'Write a strategy',
+        group: 'Research',
+        words: 'ide editor code python template new',
+        run: () => void navigate({ to: PATHS.ide }),
       },
       {
         id: 'view.theme',

@@ -8,6 +8,7 @@ import {
 import type { ListSearch } from '@/features/run/RunList';
 import type { Tab } from '@/features/run/RunPage';
 import { type Interval, isInterval } from '@/shared/interval';
+import type { IdeSearch } from './IdePage';
 import { NotFound } from './NotFound';
 import { Shell } from './Shell';
 import { isWay, type Way } from './way';
@@ -37,6 +38,9 @@ const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPa
 const alertsPage = lazyRouteComponent(() => import('./AlertsPage'), 'AlertsPage');
 const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
 const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
+
+const idePage = lazyRouteComponent(() => import('./IdePage'), 'IdePage');
+const oneStrategyPage = lazyRouteComponent(() => import('./IdePage'), 'OneStrategyPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -134,6 +138,17 @@ const backtest = createRoute({
   component: backtestPage,
 });
 
+const ide = createRoute({ getParentRoute: () => root, path: '/ide', component: idePage });
+const oneStrategy = createRoute({
+  getParentRoute: () => root,
+  path: '/ide/$id',
+  validateSearch: ({ tab, version }: Record<string, unknown>): IdeSearch => ({
+    ...(tab === 'result' || tab === 'problems' || tab === 'checks' ? { tab } : {}),
+    ...(typeof version === 'number' && Number.isInteger(version) && version > 0 ? { version } : {}),
+  }),
+  component: oneStrategyPage,
+});
+
 const studies = createRoute({
   getParentRoute: () => root,
   path: '/studies',
@@ -171,6 +186,8 @@ export const router = createRouter({
     study,
     alerts,
     research,
+    ide,
+    oneStrategy,
   ]),
   defaultPreload: 'intent',
 });

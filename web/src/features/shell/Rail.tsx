@@ -2,6 +2,7 @@ import { Tooltip } from 'antd';
 import {
   Bell,
   ChartCandlestick,
+  Code,
   Database,
   Download,
   FlaskConical,
@@ -26,6 +27,7 @@ export const PAGES: PageLink[] = [
   { id: 'charts', title: 'Charts', icon: ChartCandlestick },
   { id: 'collection', title: 'Collection', icon: Database },
   { id: 'get', title: 'Get data', icon: Download },
+  { id: 'ide', title: 'Strategies', icon: Code },
   { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
   { id: 'alerts', title: 'Alerts', icon: Bell },
   { id: 'research', title: 'Research', icon: NotebookPen },
