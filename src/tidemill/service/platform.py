@@ -29,6 +29,7 @@ from tidemill.service.indicator_feed import Feeds
 from tidemill.service.kept import Kept
 from tidemill.service.observe import Metrics
 from tidemill.service.part import Cost, Watch
+from tidemill.service.provider import Providers
 from tidemill.service.round import Round, Turn
 from tidemill.service.view import View
 
@@ -50,6 +51,7 @@ class Platform:
         self.keeper = Keeper(config.home, self.metadata, config.port, self.cache)
         self.metrics = Metrics(self.cache)
         self.view = View(config.home, self.cache)
+        self.providers = Providers()
         self.kept = Kept(self.cache)
         self.calculations = Calculations(self)
         self.feeds = Feeds(self)

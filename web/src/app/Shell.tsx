@@ -28,6 +28,7 @@ import { useKeys } from './keys';
 
 const PATHS = {
   charts: '/charts',
+  data: '/data',
   collection: '/data/collect',
   get: '/data/get',
   research: '/research',
@@ -37,7 +38,9 @@ const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS
 
 /** The page itself, or one below it. */
 const isWithin = (path: string, page: PageLink): boolean =>
-  path === pathOf(page) || path.startsWith(`${pathOf(page)}/`);
+  path === pathOf(page) ||
+  (path.startsWith(`${pathOf(page)}/`) &&
+    !PAGES.some((other) => other !== page && path.startsWith(pathOf(other)) && pathOf(other) > pathOf(page)));
 
 const loadDock = () => import('@/features/job/JobsDock').then(({ JobsDock }) => ({ default: JobsDock }));
 const JobsDock = lazy(loadDock);
@@ -146,7 +149,7 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', collection: 'g d', get: 'g h', research: 'g b' }[page.id] ?? '',
+          keys: { charts: 'g c', data: 'g d', collection: 'g m', get: 'g h', research: 'g b' }[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),

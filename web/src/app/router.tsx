@@ -5,6 +5,7 @@ import {
   lazyRouteComponent,
   redirect,
 } from '@tanstack/react-router';
+import { type DatasetTab, isDatasetTab, readDatasetSearch } from '@/shared/dataset-search';
 import { type Interval, isInterval } from '@/shared/interval';
 import { NotFound } from './NotFound';
 import { Shell } from './Shell';
@@ -25,6 +26,9 @@ const collectionPage = lazyRouteComponent(
   () => import('@/features/collection/CollectionPage'),
   'CollectionPage',
 );
+
+const marketPage = lazyRouteComponent(() => import('./DataPages'), 'MarketPage');
+const datasetPage = lazyRouteComponent(() => import('./DataPages'), 'OneDatasetPage');
 
 const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPage');
 
@@ -71,6 +75,21 @@ const collection = createRoute({
   component: collectionPage,
 });
 
+const market = createRoute({
+  getParentRoute: () => root,
+  path: '/data',
+  validateSearch: readDatasetSearch,
+  component: marketPage,
+});
+
+const dataset = createRoute({
+  getParentRoute: () => root,
+  path: '/data/$dataset',
+  validateSearch: ({ tab }: Record<string, unknown>): { tab?: DatasetTab } =>
+    isDatasetTab(tab) ? { tab } : {},
+  component: datasetPage,
+});
+
 const getData = createRoute({
   getParentRoute: () => root,
   path: '/data/get',
@@ -99,7 +118,7 @@ const study = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, charts, collection, getData, research, run, study]),
+  routeTree: root.addChildren([home, charts, market, dataset, collection, getData, research, run, study]),
   defaultPreload: 'intent',
 });
 

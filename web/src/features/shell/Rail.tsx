@@ -7,6 +7,7 @@ import {
   Keyboard,
   type LucideIcon,
   Menu,
+  RadioTower,
 } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { runCommand } from '@/shared/command';
@@ -20,7 +21,8 @@ export interface PageLink {
 /** Pages that exist; the command `page.<id>` goes there. */
 export const PAGES: PageLink[] = [
   { id: 'charts', title: 'Charts', icon: ChartCandlestick },
-  { id: 'collection', title: 'Collection', icon: Database },
+  { id: 'data', title: 'Data', icon: Database },
+  { id: 'collection', title: 'Collection', icon: RadioTower },
   { id: 'get', title: 'Get data', icon: Download },
   { id: 'research', title: 'Backtests', icon: FlaskConical },
 ];
