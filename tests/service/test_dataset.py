@@ -125,6 +125,7 @@ def test_a_card_has_its_newest_days_and_how_it_came(service: Service, world: Wor
     assert sum(row["recent"]["rows"]) == row["rows"]
     assert row["recent"]["completeness"] == [row["completeness"]]  # all of it lies in one day
     assert get(service)["items"][0]["recent"] is None
+    assert get(service, f"/{row['id']}", days=60)["recent"] == row["recent"]
     assert dataset._newest({"first": "2026-01-30", "rows": [1, 2, 3], "completeness": [1, 0.5, None]}, 2) == {
         "first": "2026-01-31", "rows": [2, 3], "completeness": [0.5, None],
     }  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PRICE = "DECIMAL(38,12)"
+PRICE = "DECIMAL(32,12)"
+VOLUME = "DECIMAL(38,12)"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         _price("high", "highest trade"),
         _price("low", "lowest trade"),
         _price("close", "last trade"),
-        Field("volume", PRICE, "base currency, or shares", False, "sum of the trades' sizes"),
+        Field("volume", VOLUME, "base currency, or shares", False, "sum of the trades' sizes"),
         _count("trades", "how many", unit="trades"),
         _count("revision", "how often a late trade changed it", wide=False),
         _ARRIVED,

@@ -6293,6 +6293,8 @@ export interface operations {
     "datasets.show": {
         parameters: {
             query?: {
+                /** @description so many of its newest days with each dataset */
+                days?: number;
                 /** @description times in the answer: ns as text, or ISO 8601 */
                 time?: "ns" | "iso";
             };

@@ -27,6 +27,9 @@ Kind = Literal["trades", "quotes", "levels", "bars"]
 Delivery = Literal["live", "history", "generated"]
 Access = Literal["built-in", "public", "key-set", "needs-key", "own"]
 RECENT_DAYS = 60
+Newest = Annotated[
+    int, Query(ge=0, le=RECENT_DAYS, description="so many of its newest days with each dataset")
+]
 _WORD = r"^[^\x00]*$"
 DatasetId = Annotated[str, Path(alias="id", max_length=200, pattern=_WORD)]
 ORDER_S = 600.0
@@ -44,9 +47,7 @@ async def datasets(
     resolution: Annotated[str | None, Query(max_length=16)] = None,
     delivery: Annotated[Delivery | None, Query()] = None,
     access: Annotated[Access | None, Query()] = None,
-    days: Annotated[
-        int, Query(ge=0, le=RECENT_DAYS, description="so many of its newest days with each dataset")
-    ] = 0,
+    days: Newest = 0,
     sort: Annotated[
         str,
         Query(max_length=32, description="id, name, rows, bytes, start, end, …; -rows: the greatest first"),
@@ -110,10 +111,12 @@ def _page(
 
 
 @command("datasets.show", "GET", "/datasets/{id}", scope="data", model=schema.Dataset)
-async def dataset(request: Request, dataset_id: DatasetId, time: instant.As = "ns") -> Response:
+async def dataset(
+    request: Request, dataset_id: DatasetId, days: Newest = 0, time: instant.As = "ns"
+) -> Response:
     """One dataset."""
     row = await _one(platform.of(request), dataset_id, param.actor(request))
-    return answer.json(show(row, time))
+    return answer.json(show(row, time, days))
 
 
 @command("datasets.coverage", "GET", "/datasets/{id}/coverage", scope="data", model=schema.Days)
