@@ -184,7 +184,8 @@ export const api = {
 
   datasets: (query: Record<string, string | number | undefined>, signal?: AbortSignal) =>
     request<Datasets>('/datasets', { query, ...(signal ? { signal } : {}) }),
-  dataset: (id: string, signal?: AbortSignal) => request<Dataset>(datasetPath(id), signal ? { signal } : {}),
+  dataset: (id: string, signal?: AbortSignal) => 
+    request<Dataset>(datasetPath(id), { query: { days: 60 }, ...(signal ? { signal } : {}) }),
   coverage: (id: string, query: { start?: string; end?: string }, signal?: AbortSignal) =>
     request<DatasetDays>(`${datasetPath(id)}/coverage`, { query, ...(signal ? { signal } : {}) }),
   datasetFields: (id: string, signal?: AbortSignal) =>

@@ -1,8 +1,8 @@
 import { type KeyboardEvent, useId, useMemo, useState } from 'react';
 import { type Day, dayText, kindOf, shades, weekday } from './dataset';
 
-const CELL = 17;
-const GAP = 3;
+const CELL = 14.5;
+const GAP = 2.5;
 const LEFT = 34;
 const TOP = 20;
 const NAMES = ['Mon', '', 'Wed', '', 'Fri', '', 'Sun'];
@@ -41,7 +41,7 @@ export function Calendar({ days }: { days: Day[] }) {
           {NAMES.map(
             (name, i) =>
               name && (
-                <text key={name} x={4} y={TOP + i * (CELL + GAP) + 12} className="calendar-word">
+                <text key={name} x={4} y={TOP + i * (CELL + GAP) + 11} className="calendar-word">
                   {name}
                 </text>
               ),
@@ -65,7 +65,7 @@ export function Calendar({ days }: { days: Day[] }) {
                   className={`day-${kind}`}
                 />
                 {(kind === 'lacking' || kind === 'missing') && (
-                  <text x={x + CELL / 2} y={y + 13} textAnchor="middle" className="day-mark">
+                  <text x={x + CELL / 2} y={y + 11.5} textAnchor="middle" className="day-mark">
                     !
                   </text>
                 )}

@@ -13,6 +13,7 @@ import { Calendar } from './Calendar';
 import { DayBars } from './DayBars';
 import { daysOf, dayText } from './dataset';
 import { useCoverage, useGaps, useProviders } from './queries';
+import { Proof } from './Quality';
 import { backfillOf, CHANNELS, whyOf } from './repair';
 
 const DAY_MS = 86_400_000;
@@ -30,7 +31,8 @@ export function Coverage({ row }: { row: Dataset }) {
   const [table, setTable] = useState(false);
   const earlier = until - YEAR_MS > first;
   return (
-    <div className="dataset-stack">
+    <div className="dataset-two coverage">
+      <div className="dataset-stack">
       <Panel
         title="Coverage by day"
         note="shade: rows of that UTC day; marks: completeness"
@@ -77,6 +79,8 @@ export function Coverage({ row }: { row: Dataset }) {
           {(found) => <DayBars days={daysOf(found).slice(-90)} />}
         </Answer>
       </Panel>
+      </div>
+      <Proof row={row} />
     </div>
   );
 }

@@ -3,13 +3,12 @@ import { useState } from 'react';
 import { ApiError, api } from '@/api/client';
 import type { Dataset, Job } from '@/api/types';
 import { date, msOfNs, NONE, number, timeOfDay } from '@/shared/format';
-import { Panel } from '@/shared/Panel';
+import { ErrorState, Panel } from '@/shared/Panel';
 import { useSettings } from '@/shared/settings';
 import { copyText, toast } from '@/shared/toast';
 import { Answer } from './Answer';
-import { shareText } from './dataset';
-import { useCheck, useJobsOf } from './queries';
-import { type Check, checksOf } from './snippet';
+import { type Count, useCounts, useJobsOf } from './queries';
+import { type Check, checksOf, checksSql } from './snippet';
 
 const DAY_MS = 86_400_000;
 
@@ -20,6 +19,8 @@ export function Quality({ row }: { row: Dataset }) {
   const iso = (ms: number) => new Date(ms).toISOString().slice(0, 10);
   const [day, setDay] = useState(iso(last));
   const whole = day >= iso(first) && day <= iso(last);
+  const checks = checksOf(row, day);
+  const counts = useCounts(checksSql(checks));
   return (
     <div className="dataset-two">
       <Panel
@@ -38,10 +39,13 @@ export function Quality({ row }: { row: Dataset }) {
           </label>
         }
       >
+        {whole && counts.error && (
+          <ErrorState what="The counts" error={counts.error} retry={() => void counts.refetch()} />
+        )}
         {whole ? (
           <ul className="checks">
-            {checksOf(row, day).map((check) => (
-              <One key={check.name} check={check} />
+            {checks.map((check, at) => (
+              <One key={check.name} check={check} count={counts.data?.[at]} failed={counts.error !== null} />
             ))}
           </ul>
         ) : (
@@ -61,8 +65,7 @@ export function Quality({ row }: { row: Dataset }) {
   );
 }
 
-function One({ check }: { check: Check }) {
-  const answer = useCheck(check.sql);
+function One({ check, count, failed }: { check: Check; count: Count | undefined; failed: boolean }) {
   return (
     <li>
       <div>
@@ -70,25 +73,17 @@ function One({ check }: { check: Check }) {
         <div className="small tertiary">{check.says}</div>
       </div>
       <div className="checks-found">
-        {answer.error ? (
-          <span className="small state-error" role="alert">
-            not counted: {answer.error.message}{' '}
-            <button type="button" className="button xs" onClick={() => void answer.refetch()}>
-              Retry
-            </button>
-          </span>
-        ) : answer.data ? (
-          <span className={answer.data.found > 0 ? 'state state-stale' : 'state secondary'}>
-            {answer.data.found > 0 ? (
+        {count ? (
+          <span className={count.found > 0 ? 'state state-stale' : 'state secondary'}>
+            {count.found > 0 ? (
               <TriangleAlert size={12} strokeWidth={2} aria-hidden />
             ) : (
               <CircleCheck size={12} strokeWidth={2} aria-hidden />
             )}
-            <b>{number(answer.data.found)}</b> of {number(answer.data.total)}
-            {answer.data.found > 0 &&
-              answer.data.total > 0 &&
-              ` (${shareText(answer.data.found / answer.data.total)})`}
+            <b>{number(count.found)}</b> of {number(count.total)}
           </span>
+        ) : failed ? (
+          NONE
         ) : (
           <i className="skeleton" style={{ width: 64 }} />
         )}
@@ -131,7 +126,7 @@ function newest(jobs: readonly Job[], row: Dataset): { job: Job; report: Report 
   return null;
 }
 
-function Proof({ row }: { row: Dataset }) {
+export function Proof({ row }: { row: Dataset }) {
   const jobs = useJobsOf('verify');
   const zone = useSettings((settings) => settings.zone);
   const verify = () =>

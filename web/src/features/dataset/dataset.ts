@@ -119,7 +119,7 @@ export function daysOf(found: {
 /** Monday is 0. */
 export const weekday = (date: string): number => (new Date(Date.parse(date)).getUTCDay() + 6) % 7;
 
-/** Upper bounds of the four shades: quarters of the days that have rows. */
+/** Where the second, third and fourth shade begin: quarters of the days that have rows. */
 export function shades(days: readonly Day[]): number[] {
   const sorted = days.flatMap(({ rows }) => (rows ? [rows] : [])).sort((a, b) => a - b);
   return [0.25, 0.5, 0.75].map((part) => sorted[Math.floor(part * (sorted.length - 1))] ?? 0);
@@ -133,8 +133,7 @@ export function kindOf(day: Day, bounds: readonly number[]): DayKind {
   if (day.completeness <= 0) return 'missing';
   if (day.completeness < 1) return 'lacking';
   if (day.rows === 0) return 'none';
-  const at = bounds.findIndex((bound) => (day.rows ?? 0) <= bound);
-  return (at < 0 ? 3 : at) as 0 | 1 | 2 | 3;
+  return bounds.filter((bound) => (day.rows ?? 0) >= bound).length as 0 | 1 | 2 | 3;
 }
 
 /** What is known of a day, in words. */

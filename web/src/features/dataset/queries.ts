@@ -185,17 +185,22 @@ export const useSize = (sql: string, enabled: boolean) =>
     retry: false,
   });
 
-/** One count of a check: how many are odd, of how many. */
-export const useCheck = (sql: string) =>
+export interface Count {
+  /** How many are odd. */
+  found: number;
+  total: number;
+}
+
+/** What the checks of a day count, in their order. */
+export const useCounts = (sql: string) =>
   useQuery({
-    queryKey: ['dataset-check', sql],
-    queryFn: async ({ signal }) => {
-      const answer = await api.query({ sql, format: 'columns', limit: 1 }, signal);
-      return {
-        found: Number(answer.columns?.found?.[0] ?? 0),
-        total: Number(answer.columns?.total?.[0] ?? 0),
-        elapsed_ms: answer.elapsed_ms,
-      };
+    queryKey: ['dataset-counts', sql],
+    queryFn: async ({ signal }): Promise<Count[]> => {
+      const { columns } = await api.query({ sql, format: 'columns' }, signal);
+      return (columns?.found ?? []).map((found, at) => ({
+        found: Number(found),
+        total: Number(columns?.total?.[at] ?? 0),
+      }));
     },
     staleTime: 60_000,
     retry: false,

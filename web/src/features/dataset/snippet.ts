@@ -31,7 +31,7 @@ export function sqlOf(row: Named, day?: string): string {
 }
 
 export const sqlSnippet = (row: Named, day?: string): string =>
-  `${sqlOf(row, day)}\nORDER BY ${row.kind === 'bars' ? 'ts' : 'ts_event, sequence'} DESC\nLIMIT 100`;
+  `${sqlOf(row, day)}\nORDER BY ${row.kind === 'bars' ? 'ts' : 'ts_event'} DESC\nLIMIT 100`;
 
 /** The token stays in its file: it never enters the clipboard. */
 export function curlSnippet(origin: string, home: string, row: Named): string {
@@ -164,3 +164,10 @@ export function checksOf(row: Named, day: string): Check[] {
   }
   return [doubled, order, late];
 }
+
+/** All checks as one statement, so that one process counts them: a row of `at`, `found` and `total` each. */
+export const checksSql = (checks: readonly Check[]): string =>
+  checks
+    .map(({ sql }, at) => `SELECT ${at} AS at, found, total FROM (\n${sql}\n)`)
+    .join('\nUNION ALL\n')
+    .concat('\nORDER BY at');
