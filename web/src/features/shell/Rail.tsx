@@ -10,6 +10,7 @@ import {
   type LucideIcon,
   Menu,
   NotebookPen,
+  RadioTower,
 } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { runCommand } from '@/shared/command';
@@ -25,7 +26,8 @@ export interface PageLink {
 /** Pages that exist; the command `page.<id>` goes there. */
 export const PAGES: PageLink[] = [
   { id: 'charts', title: 'Charts', icon: ChartCandlestick },
-  { id: 'collection', title: 'Collection', icon: Database },
+  { id: 'data', title: 'Data', icon: Database },
+  { id: 'collection', title: 'Collection', icon: RadioTower },
   { id: 'get', title: 'Get data', icon: Download },
   { id: 'ide', title: 'Strategies', icon: Code },
   { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
