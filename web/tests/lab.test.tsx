@@ -7,7 +7,8 @@ import { ResearchPage } from '@/app/ResearchPage';
 import { addressOf } from '@/features/lab/queries';
 import { useToast } from '@/shared/toast';
 
-configure({ asyncUtilTimeout: 5_000 });
+configure({ asyncUtilTimeout: 15_000 });
+vi.setConfig({ testTimeout: 30_000 }); // A busy machine takes seconds to draw the first page.
 
 const notebook = (name: string, kind: 'jupyter' | 'marimo', url: string | null = null) => ({
   name,

@@ -469,7 +469,8 @@ def _ports(home: Home, port: int, parts: list[dict[str, Any]]) -> dict[str, Any]
 def _detail(part: dict[str, Any]) -> str:
     error = part.get("error")
     if isinstance(error, dict):
-        return str(error.get("message", ""))
+        to_do = error.get("hint") if error.get("category") in ("auth", "config") else None
+        return f"{error.get('message', '')}{f': {to_do}' if to_do else ''}"
     if part.get("messages_per_s") is not None:
         return f"{part['messages_per_s']:,.0f} messages/s"
     metrics = part.get("metrics") or {}
@@ -512,6 +513,8 @@ def connect(
     else:
         chosen = wish.parse_venue(venue.strip())
         names = wish.parse_instruments(instruments, chosen) if instruments else chosen.instruments
+    if not chosen.simulated:
+        _check_key(place, chosen.name if poll else SELLERS.get(chosen.protocol))
     Metadata.of(place).want(chosen.name, chosen.protocol, names, actor="owner", url=chosen.url)
     if not read_state(place):
         talk.print(f"{chosen.name} will be collected; `tidemill up` starts the platform")
@@ -527,16 +530,31 @@ def connect(
     error = said.get("error") or {}
     if error.get("category") in (errors.NotFoundError.category, errors.AuthError.category):
         raise errors.from_dict(error)
-    if not said and chosen.protocol in SELLERS and not chosen.simulated:
-        from tidemill.providers import credential, load
-
-        credential.of(load(SELLERS[chosen.protocol]))  # without a key its collector ends at once
     why = error.get("message", "it has not answered yet")
     raise errors.UpstreamError(
         "venue_unreachable",
         f"{chosen.name} cannot be reached: {why}",
         hint=f"it goes on trying. {IQCONNECT_HINT if chosen.protocol == 'iqfeed' else PROXY_HINT}",
     )
+
+
+def _check_key(home: Home, provider: str | None) -> None:
+    """Raises `AuthError` where the platform has no key of a provider that wants one. What counts is what its
+    parts are started with; before it runs, what this command has."""
+    if provider is None:
+        return
+    with contextlib.suppress(control.Unreachable):
+        error = control.ask_now(home.control("supervisor"), "lacks", provider=provider).get("error")
+        if error is None:
+            return
+        raise errors.AuthError(
+            error["code"],
+            f"{error['message']} where `tidemill up` runs",
+            hint="set it there and start it again, or `keyring set tidemill NAME`; docs/providers.md",
+        )
+    from tidemill.providers import credential, load
+
+    credential.of(load(provider))
 
 
 def _is_live(said: dict[str, Any], wanted: set[str]) -> bool:

@@ -19,6 +19,7 @@ from tidemill.home import Home
 from tidemill.metadata import Metadata
 from tidemill.query.pool import Pool
 from tidemill.service import auth, ledger, revision
+from tidemill.service.alerting import Alerts
 from tidemill.service.auth import SESSION, Keeper
 from tidemill.service.backtest import Results
 from tidemill.service.calculation import Calculations
@@ -30,6 +31,7 @@ from tidemill.service.kept import Kept
 from tidemill.service.lab import Lab
 from tidemill.service.observe import Metrics
 from tidemill.service.part import Cost, Watch
+from tidemill.service.provider import Providers
 from tidemill.service.round import Round, Turn
 from tidemill.service.view import View
 
@@ -51,9 +53,11 @@ class Platform:
         self.keeper = Keeper(config.home, self.metadata, config.port, self.cache)
         self.metrics = Metrics(self.cache)
         self.view = View(config.home, self.cache)
+        self.providers = Providers()
         self.kept = Kept(self.cache)
         self.calculations = Calculations(self)
         self.feeds = Feeds(self)
+        self.alerts = Alerts(self)
         self.queries = Pool(config.home.path)
         self.results = Results(config.home)
         self.lab = Lab(config.home, config.profile)
@@ -102,10 +106,11 @@ class Platform:
         self.follow.start()
         for work in self.rounds:
             work.start()
+        self.alerts.start()
         try:
             yield
         finally:
-            for part in (self.feeds, *self.rounds, self.follow, self.watch):
+            for part in (self.feeds, self.alerts, *self.rounds, self.follow, self.watch):
                 await part.close()
             await self.run(self.lab.close)
             await self.run(self.queries.close)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidemill import control
+from tidemill.errors import TidemillError
 from tidemill.home import Home
 from tidemill.log import Log
 from tidemill.model.collector import Collector
@@ -77,6 +78,7 @@ class Supervisor:
                 "status": self._status,
                 "metrics": self._metrics,
                 "reconcile": self._reconcile_now,
+                "lacks": self._lacks,
                 "drain": self._drain,
             },
         )
@@ -245,12 +247,30 @@ class Supervisor:
         return {"text": "\n".join(lines) + "\n"}
 
     async def _reconcile_now(self, _request: control.Answer) -> control.Answer:
+        """Looks at once at what is wanted; what was refused for want of a key is tried once more."""
+        for child in self._children.values():
+            child.retry()
         self._wake.set()
         return {"ok": True}
+
+    async def _lacks(self, request: control.Answer) -> control.Answer:
+        """What the parts, which are given this process's environment, lack of a provider's key: `error` as
+        `TidemillError.as_dict` says it, None where nothing is lacking."""
+        return {"error": await asyncio.to_thread(_lacking, str(request.get("provider")))}
 
     async def _drain(self, _request: control.Answer) -> control.Answer:
         self.stop()
         return {"ok": True}
+
+
+def _lacking(provider: str) -> dict[str, Any] | None:
+    from tidemill.providers import credential, load
+
+    try:
+        credential.of(load(provider))
+    except TidemillError as error:
+        return error.as_dict()
+    return None
 
 
 def _kind(child: Child) -> str:

@@ -5,7 +5,11 @@ import {
   lazyRouteComponent,
   redirect,
 } from '@tanstack/react-router';
+import type { ListSearch } from '@/features/run/RunList';
+import type { Tab } from '@/features/run/RunPage';
+import { type DatasetTab, isDatasetTab, readDatasetSearch } from '@/shared/dataset-search';
 import { type Interval, isInterval } from '@/shared/interval';
+import type { IdeSearch } from './IdePage';
 import { NotFound } from './NotFound';
 import { Shell } from './Shell';
 import { isWay, type Way } from './way';
@@ -26,13 +30,21 @@ const collectionPage = lazyRouteComponent(
   'CollectionPage',
 );
 
+const marketPage = lazyRouteComponent(() => import('./DataPages'), 'MarketPage');
+const datasetPage = lazyRouteComponent(() => import('./DataPages'), 'OneDatasetPage');
+
 const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPage');
 
 const backtestsPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestsPage');
 const backtestPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestPage');
+const comparePage = lazyRouteComponent(() => import('./BacktestsPage'), 'CompareRunsPage');
 const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPage');
+const alertsPage = lazyRouteComponent(() => import('./AlertsPage'), 'AlertsPage');
 const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
 const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
+
+const idePage = lazyRouteComponent(() => import('./IdePage'), 'IdePage');
+const oneStrategyPage = lazyRouteComponent(() => import('./IdePage'), 'OneStrategyPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -73,6 +85,21 @@ const collection = createRoute({
   component: collectionPage,
 });
 
+const market = createRoute({
+  getParentRoute: () => root,
+  path: '/data',
+  validateSearch: readDatasetSearch,
+  component: marketPage,
+});
+
+const dataset = createRoute({
+  getParentRoute: () => root,
+  path: '/data/$dataset',
+  validateSearch: ({ tab }: Record<string, unknown>): { tab?: DatasetTab } =>
+    isDatasetTab(tab) ? { tab } : {},
+  component: datasetPage,
+});
+
 const getData = createRoute({
   getParentRoute: () => root,
   path: '/data/get',
@@ -84,17 +111,61 @@ const getData = createRoute({
 const readStrategy = ({ strategy }: Record<string, unknown>): { strategy?: string } =>
   typeof strategy === 'string' && strategy !== '' ? { strategy } : {};
 
+/** What the list shows, and what a new run begins with. */
+interface BacktestsSearch extends ListSearch {
+  strategy?: string;
+  /** A run that is cloned. */
+  like?: string;
+  /** A study, and the number of its trial that is promoted. */
+  study?: string;
+  trial?: number;
+}
+
+/** Texts of these names that are not empty. Numbers are texts too: an id may be all digits. */
+function texts<Name extends string>(search: Record<string, unknown>, names: Name[]) {
+  const found: { [key in Name]?: string } = {};
+  for (const name of names) {
+    const value = search[name];
+    if ((typeof value === 'string' && value !== '') || typeof value === 'number') found[name] = String(value);
+  }
+  return found;
+}
+
 const backtests = createRoute({
   getParentRoute: () => root,
   path: '/backtests',
-  validateSearch: readStrategy,
+  validateSearch: (search: Record<string, unknown>): BacktestsSearch => ({
+    ...texts(search, ['where', 'sort', 'columns', 'strategy', 'like', 'study']),
+    ...(search.order === 'asc' || search.order === 'desc' ? { order: search.order } : {}),
+    ...(typeof search.trial === 'number' && search.trial >= 0 ? { trial: search.trial } : {}),
+  }),
   component: backtestsPage,
+});
+
+const compare = createRoute({
+  getParentRoute: () => root,
+  path: '/backtests/compare',
+  validateSearch: (search: Record<string, unknown>): { ids?: string } => texts(search, ['ids']),
+  component: comparePage,
 });
 
 const backtest = createRoute({
   getParentRoute: () => root,
   path: '/backtests/$id',
+  validateSearch: ({ tab }: Record<string, unknown>): { tab?: Tab } =>
+    typeof tab === 'string' ? { tab: tab as Tab } : {},
   component: backtestPage,
+});
+
+const ide = createRoute({ getParentRoute: () => root, path: '/ide', component: idePage });
+const oneStrategy = createRoute({
+  getParentRoute: () => root,
+  path: '/ide/$id',
+  validateSearch: ({ tab, version }: Record<string, unknown>): IdeSearch => ({
+    ...(tab === 'result' || tab === 'problems' || tab === 'checks' ? { tab } : {}),
+    ...(typeof version === 'number' && Number.isInteger(version) && version > 0 ? { version } : {}),
+  }),
+  component: oneStrategyPage,
 });
 
 const studies = createRoute({
@@ -106,19 +177,38 @@ const studies = createRoute({
 
 const study = createRoute({ getParentRoute: () => root, path: '/studies/$id', component: studyPage });
 
+const alerts = createRoute({
+  getParentRoute: () => root,
+  path: '/alerts',
+  validateSearch: ({
+    alert,
+    instrument,
+  }: Record<string, unknown>): { alert?: string; instrument?: string } => ({
+    ...(typeof alert === 'string' && alert !== '' ? { alert } : {}),
+    ...(typeof instrument === 'string' && instrument !== '' ? { instrument } : {}),
+  }),
+  component: alertsPage,
+});
+
 const research = createRoute({ getParentRoute: () => root, path: '/research', component: researchPage });
 
 export const router = createRouter({
   routeTree: root.addChildren([
     home,
     charts,
+    market,
+    dataset,
     collection,
     getData,
     backtests,
+    compare,
     backtest,
     studies,
     study,
+    alerts,
     research,
+    ide,
+    oneStrategy,
   ]),
   defaultPreload: 'intent',
 });

@@ -1,6 +1,8 @@
 import { Tooltip } from 'antd';
 import {
+  Bell,
   ChartCandlestick,
+  Code,
   Database,
   Download,
   FlaskConical,
@@ -8,6 +10,7 @@ import {
   type LucideIcon,
   Menu,
   NotebookPen,
+  RadioTower,
 } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { runCommand } from '@/shared/command';
@@ -23,9 +26,12 @@ export interface PageLink {
 /** Pages that exist; the command `page.<id>` goes there. */
 export const PAGES: PageLink[] = [
   { id: 'charts', title: 'Charts', icon: ChartCandlestick },
-  { id: 'collection', title: 'Collection', icon: Database },
+  { id: 'data', title: 'Data', icon: Database },
+  { id: 'collection', title: 'Collection', icon: RadioTower },
   { id: 'get', title: 'Get data', icon: Download },
+  { id: 'ide', title: 'Strategies', icon: Code },
   { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
+  { id: 'alerts', title: 'Alerts', icon: Bell },
   { id: 'research', title: 'Research', icon: NotebookPen },
 ];
 
