@@ -24,7 +24,7 @@ function useWays(): Ways {
         </Link>
       ),
       version: (name, version, content) => (
-        <Link to="/ide/$id" params={{ id: name }} search={(now: IdeSearch) => ({ ...now, version })}>
+        <Link from="/ide/$id" to="/ide/$id" params={{ id: name }} search={(now) => ({ ...now, version })}>
           {content}
         </Link>
       ),
@@ -37,8 +37,9 @@ function useWays(): Ways {
       close: () => void navigate({ to: '/ide' }),
       show: ({ tab, version }) =>
         void navigate({
+          from: '/ide/$id',
           to: '.',
-          search: ({ tab: oldTab, version: oldVersion }: IdeSearch) => ({
+          search: ({ tab: oldTab, version: oldVersion }) => ({
             ...((tab ?? oldTab) ? { tab: tab ?? oldTab } : {}),
             ...(version === null ? {} : (version ?? oldVersion) ? { version: version ?? oldVersion } : {}),
           }),

@@ -108,7 +108,7 @@ export function Shell() {
         <Dock />
         {phone ? <BottomBar link={link} tools={jobs} more={() => setMore(true)} /> : <Strip />}
       </div>
-      <MoreSheet open={more} close={() => setMore(false)} />
+      <MoreSheet open={more} close={() => setMore(false)} link={link} />
       <AppPalette />
       <ShortcutSheet />
       <ToastLine />
