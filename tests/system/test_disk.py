@@ -91,6 +91,7 @@ def _is_refused(platform: Platform, small: Disk) -> bool:
             assert (status, answer["code"]) == (503, "database_down"), (status, answer)
             return True
         assert status in (202, 404), (status, answer)
+    time.sleep(0.2)  # changes of one caller are limited
     return False
 
 

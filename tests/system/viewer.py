@@ -90,7 +90,7 @@ class Viewer:
             try:
                 until(
                     lambda venue=venue, wanted=wanted: (
-                        self._healthy() and self.whole.get(venue, (0, 0))[1] >= wanted
+                        self._healthy() and self.positions.get(venue, (0, 0))[1] >= wanted
                     ),
                     f"the viewer caught up with {venue}",
                     seconds,
