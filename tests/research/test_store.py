@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.research import hand
 from tests.servers.postgres import Postgres
-from tidemill.errors import ConfigError, ConflictError, DataQualityError, NotFoundError
+from tidemill.errors import ConfigError, ConflictError, DataQualityError, NotFoundError, UsageError
 from tidemill.research import store
 from tidemill.research.run import Settings
 from tidemill.research.store import SCHEMAS, SORTS, Filters, Row, Runs
@@ -108,6 +108,18 @@ def test_filters(runs: Runs) -> None:
     assert found(text="100%_") == [3]
     assert found(text="0%0") == []
     assert found(text="eth-usd") == [3]
+    assert found(where="strategy:SMA*") == [1, 3, 4]
+    assert found(where="strategy:sma_cros") == found(where="strategy:sma%cross") == []
+    assert found(where="instrument:*coinbase") == [3]
+    assert found(where="sharpe>1 sharpe<=3") == [2, 3]
+    assert found(where="sharpe>1 trades=3 100%_") == [3]
+    assert found(where="param:fast=2 engine:nautilus") == [2]
+    assert found(where="param:fast=") == []
+    assert found(where="created>2001-09-10") == []
+    assert found(where="created>=2001-09-09") == [1, 2, 3, 4]
+    assert runs.count(Filters(where="sharpe>1 eth")) == 1
+    with pytest.raises(UsageError, match="sharp'"):
+        found(where="sharp>1")
 
 
 @pytest.fixture(scope="module")

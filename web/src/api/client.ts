@@ -3,6 +3,8 @@
 import type {
   Backtest,
   BacktestAsk,
+  BacktestComparison,
+  BacktestRobustness,
   BacktestStart,
   Backtests,
   BacktestTable,
@@ -193,14 +195,21 @@ export const api = {
     request<Strategy>(`/strategies/${encodeURIComponent(name)}`, signal ? { signal } : {}),
 
   backtests: (
-    query: { strategy?: string; text?: string; sort?: string; limit?: number; cursor?: string },
+    query: { where?: string; sort?: string; order?: string; limit?: number; cursor?: string },
     signal?: AbortSignal,
   ) => request<Backtests>('/backtests', { query, ...(signal ? { signal } : {}) }),
+  compareBacktests: (ids: string[], signal?: AbortSignal) =>
+    request<BacktestComparison>('/backtests/compare', {
+      query: { ids: ids.join(','), points: 1000 },
+      ...(signal ? { signal } : {}),
+    }),
+  robustness: (id: string, signal?: AbortSignal) =>
+    request<BacktestRobustness>(`/backtests/${encodeURIComponent(id)}/robustness`, signal ? { signal } : {}),
   backtest: (id: string, signal?: AbortSignal) =>
     request<Backtest>(`/backtests/${encodeURIComponent(id)}`, signal ? { signal } : {}),
   backtestTable: (
     id: string,
-    table: 'equity' | 'days' | 'trades' | 'fills' | 'orders',
+    table: RunTable,
     query: { limit?: number; points?: number },
     signal?: AbortSignal,
   ) =>
@@ -224,6 +233,11 @@ export const api = {
   steerStudy: (id: string, how: 'pause' | 'cancel' | 'resume') =>
     request<Study | StudyJob>(`/studies/${encodeURIComponent(id)}/${how}`, { method: 'POST' }),
 };
+
+export type RunTable = 'equity' | 'days' | 'trades' | 'fills' | 'orders' | 'prices';
+
+/** A list of runs as a file. */
+export const listPath = (query: Record<string, string>): string => apiPath('/backtests/export', query);
 
 /** Where a run's report is, as a page of its own. */
 export const reportPath = (id: string): string => apiPath(`/backtests/${encodeURIComponent(id)}/report`);

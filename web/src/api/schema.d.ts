@@ -88,6 +88,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backtests/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Kept runs with all their numbers as CSV, 100,000 at most; times are ISO 8601, UTC.
+         * @description Kept runs with all their numbers as CSV, 100,000 at most; times are ISO 8601, UTC.
+         */
+        get: operations["backtests.export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/backtests/{id}": {
         parameters: {
             query?: never;
@@ -212,6 +232,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backtests/{id}/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Closes of each instrument, thinned for a picture; peaks and troughs stay.
+         * @description Closes of each instrument, thinned for a picture; peaks and troughs stay.
+         */
+        get: operations["backtests.prices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/backtests/{id}/report": {
         parameters: {
             query?: never;
@@ -224,6 +264,26 @@ export interface paths {
          * @description The report: a page that runs no script but its own, or all tables as JSON or a zip of files.
          */
         get: operations["backtests.report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/robustness": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Other paths that its days and trades could have taken, a thousand of each kind by a fixed seed.
+         * @description Other paths that its days and trades could have taken, a thousand of each kind by a fixed seed.
+         */
+        get: operations["backtests.robustness"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1845,6 +1905,11 @@ export interface components {
          *     `growth` the growth of 1 of each run at the times `ts`, null where it has not begun or is over.
          */
         BacktestComparison: {
+            /**
+             * Code
+             * @description what is not as in the first one's code, a unified diff; or null
+             */
+            code: (string | null)[];
             /** Differences */
             differences: {
                 [key: string]: unknown[];
@@ -1979,6 +2044,25 @@ export interface components {
             version: string;
         };
         /**
+         * BacktestRobustness
+         * @description How a run holds up. `low`, `middle` and `high` are the growth of 1 of the paths `days` by the quantiles
+         *     5, 50 and 95 % at the times `ts`; `own` is that of the run.
+         */
+        BacktestRobustness: {
+            /** High */
+            high: number[];
+            /** Low */
+            low: number[];
+            /** Middle */
+            middle: number[];
+            /** Own */
+            own: number[];
+            /** Ts */
+            ts: string[];
+            /** Ways */
+            ways: components["schemas"]["OtherPaths"][];
+        };
+        /**
          * BacktestStart
          * @description The job that runs it, or the kept `run` of the same fingerprint (then the status is 200).
          */
@@ -2015,6 +2099,11 @@ export interface components {
             items: components["schemas"]["BacktestLine"][];
             /** Next */
             next: string | null;
+            /**
+             * Total
+             * @description runs that fit, of all pages; on the first page alone
+             */
+            total: number | null;
         };
         /** BarRow */
         BarRow: {
@@ -3329,6 +3418,44 @@ export interface components {
         Logs: {
             /** Items */
             items: components["schemas"]["LogLine"][];
+        };
+        /**
+         * OtherPaths
+         * @description A thousand other paths of one kind: `days` drawn again in blocks, trades in another `order`, one trade
+         *     in ten `missed`.
+         */
+        OtherPaths: {
+            /** Cagr */
+            cagr: number[] | null;
+            /** Deeper */
+            deeper: number;
+            /**
+             * Fall
+             * @description share that falls deeper than `deeper`
+             */
+            fall: number;
+            /**
+             * Loss
+             * @description share of the paths that end below where they began
+             */
+            loss: number;
+            /**
+             * Max Drawdown
+             * @description 5, 50 and 95 %
+             */
+            max_drawdown: number[];
+            /** Paths */
+            paths: number;
+            /**
+             * Total Return
+             * @description 5, 50 and 95 %
+             */
+            total_return: number[];
+            /**
+             * Way
+             * @enum {string}
+             */
+            way: "days" | "order" | "missed";
         };
         /** PartHealth */
         PartHealth: {
@@ -4815,6 +4942,8 @@ export interface operations {
                 state?: ("done" | "failed") | null;
                 /** @description in id, names, parameters */
                 text?: string;
+                /** @description conditions and words, all of which hold: `strategy:sma* sharpe>1 max_drawdown>-10% btc` */
+                where?: string;
                 /** @description best first, unless order is asc */
                 sort?: "created" | "duration_s" | "total_return" | "cagr" | "sharpe" | "deflated_sharpe" | "sortino" | "max_drawdown" | "volatility" | "profit_factor" | "win_rate" | "trades" | "exposure" | "turnover" | "costs";
                 order?: "asc" | "desc";
@@ -4907,6 +5036,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BacktestComparison"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.export": {
+        parameters: {
+            query?: {
+                /** @description conditions and words, all of which hold: `strategy:sma* sharpe>1 max_drawdown>-10% btc` */
+                where?: string;
+                /** @description best first, unless order is asc */
+                sort?: "created" | "duration_s" | "total_return" | "cagr" | "sharpe" | "deflated_sharpe" | "sortino" | "max_drawdown" | "volatility" | "profit_factor" | "win_rate" | "trades" | "exposure" | "turnover" | "costs";
+                order?: "asc" | "desc";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Kept runs with all their numbers as CSV, 100,000 at most; times are ISO 8601, UTC. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -5170,6 +5334,45 @@ export interface operations {
             };
         };
     };
+    "backtests.prices": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 5000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Closes of each instrument, thinned for a picture; peaks and troughs stay. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "backtests.report": {
         parameters: {
             query?: {
@@ -5190,6 +5393,37 @@ export interface operations {
                 };
                 content: {
                     "text/html": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.robustness": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Other paths that its days and trades could have taken, a thousand of each kind by a fixed seed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestRobustness"];
                 };
             };
             /** @description what went wrong, in the one error shape */

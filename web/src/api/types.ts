@@ -115,6 +115,8 @@ export type Backtests = Schemas['Backtests'];
 export type BacktestAsk = Partial<Omit<Schemas['BacktestAsk'], 'costs'>> &
   Pick<Schemas['BacktestAsk'], 'strategy' | 'instruments'> & { costs?: Partial<Schemas['BacktestCosts']> };
 export type BacktestStart = Schemas['BacktestStart'];
+export type BacktestComparison = Schemas['BacktestComparison'];
+export type BacktestRobustness = Schemas['BacktestRobustness'];
 export type BacktestTable = Schemas['BacktestTable'];
 
 export type Study = Schemas['Study'];

@@ -30,14 +30,17 @@ const PATHS = {
   charts: '/charts',
   collection: '/data/collect',
   get: '/data/get',
-  research: '/research',
+  backtests: '/backtests',
+  studies: '/studies',
 } as const;
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
 
-/** The page itself, or one below it. */
+/** The page itself, one below it, or one that has no entry of its own beside it. */
 const isWithin = (path: string, page: PageLink): boolean =>
-  path === pathOf(page) || path.startsWith(`${pathOf(page)}/`);
+  [page.id, ...(page.with ?? [])]
+    .map((id) => PATHS[id as keyof typeof PATHS])
+    .some((its) => path === its || path.startsWith(`${its}/`));
 
 const loadDock = () => import('@/features/job/JobsDock').then(({ JobsDock }) => ({ default: JobsDock }));
 const JobsDock = lazy(loadDock);
@@ -146,7 +149,7 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', collection: 'g d', get: 'g h', research: 'g b' }[page.id] ?? '',
+          keys: { charts: 'g c', collection: 'g d', get: 'g h', backtests: 'g b' }[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),
@@ -165,18 +168,25 @@ function useShellCommands(): void {
         run: () => void navigate({ to: PATHS.get, search: { from: 'file' } }),
       },
       {
+        id: 'page.studies',
+        title: 'Studies',
+        group: 'Pages',
+        keys: 'g s',
+        run: () => void navigate({ to: PATHS.studies }),
+      },
+      {
         id: 'research.run',
         title: 'Run a backtest',
         group: 'Research',
         words: 'strategy test equity sharpe',
-        run: () => void navigate({ to: PATHS.research, search: { of: 'runs' } }),
+        run: () => void navigate({ to: PATHS.backtests }),
       },
       {
         id: 'research.study',
         title: 'Start a study',
         group: 'Research',
         words: 'optimise optimize parameters sweep walk-forward grid tpe',
-        run: () => void navigate({ to: PATHS.research, search: { of: 'studies' } }),
+        run: () => void navigate({ to: PATHS.studies }),
       },
       {
         id: 'view.theme',

@@ -15,6 +15,8 @@ export interface PageLink {
   id: string;
   title: string;
   icon: LucideIcon;
+  /** Ids of pages that are reached from this one and belong to its entry. */
+  with?: string[];
 }
 
 /** Pages that exist; the command `page.<id>` goes there. */
@@ -22,7 +24,7 @@ export const PAGES: PageLink[] = [
   { id: 'charts', title: 'Charts', icon: ChartCandlestick },
   { id: 'collection', title: 'Collection', icon: Database },
   { id: 'get', title: 'Get data', icon: Download },
-  { id: 'research', title: 'Backtests', icon: FlaskConical },
+  { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
 ];
 
 /** `link` renders the page's own anchor, so that the router stays outside this folder. */
