@@ -27,7 +27,7 @@ from tidemill.service.auth import Keeper
 
 START_S = STOP_S = 60
 ANSWER_S = 60
-"""So long a busy machine may take for what takes a moment: tests of how long anything takes have bounds of their own."""
+"""What a busy machine may take for a moment's work: tests of how long a thing takes have own bounds."""
 GENEROUS = {f"TIDEMILL_LIMIT_{kind}": "1000000/minute" for kind in ("READ", "WRITE", "SESSION")}
 
 
