@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from tidemill.home import Home
-from tidemill.service.schema import Answer, Text64, Time, Word
+from tidemill.service.schema import Answer, Text64, Time, Version, Word
 
 if TYPE_CHECKING:
     from tidemill.research.store import Runs
@@ -37,6 +37,7 @@ class BacktestAsk(Answer):
     """A strategy that the platform has, over stored bars; all that there are without `start` and `end`."""
 
     strategy: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+    version: Version | None = None
     instruments: Annotated[list[Word], Field(min_length=1, max_length=100)]
     interval: Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\x00]*$")] = "1m"
     start: Moment | None = None

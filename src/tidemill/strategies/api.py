@@ -32,9 +32,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from tidemill.errors import UsageError
 from tidemill.model.order import Fill, Kind, Order, Side, TimeInForce
@@ -46,8 +45,7 @@ Market = Mapping[str, Bars]
 """The instruments that a strategy runs on, by name, in the order in which they were asked for."""
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """A closed bar, as a strategy sees it."""
 
     instrument: str
@@ -205,6 +203,7 @@ class Strategy:
 
     @property
     def broker(self) -> Broker:
+        """The account: open orders, cash, positions. Not before the first bar."""
         if self._broker is None:
             raise UsageError(
                 "strategy_invalid",
@@ -236,7 +235,7 @@ class Strategy:
         time_in_force: TimeInForce = "gtc",
         reduce_only: bool = False,
     ) -> int:
-        """Sends an order; its number."""
+        """Sends an order to sell, as `buy` does; its number."""
         return self._send("sell", instrument, size, limit, stop, time_in_force, reduce_only)
 
     def _send(
@@ -276,6 +275,7 @@ class Strategy:
 
     @property
     def equity(self) -> Decimal:
+        """Cash and positions at their last close, in the quote currency."""
         return self.broker.equity()
 
     def price(self, instrument: str, value: float) -> Decimal:

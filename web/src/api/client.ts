@@ -1,6 +1,10 @@
 // All access to the service over HTTP. Every failure is an ApiError with the service's own words.
 
 import type {
+  Alert,
+  AlertAsk,
+  AlertChange,
+  Alerts,
   Backtest,
   BacktestAsk,
   BacktestComparison,
@@ -14,10 +18,17 @@ import type {
   CollectionStatus,
   Config,
   DataMetadata,
+  Dataset,
+  DatasetDays,
+  DatasetEdit,
+  DatasetFields,
+  Datasets,
   ErrorBody,
   FetchAsk,
   FetchEstimate,
   FetchJob,
+  Firing,
+  Firings,
   Gaps,
   ImportAsk,
   ImportPreview,
@@ -28,14 +39,27 @@ import type {
   JobLogs,
   JobState,
   Jobs,
+  Lab,
+  LabKind,
   Logs,
   ProviderSymbols,
   Providers,
+  QueryAnswer,
+  QueryAsk,
   Recipes,
   Schemas,
   Session,
   Strategies,
   Strategy,
+  StrategyChange,
+  StrategyCheck,
+  StrategyCheckAsk,
+  StrategyCreate,
+  StrategyDiagnosis,
+  StrategyLanguage,
+  StrategyTemplate,
+  StrategyVersions,
+  StrategyVersionText,
   Studies,
   Study,
   StudyAsk,
@@ -48,6 +72,8 @@ import type {
 const BASE = '/api/v1';
 /** A platform that takes a request and never answers is as good as gone: the screen must say so. */
 const ANSWER_MS = 15_000;
+/** A check of a strategy waits its turn and then runs it many times. */
+const CHECK_MS = 60_000;
 
 export class ApiError extends Error {
   readonly status: number;
@@ -83,11 +109,12 @@ export function apiPath(path: string, query: Query = {}): string {
 
 async function request<T>(
   path: string,
-  options: { method?: string; query?: Query; body?: unknown; signal?: AbortSignal } = {},
+  options: { method?: string; query?: Query; body?: unknown; signal?: AbortSignal; answer_ms?: number } = {},
 ): Promise<T> {
   let response: Response;
   let text: string;
-  const timeout = AbortSignal.timeout(ANSWER_MS);
+  const answer_ms = options.answer_ms ?? ANSWER_MS;
+  const timeout = AbortSignal.timeout(answer_ms);
   try {
     response = await fetch(apiPath(path, options.query), {
       method: options.method ?? 'GET',
@@ -99,7 +126,7 @@ async function request<T>(
     text = await response.text();
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error;
-    if (timeout.aborted) throw new ApiError(0, unreachable(`no answer within ${ANSWER_MS / 1000} s`));
+    if (timeout.aborted) throw new ApiError(0, unreachable(`no answer within ${answer_ms / 1000} s`));
     throw new ApiError(0, unreachable(error instanceof Error ? error.message : String(error)));
   }
   const body = readJson(text);
@@ -119,6 +146,8 @@ const isErrorBody = (body: unknown): body is ErrorBody =>
   typeof body === 'object' && body !== null && 'message' in body && 'code' in body;
 
 const instrumentPath = (instrument: string): string => `/data/${encodeURIComponent(instrument)}`;
+
+const datasetPath = (id: string): string => `/datasets/${encodeURIComponent(id)}`;
 
 const jobPath = (id: string): string => `/jobs/${encodeURIComponent(id)}`;
 
@@ -170,7 +199,27 @@ export const api = {
   startImport: (body: ImportStart) => request<Job>('/data/imports', { method: 'POST', body }),
   recipes: () => request<Recipes>('/data/recipes'),
 
-  gaps: (query: { venue?: string; limit?: number }) => request<Gaps>('/gaps', { query }),
+  gaps: (
+    query: { venue?: string; instrument?: string; limit?: number; cursor?: string },
+    signal?: AbortSignal,
+  ) => request<Gaps>('/gaps', { query, ...(signal ? { signal } : {}) }),
+
+  datasets: (query: Record<string, string | number | undefined>, signal?: AbortSignal) =>
+    request<Datasets>('/datasets', { query, ...(signal ? { signal } : {}) }),
+  dataset: (id: string, signal?: AbortSignal) =>
+    request<Dataset>(datasetPath(id), { query: { days: 60 }, ...(signal ? { signal } : {}) }),
+  coverage: (id: string, query: { start?: string; end?: string }, signal?: AbortSignal) =>
+    request<DatasetDays>(`${datasetPath(id)}/coverage`, { query, ...(signal ? { signal } : {}) }),
+  datasetFields: (id: string, signal?: AbortSignal) =>
+    request<DatasetFields>(`${datasetPath(id)}/fields`, signal ? { signal } : {}),
+  editDataset: (id: string, body: Partial<DatasetEdit>) =>
+    request<Dataset>(datasetPath(id), { method: 'PATCH', body }),
+  follow: (id: string, followed: boolean) =>
+    request<unknown>(`${datasetPath(id)}/subscribe`, { method: followed ? 'POST' : 'DELETE' }),
+  query: (body: QueryAsk, signal?: AbortSignal) =>
+    request<QueryAnswer>('/data/query', { method: 'POST', body, ...(signal ? { signal } : {}) }),
+  queryAsJob: (body: QueryAsk) =>
+    request<Job>('/data/query', { method: 'POST', body: { ...body, as_job: true } }),
 
   collection: () => request<CollectionStatus>('/collection/status'),
   startCollector: (venue: string) =>
@@ -180,7 +229,7 @@ export const api = {
   logs: (venue: string, limit: number) =>
     request<Logs>(`/collection/${encodeURIComponent(venue)}/logs`, { query: { limit } }),
 
-  jobs: (query: { state?: JobState; limit?: number }, signal?: AbortSignal) =>
+  jobs: (query: { state?: JobState; kind?: string; limit?: number }, signal?: AbortSignal) =>
     request<Jobs>('/jobs', { query, ...(signal ? { signal } : {}) }),
   submitJob: (kind: string, detail: Job['detail']) =>
     request<Job>('/jobs', { method: 'POST', body: { kind, detail } }),
@@ -189,10 +238,41 @@ export const api = {
     request<JobLogs>(`${jobPath(id)}/logs`, { query, ...(signal ? { signal } : {}) }),
   job: (id: string, signal?: AbortSignal) => request<Job>(jobPath(id), signal ? { signal } : {}),
 
+  lab: (signal?: AbortSignal) => request<Lab>('/lab', signal ? { signal } : {}),
+  startLab: (kind: LabKind) => request<Lab>('/lab', { method: 'POST', body: { kind } }),
+  stopLab: () => request<Lab>('/lab', { method: 'DELETE' }),
+
   strategies: (signal?: AbortSignal) =>
     request<Strategies>('/strategies', { query: { limit: 500 }, ...(signal ? { signal } : {}) }),
   strategy: (name: string, signal?: AbortSignal) =>
     request<Strategy>(`/strategies/${encodeURIComponent(name)}`, signal ? { signal } : {}),
+  createStrategy: (body: StrategyCreate) => request<Strategy>('/strategies/create', { method: 'POST', body }),
+  changeStrategy: (name: string, body: StrategyChange) =>
+    request<Strategy>(`/strategies/${encodeURIComponent(name)}`, { method: 'PUT', body }),
+  deleteStrategy: (name: string) =>
+    request<Strategy>(`/strategies/${encodeURIComponent(name)}`, { method: 'DELETE' }),
+  strategyVersions: (name: string, signal?: AbortSignal) =>
+    request<StrategyVersions>(`/strategies/${encodeURIComponent(name)}/versions`, {
+      query: { limit: 200 },
+      ...(signal ? { signal } : {}),
+    }),
+  strategyVersion: (name: string, version: number, signal?: AbortSignal) =>
+    request<StrategyVersionText>(
+      `/strategies/${encodeURIComponent(name)}/versions/${version}`,
+      signal ? { signal } : {},
+    ),
+  strategyLanguage: (signal?: AbortSignal) =>
+    request<StrategyLanguage>('/strategies/language', signal ? { signal } : {}),
+  strategyTemplate: (name: string, kind: 'signal' | 'event') =>
+    request<StrategyTemplate>('/strategies/template', { query: { name, kind } }),
+  diagnoseStrategy: (code: string, signal?: AbortSignal) =>
+    request<StrategyDiagnosis>('/strategies/diagnose', {
+      method: 'POST',
+      body: { code },
+      ...(signal ? { signal } : {}),
+    }),
+  checkStrategy: (body: StrategyCheckAsk) =>
+    request<StrategyCheck>('/strategies/check', { method: 'POST', body, answer_ms: CHECK_MS }),
 
   backtests: (
     query: { where?: string; sort?: string; order?: string; limit?: number; cursor?: string },
@@ -223,6 +303,15 @@ export const api = {
   deleteBacktest: (id: string) =>
     request<unknown>(`/backtests/${encodeURIComponent(id)}`, { method: 'DELETE' }),
 
+  alerts: (signal?: AbortSignal) => request<Alerts>('/alerts', signal ? { signal } : {}),
+  createAlert: (body: AlertAsk) => request<Alert>('/alerts', { method: 'POST', body }),
+  changeAlert: (id: string, body: AlertChange) =>
+    request<Alert>(`/alerts/${encodeURIComponent(id)}`, { method: 'PATCH', body }),
+  deleteAlert: (id: string) => request<Alert>(`/alerts/${encodeURIComponent(id)}`, { method: 'DELETE' }),
+  testAlert: (id: string) => request<Firing>(`/alerts/${encodeURIComponent(id)}/test`, { method: 'POST' }),
+  firings: (query: { alert?: string; limit?: number; cursor?: string }, signal?: AbortSignal) =>
+    request<Firings>('/alerts/firings', { query, ...(signal ? { signal } : {}) }),
+
   studies: (query: { limit?: number; cursor?: string }, signal?: AbortSignal) =>
     request<Studies>('/studies', { query, ...(signal ? { signal } : {}) }),
   study: (id: string, signal?: AbortSignal) =>
@@ -238,6 +327,20 @@ export type RunTable = 'equity' | 'days' | 'trades' | 'fills' | 'orders' | 'pric
 
 /** A list of runs as a file. */
 export const listPath = (query: Record<string, string>): string => apiPath('/backtests/export', query);
+
+/** The whole answer of a query as a file of a form that is not JSON. */
+export async function queryFile(body: QueryAsk, signal?: AbortSignal): Promise<Blob> {
+  const response = await fetch(apiPath('/data/query'), {
+    method: 'POST',
+    credentials: 'same-origin',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    ...(signal ? { signal } : {}),
+  });
+  if (response.ok) return response.blob();
+  const said = readJson(await response.text());
+  throw new ApiError(response.status, isErrorBody(said) ? said : unreachable(`HTTP ${response.status}`));
+}
 
 /** Where a run's report is, as a page of its own. */
 export const reportPath = (id: string): string => apiPath(`/backtests/${encodeURIComponent(id)}/report`);

@@ -44,6 +44,98 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is watched, the newest first.
+         * @description What is watched, the newest first.
+         */
+        get: operations["alerts"];
+        put?: never;
+        /**
+         * Watch something from now on.
+         * @description Watch something from now on.
+         */
+        post: operations["alerts.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/firings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What has fired, the newest first.
+         * @description What has fired, the newest first.
+         */
+        get: operations["alerts.firings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One of them.
+         * @description One of them.
+         */
+        get: operations["alerts.show"];
+        put?: never;
+        post?: never;
+        /**
+         * Watch it no longer; what it fired stays in the history.
+         * @description Watch it no longer; what it fired stays in the history.
+         */
+        delete: operations["alerts.delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change it; with other terms it begins afresh.
+         * @description Change it; with other terms it begins afresh.
+         */
+        patch: operations["alerts.change"];
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fire it as a test: its channels are told within seconds, and the history says how that went.
+         * @description Fire it as a test: its channels are told within seconds, and the history says how that went.
+         */
+        post: operations["alerts.test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/backtests": {
         parameters: {
             query?: never;
@@ -814,6 +906,46 @@ export interface paths {
         patch: operations["datasets.edit"];
         trace?: never;
     };
+    "/api/v1/datasets/{id}/coverage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rows and completeness of each UTC day that a dataset reaches over, or of those of a span.
+         * @description Rows and completeness of each UTC day that a dataset reaches over, or of those of a span.
+         */
+        get: operations["datasets.coverage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/fields": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The columns of a dataset: types, units, and which may be null.
+         * @description The columns of a dataset: types, units, and which may be null.
+         */
+        get: operations["datasets.fields"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/datasets/{id}/subscribe": {
         parameters: {
             query?: never;
@@ -1062,6 +1194,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/lab": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The notebooks that there are, and the lab that runs, with the address that lets the owner in.
+         * @description The notebooks that there are, and the lab that runs, with the address that lets the owner in.
+         */
+        get: operations["lab"];
+        put?: never;
+        /**
+         * Start a lab on this machine, unless it runs; `GET /lab` says when it answers. Local profile only.
+         * @description Start a lab on this machine, unless it runs; `GET /lab` says when it answers. Local profile only.
+         */
+        post: operations["lab.start"];
+        /**
+         * End the lab with all its kernels, whoever started it.
+         * @description End the lab with all its kernels, whoever started it.
+         */
+        delete: operations["lab.stop"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/providers": {
         parameters: {
             query?: never;
@@ -1271,6 +1431,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/strategies/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Whether a text decides by what it is told alone: run in the sandbox on the same, on fewer and on moved
+         * @description Whether a text decides by what it is told alone: run in the sandbox on the same, on fewer and on moved
+         *     bars. Takes seconds.
+         */
+        post: operations["strategies.check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/strategies/create": {
         parameters: {
             query?: never;
@@ -1311,6 +1492,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/strategies/diagnose": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Every mark that an editor makes in a text, without keeping or running it.
+         * @description Every mark that an editor makes in a text, without keeping or running it.
+         */
+        post: operations["strategies.diagnose"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/language": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What strategies are written with, for editors: names, members, indicators with their parameters.
+         * @description What strategies are written with, for editors: names, members, indicators with their parameters.
+         */
+        get: operations["strategies.language"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/strategies/list": {
         parameters: {
             query?: never;
@@ -1323,6 +1544,26 @@ export interface paths {
          * @description The same under another name.
          */
         get: operations["strategies.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/template": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A text to begin with, which runs as it is.
+         * @description A text to begin with, which runs as it is.
+         */
+        get: operations["strategies.template"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1752,6 +1993,114 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Alert
+         * @description A rule; `trouble` says why it cannot be looked at now.
+         */
+        Alert: {
+            /**
+             * Changed
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            changed: string;
+            /** Channels */
+            channels: {
+                [key: string]: unknown;
+            }[];
+            /** Cooldown S */
+            cooldown_s: number;
+            /** Count */
+            count: number;
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Enabled */
+            enabled: boolean;
+            /** Expires */
+            expires: string | null;
+            /** Fired */
+            fired: string | null;
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Once */
+            once: boolean;
+            /** Owner */
+            owner: string;
+            /** Sentence */
+            sentence: string;
+            /** Terms */
+            terms: {
+                [key: string]: unknown;
+            };
+            /** Trouble */
+            trouble: string | null;
+        };
+        /**
+         * AlertAsk
+         * @description What a person wants to be told of. The name is the sentence of its terms where none is given.
+         */
+        AlertAsk: {
+            /** Channels */
+            channels?: (components["schemas"]["Webhook"] | components["schemas"]["Mail"])[];
+            /**
+             * Cooldown S
+             * @description quiet after a firing
+             * @default 60
+             */
+            cooldown_s: number;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Expires
+             * @description ISO 8601 or an epoch number
+             */
+            expires?: string | null;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Once
+             * @description switched off by its first firing
+             * @default false
+             */
+            once: boolean;
+            /** Terms */
+            terms: components["schemas"]["PriceAlert"] | components["schemas"]["IndicatorAlert"] | components["schemas"]["VolumeAlert"] | components["schemas"]["StaleAlert"] | components["schemas"]["GapAlert"] | components["schemas"]["LagAlert"] | components["schemas"]["QueueAlert"] | components["schemas"]["JobAlert"] | components["schemas"]["PartAlert"];
+        };
+        /**
+         * AlertChange
+         * @description Those fields that are to be other than they are.
+         */
+        AlertChange: {
+            /** Channels */
+            channels?: (components["schemas"]["Webhook"] | components["schemas"]["Mail"])[] | null;
+            /** Cooldown S */
+            cooldown_s?: number | null;
+            /** Enabled */
+            enabled?: boolean | null;
+            /** Expires */
+            expires?: string | null;
+            /** Name */
+            name?: string | null;
+            /** Once */
+            once?: boolean | null;
+            /** Terms */
+            terms?: (components["schemas"]["PriceAlert"] | components["schemas"]["IndicatorAlert"] | components["schemas"]["VolumeAlert"] | components["schemas"]["StaleAlert"] | components["schemas"]["GapAlert"] | components["schemas"]["LagAlert"] | components["schemas"]["QueueAlert"] | components["schemas"]["JobAlert"] | components["schemas"]["PartAlert"]) | null;
+        };
+        /** AlertList */
+        AlertList: {
+            /** Items */
+            items: components["schemas"]["Alert"][];
+        };
+        /**
          * Backtest
          * @description A run.
          */
@@ -1898,6 +2247,8 @@ export interface components {
              * @default true
              */
             stress: boolean;
+            /** Version */
+            version?: number | null;
         };
         /**
          * BacktestComparison
@@ -2572,6 +2923,12 @@ export interface components {
         };
         /** Dataset */
         Dataset: {
+            /**
+             * Access
+             * @description what it takes to have more of its venue
+             * @enum {string}
+             */
+            access: "built-in" | "public" | "key-set" | "needs-key" | "own";
             /** Accessed */
             accessed: string | null;
             /** Bytes */
@@ -2585,6 +2942,11 @@ export interface components {
              * @description share of what there was, 0 to 1
              */
             completeness: number;
+            /**
+             * Delivery
+             * @enum {string}
+             */
+            delivery: "live" | "history" | "generated";
             /** Description */
             description: string;
             /** End */
@@ -2604,6 +2966,10 @@ export interface components {
              * @description who brought it: live, a provider, an import
              */
             lineage: string[];
+            /** Name */
+            name: string;
+            /** @description its newest days, where `days` asks for them */
+            recent?: components["schemas"]["Days"] | null;
             /**
              * Resolution
              * @description event, or the shortest interval of its bars
@@ -2644,11 +3010,37 @@ export interface components {
             /** Retention Days */
             retention_days?: number | null;
         };
+        /**
+         * DatasetField
+         * @description A column of a dataset, as SQL and the Python client have it.
+         */
+        DatasetField: {
+            /** Meaning */
+            meaning: string;
+            /** Name */
+            name: string;
+            /** Nullable */
+            nullable: boolean;
+            /**
+             * Type
+             * @description as DuckDB names it
+             */
+            type: string;
+            /** Unit */
+            unit: string | null;
+        };
+        /** DatasetFields */
+        DatasetFields: {
+            /** Dataset */
+            dataset: string;
+            /** Items */
+            items: components["schemas"]["DatasetField"][];
+        };
         /** Datasets */
         Datasets: {
             /**
              * Facets
-             * @description how many there are of each venue, kind, category, status
+             * @description how many there are of each venue, kind, category, status, resolution, …
              */
             facets: {
                 [key: string]: {
@@ -2664,6 +3056,46 @@ export interface components {
              * @description on all pages
              */
             total: number;
+        };
+        /**
+         * Days
+         * @description UTC days in a row, the first of them named.
+         */
+        Days: {
+            /**
+             * Completeness
+             * @description of each day, 0 to 1; null where its market was shut
+             */
+            completeness: (number | null)[];
+            /**
+             * First
+             * @description a date, 2026-11-20
+             */
+            first: string;
+            /**
+             * Rows
+             * @description of each day; null where the store does not look
+             */
+            rows: number[] | null;
+        };
+        /**
+         * Delivery
+         * @description How far one channel is.
+         */
+        Delivery: {
+            /** Channel */
+            channel: string;
+            /** Error */
+            error: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "sent" | "failed";
+            /** Tries */
+            tries: number;
+            /** Ts */
+            ts: string | null;
         };
         /**
          * Error
@@ -2924,6 +3356,47 @@ export interface components {
             /** Symbol */
             symbol: string;
         };
+        /**
+         * Firing
+         * @description What happened at `ts`, noticed at `noticed`, and to whom it was told.
+         */
+        Firing: {
+            /** Alert */
+            alert: string;
+            /** Deliveries */
+            deliveries: components["schemas"]["Delivery"][];
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /**
+             * Noticed
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            noticed: string;
+            /** Subject */
+            subject: string;
+            /** Test */
+            test: boolean;
+            /**
+             * Ts
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            ts: string;
+            /** Value */
+            value: string;
+        };
+        /** Firings */
+        Firings: {
+            /** Items */
+            items: components["schemas"]["Firing"][];
+            /** Next */
+            next: string | null;
+        };
         /** Gap */
         Gap: {
             /** Cause */
@@ -2965,6 +3438,19 @@ export interface components {
             venue_sequence_end: string | null;
             /** Venue Sequence Open */
             venue_sequence_open: string | null;
+        };
+        /**
+         * GapAlert
+         * @description More gaps go on at a venue than at the look before; each venue where none is named.
+         */
+        GapAlert: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "gap";
+            /** Venue */
+            venue?: string | null;
         };
         /** Gaps */
         Gaps: {
@@ -3159,6 +3645,31 @@ export interface components {
              */
             warm_up: number | null;
         };
+        /**
+         * IndicatorAlert
+         * @description Only bars that have closed count, so that nothing fires which a later trade takes back.
+         */
+        IndicatorAlert: {
+            /**
+             * Direction
+             * @default either
+             * @enum {string}
+             */
+            direction: "above" | "below" | "either";
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "indicator";
+            /** Level */
+            level?: number | null;
+            line: components["schemas"]["Line"];
+            other?: components["schemas"]["Line"] | null;
+        };
         /** IndicatorAsk */
         IndicatorAsk: {
             /** Indicator */
@@ -3317,6 +3828,19 @@ export interface components {
             /** Unit */
             unit: string | null;
         };
+        /**
+         * JobAlert
+         * @description Of this kind, or of any. What failed before the first look is no news.
+         */
+        JobAlert: {
+            /** Job Kind */
+            job_kind?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "job";
+        };
         /** JobLogLine */
         JobLogLine: {
             /** Level */
@@ -3366,6 +3890,115 @@ export interface components {
             /** Next */
             next: string | null;
         };
+        /**
+         * LabNotebook
+         * @description A notebook that comes with Tidemill.
+         */
+        LabNotebook: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "jupyter" | "marimo";
+            /**
+             * Line
+             * @description what one learns from it
+             */
+            line: string;
+            /**
+             * Name
+             * @description its file below `folder`
+             */
+            name: string;
+            /**
+             * Needs
+             * @description what must be there before it runs
+             */
+            needs: string;
+            /** Title */
+            title: string;
+            /**
+             * Url
+             * @description where it opens, while a lab of its kind runs; holds the token
+             */
+            url: string | null;
+        };
+        /** LabStart */
+        LabStart: {
+            /**
+             * Kind
+             * @default jupyter
+             * @enum {string}
+             */
+            kind: "jupyter" | "marimo";
+        };
+        /**
+         * LabTold
+         * @description What there is, and where it answers. An address holds a token: it opens a Python of the owner's.
+         */
+        LabTold: {
+            /**
+             * By
+             * @description who started it
+             */
+            by: ("platform" | "terminal") | null;
+            /** @description why there is none, or why the last one ended */
+            error: components["schemas"]["Error"] | null;
+            /** Folder */
+            folder: string;
+            /**
+             * Kind
+             * @description which of the two runs
+             */
+            kind: ("jupyter" | "marimo") | null;
+            /**
+             * Kinds
+             * @description which of them are installed
+             */
+            kinds: ("jupyter" | "marimo")[];
+            /** Notebooks */
+            notebooks: components["schemas"]["LabNotebook"][];
+            /** Pid */
+            pid: number | null;
+            /** Port */
+            port: number | null;
+            /**
+             * Since
+             * @description ns since the epoch
+             */
+            since: string | null;
+            /**
+             * State
+             * @description missing: the extra is not installed; refused: not in the team profile
+             * @enum {string}
+             */
+            state: "stopped" | "starting" | "running" | "failed" | "missing" | "refused";
+            /** Url */
+            url: string | null;
+        };
+        /**
+         * LagAlert
+         * @description The slowest hundredth of a venue's messages is later than `above_ms` for `for_s`.
+         */
+        LagAlert: {
+            /**
+             * Above Ms
+             * @default 1000
+             */
+            above_ms: number;
+            /**
+             * For S
+             * @default 10
+             */
+            for_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "lag";
+            /** Venue */
+            venue?: string | null;
+        };
         /** LastTrade */
         LastTrade: {
             /**
@@ -3396,6 +4029,20 @@ export interface components {
             /** Session Id */
             session_id: string;
         };
+        /**
+         * Line
+         * @description One output of an indicator: the first one where none is named.
+         */
+        Line: {
+            /** Indicator */
+            indicator: string;
+            /** Output */
+            output?: string | null;
+            /** Params */
+            params?: {
+                [key: string]: number;
+            };
+        };
         /** Live */
         Live: {
             /** Live */
@@ -3418,6 +4065,19 @@ export interface components {
         Logs: {
             /** Items */
             items: components["schemas"]["LogLine"][];
+        };
+        /**
+         * Mail
+         * @description `smtp://` speaks STARTTLS where the server does, and must where a password goes; `smtps://` is TLS.
+         */
+        Mail: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            channel: "mail";
+            /** To */
+            to: string;
         };
         /**
          * OtherPaths
@@ -3456,6 +4116,24 @@ export interface components {
              * @enum {string}
              */
             way: "days" | "order" | "missed";
+        };
+        /**
+         * PartAlert
+         * @description A collector, the recorder, the disk, the database, …; any where none is named.
+         */
+        PartAlert: {
+            /**
+             * For S
+             * @default 15
+             */
+            for_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "part";
+            /** Part */
+            part?: string | null;
         };
         /** PartHealth */
         PartHealth: {
@@ -3541,6 +4219,32 @@ export interface components {
             sample: components["schemas"]["ImportSample"] | null;
             /** Shape */
             shape: string;
+        };
+        /**
+         * PriceAlert
+         * @description Any trade counts, also one between two looks: they are seen as the highest and lowest of each second.
+         *
+         *     A price that is beyond the level when the rule is made fires when it comes back and goes through again.
+         */
+        PriceAlert: {
+            /**
+             * Direction
+             * @default either
+             * @enum {string}
+             */
+            direction: "above" | "below" | "either";
+            /** Instrument */
+            instrument: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "price";
+            /**
+             * Level
+             * @description decimal text
+             */
+            level: string;
         };
         /**
          * Progress
@@ -3805,6 +4509,33 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /**
+         * QueueAlert
+         * @description Records that the store does not have yet, or jobs that wait, are more than `above` for `for_s`.
+         */
+        QueueAlert: {
+            /**
+             * Above
+             * @default 100000
+             */
+            above: number;
+            /**
+             * For S
+             * @default 30
+             */
+            for_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "queue";
+            /**
+             * Part
+             * @default recorder
+             * @enum {string}
+             */
+            part: "recorder" | "jobs";
+        };
         /** Quote */
         Quote: {
             /** Ask Price */
@@ -3916,6 +4647,25 @@ export interface components {
         SessionKey: {
             /** Key */
             key: string;
+        };
+        /**
+         * StaleAlert
+         * @description No message of a venue for `after_s`, or its collector is not live for so long. All venues that are
+         *     wanted where none is named.
+         */
+        StaleAlert: {
+            /**
+             * After S
+             * @default 30
+             */
+            after_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "stale";
+            /** Venue */
+            venue?: string | null;
         };
         /** StockChart */
         StockChart: {
@@ -4292,6 +5042,66 @@ export interface components {
             /** Version */
             version?: number | null;
         };
+        /**
+         * StrategyCheck
+         * @description What came of a check. Where the code fails, `runs` is 0 and a problem says why.
+         */
+        StrategyCheck: {
+            /** Bars */
+            bars: number;
+            /** Decisions */
+            decisions: number;
+            /** Findings */
+            findings: components["schemas"]["StrategyFinding"][];
+            /** Instruments */
+            instruments: string[];
+            /** Problems */
+            problems: components["schemas"]["StrategyProblem"][];
+            /** Runs */
+            runs: number;
+            /**
+             * Warm Up
+             * @description bars before its signals can be relied on; null: none can
+             */
+            warm_up: number | null;
+        };
+        /**
+         * StrategyCheckAsk
+         * @description A text, run again and again on less: over the last bars of these instruments, or over made-up ones.
+         */
+        StrategyCheckAsk: {
+            /**
+             * Bars
+             * @description of each instrument
+             * @default 1500
+             */
+            bars: number;
+            /**
+             * Code
+             * @description the text of the module
+             */
+            code: string;
+            /** Instruments */
+            instruments?: string[];
+            /**
+             * Interval
+             * @default 1h
+             */
+            interval: string;
+            /**
+             * Name
+             * @description lower-case letters, digits and _
+             * @default strategy
+             */
+            name: string;
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters?: {
+                [key: string]: number | boolean | string;
+            };
+        };
         /** StrategyCreate */
         StrategyCreate: {
             /**
@@ -4340,6 +5150,15 @@ export interface components {
             title: string;
         };
         /**
+         * StrategyDiagnosis
+         * @description What a text says, and every mark in it, in the order of its lines.
+         */
+        StrategyDiagnosis: {
+            about: components["schemas"]["StrategyDescription"];
+            /** Problems */
+            problems: components["schemas"]["StrategyProblem"][];
+        };
+        /**
          * StrategyFault
          * @description What is wrong with the text, and where; lines and columns count from 1.
          */
@@ -4350,6 +5169,57 @@ export interface components {
             line: number | null;
             /** Message */
             message: string;
+        };
+        /**
+         * StrategyFinding
+         * @description The first decision that another run does not make.
+         */
+        StrategyFinding: {
+            /** Instrument */
+            instrument: string;
+            /**
+             * Other
+             * @description what it did then
+             */
+            other: string;
+            /**
+             * Ts
+             * @description when the bar was known after which they differ
+             */
+            ts: string;
+            /**
+             * Way
+             * @description on the same bars, on fewer of them, or on the same twenty years earlier
+             * @enum {string}
+             */
+            way: "again" | "cut" | "moved";
+            /**
+             * Whole
+             * @description what it did at first
+             */
+            whole: string;
+        };
+        /**
+         * StrategyLanguage
+         * @description What strategies are written with, in this version: for editors.
+         */
+        StrategyLanguage: {
+            /** Builtins */
+            builtins: string[];
+            /** Keywords */
+            keywords: string[];
+            /**
+             * Members
+             * @description behind a dot, by the class before it
+             */
+            members: {
+                [key: string]: components["schemas"]["StrategyWord"][];
+            };
+            /**
+             * Names
+             * @description of `tidemill.strategy`
+             */
+            names: components["schemas"]["StrategyWord"][];
         };
         /** StrategyMarker */
         StrategyMarker: {
@@ -4400,6 +5270,29 @@ export interface components {
             name: string;
             /** Step */
             step: number | null;
+        };
+        /**
+         * StrategyProblem
+         * @description A mark in a text. Lines and columns count from 1; the end's column is the first that is not marked.
+         */
+        StrategyProblem: {
+            /** Code */
+            code: string;
+            /** Column */
+            column: number;
+            /** End Column */
+            end_column: number;
+            /** End Line */
+            end_line: number;
+            /** Line */
+            line: number;
+            /** Message */
+            message: string;
+            /**
+             * Severity
+             * @enum {string}
+             */
+            severity: "error" | "warning" | "hint";
         };
         /** StrategySummary */
         StrategySummary: {
@@ -4476,6 +5369,16 @@ export interface components {
             ts: string[];
         };
         /**
+         * StrategyTemplate
+         * @description A text to begin with, which runs as it is.
+         */
+        StrategyTemplate: {
+            /** Code */
+            code: string;
+            /** Name */
+            name: string;
+        };
+        /**
          * StrategyText
          * @description A text that is looked at, not kept.
          */
@@ -4544,6 +5447,38 @@ export interface components {
             items: components["schemas"]["StrategyVersion"][];
             /** Next */
             next: string | null;
+        };
+        /**
+         * StrategyWord
+         * @description A name that a strategy can be written with.
+         */
+        StrategyWord: {
+            /**
+             * Gives
+             * @description the class of its value, where `members` tells of that one
+             */
+            gives: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "class" | "function" | "method" | "property" | "column" | "indicator" | "hook";
+            /** Name */
+            name: string;
+            /**
+             * Outputs
+             * @description of an indicator
+             */
+            outputs: string[];
+            /** Params */
+            params: string[];
+            /**
+             * Signature
+             * @description as it is called, or its type
+             */
+            signature: string;
+            /** Text */
+            text: string;
         };
         /** Studies */
         Studies: {
@@ -4656,6 +5591,8 @@ export interface components {
             strategy: string;
             /** Trials */
             trials?: number | null;
+            /** Version */
+            version?: number | null;
             /**
              * Walk Forward
              * @description folds; 0 for none
@@ -4868,6 +5805,47 @@ export interface components {
             /** Upload */
             upload: string;
         };
+        /**
+         * VolumeAlert
+         * @description A closed bar whose volume is at least `factor` times the median of the `bars` before it.
+         */
+        VolumeAlert: {
+            /**
+             * Bars
+             * @default 30
+             */
+            bars: number;
+            /**
+             * Factor
+             * @default 5
+             */
+            factor: number;
+            /** Instrument */
+            instrument: string;
+            /**
+             * Interval
+             * @default 1m
+             */
+            interval: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "volume";
+        };
+        /**
+         * Webhook
+         * @description Redirects are not followed. The body is told apart by its `id`: it may come twice.
+         */
+        Webhook: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            channel: "webhook";
+            /** Url */
+            url: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -4921,6 +5899,239 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    alerts: {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is watched, the newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertList"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.create": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertAsk"];
+            };
+        };
+        responses: {
+            /** @description Watch something from now on. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.firings": {
+        parameters: {
+            query?: {
+                alert?: string | null;
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What has fired, the newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Firings"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Watch it no longer; what it fired stays in the history. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.change": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertChange"];
+            };
+        };
+        responses: {
+            /** @description Change it; with other terms it begins afresh. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Fire it as a test: its channels are told within seconds, and the history says how that went. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Firing"];
+                };
             };
             /** @description what went wrong, in the one error shape */
             default: {
@@ -6382,7 +7593,12 @@ export interface operations {
                 kind?: ("trades" | "quotes" | "levels" | "bars") | null;
                 category?: string | null;
                 status?: ("collecting" | "stored") | null;
-                /** @description id, rows, bytes, start, end, …; -rows: the greatest first */
+                resolution?: string | null;
+                delivery?: ("live" | "history" | "generated") | null;
+                access?: ("built-in" | "public" | "key-set" | "needs-key" | "own") | null;
+                /** @description so many of its newest days with each dataset */
+                days?: number;
+                /** @description id, name, rows, bytes, start, end, …; -rows: the greatest first */
                 sort?: string;
                 /** @description rows at most; default 200 */
                 limit?: number;
@@ -6420,6 +7636,8 @@ export interface operations {
     "datasets.show": {
         parameters: {
             query?: {
+                /** @description so many of its newest days with each dataset */
+                days?: number;
                 /** @description times in the answer: ns as text, or ISO 8601 */
                 time?: "ns" | "iso";
             };
@@ -6507,6 +7725,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.coverage": {
+        parameters: {
+            query?: {
+                /** @description from (inclusive): ISO 8601 (UTC unless it says otherwise) or epoch s, ms, us, ns */
+                start?: string | null;
+                /** @description to (exclusive): as start */
+                end?: string | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Rows and completeness of each UTC day that a dataset reaches over, or of those of a span. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Days"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.fields": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The columns of a dataset: types, units, and which may be null. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetFields"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -6623,6 +7908,8 @@ export interface operations {
             query?: {
                 /** @description only of this venue */
                 venue?: string | null;
+                /** @description with those of its whole venue */
+                instrument?: string | null;
                 state?: ("open" | "filled" | "unfillable") | null;
                 /** @description rows at most; default 100 */
                 limit?: number;
@@ -6991,6 +8278,97 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobLogs"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    lab: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The notebooks that there are, and the lab that runs, with the address that lets the owner in. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabTold"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "lab.start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["LabStart"] | null;
+            };
+        };
+        responses: {
+            /** @description Start a lab on this machine, unless it runs; `GET /lab` says when it answers. Local profile only. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabTold"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "lab.stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End the lab with all its kernels, whoever started it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabTold"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -7411,6 +8789,42 @@ export interface operations {
             };
         };
     };
+    "strategies.check": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyCheckAsk"];
+            };
+        };
+        responses: {
+            /** @description Whether a text decides by what it is told alone: run in the sandbox on the same, on fewer and on moved */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyCheck"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "strategies.create": {
         parameters: {
             query?: never;
@@ -7477,6 +8891,68 @@ export interface operations {
             };
         };
     };
+    "strategies.diagnose": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyText"];
+            };
+        };
+        responses: {
+            /** @description Every mark that an editor makes in a text, without keeping or running it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyDiagnosis"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.language": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What strategies are written with, for editors: names, members, indicators with their parameters. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyLanguage"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "strategies.list": {
         parameters: {
             query?: {
@@ -7504,6 +8980,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Strategies"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.template": {
+        parameters: {
+            query: {
+                /** @description lower-case letters, digits and _ */
+                name: string;
+                kind?: "signal" | "event";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A text to begin with, which runs as it is. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyTemplate"];
                 };
             };
             /** @description what went wrong, in the one error shape */

@@ -36,6 +36,15 @@ export type Gap = Schemas['Gap'];
 export type Gaps = Schemas['Gaps'];
 export type DataMetadata = Schemas['DataMetadata'];
 export type GapState = Gap['state'];
+/** A stored collection of one instrument and kind, and what people say of it. */
+export type Dataset = Schemas['Dataset'];
+export type Datasets = Schemas['Datasets'];
+export type DatasetDays = Schemas['Days'];
+export type DatasetField = Schemas['DatasetField'];
+export type DatasetFields = Schemas['DatasetFields'];
+export type DatasetEdit = Schemas['DatasetEdit'];
+export type QueryAsk = Partial<Schemas['Query']> & Pick<Schemas['Query'], 'sql'>;
+export type QueryAnswer = Schemas['QueryAnswer'];
 /** Its own words may follow: `{ message: 'state', state: 'live' }`. */
 export type LogLine = Schemas['LogLine'] & Record<string, unknown>;
 export interface Logs {
@@ -107,6 +116,17 @@ export type Strategy = Schemas['Strategy'];
 export type StrategySummary = Schemas['StrategySummary'];
 export type StrategyParam = Schemas['StrategyParam'];
 export type Strategies = Schemas['Strategies'];
+export type StrategyCreate = Partial<Schemas['StrategyCreate']> &
+  Pick<Schemas['StrategyCreate'], 'name' | 'code'>;
+export type StrategyChange = Partial<Schemas['StrategyChange']>;
+export type StrategyVersions = Schemas['StrategyVersions'];
+export type StrategyVersionText = Schemas['StrategyVersionText'];
+export type StrategyTemplate = Schemas['StrategyTemplate'];
+export type StrategyLanguage = Schemas['StrategyLanguage'];
+export type StrategyDiagnosis = Schemas['StrategyDiagnosis'];
+export type StrategyCheck = Schemas['StrategyCheck'];
+export type StrategyCheckAsk = Partial<Schemas['StrategyCheckAsk']> &
+  Pick<Schemas['StrategyCheckAsk'], 'code'>;
 
 /** A backtest that was kept. `summary` has `numbers` by name, `notes` and `cautions`. */
 export type Backtest = Schemas['Backtest'];
@@ -119,6 +139,11 @@ export type BacktestComparison = Schemas['BacktestComparison'];
 export type BacktestRobustness = Schemas['BacktestRobustness'];
 export type BacktestTable = Schemas['BacktestTable'];
 
+/** Notebooks, and the server beside the platform that runs them. Addresses in it let their reader in. */
+export type Lab = Schemas['LabTold'];
+export type LabKind = Lab['kinds'][number];
+export type LabNotebook = Schemas['LabNotebook'];
+
 export type Study = Schemas['Study'];
 export type Studies = Schemas['Studies'];
 export type StudyProgress = Schemas['Progress'];
@@ -126,3 +151,14 @@ export type StudyProgress = Schemas['Progress'];
 export type StudyAsk = Partial<Schemas['StudyAsk']> & Pick<Schemas['StudyAsk'], 'strategy' | 'instruments'>;
 export type StudyJob = Schemas['StudyJob'];
 export type Trials = Schemas['Trials'];
+
+/** What is watched. */
+export type Alert = Schemas['Alert'];
+export type Alerts = Schemas['AlertList'];
+/** What is left out has the platform's default. */
+export type AlertAsk = Partial<Schemas['AlertAsk']> & Pick<Schemas['AlertAsk'], 'terms'>;
+export type AlertChange = Partial<Schemas['AlertChange']>;
+export type AlertTerms = Schemas['AlertAsk']['terms'];
+/** What has fired, and to whom it was told. */
+export type Firing = Schemas['Firing'];
+export type Firings = Schemas['Firings'];

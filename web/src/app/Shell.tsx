@@ -3,6 +3,7 @@ import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-route
 import { Search } from 'lucide-react';
 import { lazy, type ReactNode, Suspense, useEffect, useMemo, useState } from 'react';
 import { api } from '@/api/client';
+import { useAlertNews } from '@/features/alert/queries';
 import { toggleDock, useDock } from '@/features/job/dock';
 import { JobsButton } from '@/features/job/JobsButton';
 import { useJobs } from '@/features/job/queries';
@@ -28,19 +29,41 @@ import { useKeys } from './keys';
 
 const PATHS = {
   charts: '/charts',
+  data: '/data',
   collection: '/data/collect',
   get: '/data/get',
+  ide: '/ide',
   backtests: '/backtests',
   studies: '/studies',
+  alerts: '/alerts',
+  research: '/research',
 } as const;
+const KEYS: Record<string, string> = {
+  charts: 'g c',
+  data: 'g d',
+  collection: 'g m',
+  get: 'g h',
+  backtests: 'g b',
+  alerts: 'g a',
+  research: 'g n',
+  ide: 'g i',
+};
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
 
-/** The page itself, one below it, or one that has no entry of its own beside it. */
+/** How much of a path is a page's own, or that of one that has no entry beside it; 0 where it is another's. */
+const shareOf = (path: string, page: PageLink): number =>
+  Math.max(
+    0,
+    ...[page.id, ...(page.with ?? [])]
+      .map((id) => PATHS[id as keyof typeof PATHS])
+      .filter((its) => path === its || path.startsWith(`${its}/`))
+      .map((its) => its.length),
+  );
+
+/** Of a page and one below it that has an entry too, the lower one is meant. */
 const isWithin = (path: string, page: PageLink): boolean =>
-  [page.id, ...(page.with ?? [])]
-    .map((id) => PATHS[id as keyof typeof PATHS])
-    .some((its) => path === its || path.startsWith(`${its}/`));
+  shareOf(path, page) > 0 && PAGES.every((other) => shareOf(path, other) <= shareOf(path, page));
 
 const loadDock = () => import('@/features/job/JobsDock').then(({ JobsDock }) => ({ default: JobsDock }));
 const JobsDock = lazy(loadDock);
@@ -57,6 +80,7 @@ export function Shell() {
   const path = useRouterState({ select: (state) => state.location.pathname });
   const [more, setMore] = useState(false);
   useShellCommands();
+  useAlertNews();
   useKeys(path === PATHS.charts ? typed : null);
   const link = (page: PageLink, content: ReactNode) => (
     <Link
@@ -84,7 +108,7 @@ export function Shell() {
         <Dock />
         {phone ? <BottomBar link={link} tools={jobs} more={() => setMore(true)} /> : <Strip />}
       </div>
-      <MoreSheet open={more} close={() => setMore(false)} />
+      <MoreSheet open={more} close={() => setMore(false)} link={link} />
       <AppPalette />
       <ShortcutSheet />
       <ToastLine />
@@ -149,7 +173,7 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', collection: 'g d', get: 'g h', backtests: 'g b' }[page.id] ?? '',
+          keys: KEYS[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),
@@ -175,6 +199,14 @@ function useShellCommands(): void {
         run: () => void navigate({ to: PATHS.studies }),
       },
       {
+        id: 'alerts.create',
+        title: 'Create an alert',
+        group: 'Alerts',
+        words: 'notify price crossing webhook mail tell me when',
+        keys: 'Alt+A',
+        run: () => void navigate({ to: PATHS.alerts }),
+      },
+      {
         id: 'research.run',
         title: 'Run a backtest',
         group: 'Research',
@@ -187,6 +219,13 @@ function useShellCommands(): void {
         group: 'Research',
         words: 'optimise optimize parameters sweep walk-forward grid tpe',
         run: () => void navigate({ to: PATHS.studies }),
+      },
+      {
+        id: 'ide.open',
+        title: 'Write a strategy',
+        group: 'Research',
+        words: 'ide editor code python template new',
+        run: () => void navigate({ to: PATHS.ide }),
       },
       {
         id: 'view.theme',

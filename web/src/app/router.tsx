@@ -7,7 +7,9 @@ import {
 } from '@tanstack/react-router';
 import type { ListSearch } from '@/features/run/RunList';
 import type { Tab } from '@/features/run/RunPage';
+import { type DatasetTab, isDatasetTab, readDatasetSearch } from '@/shared/dataset-search';
 import { type Interval, isInterval } from '@/shared/interval';
+import type { IdeSearch } from './IdePage';
 import { NotFound } from './NotFound';
 import { Shell } from './Shell';
 import { isWay, type Way } from './way';
@@ -28,13 +30,21 @@ const collectionPage = lazyRouteComponent(
   'CollectionPage',
 );
 
+const marketPage = lazyRouteComponent(() => import('./DataPages'), 'MarketPage');
+const datasetPage = lazyRouteComponent(() => import('./DataPages'), 'OneDatasetPage');
+
 const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPage');
 
 const backtestsPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestsPage');
 const backtestPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestPage');
 const comparePage = lazyRouteComponent(() => import('./BacktestsPage'), 'CompareRunsPage');
 const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPage');
+const alertsPage = lazyRouteComponent(() => import('./AlertsPage'), 'AlertsPage');
 const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
+const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
+
+const idePage = lazyRouteComponent(() => import('./IdePage'), 'IdePage');
+const oneStrategyPage = lazyRouteComponent(() => import('./IdePage'), 'OneStrategyPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -73,6 +83,21 @@ const collection = createRoute({
   getParentRoute: () => root,
   path: '/data/collect',
   component: collectionPage,
+});
+
+const market = createRoute({
+  getParentRoute: () => root,
+  path: '/data',
+  validateSearch: readDatasetSearch,
+  component: marketPage,
+});
+
+const dataset = createRoute({
+  getParentRoute: () => root,
+  path: '/data/$dataset',
+  validateSearch: ({ tab }: Record<string, unknown>): { tab?: DatasetTab } =>
+    isDatasetTab(tab) ? { tab } : {},
+  component: datasetPage,
 });
 
 const getData = createRoute({
@@ -132,6 +157,17 @@ const backtest = createRoute({
   component: backtestPage,
 });
 
+const ide = createRoute({ getParentRoute: () => root, path: '/ide', component: idePage });
+const oneStrategy = createRoute({
+  getParentRoute: () => root,
+  path: '/ide/$id',
+  validateSearch: ({ tab, version }: Record<string, unknown>): IdeSearch => ({
+    ...(tab === 'result' || tab === 'problems' || tab === 'checks' ? { tab } : {}),
+    ...(typeof version === 'number' && Number.isInteger(version) && version > 0 ? { version } : {}),
+  }),
+  component: oneStrategyPage,
+});
+
 const studies = createRoute({
   getParentRoute: () => root,
   path: '/studies',
@@ -141,10 +177,27 @@ const studies = createRoute({
 
 const study = createRoute({ getParentRoute: () => root, path: '/studies/$id', component: studyPage });
 
+const alerts = createRoute({
+  getParentRoute: () => root,
+  path: '/alerts',
+  validateSearch: ({
+    alert,
+    instrument,
+  }: Record<string, unknown>): { alert?: string; instrument?: string } => ({
+    ...(typeof alert === 'string' && alert !== '' ? { alert } : {}),
+    ...(typeof instrument === 'string' && instrument !== '' ? { instrument } : {}),
+  }),
+  component: alertsPage,
+});
+
+const research = createRoute({ getParentRoute: () => root, path: '/research', component: researchPage });
+
 export const router = createRouter({
   routeTree: root.addChildren([
     home,
     charts,
+    market,
+    dataset,
     collection,
     getData,
     backtests,
@@ -152,6 +205,10 @@ export const router = createRouter({
     backtest,
     studies,
     study,
+    alerts,
+    research,
+    ide,
+    oneStrategy,
   ]),
   defaultPreload: 'intent',
 });

@@ -62,7 +62,7 @@ def _looked(service: Platform, detail: dict[str, Any]) -> tuple[dict[str, Any], 
     checked = kind.load("backtest").check(
         {**detail, "instruments": [service.view.resolve(one) for one in detail["instruments"]]}
     )
-    found = conduct.entry(service.home, service.metadata, checked["strategy"])
+    found = conduct.entry(service.home, service.metadata, checked["strategy"], checked["version"] or None)
     subject = (
         conduct.subject(library.load(found)(**checked["params"]), found.name, found.source)
         if found.trusted
@@ -70,7 +70,7 @@ def _looked(service: Platform, detail: dict[str, Any]) -> tuple[dict[str, Any], 
     )
     if checked["again"]:
         return checked, None
-    asked = Asked.of(**{name: value for name, value in checked.items() if name != "again"})
+    asked = Asked.of(**{name: value for name, value in checked.items() if name not in ("again", "version")})
     runs = service.results.runs()
     # History is only read where a run of the same in all else is kept.
     alike = [
