@@ -40,7 +40,7 @@ def test_a_backtest_is_run_and_shown_with_its_doubts(screen: Screen) -> None:
     page.get_by_role("combobox", name="Interval").select_option("15m")
     run.click()
     # First the page of the job, then that of the run which it made.
-    expect(page.locator(".kpis")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".kpis").first).to_be_visible(timeout=WAIT_MS)
     status, told = screen.platform.get(f"/api/v1/backtests/{page.url.rpartition('/')[2]}")
     assert status == 200
     assert told["params"] == {"fast": 10, "slow": 50}
