@@ -26,11 +26,18 @@ def test_a_finding_is_a_mark_at_the_function_that_decides() -> None:
 @pytest.mark.parametrize(
     "lie",
     [
-        {"bars": -1}, {"runs": True}, {"decisions": "2"}, {"warm_up": 2**60}, {"findings": 3}, {"instruments": None},
-        {"findings": [{**GOOD["findings"][0], "way": "up"}]}, {"findings": [{**GOOD["findings"][0], "ts": "soon"}]},
-        {"findings": [{**GOOD["findings"][0], "ts": str(2**70)}]}, {"findings": [{}]},
+        {"bars": -1},
+        {"runs": True},
+        {"decisions": "2"},
+        {"warm_up": 2**60},
+        {"findings": 3},
+        {"findings": [{}]},
+        {"instruments": None},
+        {"findings": [{**GOOD["findings"][0], "way": "up"}]},
+        {"findings": [{**GOOD["findings"][0], "ts": "soon"}]},
+        {"findings": [{**GOOD["findings"][0], "ts": str(2**70)}]},
     ],
-)  # fmt: skip
+)
 def test_lies_are_refused(lie: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError, KeyError)):
         checked._read({**GOOD, **lie}, SOURCE)
