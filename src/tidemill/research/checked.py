@@ -38,7 +38,14 @@ class Checked:
     problems: tuple[Problem, ...] = ()
 
 
-def check(source: str, name: str, params: Mapping[str, Any], bars: int, history: History | None) -> Checked:
+def check(
+    source: str,
+    name: str,
+    params: Mapping[str, Any],
+    bars: int,
+    history: History | None,
+    limits: Limits = LIMITS,
+) -> Checked:
     """Runs a strategy's text again, cut and moved, over this history, or over so many made-up bars.
 
     Raises `RateLimitError` `check_busy`, and what `sandbox.run` raises: `sandbox_missing` where this machine
@@ -59,7 +66,7 @@ def check(source: str, name: str, params: Mapping[str, Any], bars: int, history:
             retry_after_s=5,
         )  # fmt: skip
     try:
-        answer = in_sandbox("check", request, tables, limits=LIMITS)
+        answer = in_sandbox("check", request, tables, limits=limits)
     finally:
         _turns.release()
     try:

@@ -10,12 +10,14 @@ from typing import Any, Final
 import pyarrow as pa
 
 from tidemill.errors import UsageError
-from tidemill.research import setting
+from tidemill.research import checked, setting
 from tidemill.research.conduct import Progress, Subject
 from tidemill.research.history import COLUMNS, History
+from tidemill.research.lookahead import Report
 from tidemill.research.run import EQUITY, FILLS, ORDERS, TRADES, Outcome, Settings
 from tidemill.sandbox import Limits
 from tidemill.sandbox import run as in_sandbox
+from tidemill.sandbox.answer import text
 from tidemill.strategies import description, library
 
 MIB: Final = 1 << 20
@@ -47,15 +49,8 @@ def _played(
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> Outcome:
-    tables = {
-        str(number): pa.table({name: getattr(track, name) for name in COLUMNS})
-        for number, track in enumerate(history.tracks.values())
-    }
-    request = {
-        "source": found.source, "name": f"{found.name}.py", "params": dict(params),
-        "settings": setting.json(settings), "interval": history.interval,
-        "terms": [asdict(track.terms) for track in history.tracks.values()],
-    }  # fmt: skip
+    request, tables = _handed(found, params, history)
+    request["settings"] = setting.json(settings)
 
     def told(said: Mapping[str, Any]) -> None:
         done, total = said.get("done"), said.get("total")
@@ -67,6 +62,36 @@ def _played(
         progress=told if progress is not None else None,
     )  # fmt: skip
     return _outcome(answer.result, answer.tables, history)
+
+
+def check(found: library.Entry, params: Mapping[str, Any], history: History) -> Report:
+    """As `lookahead.check`, in the sandbox. Raises as `subject`, and what its code raises."""
+    values = subject(found, params).params
+    said = checked.check(found.source, found.name, values, 0, history, LIMITS)
+    for problem in said.problems:
+        if problem.code == "strategy_failed":
+            raise UsageError(
+                problem.code,
+                f"line {problem.line} of {found.name}: {problem.message}",
+                hint="mend it, then check again",
+            )
+    return Report(said.bars, said.decisions, said.runs, said.warm_up, said.findings)
+
+
+def _handed(
+    found: library.Entry, params: Mapping[str, Any], history: History
+) -> tuple[dict[str, Any], dict[str, pa.Table]]:
+    """What a guest is told of code and history, and the tables of the latter."""
+    request = {
+        "source": found.source, "name": f"{found.name}.py", "params": dict(params),
+        "interval": history.interval,
+        "terms": [asdict(track.terms) for track in history.tracks.values()],
+    }  # fmt: skip
+    tables = {
+        str(number): pa.table({name: getattr(track, name) for name in COLUMNS})
+        for number, track in enumerate(history.tracks.values())
+    }
+    return request, tables
 
 
 def _outcome(result: Mapping[str, Any], tables: Mapping[str, pa.Table], history: History) -> Outcome:

@@ -1,8 +1,14 @@
 // All access to the service over HTTP. Every failure is an ApiError with the service's own words.
 
 import type {
+  Alert,
+  AlertAsk,
+  AlertChange,
+  Alerts,
   Backtest,
   BacktestAsk,
+  BacktestComparison,
+  BacktestRobustness,
   BacktestStart,
   Backtests,
   BacktestTable,
@@ -16,6 +22,8 @@ import type {
   FetchAsk,
   FetchEstimate,
   FetchJob,
+  Firing,
+  Firings,
   Gaps,
   ImportAsk,
   ImportPreview,
@@ -26,6 +34,8 @@ import type {
   JobLogs,
   JobState,
   Jobs,
+  Lab,
+  LabKind,
   Logs,
   ProviderSymbols,
   Providers,
@@ -199,6 +209,10 @@ export const api = {
     request<JobLogs>(`${jobPath(id)}/logs`, { query, ...(signal ? { signal } : {}) }),
   job: (id: string, signal?: AbortSignal) => request<Job>(jobPath(id), signal ? { signal } : {}),
 
+  lab: (signal?: AbortSignal) => request<Lab>('/lab', signal ? { signal } : {}),
+  startLab: (kind: LabKind) => request<Lab>('/lab', { method: 'POST', body: { kind } }),
+  stopLab: () => request<Lab>('/lab', { method: 'DELETE' }),
+
   strategies: (signal?: AbortSignal) =>
     request<Strategies>('/strategies', { query: { limit: 500 }, ...(signal ? { signal } : {}) }),
   strategy: (name: string, signal?: AbortSignal) =>
@@ -232,14 +246,21 @@ export const api = {
     request<StrategyCheck>('/strategies/check', { method: 'POST', body, answer_ms: CHECK_MS }),
 
   backtests: (
-    query: { strategy?: string; text?: string; sort?: string; limit?: number; cursor?: string },
+    query: { where?: string; sort?: string; order?: string; limit?: number; cursor?: string },
     signal?: AbortSignal,
   ) => request<Backtests>('/backtests', { query, ...(signal ? { signal } : {}) }),
+  compareBacktests: (ids: string[], signal?: AbortSignal) =>
+    request<BacktestComparison>('/backtests/compare', {
+      query: { ids: ids.join(','), points: 1000 },
+      ...(signal ? { signal } : {}),
+    }),
+  robustness: (id: string, signal?: AbortSignal) =>
+    request<BacktestRobustness>(`/backtests/${encodeURIComponent(id)}/robustness`, signal ? { signal } : {}),
   backtest: (id: string, signal?: AbortSignal) =>
     request<Backtest>(`/backtests/${encodeURIComponent(id)}`, signal ? { signal } : {}),
   backtestTable: (
     id: string,
-    table: 'equity' | 'days' | 'trades' | 'fills' | 'orders',
+    table: RunTable,
     query: { limit?: number; points?: number },
     signal?: AbortSignal,
   ) =>
@@ -253,6 +274,15 @@ export const api = {
   deleteBacktest: (id: string) =>
     request<unknown>(`/backtests/${encodeURIComponent(id)}`, { method: 'DELETE' }),
 
+  alerts: (signal?: AbortSignal) => request<Alerts>('/alerts', signal ? { signal } : {}),
+  createAlert: (body: AlertAsk) => request<Alert>('/alerts', { method: 'POST', body }),
+  changeAlert: (id: string, body: AlertChange) =>
+    request<Alert>(`/alerts/${encodeURIComponent(id)}`, { method: 'PATCH', body }),
+  deleteAlert: (id: string) => request<Alert>(`/alerts/${encodeURIComponent(id)}`, { method: 'DELETE' }),
+  testAlert: (id: string) => request<Firing>(`/alerts/${encodeURIComponent(id)}/test`, { method: 'POST' }),
+  firings: (query: { alert?: string; limit?: number; cursor?: string }, signal?: AbortSignal) =>
+    request<Firings>('/alerts/firings', { query, ...(signal ? { signal } : {}) }),
+
   studies: (query: { limit?: number; cursor?: string }, signal?: AbortSignal) =>
     request<Studies>('/studies', { query, ...(signal ? { signal } : {}) }),
   study: (id: string, signal?: AbortSignal) =>
@@ -263,6 +293,11 @@ export const api = {
   steerStudy: (id: string, how: 'pause' | 'cancel' | 'resume') =>
     request<Study | StudyJob>(`/studies/${encodeURIComponent(id)}/${how}`, { method: 'POST' }),
 };
+
+export type RunTable = 'equity' | 'days' | 'trades' | 'fills' | 'orders' | 'prices';
+
+/** A list of runs as a file. */
+export const listPath = (query: Record<string, string>): string => apiPath('/backtests/export', query);
 
 /** Where a run's report is, as a page of its own. */
 export const reportPath = (id: string): string => apiPath(`/backtests/${encodeURIComponent(id)}/report`);

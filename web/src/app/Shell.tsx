@@ -3,6 +3,7 @@ import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-route
 import { Search } from 'lucide-react';
 import { lazy, type ReactNode, Suspense, useEffect, useMemo, useState } from 'react';
 import { api } from '@/api/client';
+import { useAlertNews } from '@/features/alert/queries';
 import { toggleDock, useDock } from '@/features/job/dock';
 import { JobsButton } from '@/features/job/JobsButton';
 import { useJobs } from '@/features/job/queries';
@@ -33,7 +34,18 @@ const PATHS = {
   ide: '/ide',
   backtests: '/backtests',
   studies: '/studies',
+  alerts: '/alerts',
+  research: '/research',
 } as const;
+const KEYS: Record<string, string> = {
+  charts: 'g c',
+  collection: 'g d',
+  get: 'g h',
+  backtests: 'g b',
+  alerts: 'g a',
+  research: 'g n',
+  ide: 'g i',
+};
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
 
@@ -58,6 +70,7 @@ export function Shell() {
   const path = useRouterState({ select: (state) => state.location.pathname });
   const [more, setMore] = useState(false);
   useShellCommands();
+  useAlertNews();
   useKeys(path === PATHS.charts ? typed : null);
   const link = (page: PageLink, content: ReactNode) => (
     <Link
@@ -150,7 +163,7 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', collection: 'g d', get: 'g h', backtests: 'g b', ide: 'g i' }[page.id] ?? '',
+          keys: KEYS[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),
@@ -174,6 +187,14 @@ function useShellCommands(): void {
         group: 'Pages',
         keys: 'g s',
         run: () => void navigate({ to: PATHS.studies }),
+      },
+      {
+        id: 'alerts.create',
+        title: 'Create an alert',
+        group: 'Alerts',
+        words: 'notify price crossing webhook mail tell me when',
+        keys: 'Alt+A',
+        run: () => void navigate({ to: PATHS.alerts }),
       },
       {
         id: 'research.run',

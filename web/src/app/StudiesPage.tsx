@@ -28,7 +28,7 @@ export function StudiesPage() {
             </Link>
           )}
         />
-        <NewStudy chosen={strategy} open={open} />
+        <NewStudy begin={strategy === undefined ? undefined : { strategy }} open={open} />
       </div>
     </div>
   );
@@ -43,7 +43,16 @@ export function StudyPage() {
   return (
     <div className="page">
       <Boundary what="The study">
-        <StudyReport key={id} id={id} back={<Back to="/studies">studies</Back>} />
+        <StudyReport
+          key={id}
+          id={id}
+          back={<Back to="/studies">studies</Back>}
+          promote={(trial, content) => (
+            <Link className="button s" to="/backtests" search={{ study: id, trial }}>
+              {content}
+            </Link>
+          )}
+        />
       </Boundary>
     </div>
   );

@@ -5,6 +5,8 @@ import {
   lazyRouteComponent,
   redirect,
 } from '@tanstack/react-router';
+import type { ListSearch } from '@/features/run/RunList';
+import type { Tab } from '@/features/run/RunPage';
 import { type Interval, isInterval } from '@/shared/interval';
 import type { IdeSearch } from './IdePage';
 import { NotFound } from './NotFound';
@@ -31,8 +33,11 @@ const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPa
 
 const backtestsPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestsPage');
 const backtestPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestPage');
+const comparePage = lazyRouteComponent(() => import('./BacktestsPage'), 'CompareRunsPage');
 const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPage');
+const alertsPage = lazyRouteComponent(() => import('./AlertsPage'), 'AlertsPage');
 const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
+const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
 
 const idePage = lazyRouteComponent(() => import('./IdePage'), 'IdePage');
 const oneStrategyPage = lazyRouteComponent(() => import('./IdePage'), 'OneStrategyPage');
@@ -87,16 +92,49 @@ const getData = createRoute({
 const readStrategy = ({ strategy }: Record<string, unknown>): { strategy?: string } =>
   typeof strategy === 'string' && strategy !== '' ? { strategy } : {};
 
+/** What the list shows, and what a new run begins with. */
+interface BacktestsSearch extends ListSearch {
+  strategy?: string;
+  /** A run that is cloned. */
+  like?: string;
+  /** A study, and the number of its trial that is promoted. */
+  study?: string;
+  trial?: number;
+}
+
+/** Texts of these names that are not empty. Numbers are texts too: an id may be all digits. */
+function texts<Name extends string>(search: Record<string, unknown>, names: Name[]) {
+  const found: { [key in Name]?: string } = {};
+  for (const name of names) {
+    const value = search[name];
+    if ((typeof value === 'string' && value !== '') || typeof value === 'number') found[name] = String(value);
+  }
+  return found;
+}
+
 const backtests = createRoute({
   getParentRoute: () => root,
   path: '/backtests',
-  validateSearch: readStrategy,
+  validateSearch: (search: Record<string, unknown>): BacktestsSearch => ({
+    ...texts(search, ['where', 'sort', 'columns', 'strategy', 'like', 'study']),
+    ...(search.order === 'asc' || search.order === 'desc' ? { order: search.order } : {}),
+    ...(typeof search.trial === 'number' && search.trial >= 0 ? { trial: search.trial } : {}),
+  }),
   component: backtestsPage,
+});
+
+const compare = createRoute({
+  getParentRoute: () => root,
+  path: '/backtests/compare',
+  validateSearch: (search: Record<string, unknown>): { ids?: string } => texts(search, ['ids']),
+  component: comparePage,
 });
 
 const backtest = createRoute({
   getParentRoute: () => root,
   path: '/backtests/$id',
+  validateSearch: ({ tab }: Record<string, unknown>): { tab?: Tab } =>
+    typeof tab === 'string' ? { tab: tab as Tab } : {},
   component: backtestPage,
 });
 
@@ -120,6 +158,21 @@ const studies = createRoute({
 
 const study = createRoute({ getParentRoute: () => root, path: '/studies/$id', component: studyPage });
 
+const alerts = createRoute({
+  getParentRoute: () => root,
+  path: '/alerts',
+  validateSearch: ({
+    alert,
+    instrument,
+  }: Record<string, unknown>): { alert?: string; instrument?: string } => ({
+    ...(typeof alert === 'string' && alert !== '' ? { alert } : {}),
+    ...(typeof instrument === 'string' && instrument !== '' ? { instrument } : {}),
+  }),
+  component: alertsPage,
+});
+
+const research = createRoute({ getParentRoute: () => root, path: '/research', component: researchPage });
+
 export const router = createRouter({
   routeTree: root.addChildren([
     home,
@@ -127,9 +180,12 @@ export const router = createRouter({
     collection,
     getData,
     backtests,
+    compare,
     backtest,
     studies,
     study,
+    alerts,
+    research,
     ide,
     oneStrategy,
   ]),

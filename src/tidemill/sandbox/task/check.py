@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tidemill import errors
 from tidemill.sandbox import user
 from tidemill.sandbox.task import Say
+from tidemill.sandbox.task.backtest import history_of
 
 if TYPE_CHECKING:
-    from tidemill.research.history import History
     from tidemill.research.lookahead import Report
     from tidemill.strategies.api import Strategy
 
@@ -59,7 +59,7 @@ def _checked(
 
     params = request["params"]
     if tables:
-        history = _history(request, tables)
+        history = history_of(request, tables)
         return list(history.tracks), lookahead.check(lambda: made(**params), history)
     # Whether it wants one instrument or several, only it knows.
     refused: errors.UsageError | None = None
@@ -74,16 +74,3 @@ def _checked(
             refused = refused or error
     assert refused is not None  # noqa: S101 - every count was refused
     raise refused
-
-
-def _history(request: dict[str, Any], tables: dict[str, Any]) -> History:
-    import numpy as np
-
-    from tidemill.research.history import COLUMNS, History, Terms, Track
-
-    tracks = {}
-    for number, told in enumerate(request["terms"]):
-        table, terms = tables[str(number)], Terms(**told)
-        columns = {name: np.ascontiguousarray(table[name].to_numpy()) for name in COLUMNS}
-        tracks[terms.name] = Track(terms, **columns)
-    return History(request["interval"], tracks)

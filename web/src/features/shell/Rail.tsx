@@ -1,5 +1,6 @@
 import { Tooltip } from 'antd';
 import {
+  Bell,
   ChartCandlestick,
   Code,
   Database,
@@ -8,6 +9,7 @@ import {
   Keyboard,
   type LucideIcon,
   Menu,
+  NotebookPen,
 } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { runCommand } from '@/shared/command';
@@ -27,6 +29,8 @@ export const PAGES: PageLink[] = [
   { id: 'get', title: 'Get data', icon: Download },
   { id: 'ide', title: 'Strategies', icon: Code },
   { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
+  { id: 'alerts', title: 'Alerts', icon: Bell },
+  { id: 'research', title: 'Research', icon: NotebookPen },
 ];
 
 /** `link` renders the page's own anchor, so that the router stays outside this folder. */
