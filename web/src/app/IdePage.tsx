@@ -14,43 +14,45 @@ export interface IdeSearch {
 
 const within = (path: string): boolean => path === '/ide' || path.startsWith('/ide/');
 
-function useWays(): Ways {
+function useWays(id: string | null, search: IdeSearch): Ways {
   const navigate = useNavigate();
-  return useMemo(
-    (): Ways => ({
+  const { tab: oldTab, version: oldVersion } = search;
+  return useMemo((): Ways => {
+    const searchOf = (tab: Tab | undefined, version: number | null | undefined): IdeSearch => ({
+      ...(tab ? { tab } : {}),
+      ...(version ? { version } : {}),
+    });
+    return {
       file: (name, content) => (
         <Link to="/ide/$id" params={{ id: name }}>
           {content}
         </Link>
       ),
       version: (name, version, content) => (
-        <Link to="/ide/$id" params={{ id: name }} search={(now: IdeSearch) => ({ ...now, version })}>
+        <Link to="/ide/$id" params={{ id: name }} search={searchOf(oldTab, version)}>
           {content}
         </Link>
       ),
-      report: (id, content) => (
-        <Link to="/backtests/$id" params={{ id }}>
+      report: (run, content) => (
+        <Link to="/backtests/$id" params={{ id: run }}>
           {content}
         </Link>
       ),
       open: (name) => void navigate({ to: '/ide/$id', params: { id: name } }),
       close: () => void navigate({ to: '/ide' }),
-      show: ({ tab, version }) =>
+      show: ({ tab = oldTab, version = oldVersion }) =>
         void navigate({
-          to: '.',
-          search: ({ tab: oldTab, version: oldVersion }: IdeSearch) => ({
-            ...((tab ?? oldTab) ? { tab: tab ?? oldTab } : {}),
-            ...(version === null ? {} : (version ?? oldVersion) ? { version: version ?? oldVersion } : {}),
-          }),
+          to: '/ide/$id',
+          params: { id: id ?? '' },
+          search: searchOf(tab, version),
           replace: true,
         }),
-    }),
-    [navigate],
-  );
+    };
+  }, [navigate, id, oldTab, oldVersion]);
 }
 
 function Page({ name, search }: { name: string | null; search: IdeSearch }) {
-  const ways = useWays();
+  const ways = useWays(name, search);
   const unsaved = useDrafts(({ drafts }) => Object.keys(drafts).length > 0);
   const blocked = useBlocker({
     shouldBlockFn: ({ next }) => unsaved && !within(next.pathname),
