@@ -118,6 +118,67 @@ def test_pages_skip_and_repeat_nothing_while_it_changes(data: st.DataObject, sor
     assert stays <= set(seen)
 
 
+def test_a_card_has_its_newest_days_and_how_it_came(service: Service, world: World) -> None:
+    row = get(service, days=60)["items"][0]
+    assert row["name"] == f"{row['instrument'].rpartition('.')[0]} bars"
+    assert (row["delivery"], row["access"]) == ("live", "built-in")
+    assert sum(row["recent"]["rows"]) == row["rows"]
+    assert row["recent"]["completeness"] == [row["completeness"]]  # all of it lies in one day
+    assert get(service)["items"][0]["recent"] is None
+    assert get(service, f"/{row['id']}", days=60)["recent"] == row["recent"]
+    assert dataset._newest({"first": "2026-01-30", "rows": [1, 2, 3], "completeness": [1, 0.5, None]}, 2) == {
+        "first": "2026-01-31", "rows": [2, 3], "completeness": [0.5, None],
+    }  # fmt: skip
+    facets = get(service, delivery="live")["facets"]
+    assert facets["delivery"] == {"live": 12}
+    assert facets["access"] == {"built-in": 12}
+    assert facets["resolution"] == {"1s": 3, "event": 9}
+    assert get(service, delivery="history")["total"] == get(service, resolution="1d")["total"] == 0
+    assert get(service, access="built-in", resolution="event", kind="trades")["total"] == 3
+    for wrong in ({"days": 61}, {"delivery": "mail"}, {"access": "free"}, {"frequency": "1s"}):
+        assert service.client.get("/api/v1/datasets", params=wrong).status_code == 422, wrong
+
+
+def test_coverage_tells_of_each_day(service: Service, world: World) -> None:
+    found = get(service, f"/{TRADES}/coverage")
+    schema.Days.model_validate(found)
+    assert sum(found["rows"]) == get(service, f"/{TRADES}")["rows"]
+    day = found["first"]
+    assert get(service, f"/{TRADES}/coverage", start=day, end=f"{day}T23:00") == {
+        "first": day, "rows": found["rows"][:1], "completeness": found["completeness"][:1],
+    }  # fmt: skip
+    assert get(service, f"/{TRADES}/coverage", end="2000-01-01")["rows"] == []
+    assert service.client.get("/api/v1/datasets/x:y/coverage").status_code == 404
+    assert service.client.get(f"/api/v1/datasets/{TRADES}/coverage", params={"days": 3}).status_code == 422
+
+
+def test_fields_are_the_columns_of_sql(service: Service) -> None:
+    for kind_ in ("trades", "quotes", "levels", "bars"):
+        told = get(service, f"/{NAMES[0]}:{kind_}/fields")
+        schema.DatasetFields.model_validate(told)
+        answer = service.client.post("/api/v1/data/query", json={"sql": f"SELECT * FROM {kind_} LIMIT 0"})
+        found = answer.json()
+        assert [one["name"] for one in told["items"]] == found["names"], kind_
+        assert [one["type"] for one in told["items"]] == found["types"], kind_
+    assert service.client.get("/api/v1/datasets/x:y/fields").status_code == 404
+
+
+def test_what_it_takes_to_have_more_of_a_venue() -> None:
+    from tidemill.query.catalogue import access_of, delivery
+
+    ready = {"kraken": None, "polygon": False, "alpaca": True}
+    said = {
+        name: access_of(name, ready) for name in ("sim-kraken", "kraken", "polygon", "alpaca-sip", "mine")
+    }
+    assert said == {
+        "sim-kraken": "built-in", "kraken": "public", "polygon": "needs-key", "alpaca-sip": "key-set",
+        "mine": "own",
+    }  # fmt: skip
+    assert [delivery(of) for of in (["generated", "live"], ["generated"], ["polygon"])] == [
+        "live", "generated", "history",
+    ]  # fmt: skip
+
+
 def test_what_people_say_stays(service: Service) -> None:
     path = f"/api/v1/datasets/{TRADES}"
     before = get(service, f"/{TRADES}")

@@ -37,7 +37,15 @@ def app(home: Home, web: Path) -> TestClient:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/data", "/data/BTC-USD", "/charts/main", "/admin/users", "/backtests/compare", "/index.html"],
+    [
+        "/",
+        "/data",
+        "/data/BTC-USD.kraken:trades",
+        "/charts/main",
+        "/admin/users",
+        "/backtests/compare",
+        "/index.html",
+    ],
 )
 def test_every_page_is_the_app(app: TestClient, path: str) -> None:
     answer = app.get(path, headers=HTML)

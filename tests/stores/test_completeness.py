@@ -15,7 +15,7 @@ from tests.stores.test_live import World
 from tidemill.model.gap import Gap
 from tidemill.model.interval import DAY, HOUR, MINUTE
 from tidemill.model.time import parse
-from tidemill.stores.completeness import lost, runs
+from tidemill.stores.completeness import by_day, lost, runs
 from tidemill.stores.lake import Lake
 from tidemill.stores.live import LiveView
 
@@ -116,3 +116,31 @@ def test_what_was_collected_live_has_quiet_days(tmp_path: Path) -> None:
 def test_runs_of_days() -> None:
     assert runs(set()) == ()
     assert runs({5, 3, 4, 9, 11, 10}) == ((3, 5), (9, 11))
+
+
+def test_each_day_says_what_it_lacks() -> None:
+    span = (MONDAY + 6 * HOUR, MONDAY + 4 * DAY + 6 * HOUR)
+    hole = gap(MONDAY + 2 * DAY + 23 * HOUR, MONDAY + 3 * DAY + 2 * HOUR)
+    missing, opened = by_day(PAIR, *span, days_of(0, 2, 3, 4), [hole])
+    assert missing.tolist() == [0, DAY, HOUR, 2 * HOUR, 0]
+    assert opened.tolist() == [18 * HOUR, DAY, DAY, DAY, 6 * HOUR]
+    missing, opened = by_day(STOCK, MONDAY, MONDAY + 7 * DAY, days_of(0, 1, 2, 3), [])
+    assert missing.tolist() == [0, 0, 0, 0, SESSION, 0, 0]
+    assert opened.tolist() == [SESSION] * 5 + [0, 0]
+
+
+@given(
+    st.integers(0, 5 * DAY), st.integers(1, 9 * DAY), st.lists(st.integers(0, 12), max_size=9),
+    st.lists(st.tuples(st.integers(0, 10 * DAY), st.integers(1, 3 * DAY)), max_size=4),
+    st.sampled_from([STOCK, PAIR]),
+)  # fmt: skip
+def test_days_add_up_to_the_whole(
+    start: int, length: int, held: list[int], holes: list[tuple[int, int]], name: str
+) -> None:
+    span = (MONDAY + start, MONDAY + start + length)
+    gaps = [gap(MONDAY + at, MONDAY + at + long) for at, long in holes]
+    missing, opened = by_day(name, *span, days_of(*held), gaps)
+    assert len(missing) == len(opened) == (span[1] - 1) // DAY - span[0] // DAY + 1
+    assert (missing >= 0).all()
+    assert (missing <= opened).all()
+    assert (int(missing.sum()), int(opened.sum())) == lost(name, *span, days_of(*held), gaps)

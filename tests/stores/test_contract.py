@@ -197,6 +197,9 @@ def test_what_is_held_of_each_instrument(store: Store) -> None:
         times = records["ts_event"][records["instrument"] == number(one.instrument)]
         assert one == Held(one.instrument, len(times), times.min(), times.max(), one.bytes)
         assert one.bytes > 0
+        if one.daily is not None:
+            days, counts = np.unique(times // DAY, return_counts=True)
+            assert dict(one.daily) == dict(zip(days.tolist(), counts.tolist(), strict=True))
 
 
 def test_an_empty_batch_moves_the_offset(store: Store) -> None:

@@ -17,7 +17,6 @@ from tidemill.research.lookahead import Report
 from tidemill.research.run import EQUITY, FILLS, ORDERS, TRADES, Outcome, Settings
 from tidemill.sandbox import Limits
 from tidemill.sandbox import run as in_sandbox
-from tidemill.sandbox.answer import text
 from tidemill.strategies import description, library
 
 MIB: Final = 1 << 20

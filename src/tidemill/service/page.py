@@ -125,7 +125,8 @@ def _is_page(request: Request, path: str) -> bool:
     return path in ("", "index.html") or (
         "text/html" in request.headers.get("accept", "")
         and not path.startswith("assets/")
-        and "." not in name
+        # A name with a dot is a file; BTC-USD.kraken:trades is a dataset, which has a page.
+        and ("." not in name or ":" in name)
     )
 
 

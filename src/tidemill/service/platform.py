@@ -31,6 +31,7 @@ from tidemill.service.kept import Kept
 from tidemill.service.lab import Lab
 from tidemill.service.observe import Metrics
 from tidemill.service.part import Cost, Watch
+from tidemill.service.provider import Providers
 from tidemill.service.round import Round, Turn
 from tidemill.service.view import View
 
@@ -52,6 +53,7 @@ class Platform:
         self.keeper = Keeper(config.home, self.metadata, config.port, self.cache)
         self.metrics = Metrics(self.cache)
         self.view = View(config.home, self.cache)
+        self.providers = Providers()
         self.kept = Kept(self.cache)
         self.calculations = Calculations(self)
         self.feeds = Feeds(self)

@@ -102,8 +102,19 @@ class Instruments(Answer):
     next: str | None
 
 
+class Days(Answer):
+    """UTC days in a row, the first of them named."""
+
+    first: Annotated[str, Field(description="a date, 2026-11-20")]
+    rows: Annotated[list[int] | None, Field(description="of each day; null where the store does not look")]
+    completeness: Annotated[
+        list[float | None], Field(description="of each day, 0 to 1; null where its market was shut")
+    ]
+
+
 class Dataset(Answer):
     id: str
+    name: str
     instrument: str
     venue: str
     kind: str
@@ -120,6 +131,12 @@ class Dataset(Answer):
     completeness: Annotated[float, Field(description="share of what there was, 0 to 1")]
     gaps: int
     status: Literal["collecting", "stored"]
+    delivery: Literal["live", "history", "generated"]
+    access: Annotated[
+        Literal["built-in", "public", "key-set", "needs-key", "own"],
+        Field(description="what it takes to have more of its venue"),
+    ]
+    recent: Annotated[Days | None, Field(description="its newest days, where `days` asks for them")] = None
     lineage: Annotated[list[str], Field(description="who brought it: live, a provider, an import")]
     retention_days: Annotated[int | None, Field(description="null: kept for ever")]
     accessed: Time | None
@@ -131,9 +148,24 @@ class Datasets(Answer):
     total: Annotated[int, Field(description="on all pages")]
     facets: Annotated[
         dict[str, dict[str, int]],
-        Field(description="how many there are of each venue, kind, category, status"),
+        Field(description="how many there are of each venue, kind, category, status, resolution, …"),
     ]
     next: str | None
+
+
+class DatasetField(Answer):
+    """A column of a dataset, as SQL and the Python client have it."""
+
+    name: str
+    type: Annotated[str, Field(description="as DuckDB names it")]
+    unit: str | None
+    nullable: bool
+    meaning: str
+
+
+class DatasetFields(Answer):
+    dataset: str
+    items: list[DatasetField]
 
 
 class DatasetEdit(Answer):

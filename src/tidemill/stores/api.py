@@ -98,6 +98,10 @@ class Held:
     """Who brought them; a store that does not look says `live`."""
     days: tuple[tuple[int, int], ...] | None = field(default=None, compare=False)
     """First and last of days (`ts_event` // DAY) in a row with rows; None where a store does not look."""
+    daily: Mapping[int, int] | None = field(default=None, compare=False)
+    """Rows of each day (`ts_event` // DAY) that has some; None where a store does not look."""
+    intervals: tuple[str, ...] = field(default=(), compare=False)
+    """Of bars: which stored intervals there are; empty where a store does not look."""
 
 
 class Store(Protocol):

@@ -33,6 +33,14 @@ def lost(instrument: str, start: int, end: int, days: Runs | None, gaps: Sequenc
     """Of the time (ns) that the market was open from `start` to `end`, how much is missing; and how long that
     time is. `days` are those with rows; None where a day without rows is a quiet one, as in what was
     collected live, whose holes are all gaps."""
+    lost_by_day, open_by_day = by_day(instrument, start, end, days, gaps)
+    return int(lost_by_day.sum()), int(open_by_day.sum())
+
+
+def by_day(
+    instrument: str, start: int, end: int, days: Runs | None, gaps: Sequence[Gap]
+) -> tuple[Instants, Instants]:
+    """As `lost` of each UTC day, shape (n,) from the day of `start` to that of `end`; ns."""
     opened, shut = _open(instrument, start, end)
     left = shut - opened
     for low, high in _merged(gaps):
@@ -42,8 +50,12 @@ def lost(instrument: str, start: int, end: int, days: Runs | None, gaps: Sequenc
         at = np.searchsorted(firsts, opened // DAY, "right") - 1
         held = (at >= 0) & (opened // DAY <= lasts[np.maximum(at, 0)]) if len(firsts) else at >= 0
         left = np.where(held, left, 0)
-    whole = int((shut - opened).sum())
-    return whole - int(left.sum()), whole
+    first = start // DAY
+    lost_by_day, open_by_day = np.zeros((2, (end - 1) // DAY + 1 - first), np.int64)
+    at = np.clip(opened // DAY - first, 0, len(open_by_day) - 1)
+    np.add.at(open_by_day, at, shut - opened)
+    np.add.at(lost_by_day, at, shut - opened - left)
+    return lost_by_day, open_by_day
 
 
 def _open(instrument: str, start: int, end: int) -> tuple[Instants, Instants]:

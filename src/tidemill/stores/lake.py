@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +20,7 @@ from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAct
 
 from tidemill.address import named
 from tidemill.errors import DataQualityError
-from tidemill.model.interval import DAY
+from tidemill.model.interval import DAY, STORED
 from tidemill.stores import completeness, delta, imported, select
 from tidemill.stores import place as places
 from tidemill.stores.api import FencedError, Held, Position, Query, UnavailableError, journal_application
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
 
 _EPOCHS_LOOKED_BACK = 100_000
 _APPEND_TRIES = 8
-_Count = tuple[int, int, int, tuple[str, ...], tuple[int, ...]]
-"""Rows, first and last `ts_event`, sources, and days with rows."""
+_Count = tuple[int, int, int, tuple[str, ...], Mapping[int, int]]
+"""Rows, first and last `ts_event`, sources, and how many rows each day has."""
+_INTERVAL = re.compile(r"(?:^|/)interval=([^/]+)/")
 MAINTENANCE = "maintenance"
 """Application id of compaction and retention."""
 
@@ -264,12 +267,16 @@ class Lake:
     def held(self, table: Table) -> list[Held]:
         snapshot = self.snapshot(table)
         found: dict[str, Held] = {}
-        every: dict[str, set[int]] = {}
+        every: dict[str, Counter[int]] = {}
+        intervals: dict[str, set[str]] = {}
         for file in snapshot.files if snapshot else ():
             counts = self._counted(table, file.path)
             total = sum(count[0] for count in counts.values()) or 1
+            of_bars = _INTERVAL.search(file.path)
             for instrument, (rows, start, end, sources, days) in counts.items():
-                every.setdefault(instrument, set()).update(days)
+                every.setdefault(instrument, Counter()).update(days)
+                if of_bars:
+                    intervals.setdefault(instrument, set()).add(of_bars[1])
                 before = found.get(instrument, Held(instrument, 0, start, end, 0, ()))
                 found[instrument] = Held(
                     instrument,
@@ -279,7 +286,15 @@ class Lake:
                     before.bytes + file.bytes * rows // total,
                     tuple(sorted({*before.sources, *sources})),
                 )
-        return [replace(found[name], days=completeness.runs(every[name])) for name in sorted(found)]
+        return [
+            replace(
+                found[name],
+                days=completeness.runs(set(every[name])),
+                daily=every[name],
+                intervals=tuple(one for one in STORED if one in intervals.get(name, ())),
+            )
+            for name in sorted(found)
+        ]
 
     def _counted(self, table: Table, path: str) -> dict[str, _Count]:
         """What a file has per instrument. Files never change."""
@@ -425,7 +440,7 @@ def _counts(file: pq.ParquetFile) -> dict[str, _Count]:
         if all(one is not None and one.has_min_max and not one.null_count for one in known):
             (name, last), (source, other), (low, high) = ((one.min, one.max) for one in known)
             if (name, source) == (last, other) and high // DAY - low // DAY < 1:
-                mine: _Count = (facts.num_rows, low, high, (source,), (low // DAY,))
+                mine: _Count = (facts.num_rows, low, high, (source,), {low // DAY: facts.num_rows})
                 parts.setdefault(name, []).append(mine)
                 continue
         for name, count in _counted_rows(file.read_row_group(group, ["instrument", "ts_event", "source"])):
@@ -439,18 +454,17 @@ def _added(counts: Sequence[_Count]) -> _Count:
         min(count[1] for count in counts),
         max(count[2] for count in counts),
         tuple(sorted({source for count in counts for source in count[3]})),
-        tuple(sorted({day for count in counts for day in count[4]})),
+        sum((Counter(count[4]) for count in counts), Counter()),
     )
 
 
 def _counted_rows(rows: pa.Table) -> Iterator[tuple[str, _Count]]:
     rows = rows.append_column("day", pa.array(rows["ts_event"].to_numpy() // DAY))
-    aggregates = [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]
-    distinct = [("source", "distinct"), ("day", "distinct")]
-    for line in rows.group_by("instrument").aggregate([*aggregates, *distinct]).to_pylist():
+    aggregates = [("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max"), ("source", "distinct")]
+    for line in rows.group_by(["instrument", "day"]).aggregate(aggregates).to_pylist():
         yield line["instrument"], (
             line["ts_event_count"], line["ts_event_min"], line["ts_event_max"],
-            tuple(line["source_distinct"]), tuple(line["day_distinct"]),
+            tuple(line["source_distinct"]), {line["day"]: line["ts_event_count"]},
         )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ from tidemill.model.calendar import Hours
 from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STANDARD, STORED, Interval
-from tidemill.stores import completeness, join, restore, series
+from tidemill.stores import dataset, join, restore, series
 from tidemill.stores.api import Position, Query, Store, UnavailableError
 from tidemill.stores.gap import Gaps
 from tidemill.stores.lake import Lake
@@ -48,7 +48,6 @@ from tidemill.stores.table import (
     GAPS,
     INSTRUMENTS,
     LEVELS,
-    LIVE,
     QUOTES,
     STATUS,
     TRADES,
@@ -437,36 +436,25 @@ class LiveView:
         return {held.instrument for table in _HELD for held in self.store.held(table)}
 
     def datasets(self) -> list[dict[str, Any]]:
-        """What is stored, one line per instrument and kind: id, instrument, venue, kind, rows, start, end
-        (ns), bytes, complete, status, sources, gaps (how many touch it) and completeness: how much of what
-        there was to have it has (`stores.completeness`)."""
-        found: dict[tuple[str, str], dict[str, Any]] = {}
-        days: dict[tuple[str, str], completeness.Runs | None] = {}
-        for table in _HELD:
-            for held in self.store.held(table):
-                found[held.instrument, table.name] = {
-                    "id": f"{held.instrument}:{table.name}",
-                    "instrument": held.instrument,
-                    "venue": venue_of(held.instrument),
-                    "kind": table.name,
-                    "rows": held.rows,
-                    "start": held.start,
-                    "end": held.end,
-                    "bytes": held.bytes,
-                    "complete": True,
-                    "status": "stored",
-                    "sources": list(held.sources),
-                }
-                # Of what was collected live every hole is a gap, and a day without rows a quiet one.
-                days[held.instrument, table.name] = None if held.sources == (LIVE,) else held.days
-        for key, line in found.items():
-            channels = {"trades": ("trades",), "bars": ("trades",), "quotes": ("quotes",)}
-            span = (line["start"], line["end"] + 1)
-            gaps = self._touching(line["instrument"], channels.get(line["kind"], ("book",)), *span)
-            lost, whole = completeness.lost(line["instrument"], *span, days[key], gaps)
-            line["complete"], line["gaps"] = not gaps and not lost, len(gaps)
-            line["completeness"] = round(1.0 - lost / max(1, whole), 6)
+        """What is stored, one line per instrument and kind (`dataset.line`)."""
+        found = {
+            (held.instrument, table.name): dataset.line(held, table, self._touching)
+            for table in _HELD
+            for held in self.store.held(table)
+        }
         return [found[key] for key in sorted(found)]
+
+    def coverage(
+        self, instrument: str, kind: str, first: int | None = None, last: int | None = None
+    ) -> dict[str, Any] | None:
+        """Days (`ts_event` // DAY) `first` to `last` of a dataset, as far as it reaches (`dataset.by_day`).
+        None where nothing of it is stored."""
+        table = next(table for table in _HELD if table.name == kind)
+        held = next((one for one in self.store.held(table) if one.instrument == instrument), None)
+        if held is None:
+            return None
+        _, lost, opened = dataset.lost(held, table, self._touching)
+        return dataset.by_day(held, lost, opened, first, last)
 
     # ── bars ──────────────────────────────────────────────────────────────────────────────────────
 

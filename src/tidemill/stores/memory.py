@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 import pyarrow as pa
 
+from tidemill.model.interval import DAY
 from tidemill.stores import select
 from tidemill.stores.api import FencedError, Held, OffsetError, Position, Query, journal_application
 from tidemill.stores.table import Table, plain
@@ -59,6 +61,9 @@ class Memory:
             [([], "count_all"), ("ts_event", "min"), ("ts_event", "max")]
         )
         each = rows.nbytes // max(len(rows), 1)
+        daily: dict[str, Counter[int]] = defaultdict(Counter)
+        for name, day in zip(rows["instrument"].to_pylist(), rows["ts_event"].to_numpy() // DAY, strict=True):
+            daily[name][int(day)] += 1
         return sorted(
             (
                 Held(
@@ -67,6 +72,7 @@ class Memory:
                     line["ts_event_min"],
                     line["ts_event_max"],
                     each * line["count_all"],
+                    daily=daily[line["instrument"]],
                 )
                 for line in found.to_pylist()
             ),

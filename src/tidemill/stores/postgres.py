@@ -269,8 +269,8 @@ class Postgres:
     def held(self, table: Table) -> list[Held]:
         with self._session() as connection, _snapshot(connection):
             found = connection.execute(
-                "SELECT instrument, sum(rows)::bigint, min(first), max(last) FROM tidemill_held"
-                " WHERE of_table = %s GROUP BY instrument",
+                "SELECT instrument, sum(rows)::bigint, min(first), max(last), array_agg(day), array_agg(rows)"
+                " FROM tidemill_held WHERE of_table = %s GROUP BY instrument",
                 (NUMBERS[table.name],),
             ).fetchall()
             names = self._names.texts(connection, [row[0] for row in found])
@@ -279,8 +279,15 @@ class Postgres:
                 _size(connection, relation, bool(self._hypertables)) for relation in RELATIONS[table.name]
             )
             held = [
-                Held(name, rows, first, last, size * rows // whole)
-                for name, (_, rows, first, last) in zip(names, found, strict=True)
+                Held(
+                    name,
+                    rows,
+                    first,
+                    last,
+                    size * rows // whole,
+                    daily=dict(zip(days, each, strict=True)),
+                )
+                for name, (_, rows, first, last, days, each) in zip(names, found, strict=True)
             ]
             return sorted(held, key=lambda one: one.instrument)
 

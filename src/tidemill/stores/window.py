@@ -189,6 +189,8 @@ class Window:
                 one.bytes + recent.bytes,
                 tuple(sorted({*one.sources, *recent.sources})),
                 _days(one, recent) if recent.rows else one.days,
+                _daily(one, recent) if recent.rows else one.daily,
+                one.intervals,
             )
         return [found[name] for name in sorted(found)]
 
@@ -418,6 +420,13 @@ class Keeping:
             return restore.needed_from(self._window, venue)
         except DataQualityError:  # unreadable: which ones are needed is not known
             return _NEVER
+
+
+def _daily(lake: Held, hot: Held) -> dict[int, int] | None:
+    """Rows of each day of both. A day lies in one of them alone but for the moment in which it moves."""
+    if lake.daily is None or hot.daily is None:
+        return None
+    return dict(Counter(lake.daily) + Counter(hot.daily))
 
 
 def _days(lake: Held, hot: Held) -> tuple[tuple[int, int], ...]:

@@ -18,6 +18,11 @@ import type {
   CollectionStatus,
   Config,
   DataMetadata,
+  Dataset,
+  DatasetDays,
+  DatasetEdit,
+  DatasetFields,
+  Datasets,
   ErrorBody,
   FetchAsk,
   FetchEstimate,
@@ -39,6 +44,8 @@ import type {
   Logs,
   ProviderSymbols,
   Providers,
+  QueryAnswer,
+  QueryAsk,
   Recipes,
   Schemas,
   Session,
@@ -140,6 +147,8 @@ const isErrorBody = (body: unknown): body is ErrorBody =>
 
 const instrumentPath = (instrument: string): string => `/data/${encodeURIComponent(instrument)}`;
 
+const datasetPath = (id: string): string => `/datasets/${encodeURIComponent(id)}`;
+
 const jobPath = (id: string): string => `/jobs/${encodeURIComponent(id)}`;
 
 export const api = {
@@ -190,7 +199,27 @@ export const api = {
   startImport: (body: ImportStart) => request<Job>('/data/imports', { method: 'POST', body }),
   recipes: () => request<Recipes>('/data/recipes'),
 
-  gaps: (query: { venue?: string; limit?: number }) => request<Gaps>('/gaps', { query }),
+  gaps: (
+    query: { venue?: string; instrument?: string; limit?: number; cursor?: string },
+    signal?: AbortSignal,
+  ) => request<Gaps>('/gaps', { query, ...(signal ? { signal } : {}) }),
+
+  datasets: (query: Record<string, string | number | undefined>, signal?: AbortSignal) =>
+    request<Datasets>('/datasets', { query, ...(signal ? { signal } : {}) }),
+  dataset: (id: string, signal?: AbortSignal) =>
+    request<Dataset>(datasetPath(id), { query: { days: 60 }, ...(signal ? { signal } : {}) }),
+  coverage: (id: string, query: { start?: string; end?: string }, signal?: AbortSignal) =>
+    request<DatasetDays>(`${datasetPath(id)}/coverage`, { query, ...(signal ? { signal } : {}) }),
+  datasetFields: (id: string, signal?: AbortSignal) =>
+    request<DatasetFields>(`${datasetPath(id)}/fields`, signal ? { signal } : {}),
+  editDataset: (id: string, body: Partial<DatasetEdit>) =>
+    request<Dataset>(datasetPath(id), { method: 'PATCH', body }),
+  follow: (id: string, followed: boolean) =>
+    request<unknown>(`${datasetPath(id)}/subscribe`, { method: followed ? 'POST' : 'DELETE' }),
+  query: (body: QueryAsk, signal?: AbortSignal) =>
+    request<QueryAnswer>('/data/query', { method: 'POST', body, ...(signal ? { signal } : {}) }),
+  queryAsJob: (body: QueryAsk) =>
+    request<Job>('/data/query', { method: 'POST', body: { ...body, as_job: true } }),
 
   collection: () => request<CollectionStatus>('/collection/status'),
   startCollector: (venue: string) =>
@@ -200,7 +229,7 @@ export const api = {
   logs: (venue: string, limit: number) =>
     request<Logs>(`/collection/${encodeURIComponent(venue)}/logs`, { query: { limit } }),
 
-  jobs: (query: { state?: JobState; limit?: number }, signal?: AbortSignal) =>
+  jobs: (query: { state?: JobState; kind?: string; limit?: number }, signal?: AbortSignal) =>
     request<Jobs>('/jobs', { query, ...(signal ? { signal } : {}) }),
   submitJob: (kind: string, detail: Job['detail']) =>
     request<Job>('/jobs', { method: 'POST', body: { kind, detail } }),
@@ -298,6 +327,20 @@ export type RunTable = 'equity' | 'days' | 'trades' | 'fills' | 'orders' | 'pric
 
 /** A list of runs as a file. */
 export const listPath = (query: Record<string, string>): string => apiPath('/backtests/export', query);
+
+/** The whole answer of a query as a file of a form that is not JSON. */
+export async function queryFile(body: QueryAsk, signal?: AbortSignal): Promise<Blob> {
+  const response = await fetch(apiPath('/data/query'), {
+    method: 'POST',
+    credentials: 'same-origin',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    ...(signal ? { signal } : {}),
+  });
+  if (response.ok) return response.blob();
+  const said = readJson(await response.text());
+  throw new ApiError(response.status, isErrorBody(said) ? said : unreachable(`HTTP ${response.status}`));
+}
 
 /** Where a run's report is, as a page of its own. */
 export const reportPath = (id: string): string => apiPath(`/backtests/${encodeURIComponent(id)}/report`);

@@ -906,6 +906,46 @@ export interface paths {
         patch: operations["datasets.edit"];
         trace?: never;
     };
+    "/api/v1/datasets/{id}/coverage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rows and completeness of each UTC day that a dataset reaches over, or of those of a span.
+         * @description Rows and completeness of each UTC day that a dataset reaches over, or of those of a span.
+         */
+        get: operations["datasets.coverage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/fields": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The columns of a dataset: types, units, and which may be null.
+         * @description The columns of a dataset: types, units, and which may be null.
+         */
+        get: operations["datasets.fields"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/datasets/{id}/subscribe": {
         parameters: {
             query?: never;
@@ -2883,6 +2923,12 @@ export interface components {
         };
         /** Dataset */
         Dataset: {
+            /**
+             * Access
+             * @description what it takes to have more of its venue
+             * @enum {string}
+             */
+            access: "built-in" | "public" | "key-set" | "needs-key" | "own";
             /** Accessed */
             accessed: string | null;
             /** Bytes */
@@ -2896,6 +2942,11 @@ export interface components {
              * @description share of what there was, 0 to 1
              */
             completeness: number;
+            /**
+             * Delivery
+             * @enum {string}
+             */
+            delivery: "live" | "history" | "generated";
             /** Description */
             description: string;
             /** End */
@@ -2915,6 +2966,10 @@ export interface components {
              * @description who brought it: live, a provider, an import
              */
             lineage: string[];
+            /** Name */
+            name: string;
+            /** @description its newest days, where `days` asks for them */
+            recent?: components["schemas"]["Days"] | null;
             /**
              * Resolution
              * @description event, or the shortest interval of its bars
@@ -2955,11 +3010,37 @@ export interface components {
             /** Retention Days */
             retention_days?: number | null;
         };
+        /**
+         * DatasetField
+         * @description A column of a dataset, as SQL and the Python client have it.
+         */
+        DatasetField: {
+            /** Meaning */
+            meaning: string;
+            /** Name */
+            name: string;
+            /** Nullable */
+            nullable: boolean;
+            /**
+             * Type
+             * @description as DuckDB names it
+             */
+            type: string;
+            /** Unit */
+            unit: string | null;
+        };
+        /** DatasetFields */
+        DatasetFields: {
+            /** Dataset */
+            dataset: string;
+            /** Items */
+            items: components["schemas"]["DatasetField"][];
+        };
         /** Datasets */
         Datasets: {
             /**
              * Facets
-             * @description how many there are of each venue, kind, category, status
+             * @description how many there are of each venue, kind, category, status, resolution, …
              */
             facets: {
                 [key: string]: {
@@ -2975,6 +3056,27 @@ export interface components {
              * @description on all pages
              */
             total: number;
+        };
+        /**
+         * Days
+         * @description UTC days in a row, the first of them named.
+         */
+        Days: {
+            /**
+             * Completeness
+             * @description of each day, 0 to 1; null where its market was shut
+             */
+            completeness: (number | null)[];
+            /**
+             * First
+             * @description a date, 2026-11-20
+             */
+            first: string;
+            /**
+             * Rows
+             * @description of each day; null where the store does not look
+             */
+            rows: number[] | null;
         };
         /**
          * Delivery
@@ -7491,7 +7593,12 @@ export interface operations {
                 kind?: ("trades" | "quotes" | "levels" | "bars") | null;
                 category?: string | null;
                 status?: ("collecting" | "stored") | null;
-                /** @description id, rows, bytes, start, end, …; -rows: the greatest first */
+                resolution?: string | null;
+                delivery?: ("live" | "history" | "generated") | null;
+                access?: ("built-in" | "public" | "key-set" | "needs-key" | "own") | null;
+                /** @description so many of its newest days with each dataset */
+                days?: number;
+                /** @description id, name, rows, bytes, start, end, …; -rows: the greatest first */
                 sort?: string;
                 /** @description rows at most; default 200 */
                 limit?: number;
@@ -7529,6 +7636,8 @@ export interface operations {
     "datasets.show": {
         parameters: {
             query?: {
+                /** @description so many of its newest days with each dataset */
+                days?: number;
                 /** @description times in the answer: ns as text, or ISO 8601 */
                 time?: "ns" | "iso";
             };
@@ -7616,6 +7725,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.coverage": {
+        parameters: {
+            query?: {
+                /** @description from (inclusive): ISO 8601 (UTC unless it says otherwise) or epoch s, ms, us, ns */
+                start?: string | null;
+                /** @description to (exclusive): as start */
+                end?: string | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Rows and completeness of each UTC day that a dataset reaches over, or of those of a span. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Days"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "datasets.fields": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The columns of a dataset: types, units, and which may be null. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetFields"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -7732,6 +7908,8 @@ export interface operations {
             query?: {
                 /** @description only of this venue */
                 venue?: string | null;
+                /** @description with those of its whole venue */
+                instrument?: string | null;
                 state?: ("open" | "filled" | "unfillable") | null;
                 /** @description rows at most; default 100 */
                 limit?: number;

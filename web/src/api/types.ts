@@ -36,6 +36,15 @@ export type Gap = Schemas['Gap'];
 export type Gaps = Schemas['Gaps'];
 export type DataMetadata = Schemas['DataMetadata'];
 export type GapState = Gap['state'];
+/** A stored collection of one instrument and kind, and what people say of it. */
+export type Dataset = Schemas['Dataset'];
+export type Datasets = Schemas['Datasets'];
+export type DatasetDays = Schemas['Days'];
+export type DatasetField = Schemas['DatasetField'];
+export type DatasetFields = Schemas['DatasetFields'];
+export type DatasetEdit = Schemas['DatasetEdit'];
+export type QueryAsk = Partial<Schemas['Query']> & Pick<Schemas['Query'], 'sql'>;
+export type QueryAnswer = Schemas['QueryAnswer'];
 /** Its own words may follow: `{ message: 'state', state: 'live' }`. */
 export type LogLine = Schemas['LogLine'] & Record<string, unknown>;
 export interface Logs {

@@ -1,5 +1,7 @@
+import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useMemo } from 'react';
+import { api } from '@/api/client';
 import type { Indicator } from '@/api/types';
 import { askIndicator } from '@/features/chart/indicator-form';
 import { Palette, type PaletteGroup } from '@/features/shell/Palette';
@@ -10,7 +12,7 @@ import { pairOf } from '@/shared/market';
 import { useIndicatorList, useInstruments } from '@/shared/queries';
 
 const PLACEHOLDER: Record<PaletteKind, string> = {
-  all: 'Search instruments and commands',
+  all: 'Search instruments, datasets and commands',
   instrument: 'Instrument',
   interval: 'Interval: 5 is five minutes, 4h four hours',
   indicator: 'Add an indicator: RSI, average, bands',
@@ -30,6 +32,12 @@ export function AppPalette() {
   const instruments = useInstruments().data;
   const navigate = useNavigate();
   const indicators = useIndicatorList(open && kind === 'indicator');
+  const datasets = useQuery({
+    queryKey: ['datasets', 'names'],
+    queryFn: ({ signal }) => api.datasets({ limit: 2000 }, signal),
+    enabled: open && kind === 'all',
+    staleTime: 30_000,
+  }).data?.items;
   const groups = useMemo((): PaletteGroup[] => {
     const intervals = {
       title: 'Intervals',
@@ -71,8 +79,18 @@ export function AppPalette() {
       ),
       run: command.run,
     }));
-    return [found, { title: 'Commands', items: actions }, intervals];
-  }, [kind, text, instruments, commands, navigate, indicators.data]);
+    const stored = {
+      title: 'Datasets',
+      items: (datasets ?? []).map((row) => ({
+        id: `dataset ${row.id}`,
+        title: `Open dataset ${row.name}`,
+        detail: row.venue,
+        words: `${row.id} ${row.kind} ${row.category}`,
+        run: () => void navigate({ to: '/data/$dataset', params: { dataset: row.id } }),
+      })),
+    };
+    return [found, { title: 'Commands', items: actions }, intervals, stored];
+  }, [kind, text, instruments, commands, navigate, indicators.data, datasets]);
   return (
     <Palette
       open={open}

@@ -14,45 +14,44 @@ export interface IdeSearch {
 
 const within = (path: string): boolean => path === '/ide' || path.startsWith('/ide/');
 
-function useWays(id: string | null, search: IdeSearch): Ways {
+function useWays(): Ways {
   const navigate = useNavigate();
-  const { tab: oldTab, version: oldVersion } = search;
-  return useMemo((): Ways => {
-    const searchOf = (tab: Tab | undefined, version: number | null | undefined): IdeSearch => ({
-      ...(tab ? { tab } : {}),
-      ...(version ? { version } : {}),
-    });
-    return {
+  return useMemo(
+    (): Ways => ({
       file: (name, content) => (
         <Link to="/ide/$id" params={{ id: name }}>
           {content}
         </Link>
       ),
       version: (name, version, content) => (
-        <Link to="/ide/$id" params={{ id: name }} search={searchOf(oldTab, version)}>
+        <Link from="/ide/$id" to="/ide/$id" params={{ id: name }} search={(now) => ({ ...now, version })}>
           {content}
         </Link>
       ),
-      report: (run, content) => (
-        <Link to="/backtests/$id" params={{ id: run }}>
+      report: (id, content) => (
+        <Link to="/backtests/$id" params={{ id }}>
           {content}
         </Link>
       ),
       open: (name) => void navigate({ to: '/ide/$id', params: { id: name } }),
       close: () => void navigate({ to: '/ide' }),
-      show: ({ tab = oldTab, version = oldVersion }) =>
+      show: ({ tab, version }) =>
         void navigate({
-          to: '/ide/$id',
-          params: { id: id ?? '' },
-          search: searchOf(tab, version),
+          from: '/ide/$id',
+          to: '.',
+          search: ({ tab: oldTab, version: oldVersion }) => ({
+            ...((tab ?? oldTab) ? { tab: tab ?? oldTab } : {}),
+            ...(version === null ? {} : (version ?? oldVersion) ? { version: version ?? oldVersion } : {}),
+          }),
           replace: true,
         }),
-    };
-  }, [navigate, id, oldTab, oldVersion]);
+    }),
+    [navigate],
+  );
 }
 
 function Page({ name, search }: { name: string | null; search: IdeSearch }) {
-  const ways = useWays(name, search);
+  const ways = useWays();
   const unsaved = useDrafts(({ drafts }) => Object.keys(drafts).length > 0);
   const blocked = useBlocker({
     shouldBlockFn: ({ next }) => unsaved && !within(next.pathname),

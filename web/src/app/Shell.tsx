@@ -29,6 +29,7 @@ import { useKeys } from './keys';
 
 const PATHS = {
   charts: '/charts',
+  data: '/data',
   collection: '/data/collect',
   get: '/data/get',
   ide: '/ide',
@@ -39,7 +40,8 @@ const PATHS = {
 } as const;
 const KEYS: Record<string, string> = {
   charts: 'g c',
-  collection: 'g d',
+  data: 'g d',
+  collection: 'g m',
   get: 'g h',
   backtests: 'g b',
   alerts: 'g a',
@@ -49,11 +51,19 @@ const KEYS: Record<string, string> = {
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
 
-/** The page itself, one below it, or one that has no entry of its own beside it. */
+/** How much of a path is a page's own, or that of one that has no entry beside it; 0 where it is another's. */
+const shareOf = (path: string, page: PageLink): number =>
+  Math.max(
+    0,
+    ...[page.id, ...(page.with ?? [])]
+      .map((id) => PATHS[id as keyof typeof PATHS])
+      .filter((its) => path === its || path.startsWith(`${its}/`))
+      .map((its) => its.length),
+  );
+
+/** Of a page and one below it that has an entry too, the lower one is meant. */
 const isWithin = (path: string, page: PageLink): boolean =>
-  [page.id, ...(page.with ?? [])]
-    .map((id) => PATHS[id as keyof typeof PATHS])
-    .some((its) => path === its || path.startsWith(`${its}/`));
+  shareOf(path, page) > 0 && PAGES.every((other) => shareOf(path, other) <= shareOf(path, page));
 
 const loadDock = () => import('@/features/job/JobsDock').then(({ JobsDock }) => ({ default: JobsDock }));
 const JobsDock = lazy(loadDock);
@@ -98,7 +108,7 @@ export function Shell() {
         <Dock />
         {phone ? <BottomBar link={link} tools={jobs} more={() => setMore(true)} /> : <Strip />}
       </div>
-      <MoreSheet open={more} close={() => setMore(false)} />
+      <MoreSheet open={more} close={() => setMore(false)} link={link} />
       <AppPalette />
       <ShortcutSheet />
       <ToastLine />

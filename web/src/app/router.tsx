@@ -7,6 +7,7 @@ import {
 } from '@tanstack/react-router';
 import type { ListSearch } from '@/features/run/RunList';
 import type { Tab } from '@/features/run/RunPage';
+import { type DatasetTab, isDatasetTab, readDatasetSearch } from '@/shared/dataset-search';
 import { type Interval, isInterval } from '@/shared/interval';
 import type { IdeSearch } from './IdePage';
 import { NotFound } from './NotFound';
@@ -28,6 +29,9 @@ const collectionPage = lazyRouteComponent(
   () => import('@/features/collection/CollectionPage'),
   'CollectionPage',
 );
+
+const marketPage = lazyRouteComponent(() => import('./DataPages'), 'MarketPage');
+const datasetPage = lazyRouteComponent(() => import('./DataPages'), 'OneDatasetPage');
 
 const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPage');
 
@@ -79,6 +83,21 @@ const collection = createRoute({
   getParentRoute: () => root,
   path: '/data/collect',
   component: collectionPage,
+});
+
+const market = createRoute({
+  getParentRoute: () => root,
+  path: '/data',
+  validateSearch: readDatasetSearch,
+  component: marketPage,
+});
+
+const dataset = createRoute({
+  getParentRoute: () => root,
+  path: '/data/$dataset',
+  validateSearch: ({ tab }: Record<string, unknown>): { tab?: DatasetTab } =>
+    isDatasetTab(tab) ? { tab } : {},
+  component: datasetPage,
 });
 
 const getData = createRoute({
@@ -177,6 +196,8 @@ export const router = createRouter({
   routeTree: root.addChildren([
     home,
     charts,
+    market,
+    dataset,
     collection,
     getData,
     backtests,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -12,7 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidemill import errors
 from tidemill.errors import UsageError
 from tidemill.metadata import catalogue, collector
+from tidemill.model.interval import DAY
 from tidemill.query import catalogue as joining
+from tidemill.query import field
 from tidemill.service import answer, cursor, instant, param, platform, schema
 from tidemill.service.command import command
 from tidemill.service.platform import Platform
@@ -20,6 +24,12 @@ from tidemill.service.route import job as jobs
 from tidemill.stores.opening import is_lake
 
 Kind = Literal["trades", "quotes", "levels", "bars"]
+Delivery = Literal["live", "history", "generated"]
+Access = Literal["built-in", "public", "key-set", "needs-key", "own"]
+RECENT_DAYS = 60
+Newest = Annotated[
+    int, Query(ge=0, le=RECENT_DAYS, description="so many of its newest days with each dataset")
+]
 _WORD = r"^[^\x00]*$"
 DatasetId = Annotated[str, Path(alias="id", max_length=200, pattern=_WORD)]
 ORDER_S = 600.0
@@ -34,8 +44,13 @@ async def datasets(
     kind: Annotated[Kind | None, Query()] = None,
     category: Annotated[str | None, Query(max_length=64)] = None,
     status: Annotated[Literal["collecting", "stored"] | None, Query()] = None,
+    resolution: Annotated[str | None, Query(max_length=16)] = None,
+    delivery: Annotated[Delivery | None, Query()] = None,
+    access: Annotated[Access | None, Query()] = None,
+    days: Newest = 0,
     sort: Annotated[
-        str, Query(max_length=32, description="id, rows, bytes, start, end, …; -rows: the greatest first")
+        str,
+        Query(max_length=32, description="id, name, rows, bytes, start, end, …; -rows: the greatest first"),
     ] = "id",
     limit: Annotated[int, param.Limit(200, 2000)] = 200,
     cursor_: param.Cursor = None,
@@ -43,7 +58,10 @@ async def datasets(
 ) -> Response:
     """Stored datasets, with how many there are of each venue, kind, category and status."""
     service = platform.of(request)
-    only = {"venue": venue, "kind": kind, "category": category, "status": status}
+    only = {
+        "venue": venue, "kind": kind, "category": category, "status": status, "resolution": resolution,
+        "delivery": delivery, "access": access,
+    }  # fmt: skip
     rows = await every(service, param.actor(request))
     found = joining.ordered(joining.search(rows, q, only), sort)
     filters = (q, *only.values(), sort)
@@ -52,7 +70,7 @@ async def datasets(
     following = None if after is None else cursor.make(service.keeper, "datasets", filters, after)
     return answer.json(
         {
-            "items": [show(row, time) for row in page],
+            "items": [show(row, time, days) for row in page],
             "total": len(found),
             "facets": joining.facets(rows, q, only),
             "next": following,
@@ -93,10 +111,39 @@ def _page(
 
 
 @command("datasets.show", "GET", "/datasets/{id}", scope="data", model=schema.Dataset)
-async def dataset(request: Request, dataset_id: DatasetId, time: instant.As = "ns") -> Response:
+async def dataset(
+    request: Request, dataset_id: DatasetId, days: Newest = 0, time: instant.As = "ns"
+) -> Response:
     """One dataset."""
     row = await _one(platform.of(request), dataset_id, param.actor(request))
-    return answer.json(show(row, time))
+    return answer.json(show(row, time, days))
+
+
+@command("datasets.coverage", "GET", "/datasets/{id}/coverage", scope="data", model=schema.Days)
+async def coverage(
+    request: Request,
+    dataset_id: DatasetId,
+    start: instant.Start = None,
+    end: instant.End = None,
+) -> Response:
+    """Rows and completeness of each UTC day that a dataset reaches over, or of those of a span."""
+    service = platform.of(request)
+    low, high = instant.span(start, end)
+    row = await _one(service, dataset_id, "")
+    first, last = None if low is None else low // DAY, None if high is None else (high - 1) // DAY
+    found = await service.run(
+        service.view.call, lambda live: live.coverage(row["instrument"], row["kind"], first, last)
+    )
+    if found is None:
+        raise errors.unknown("dataset", dataset_id, ())
+    return answer.json(found)
+
+
+@command("datasets.fields", "GET", "/datasets/{id}/fields", scope="data", model=schema.DatasetFields)
+async def fields(request: Request, dataset_id: DatasetId) -> Response:
+    """The columns of a dataset: types, units, and which may be null."""
+    row = await _one(platform.of(request), dataset_id, "")
+    return answer.json({"dataset": dataset_id, "items": [asdict(one) for one in field.FIELDS[row["kind"]]]})
 
 
 @command("datasets.edit", "PATCH", "/datasets/{id}", scope="data", effect="write", model=schema.Dataset)
@@ -174,6 +221,10 @@ async def unsubscribe(request: Request, dataset_id: DatasetId) -> Response:
 async def every(service: Platform, subject: str) -> list[dict[str, Any]]:
     """All datasets, with what people said of them and whether `subject` follows them."""
     stored = await service.run(service.view.datasets)
+    ready = await service.run(service.providers.ready)
+
+    def access(venue: str) -> str:
+        return joining.access_of(venue, ready)
 
     def read(connection: Any) -> tuple[Any, set[str], set[str]]:
         wanted = {one.name for one in collector.every(connection, wanted=True)}
@@ -183,8 +234,8 @@ async def every(service: Platform, subject: str) -> list[dict[str, Any]]:
         said = await service.read(read)
     except SQLAlchemyError:
         # What is stored can be listed without what people said of it; health names the database.
-        return joining.joined(stored.values(), {}, ())
-    return joining.joined(stored.values(), *said)
+        return joining.joined(stored.values(), {}, (), (), access)
+    return joining.joined(stored.values(), *said, access)
 
 
 async def _one(service: Platform, dataset_id: str, subject: str) -> dict[str, Any]:
@@ -194,7 +245,21 @@ async def _one(service: Platform, dataset_id: str, subject: str) -> dict[str, An
     return rows[dataset_id]
 
 
-def show(row: dict[str, Any], time: instant.TimeFormat) -> dict[str, Any]:
-    """A dataset as it leaves."""
-    times = {name: instant.show(row[name], time) for name in ("start", "end", "accessed")}
-    return {name: row[name] for name in schema.Dataset.model_fields if name not in times} | times
+def show(row: dict[str, Any], time: instant.TimeFormat, days: int = 0) -> dict[str, Any]:
+    """A dataset as it leaves, with so many of its newest days."""
+    made = {name: instant.show(row[name], time) for name in ("start", "end", "accessed")}
+    shown = {name: row[name] for name in schema.Dataset.model_fields if name not in {*made, "recent"}}
+    return shown | made | {"recent": _newest(row.get("recent"), days)}
+
+
+def _newest(recent: dict[str, Any] | None, days: int) -> dict[str, Any] | None:
+    if not recent or not days:
+        return None
+    skipped = max(0, len(recent["completeness"]) - days)
+    first = date.fromisoformat(recent["first"]) + timedelta(days=skipped)
+    rows = recent["rows"]
+    return {
+        "first": first.isoformat(),
+        "rows": rows and rows[skipped:],
+        "completeness": recent["completeness"][skipped:],
+    }

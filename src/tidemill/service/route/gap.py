@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 
 from tidemill.metadata import gap
+from tidemill.model.instrument import venue_of
 from tidemill.service import answer, cursor, instant, param, platform, schema
 from tidemill.service.command import command
 
@@ -15,6 +16,9 @@ from tidemill.service.command import command
 async def gaps(
     request: Request,
     venue: param.Venue = None,
+    instrument: Annotated[
+        str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="with those of its whole venue")
+    ] = None,
     state: Annotated[schema.GapState | None, Query()] = None,
     limit: Annotated[int, param.Limit(100, 1000)] = 100,
     cursor_: param.Cursor = None,
@@ -22,11 +26,15 @@ async def gaps(
 ) -> Response:
     """Known holes in what was collected, newest first."""
     service = platform.of(request)
-    filters = (venue, state)
+    filters = (venue, instrument, state)
     key = cursor.read(service.keeper, "gaps", filters, cursor_)
     before = (int(key[0]), int(key[1])) if key else None
+    if instrument is not None and venue is None:
+        venue = venue_of(instrument)
     rows = await service.read(
-        lambda connection: gap.page(connection, limit=limit + 1, venue=venue, state=state, before=before)
+        lambda connection: gap.page(
+            connection, limit=limit + 1, venue=venue, instrument=instrument, state=state, before=before
+        )
     )
     following = None
     if len(rows) > limit:

@@ -4,7 +4,7 @@ import { Dialog } from '@/shared/Dialog';
 
 /** Keys that belong to no command: they lead to one, or depend on what is typed. */
 const TYPED: { keys: string[]; title: string; group: string }[] = [
-  { keys: ['Ctrl K'], title: 'Search instruments and commands', group: 'Help' },
+  { keys: ['Ctrl K'], title: 'Search instruments, datasets and commands', group: 'Help' },
   { keys: ['a', '…', 'z'], title: 'Find an instrument', group: 'Chart' },
   { keys: ['0', '…', '9', ','], title: 'Change the interval', group: 'Chart' },
   { keys: ['Left', 'Right'], title: 'Move the crosshair by a bar', group: 'Chart, when it has the focus' },

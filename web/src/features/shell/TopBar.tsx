@@ -22,7 +22,7 @@ export function TopBar({ tools }: { tools?: ReactNode }) {
       </div>
       <button type="button" className="search" onClick={() => openPalette()}>
         <Search size={14} strokeWidth={1.75} aria-hidden />
-        <span className="space cut">Search instruments and commands</span>
+        <span className="space cut">Search instruments, datasets and commands</span>
         <kbd>Ctrl K</kbd>
       </button>
       <span className="space" />
