@@ -1838,6 +1838,8 @@ export interface components {
              * @default true
              */
             stress: boolean;
+            /** Version */
+            version?: number | null;
         };
         /**
          * BacktestComparison
@@ -4529,6 +4531,8 @@ export interface components {
             strategy: string;
             /** Trials */
             trials?: number | null;
+            /** Version */
+            version?: number | null;
             /**
              * Walk Forward
              * @description folds; 0 for none
