@@ -138,6 +138,11 @@ export function BacktestPage() {
           tab={tab}
           setTab={setTab}
           made={made}
+          edit={(strategy, content) => (
+            <Link className="button s" to="/ide/$id" params={{ id: strategy }}>
+              {content}
+            </Link>
+          )}
           clone={(content) => (
             <Link className="button" to="/backtests" search={{ like: id }}>
               {content}

@@ -103,7 +103,7 @@ function Compared(props: {
   const lines = (values: (number | null)[][]) =>
     values.map((line, i) => ({ name: names[i] ?? '', values: line, ...styleOf(i) }));
   return (
-    <div className="compare">
+    <div className={`compare ${data.items.length > 3 ? 'many' : ''}`}>
       <ul className="panel compare-runs" aria-label="Runs">
         {data.items.map((run, i) => (
           <li key={run.id} className="row">
@@ -250,7 +250,7 @@ function Measures({ data, names }: { data: BacktestComparison; names: string[] }
                     <td
                       // biome-ignore lint/suspicious/noArrayIndexKey: a run's place is its column
                       key={i}
-                      className={`n ${best.includes(i) ? 'best' : ''} ${id === 'deflated_sharpe' && value !== null && value < 0.95 ? 'state-stale' : ''}`}
+                      className={`n ${best.includes(i) ? 'foremost' : ''} ${id === 'deflated_sharpe' && value !== null && value < 0.95 ? 'state-stale' : ''}`}
                     >
                       {best.includes(i) && (
                         <>

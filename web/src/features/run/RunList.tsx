@@ -152,7 +152,7 @@ export function RunList(props: {
               if (hasNextPage && !isFetchingNextPage && !isPlaceholderData) void fetchNextPage();
             }}
             components={PARTS}
-            context={columns.reduce((sum, { width }) => sum + width, phone ? 190 : 320)}
+            context={columns.reduce((sum, { width }) => sum + width, phone ? 170 : 284)}
             fixedHeaderContent={() => (
               <tr>
                 <th className="pick" aria-label="Chosen" />
@@ -250,7 +250,7 @@ function ColumnPicker(props: { columns: Column[]; set(names: string[]): void; re
   const names = props.columns.map(({ id }) => id);
   return (
     <details
-      className="picker"
+      className="column-picker"
       onKeyDown={(event) => {
         if (event.key === 'Escape') event.currentTarget.open = false;
       }}
@@ -259,7 +259,7 @@ function ColumnPicker(props: { columns: Column[]; set(names: string[]): void; re
       }}
     >
       <summary className="button s">Columns</summary>
-      <div className="picker-list">
+      <div className="column-list">
         {COLUMNS.map(({ id, title }) => (
           <label key={id} className="row small">
             <input

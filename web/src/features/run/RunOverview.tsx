@@ -272,7 +272,6 @@ function Statistics({ numbers, benchmark }: { numbers: Numbers; benchmark: strin
             {rows.map(([words, value, tone]) => (
               <div key={words} className="row">
                 <dt>{words}</dt>
-                <span className="space" />
                 <dd className={tone}>{value}</dd>
               </div>
             ))}

@@ -15,7 +15,7 @@ import { RunPositions } from './RunPositions';
 import { RunReturns, RunRisk } from './RunReturns';
 import { RunTables } from './RunTables';
 import { RunTrades } from './RunTrades';
-import { JobLog, RunWaiting } from './RunWaiting';
+import { type Edit, JobLog, RunWaiting } from './RunWaiting';
 import { type Caution, chance, type Numbers, paramsText, ratio, type Summary, share, summaryOf } from './run';
 import { reasonsOf } from './series';
 import { curlOf, pythonOf } from './snippet';
@@ -45,6 +45,7 @@ export function RunPage(props: {
   /** The job of this id has made the run of that id. */
   made(run: string): void;
   clone(content: ReactNode): ReactNode;
+  edit: Edit;
 }) {
   const { id, back, tab, setTab } = props;
   const { data: run, error, refetch } = useRun(id);
@@ -52,7 +53,7 @@ export function RunPage(props: {
   useRegister(useMemo(() => (run ? commandsOf(run, setTab) : []), [run, setTab]));
   if (!run) {
     if (error instanceof ApiError && error.status === 404)
-      return <RunWaiting id={id} back={back} done={props.made} otherwise={error} />;
+      return <RunWaiting id={id} back={back} done={props.made} otherwise={error} edit={props.edit} />;
     return error ? (
       <ErrorState what="The run" error={error} retry={() => void refetch()} />
     ) : (

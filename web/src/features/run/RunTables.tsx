@@ -102,13 +102,9 @@ export function RunTables(props: {
                         return (
                           <td key={name} className={isNumber(data.columns[name]) ? 'n' : ''}>
                             {choose && at === 0 ? (
-                              <button
-                                type="button"
-                                className="cell"
-                                aria-label={`Trade ${row + 1} on the chart`}
-                                aria-pressed={chosen === row}
-                              >
+                              <button type="button" className="cell" aria-pressed={chosen === row}>
                                 {text}
+                                <span className="hidden">, trade {row + 1} on the chart</span>
                               </button>
                             ) : (
                               text

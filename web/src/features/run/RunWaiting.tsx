@@ -10,12 +10,16 @@ import { toast } from '@/shared/toast';
 import { useRunJob } from './queries';
 import { paramsText } from './run';
 
+/** A link to the editor of a strategy. */
+export type Edit = (strategy: string, content: ReactNode) => ReactNode;
+
 /** A backtest that is not there yet: the job that makes it, from its place in the queue to its end. */
 export function RunWaiting(props: {
   id: string;
   back: ReactNode;
   done(run: string): void;
   otherwise: Error;
+  edit: Edit;
 }) {
   const { id, back, done, otherwise } = props;
   const { data: job, error } = useRunJob(id);
@@ -69,7 +73,7 @@ export function RunWaiting(props: {
           <p className="panel-body">It was cancelled before it was done. Nothing of it is kept.</p>
         </Panel>
       ) : (
-        <Failed job={job} strategy={strategy} />
+        <Failed job={job} strategy={strategy} edit={props.edit} />
       )}
     </>
   );
@@ -117,7 +121,7 @@ function Running({ job }: { job: Job }) {
 
 const LINE = /\bline (\d+)/;
 
-function Failed({ job, strategy }: { job: Job; strategy: string | undefined }) {
+function Failed({ job, strategy, edit }: { job: Job; strategy: string | undefined; edit: Edit }) {
   const message = String(job.error?.message ?? 'no reason was kept');
   const at = Number(LINE.exec(message)?.[1] ?? 0) || null;
   return (
@@ -125,7 +129,7 @@ function Failed({ job, strategy }: { job: Job; strategy: string | undefined }) {
       <Panel title="The run failed">
         <ErrorState what="The run" error={{ ...job.error, message }} />
       </Panel>
-      {strategy && at !== null && <AtLine strategy={strategy} line={at} />}
+      {strategy && at !== null && <AtLine strategy={strategy} line={at} edit={edit} />}
       <JobLog id={job.id} />
     </>
   );
@@ -134,7 +138,7 @@ function Failed({ job, strategy }: { job: Job; strategy: string | undefined }) {
 const AROUND = 6;
 
 /** The lines of the strategy around the one that failed. */
-function AtLine({ strategy, line }: { strategy: string; line: number }) {
+function AtLine({ strategy, line, edit }: { strategy: string; line: number; edit: Edit }) {
   const { data } = useQuery({
     queryKey: ['strategy', strategy],
     queryFn: ({ signal }) => api.strategy(strategy, signal),
@@ -144,7 +148,11 @@ function AtLine({ strategy, line }: { strategy: string; line: number }) {
   if (!source || line > lines.length) return null;
   const first = Math.max(1, line - AROUND);
   return (
-    <Panel title="Where it failed" note={`${strategy}, line ${line}, as it is now`}>
+    <Panel
+      title="Where it failed"
+      note={`${strategy}, line ${line}, as it is now`}
+      actions={edit(strategy, 'Open in the editor')}
+    >
       <Scroll label="Where it failed">
         <ol className="at-line mono small" start={first}>
           {lines.slice(first - 1, line + AROUND).map((text, i) => (

@@ -24,7 +24,7 @@ export const COLUMNS: Column[] = [
   {
     id: 'data',
     title: 'Data',
-    width: 168,
+    width: 172,
     cell: (run) => (
       <>
         {run.instruments.join(', ')} <span className="tertiary">{run.interval}</span>
@@ -43,7 +43,7 @@ export const COLUMNS: Column[] = [
   {
     id: 'total_return',
     title: 'Return',
-    width: 80,
+    width: 74,
     n: true,
     sort: 'total_return',
     cell: (_, { total_return }) => (
@@ -61,7 +61,7 @@ export const COLUMNS: Column[] = [
   {
     id: 'sharpe',
     title: 'Sharpe',
-    width: 66,
+    width: 62,
     n: true,
     sort: 'sharpe',
     cell: (_, { sharpe }) => ratio(sharpe),
@@ -69,7 +69,7 @@ export const COLUMNS: Column[] = [
   {
     id: 'deflated_sharpe',
     title: 'Deflated',
-    width: 104,
+    width: 96,
     n: true,
     sort: 'deflated_sharpe',
     cell: (_, { deflated_sharpe: value, trials }) => (
@@ -90,7 +90,7 @@ export const COLUMNS: Column[] = [
   {
     id: 'max_drawdown',
     title: 'Drawdown',
-    width: 82,
+    width: 76,
     n: true,
     sort: 'max_drawdown',
     cell: (_, { max_drawdown }) => share(max_drawdown),
@@ -107,7 +107,7 @@ export const COLUMNS: Column[] = [
   {
     id: 'profit_factor',
     title: 'PF',
-    width: 54,
+    width: 48,
     n: true,
     sort: 'profit_factor',
     cell: (_, { profit_factor }) => ratio(profit_factor),
@@ -123,7 +123,7 @@ export const COLUMNS: Column[] = [
   {
     id: 'trades',
     title: 'Trades',
-    width: 62,
+    width: 58,
     n: true,
     sort: 'trades',
     cell: (_, { trades }) => number(trades),
@@ -167,7 +167,7 @@ export const COLUMNS: Column[] = [
   {
     id: 'created',
     title: 'When',
-    width: 96,
+    width: 92,
     sort: 'created',
     cell: ({ created }, _, zone) => <span className="secondary">{date(msOfNs(created), zone)}</span>,
   },
@@ -179,7 +179,6 @@ export const USUAL = [
   'sharpe',
   'deflated_sharpe',
   'max_drawdown',
-  'profit_factor',
   'trades',
   'created',
 ];

@@ -167,7 +167,8 @@ function ZoneClock() {
         })),
       }}
     >
-      <button type="button" className="zone small" aria-label={`Time zone ${zoneLabel(zone)}. Change`}>
+      <button type="button" className="zone small">
+        <span className="hidden">Change the time zone: </span>
         <span className="tertiary">{zoneLabel(zone)}</span>
         <time>{timeOfDay(now_ms, zone)}</time>
         <ChevronDown size={12} strokeWidth={2} className="tertiary" aria-hidden />

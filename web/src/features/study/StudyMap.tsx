@@ -15,6 +15,8 @@ import {
   zoneOf,
 } from './study';
 
+import '@/shared/form.css';
+
 export type Promote = (trial: number, content: ReactNode) => ReactNode;
 
 /** Cells beyond which a map says nothing that a person could read. */

@@ -252,10 +252,12 @@ function Importance({ importance }: { importance: Record<string, number | null> 
       {rows.map(([name, value]) => (
         <div key={name} className="row">
           <dt className="small">{name}</dt>
-          <span className="bar" aria-hidden>
-            <i style={{ width: `${Math.max(0, Math.min(1, value ?? 0)) * 100}%` }} />
-          </span>
-          <dd className="small">{number(value, 2)}</dd>
+          <dd className="small">
+            <span className="bar" aria-hidden>
+              <i style={{ width: `${Math.max(0, Math.min(1, value ?? 0)) * 100}%` }} />
+            </span>
+            {number(value, 2)}
+          </dd>
         </div>
       ))}
     </dl>

@@ -53,7 +53,7 @@ export function Fan(props: {
             />
             <path d={`M${points(own).join('L')}`} fill="none" stroke="var(--accent-text)" strokeWidth={1.6} />
             {marks.map((i) => (
-              <text key={i} x={x(Math.round(i))} y={height - 7} textAnchor="middle">
+              <text key={i} x={x(Math.round(i))} y={height - 7} textAnchor={i === 0 ? 'start' : 'middle'}>
                 {day.format(times[Math.round(i)])}
               </text>
             ))}

@@ -71,7 +71,7 @@ export function HeatGrid(props: HeatGridProps) {
                         x={x(i) + wide / 2}
                         y={y(row) + tall / 2 + 4}
                         textAnchor="middle"
-                        style={value >= 0 && share > 0.62 ? { fill: 'var(--bg-app)' } : {}}
+                        style={value >= 0 && share > 0.7 ? { fill: 'var(--bg-app)' } : {}}
                       >
                         {number(value, 2)}
                       </text>
