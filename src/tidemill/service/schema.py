@@ -177,6 +177,12 @@ class CurrentBar(Answer):
     trades: int
 
 
+Settling = Annotated[
+    int,
+    Field(description="so many of the last bars have just ended: a trade that is late may still change them"),
+]
+
+
 class Bars(Answer):
     """Closed bars as columns of one length, ascending; `current` is the open one."""
 
@@ -191,6 +197,7 @@ class Bars(Answer):
     trades: list[int]
     revision: list[int]
     current: CurrentBar | None
+    settling: Settling
     through: Position | None
     complete: bool
     gaps: list[SeriesGap]
@@ -215,6 +222,7 @@ class BarRows(Answer):
     interval: str
     items: list[BarRow]
     current: CurrentBar | None
+    settling: Settling
     through: Position | None
     complete: bool
     gaps: list[SeriesGap]
@@ -362,6 +370,7 @@ class Historical(Answer):
     trades: list[int]
     revision: list[int]
     current: CurrentBar | None
+    settling: Settling
     through: Position | None
     complete: bool
     gaps: list[SeriesGap]
