@@ -2071,6 +2071,11 @@ export interface components {
             items: components["schemas"]["BarRow"][];
             /** Next */
             next: string | null;
+            /**
+             * Settling
+             * @description so many of the last bars have just ended: a trade that is late may still change them
+             */
+            settling: number;
             through: components["schemas"]["Position"] | null;
         };
         /**
@@ -2102,6 +2107,11 @@ export interface components {
             open: (number | null)[];
             /** Revision */
             revision: number[];
+            /**
+             * Settling
+             * @description so many of the last bars have just ended: a trade that is late may still change them
+             */
+            settling: number;
             through: components["schemas"]["Position"] | null;
             /** Trades */
             trades: number[];
@@ -2924,6 +2934,11 @@ export interface components {
             request_id: string;
             /** Revision */
             revision: number[];
+            /**
+             * Settling
+             * @description so many of the last bars have just ended: a trade that is late may still change them
+             */
+            settling: number;
             through: components["schemas"]["Position"] | null;
             /** Trades */
             trades: number[];
