@@ -15,8 +15,11 @@ HOME_OF = $(shell grep -oE -- '--home[ =][^ ]+' <<< '$(ARGS)')
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
 
+# Tests start thousands of processes: each would compile again all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help build up dev test check fix bench soak gen docs wheel clean \
-	test-rust test-python test-whole test-web test-browser tools
+	test-rust test-python test-whole test-alone test-web test-browser ready suites beside
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,25 +69,46 @@ fix: $(STAMP)/venv $(STAMP)/node ## format, and mend what a tool can mend
 	$(BIN)/ruff check --fix src tests benches
 	cd web && npm run -s fix
 
-test: test-rust test-python test-whole test-web test-browser check ## everything, set-up included
+# Tests mostly wait: what compiles and computes runs beside them and gives way. What promises a figure has the
+# machine to itself, at the end.
+test: ## everything, set-up included
+	$(MAKE) -j3 ready
+	$(MAKE) -j2 suites beside
+	$(MAKE) test-alone
 	@echo "all suites passed"
+
+ready: build $(STAMP)/programs
+
+suites: build
+	$(MAKE) test-whole
+	$(MAKE) test-python
+	$(MAKE) test-browser
+
+beside: build
+	nice -n 19 cargo test -q --workspace --release --locked --no-run
+	nice -n 19 $(MAKE) check test-web
+	$(MAKE) test-rust
 
 test-rust: build
 	cargo test --workspace --release --locked
 
-# Whole platforms have the machine to themselves; the other tests mostly wait, so two of their files run at a time.
+# Files are spread over more workers than there are processors, because tests mostly wait.
 WHOLE := tests/system tests/bus tests/jobs
+PYTEST := $(BIN)/pytest --dist loadfile
 test-python: build $(STAMP)/programs
-	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile $(foreach part,tests/browser $(WHOLE),--ignore=$(part))
+	$(PYTEST) -n 3 -m "not soak and not alone" $(foreach part,tests/browser $(WHOLE),--ignore=$(part))
 
 test-whole: build $(STAMP)/programs
-	$(BIN)/pytest -m "not soak" $(WHOLE)
+	$(PYTEST) -n 3 -m "not soak and not alone" $(WHOLE)
+
+test-alone: build $(STAMP)/programs
+	$(PYTEST) -m "alone and not soak" $(shell grep -rl --include=*.py mark.alone tests)
 
 test-web: $(STAMP)/node
 	cd web && npm run -s test
 
 test-browser: build
-	$(BIN)/pytest tests/browser -m "not soak"
+	$(PYTEST) -n 2 -m "not soak and not alone" tests/browser
 
 $(STAMP)/programs: $(STAMP)/native $(RUST_SOURCES)
 	cargo build -q --release --locked --workspace --example parse --example pump --example fanout_load

@@ -336,13 +336,14 @@ class Engine:
         stop: int | None = None,
         time_in_force: Literal["gtc", "ioc", "day"] = "gtc",
         reduce_only: bool = False,
+        after: int = ...,
     ) -> int:
-        """Sends an order, to be filled from the next row of its instrument on; its number, also where the
-        order is refused (`order` says why)."""
-    def target(self, instrument: int, share: float) -> None:
+        """Sends an order, to be filled from the next row of its instrument on that ends after `after` (ns);
+        its number, also where the order is refused (`order` says why)."""
+    def target(self, instrument: int, share: float, after: int = ...) -> None:
         """Wants this share of the equity in an instrument. The market order for the difference goes out when
-        the time moves on, so that all closes of one time are known; NaN and the share wanted before do
-        nothing."""
+        the time moves on, so that all closes of one time are known, and is not filled by a row that ends at
+        or before `after` (ns); NaN and the share wanted before do nothing."""
     def fund(self, ts: int, instrument: int, rate: float) -> None:
         """A payment of rate × worth, long to short, for what is held at `ts` (ns), ascending."""
     def cancel(self, order: int) -> bool:

@@ -102,13 +102,18 @@ class Book:
 
 
 def connect(
-    home: str | os.PathLike[str] | None = None, *, url: str | None = None, token: str | None = None
+    home: str | os.PathLike[str] | None = None,
+    *,
+    url: str | None = None,
+    token: str | None = None,
+    rest: bool = False,
 ) -> Client | Remote:
     """The data of a platform: of the home on this disk, whether or not it runs, or of one behind a URL.
 
     Without arguments: `TIDEMILL_URL` where it is set, else `TIDEMILL_HOME`, else this user's data folder.
-    `token` (or `TIDEMILL_TOKEN`) is the owner's, from `DIR/token`. Raises `ConfigError` when there is no
-    such home.
+    `token` (or `TIDEMILL_TOKEN`) is the owner's, from `DIR/token`. With `rest` the platform that runs on the
+    home is asked over its REST, as other machines ask it. Raises `ConfigError` when there is no such home,
+    `NotFoundError` `not_running` when nothing runs there that could be asked.
     """
     if url is None and home is None:
         url = os.environ.get("TIDEMILL_URL")
@@ -127,7 +132,22 @@ def connect(
             f"there is no home at {path}",
             hint="start one with `tidemill up`, or name another",
         )
-    return Client(path)
+    return _over_rest(path) if rest else Client(path)
+
+
+def _over_rest(path: Path) -> Remote:
+    from tidemill.home import Home
+    from tidemill.remote import Remote
+
+    home = Home(path)
+    running = home.running()
+    if running is None:
+        raise NotFoundError(
+            "not_running",
+            f"no platform runs at {path}, so there is none to ask over REST",
+            hint="`tidemill up` starts one; without rest=True the data on disk is read",
+        )
+    return Remote(f"http://{running['host']}:{running['port']}", home.read_token())
 
 
 def span(start: Time | None, end: Time | None, last: str | None) -> tuple[int | None, int | None]:

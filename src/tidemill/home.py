@@ -12,7 +12,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from tidemill.errors import ConfigError, ConflictError
 
@@ -121,6 +121,19 @@ class Home:
         with contextlib.suppress(OSError, ValueError):
             found |= set(json.loads((self.run / "sockets.json").read_text()))
         return found
+
+    def running(self) -> dict[str, Any] | None:
+        """What the supervisor of the platform that runs here wrote at its start: pid, host, port, started;
+        None when none runs or it was killed."""
+        holder = Lock.holder(self.lock)
+        try:
+            state = json.loads((self.run / "supervisor.json").read_text())
+        except (OSError, ValueError):
+            return None
+        # A state of a killed supervisor stays behind; its pid, and the lock's, may belong to anyone by now.
+        return (
+            state if isinstance(state, dict) and holder is not None and state.get("pid") == holder else None
+        )
 
     def create(self) -> None:
         """Makes the folders and, where they are missing, the owner's token and the signing secret.

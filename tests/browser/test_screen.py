@@ -15,6 +15,7 @@ from tests.browser.conftest import VENUES, Screen
 from tests.system.harness import until
 
 LIVE_S = 10_000
+OTHER_THEMES = {(768, "light"), (1920, "dark"), (2560, "light")}
 
 
 def chart_text(screen: Screen) -> str:
@@ -166,7 +167,11 @@ def test_a_key_works_once(screen: Screen) -> None:
 @pytest.mark.parametrize(
     "screen",
     [
-        {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+        pytest.param(
+            {"viewport": {"width": width, "height": height}, "color_scheme": scheme},
+            # A theme changes colours, not sizes: two sizes have both, the others take turns.
+            marks=pytest.mark.soak if (width, scheme) in OTHER_THEMES else (),
+        )
         for width, height in ((360, 780), (768, 1024), (1440, 900), (1920, 1080), (2560, 1440))
         for scheme in ("dark", "light")
     ],

@@ -264,6 +264,7 @@ def test_only_what_every_group_has_acknowledged_is_let_go(on_redis: Made) -> Non
         member.close()
 
 
+@pytest.mark.alone
 def test_a_member_that_is_silent_loses_its_venues(on_redis: Made) -> None:
     """Figures: the next member has the venue within twice the lease."""
     on_redis.bus().outlet(on_redis.venue, "/home/a").add(entries(on_redis.venue, 1))

@@ -25,10 +25,8 @@ from tests.system.harness import seeded, until
 RATE = 1_500
 IDLE_S = 3.0
 # A limit on the function itself would win over the one of its sixty rounds.
-ROUNDS = [
-    pytest.param(5, marks=pytest.mark.timeout(600)),
-    pytest.param(60, marks=[pytest.mark.soak, pytest.mark.timeout(3_600)]),
-]
+SHORT = pytest.mark.timeout(600)
+LONG = pytest.param(60, marks=[pytest.mark.soak, pytest.mark.timeout(3_600)])
 
 
 @pytest.fixture
@@ -103,7 +101,7 @@ def dead(bus: str) -> list[bytes]:
 
 
 def judge(rounds: int, tmp_path: Path, bus: str, name: str) -> None:
-    dice = seeded() if rounds > 5 else random.Random(7)
+    dice = seeded() if rounds > 3 else random.Random(7)
     total, victims, again = kills(rounds, tmp_path, bus, dice)
     row: dict[str, Any] = {
         "rounds": rounds,
@@ -115,18 +113,19 @@ def judge(rounds: int, tmp_path: Path, bus: str, name: str) -> None:
         "doubled": 0,
     }
     print(row)
-    if rounds > 5:
+    if rounds > 3:
         report.note(
             f"{rounds} rounds of kill -9 around {name}, {2 * RATE:,} records a second", {"Bus": [row]}
         )
 
 
-@pytest.mark.parametrize("rounds", ROUNDS, ids=str)
+# Of publisher, one uploader and all, each once.
+@pytest.mark.parametrize("rounds", [pytest.param(3, marks=SHORT), LONG], ids=str)
 def test_kills_around_redis(rounds: int, tmp_path: Path, own_redis: Redis) -> None:
     judge(rounds, tmp_path, own_redis.url(), "Redis")
 
 
-@pytest.mark.parametrize("rounds", [pytest.param(1, marks=pytest.mark.timeout(600)), ROUNDS[1]], ids=str)
+@pytest.mark.parametrize("rounds", [pytest.param(1, marks=SHORT), LONG], ids=str)
 def test_kills_around_kafka(rounds: int, tmp_path: Path, kafka: Kafka) -> None:
     judge(rounds, tmp_path, f"{kafka.url}?prefix=kill{rounds}", "Kafka")
 
@@ -186,12 +185,12 @@ class paused:
 FAULTS = (flush, trim, stop, hang, fill)
 
 
-@pytest.mark.parametrize("rounds", ROUNDS, ids=str)
+@pytest.mark.parametrize("rounds", [pytest.param(len(FAULTS), marks=SHORT), LONG], ids=str)
 def test_redis_is_flushed_trimmed_stopped_hung_and_filled(
     rounds: int, tmp_path: Path, own_redis: Redis
 ) -> None:
     """Lost 0, and every hole in the stream found: what is missing there comes from the journal."""
-    dice = seeded() if rounds > 5 else random.Random(11)
+    dice = seeded() if rounds > len(FAULTS) else random.Random(11)
     here, lake, out, uploaders = crew(tmp_path, own_redis.url(), count=1)
     happened: Counter[str] = Counter()
     again = []
@@ -229,5 +228,5 @@ def test_redis_is_flushed_trimmed_stopped_hung_and_filled(
         "doubled": 0,
     }
     print(row)
-    if rounds > 5:
+    if rounds > len(FAULTS):
         report.note(f"{rounds} faults of Redis, {2 * RATE:,} records a second", {"Bus": [row]}, "soak-bus")

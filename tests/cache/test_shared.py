@@ -134,6 +134,7 @@ def harmed(own: server.Redis, harm: str) -> None:
         own.process.kill()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("harm", ["paused", "killed"])
 def test_a_redis_that_does_not_answer_is_left_out_within_a_second_and_taken_back(
     own: server.Redis, made: Made, harm: str

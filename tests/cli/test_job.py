@@ -31,7 +31,7 @@ def test_a_job_from_submit_to_its_end(home: Home, capsys: pytest.CaptureFixture[
     assert asked(home, capsys, "submit", "tidy", "--key", "k")["id"] == first["id"]
     done = asked(home, capsys, "submit", "tidy", "--key", "k", "--wait")
     assert (done["id"], done["state"]) == (first["id"], "done")
-    assert done["result"] == {"sessions": 0, "keys": 0, "events": 0, "jobs": 0, "leases": 0}
+    assert done["result"] == {"sessions": 0, "keys": 0, "events": 0, "jobs": 0, "leases": 0, "firings": 0}
     other = asked(home, capsys, "submit", "verify")
     items = asked(home, capsys, "ls")["items"]
     assert [one["id"] for one in items] == [other["id"], first["id"]]

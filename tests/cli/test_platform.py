@@ -162,6 +162,17 @@ def test_connect_refuses_what_is_no_instrument(home: Home, capsys: pytest.Captur
     assert "write BASE-QUOTE" in capsys.readouterr().err
 
 
+def test_connect_refuses_a_venue_whose_key_is_missing(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is wanted: its collector would only end, again and again."""
+    for name in ("ALPACA_API_KEY", "ALPACA_API_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["connect", "alpaca", "--home", str(home.path)]) == 4
+    assert "ALPACA_API_KEY" in capsys.readouterr().err
+    assert not home.database.exists()
+
+
 def test_connect_waits_until_the_collector_collects_what_was_asked(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_a_planted_look_ahead_is_refused(
     assert json.loads(out)["findings"][0]["way"] == "again"
 
 
-def test_code_of_the_database_is_not_run_and_code_that_fails_says_where(
+def test_code_of_the_database_is_checked_in_the_sandbox_and_code_that_fails_says_where(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home.create()
@@ -135,8 +136,11 @@ def test_code_of_the_database_is_not_run_and_code_that_fails_says_where(
     with metadata.write() as connection:
         strategy.create(connection, "stored", Text(CHEAT), actor="me")
     metadata.close()
-    assert run(home, "check", "stored") == 2
-    assert "strategy_untrusted" in capsys.readouterr().err
+    assert run(home, "check", "stored", "--bars", "200", "--json") == 2
+    out, err = capsys.readouterr()
+    assert json.loads(err.splitlines()[-1])["error"]["code"] == "lookahead_found"
+    assert json.loads(out)["findings"][0]["way"] == "again"
+    assert "tidemill_strategy_stored" not in sys.modules
     assert run(home, "show", "stored") == 0
     assert "class Cheat" in capsys.readouterr().out
     path = tmp_path / "fails.py"

@@ -114,5 +114,6 @@ async def _loses_dtn(sim: IQFeed) -> None:
         await opened.close()
 
 
+@pytest.mark.alone
 def test_losing_dtn_fails_at_once_and_comes_back(iqfeed_sim: IQFeed) -> None:
     asyncio.run(_loses_dtn(iqfeed_sim))

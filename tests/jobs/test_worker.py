@@ -74,6 +74,7 @@ def test_a_hungry_job_dies_three_times_and_others_finish(office: Office, tmp_pat
     assert len(lines(tmp_path / "hungry")) == 3
 
 
+@pytest.mark.alone
 def test_a_cancel_ends_the_whole_tree_within_two_seconds(office: Office) -> None:
     cancel_loop(office, 5)
 
@@ -256,6 +257,7 @@ def test_no_word_of_a_job_ends_its_worker(local: Office) -> None:
     assert local.ended(local.submit("t-quick")).state == "done"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "jobs", [600, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])], ids=str
 )

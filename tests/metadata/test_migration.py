@@ -69,7 +69,7 @@ from pathlib import Path
 import alembic.command, alembic.config, sqlalchemy.dialects.sqlite, sqlalchemy.dialects.postgresql
 from sqlalchemy import event
 from tidemill.metadata import database, dialect, table
-place, start, revision, step = sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5])
+place, start, revision, first, step = *sys.argv[2:5], *map(int, sys.argv[5:])
 kind = dialect.Sqlite if sys.argv[1] == "sqlite" else dialect.Postgres
 place = Path(place) if sys.argv[1] == "sqlite" else place
 real = kind.engine
@@ -84,7 +84,7 @@ def engine(self):
             os.kill(os.getpid(), signal.SIGKILL)
     return made
 kind.engine = engine
-for kills in range(0, 1000, step):
+for kills in range(first, 1000, step):
     left = kills
     child = os.fork()
     if child == 0:
@@ -100,28 +100,33 @@ for kills in range(0, 1000, step):
 """
 
 
-def killed(place: Place, start: str | None, revision: str, step: int = 1) -> int:
-    """Migrates with a kill before the first statement, then before that `step` later, …; returns how many
-    statements were reached."""
+def killed(place: Place, start: str | None, revision: str, first: int, step: int) -> int:
+    """Migrates with a kill before the statement `first`, then before that `step` later, …; returns the number
+    that there are not so many statements for."""
     kind = "sqlite" if isinstance(place, Path) else "postgres"
-    words = [sys.executable, "-c", KILL, kind, str(place), start or "none", revision, str(step)]
+    words = [sys.executable, "-c", KILL, kind, str(place), start or "none", revision, str(first), str(step)]
     run = subprocess.run(words, capture_output=True, text=True, timeout=100)
     assert run.returncode == 0, run.stderr
     return int(run.stdout)
 
 
-def test_a_kill_before_any_statement_leaves_the_old_version_or_the_new(place: Place) -> None:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.soak)], ids=["some", "every"])
+def test_a_kill_before_any_statement_leaves_the_old_version_or_the_new(place: Place, step: int) -> None:
     """Each revision by itself, up and then down again, on filled tables; nothing is lost on the way. Before
-    every statement on the way up, every third on the way down."""
+    every statement of the newest revision, which is the one that is worked on; of the others before some that
+    differ from one to the next, and in the long run before every one."""
     revisions = database.revisions()
-    assert killed(place, None, revisions[0]) > 12
+    assert killed(place, None, revisions[0], 0, step) > 12
     fill(place, 5)
     seen = {revisions[0]: dump(place)}
-    for before, revision in itertools.pairwise(revisions):
-        assert killed(place, before, revision) > 2
+    for number, (before, revision) in enumerate(itertools.pairwise(revisions), 1):
+        points = (0, 1) if revision == revisions[-1] else (number % step, step)
+        assert killed(place, before, revision, *points) > 2
         seen[revision] = dump(place)
-    for revision, before in zip(reversed(revisions[1:]), reversed(revisions[:-1]), strict=True):
-        assert killed(place, revision, before, 3) > 2
+    for number, (before, revision) in reversed([*enumerate(itertools.pairwise(revisions), 2)]):
+        points = (0, 1) if revision == revisions[-1] else (number % step, step)
+        assert killed(place, revision, before, *points) > 2
         assert dump(place) == seen[before]
 
 

@@ -95,6 +95,7 @@ def test_one_that_dies_is_no_end(pool: Pool) -> None:
     assert rows(pool, "SELECT 1 AS a") == [{"a": 1}]
 
 
+@pytest.mark.alone
 def test_who_goes_away_takes_the_query_along(pool: Pool) -> None:
     assert rows(pool, "SELECT 1 AS a") == [{"a": 1}]
     child = pool._idle[0]._process

@@ -34,6 +34,7 @@ IDLE_S = 2.0
 RATE = 1_000
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
 def test_another_takes_over(how: signal.Signals, tmp_path: Path, redis: Redis) -> None:

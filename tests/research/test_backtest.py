@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.research.made import MINUTE, START, track, walk
+from tests.research.made import MINUTE, START, apart, track, walk
 from tidemill.errors import UsageError
 from tidemill.research import backtest
 from tidemill.research.history import History, Terms
@@ -104,6 +105,46 @@ def test_what_is_known_late_is_done_at_the_first_open_after(late: int, bar: int)
     (fill,) = backtest.run(Third(), rising(late=late)).fills.to_pylist()
     assert fill["ts"] == START + bar * MINUTE
     assert fill["price"] == Decimal(100 + bar)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    by=st.integers(0, 2 * MINUTE),
+    late=st.sampled_from((0, 500_000_000, 45 * 10**9, 5 * MINUTE)),
+    gap=st.integers(0, 40),
+)
+def test_nobody_trades_at_an_open_before_the_bar_that_was_decided_by(
+    seed: int, by: int, late: int, gap: int
+) -> None:
+    """Whichever instrument the order is for, and whether bars begin together, come late or are missing."""
+
+    class Other(Strategy):
+        def start(self, market: Market) -> None:
+            self.names, self.decided = list(market), dict[int, tuple[int, str]]()
+
+        def on_bar(self, bar: Bar) -> None:
+            other = self.names[(self.names.index(bar.instrument) + 1 + bar.start // MINUTE % 2) % 3]
+            send = self.sell if self.position(other) > 0 else self.buy
+            limit = None if bar.start // MINUTE % 3 else self.price(other, bar.close * 1.01)
+            self.decided[send(other, "1", limit=limit)] = bar.known, other
+
+    history = apart(walk(seed, ("A", "B", "C"), 60, late), by)
+    first = history.tracks["A"]
+    kept = np.r_[0:5, 5 + gap : 60]
+    columns = {name: getattr(first, name)[kept] for name in ("start", "end", "known", "open", "high", "low")}
+    columns |= {name: getattr(first, name)[kept] for name in ("close", "volume")}
+    history = History("1m", {**history.tracks, "A": replace(first, **columns)})
+    strategy = Other()
+    done = backtest.run(strategy, history, COSTS)
+    for fill in done.fills.to_pylist():
+        known, name = strategy.decided[fill["order"]]
+        track_ = history.tracks[name]
+        kind = done.orders["kind"][fill["order"]].as_py()
+        # A market order is told at the open that fills it, a limit at the end of its bar.
+        opened = fill["ts"] if kind == "market" else track_.start[np.searchsorted(track_.end, fill["ts"])]
+        assert opened >= known - backtest.SLACK_NS
+    assert len(done.fills) > 10
 
 
 def test_orders_of_its_own() -> None:

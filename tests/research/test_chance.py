@@ -54,6 +54,15 @@ def test_a_shuffle_has_the_same_end_and_a_skip_has_others() -> None:
     assert chance.skip(trades, 0.0).total_return == pytest.approx((stat.total(trades),) * 3)
 
 
+def test_a_fan_ends_where_the_paths_do() -> None:
+    at, growth = chance.fan(R, points=40, paths=500)
+    assert (at[0], at[-1], len(at)) == (0, len(R), 40)
+    assert (growth[:, 0] == 1).all()
+    assert (np.diff(growth, axis=0) >= 0).all()
+    assert growth[:, -1] - 1 == pytest.approx(chance.bootstrap(R, 252, paths=500).total_return)
+    assert len(chance.fan(R[:2], points=40)[0]) == 3
+
+
 def test_what_has_no_other_order_is_refused() -> None:
     with pytest.raises(UsageError, match="1 returns have no other order"):
         chance.shuffle([0.1])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.research.made import DAY, MINUTE, START, real, track, walk
+from tests.research.made import DAY, MINUTE, START, apart, real, track, walk
 from tidemill.errors import ConfigError, UsageError
 from tidemill.research import backtest
 from tidemill.research.history import History, Terms
@@ -178,6 +178,14 @@ def test_what_is_known_late_is_used_late(late: int) -> None:
     fast, _ = both(LongShort, history, costs=COSTS)
     # Decided by a bar that came half a minute after its end: not at the open right after it, but at the next.
     assert int(fast.fills["ts"][0].as_py()) - int(history.tracks["A"].end[9]) >= late
+
+
+@pytest.mark.parametrize("by", [MINUTE // 2, MINUTE // 3, 5 * MINUTE // 2])
+@pytest.mark.parametrize("late", [0, 90 * 10**9])
+def test_both_engines_do_the_same_where_bars_do_not_begin_together(by: int, late: int) -> None:
+    history = apart(walk(6, ("A", "B", "C"), 100, late), by)
+    fast, _ = both(Wild, history, costs=COSTS, params={"seed": 6})
+    assert len(fast.fills) > 50
 
 
 def test_a_run_on_what_was_known_by_then_is_the_beginning_of_the_whole() -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.research import hand
 from tests.servers.postgres import Postgres
-from tidemill.errors import ConfigError, ConflictError, DataQualityError, NotFoundError
+from tidemill.errors import ConfigError, ConflictError, DataQualityError, NotFoundError, UsageError
 from tidemill.research import store
 from tidemill.research.run import Settings
 from tidemill.research.store import SCHEMAS, SORTS, Filters, Row, Runs
@@ -108,31 +108,52 @@ def test_filters(runs: Runs) -> None:
     assert found(text="100%_") == [3]
     assert found(text="0%0") == []
     assert found(text="eth-usd") == [3]
+    assert found(where="strategy:SMA*") == [1, 3, 4]
+    assert found(where="strategy:sma_cros") == found(where="strategy:sma%cross") == []
+    assert found(where="instrument:*coinbase") == [3]
+    assert found(where="sharpe>1 sharpe<=3") == [2, 3]
+    assert found(where="sharpe>1 trades=3 100%_") == [3]
+    assert found(where="param:fast=2 engine:nautilus") == [2]
+    assert found(where="param:fast=") == []
+    assert found(where="created>2001-09-10") == []
+    assert found(where="created>=2001-09-09") == [1, 2, 3, 4]
+    assert runs.count(Filters(where="sharpe>1 eth")) == 1
+    with pytest.raises(UsageError, match="sharp'"):
+        found(where="sharp>1")
+
+
+@pytest.fixture(scope="module")
+def many(module_path: Path) -> Iterator[tuple[Runs, list[Row]]]:
+    """Runs of every number that a list is sorted by, each with equal ones and with some that lack it."""
+    dice = random.Random(7)
+    with Runs(module_path / "runs") as runs:
+        kept = [
+            runs.keep(
+                row(number, numbers={sort: dice.choice([None, 0, 1.5, -1.5, -0.0, 3]) for sort in SORTS}), {}
+            )
+            for number in range(25)
+        ]
+        yield runs, kept
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_pages_have_every_run_once(tmp_path: Path, sort: str) -> None:
-    dice = random.Random(sort)
-    with Runs(tmp_path / "runs") as runs:
-        kept = [
-            runs.keep(row(number, numbers={sort: dice.choice([None, 0, 1.5, -1.5, -0.0, 3])}), {})
-            for number in range(25)
-        ]
-        for ascending in (False, True):
-            seen: list[Row] = []
-            after = None
-            while page := runs.page(4, sort=sort, ascending=ascending, after=after):
-                seen += page
-                after = store.key(page[-1], sort, ascending)
-            assert {one.id for one in seen} == {one.id for one in kept}
-            assert len(seen) == len(kept)
-            places = [store.key(one, sort, ascending) for one in seen]
-            assert places == sorted(places)
-            if sort not in ("created", "duration_s"):
-                values = [one.numbers.get(sort) for one in seen]
-                some = [value for value in values if value is not None]
-                assert some == sorted(some, reverse=not ascending)
-                assert values[len(some) :] == [None] * (len(values) - len(some))
+def test_pages_have_every_run_once(many: tuple[Runs, list[Row]], sort: str) -> None:
+    runs, kept = many
+    for ascending in (False, True):
+        seen: list[Row] = []
+        after = None
+        while page := runs.page(4, sort=sort, ascending=ascending, after=after):
+            seen += page
+            after = store.key(page[-1], sort, ascending)
+        assert {one.id for one in seen} == {one.id for one in kept}
+        assert len(seen) == len(kept)
+        places = [store.key(one, sort, ascending) for one in seen]
+        assert places == sorted(places)
+        if sort not in ("created", "duration_s"):
+            values = [one.numbers.get(sort) for one in seen]
+            some = [value for value in values if value is not None]
+            assert some == sorted(some, reverse=not ascending)
+            assert values[len(some) :] == [None] * (len(values) - len(some))
 
 
 def test_a_removed_run_is_gone_with_its_files(runs: Runs) -> None:
@@ -177,7 +198,9 @@ for number in range(10_000):
 """
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize(
+    "number", [0, 3, *(pytest.param(number, marks=pytest.mark.soak) for number in (1, 2, *range(4, 20)))]
+)
 def test_a_kill_leaves_whole_runs_and_orphans_that_go(tmp_path: Path, number: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", KEEPER, str(tmp_path)], stdout=subprocess.PIPE, text=True,

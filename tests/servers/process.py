@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -19,12 +20,24 @@ runs as."""
 READY_S = 60.0
 
 
+PORTS = range(10_000, 32_768)
+"""Below those that the system itself gives to connections and to whoever asks for any: none of these is taken
+between the moment it was found free and the start of its server, or while that server is down."""
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of loopback that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback that nothing listens on now, and that was not given before."""
+    for _ in range(1_000):
+        port = random.SystemRandom().choice(
+            PORTS
+        )  # a seed of the tests' would give all of them the same ones
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise AssertionError(f"no free port in {PORTS}")
 
 
 def found(*names: str) -> Path | None:

@@ -133,7 +133,7 @@ def test_its_tables(service: Service, first: dict[str, Any]) -> None:
         table = reader.read_all()
     assert table.schema == FILLS
     assert [str(ts) for ts in table["ts"].to_pylist()] == whole["columns"]["ts"]
-    for name in ("trades", "orders", "days"):
+    for name in ("trades", "orders", "days", "prices"):
         backtest.BacktestTable.model_validate(service.client.get(f"{path}/{name}").json())
     equity = service.client.get(f"{path}/equity", params={"points": 50}).json()
     backtest.BacktestTable.model_validate(equity)
@@ -162,6 +162,41 @@ def test_lists_and_comparison(service: Service, first: dict[str, Any]) -> None:
     assert beside.json()["differences"]["param fast"] == [5, 9]
     assert "interval" not in beside.json()["differences"]
     assert beside.json()["growth"][0][0] == 1.0
+    assert beside.json()["code"] == [None, None]
+
+
+def test_a_list_is_narrowed_and_taken_along(service: Service, first: dict[str, Any]) -> None:
+    second = ran(service, params={"fast": 9, "slow": 30})
+    both = {first["id"], second["id"]}
+
+    def found(where: str) -> dict[str, Any]:
+        answer = service.client.get("/api/v1/backtests", params={"where": where})
+        assert answer.status_code == 200, answer.text
+        return answer.json()  # type: ignore[no-any-return]
+
+    assert both <= {one["id"] for one in found("strategy:sma* instrument:btc*")["items"]}
+    assert [one["id"] for one in found("strategy:sma* param:fast=9")["items"]] == [second["id"]]
+    fills = first["summary"]["numbers"]["trades"]
+    assert found(f"param:fast=5 trades>={fills}")["total"] >= 1
+    assert found(f"param:fast=5 trades>{fills}")["items"] == []
+    refused = service.client.get("/api/v1/backtests", params={"where": "sharp>1"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "filter_invalid")
+    lines = service.client.get("/api/v1/backtests/export", params={"where": "param:fast=9"}).text.splitlines()
+    assert lines[0].startswith("id,created,state,strategy,")
+    assert lines[1].startswith(f"{second['id']},20")
+    assert len(lines) == 2
+
+
+def test_other_paths_of_a_run(service: Service, first: dict[str, Any]) -> None:
+    answer = service.client.get(f"/api/v1/backtests/{first['id']}/robustness")
+    found = backtest.BacktestRobustness.model_validate(answer.json())
+    days = service.client.get(f"/api/v1/backtests/{first['id']}/days").json()["columns"]
+    assert [one.way for one in found.ways][1:] == ["order", "missed"]
+    if found.ways:
+        assert found.ts[-1] == days["end"][-1]
+        assert found.own[-1] == pytest.approx(days["equity"][-1] / days["equity"][0])
+    order = found.ways[1]
+    assert order.total_return[0] == pytest.approx(order.total_return[2])
 
 
 def test_again_is_the_same_to_the_bit(service: Service, first: dict[str, Any]) -> None:
@@ -234,7 +269,7 @@ def test_what_makes_no_sense_is_refused(
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/equity", "/trades", "/fills", "/orders", "/days", "/report"],
+    ["", "/equity", "/trades", "/fills", "/orders", "/days", "/prices", "/robustness", "/report"],
 )
 @pytest.mark.parametrize("name", ["nope", "%00", "%25", "..%2f..%2fetc", "%F0%9F%92%A5", "a" * 50])
 def test_no_such_run(service: Service, name: str, path: str) -> None:

@@ -132,6 +132,7 @@ def test_status_is_what_parts_say_with_what_they_cost(start: Callable[..., Servi
     assert {row["part"] for row in whole["parts"]} == {"recorder", "service"}
 
 
+@pytest.mark.alone
 def test_a_part_that_hangs_costs_its_timeout_only(
     start: Callable[..., Service], home: Home, part: Part
 ) -> None:

@@ -461,6 +461,7 @@ def test_wrong_parameters_are_named(service: Service, params: dict[str, str], co
         assert answer.json()["hint"] == "did you mean interval?"
 
 
+@pytest.mark.alone
 def test_a_chart_page_is_quick(service: Service) -> None:
     """Not a benchmark: catches a path that reads everything again for each request."""
     get(service, f"data/{BTC}/bars")

@@ -30,6 +30,13 @@ def browser(service: Service) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def signed_in(service: Service) -> Iterator[httpx.Client]:
+    """The same for all tests that do not sign out."""
+    with contextlib.closing(service.browser()) as client:
+        yield client
+
+
 def path_of(template: str) -> str:
     for name in ("{symbol}", "{id}", "{venue}"):
         template = template.replace(name, "x")
@@ -193,8 +200,9 @@ UNSAFE = [c for c in REST if c.method not in ("GET", "HEAD") and c.scope != "ope
     ],
 )
 def test_with_a_cookie_only_the_own_page_changes_anything(
-    service: Service, browser: httpx.Client, command: Command, headers: dict[str, str], refused: bool
+    service: Service, request: pytest.FixtureRequest, command: Command, headers: dict[str, str], refused: bool
 ) -> None:
+    browser = request.getfixturevalue("browser" if command.id.startswith("session.") else "signed_in")
     answer = browser.request(
         command.method,
         path_of(command.path),

@@ -97,6 +97,7 @@ def check(status: int, body: bytes, what: str) -> None:
         assert said["request_id"], what
 
 
+@pytest.mark.parametrize("examples", [15, pytest.param(500, marks=pytest.mark.soak)], ids=str)
 @pytest.mark.parametrize(
     ("method", "path", "operation"), OPERATIONS, ids=[o["operationId"] for _, _, o in OPERATIONS]
 )
@@ -106,6 +107,7 @@ def test_no_input_is_a_server_error(
     method: str,
     path: str,
     operation: dict[str, object],
+    examples: int,
 ) -> None:
     parameters = operation.get("parameters", [])
     assert isinstance(parameters, list)
@@ -113,7 +115,7 @@ def test_no_input_is_a_server_error(
     in_query = [p["name"] for p in parameters if p["in"] == "query"]
     names = st.one_of(st.sampled_from(in_query), text) if in_query else text
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         values=st.lists(places, min_size=len(in_path), max_size=len(in_path)),
         query=st.lists(st.tuples(names, text), max_size=4),

@@ -163,6 +163,7 @@ def test_after_the_data_has_changed_nothing_old_is_answered(pair: tuple[Service,
             time.sleep(0.1)
 
 
+@pytest.mark.alone
 def test_a_session_of_one_is_known_at_the_other_and_ends_at_once(pair: tuple[Service, Service]) -> None:
     first, second = pair
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,11 +17,14 @@ from hypothesis import strategies as st
 import tidemill as tm
 from tests.research.market import NAME, keep, market
 from tests.service.conftest import Service, short_home
+from tidemill import sandbox
 from tidemill.errors import UsageError
 from tidemill.jobs import here
 from tidemill.log import Log
-from tidemill.metadata import Metadata
+from tidemill.metadata import Metadata, strategy
+from tidemill.metadata.strategy import Text
 from tidemill.service import study as shapes
+from tidemill.strategies import sma_cross
 from tidemill.strategies.sma_cross import SmaCross
 
 ASK: dict[str, Any] = {
@@ -164,3 +169,53 @@ def test_no_body_brings_the_service_down(served: Service, body: dict[str, Any]) 
     assert answer.status_code < 500, answer.text
     if answer.status_code == 202:
         served.client.post(f"/api/v1/studies/{answer.json()['study_id']}/cancel")
+
+
+MINE = Path(sma_cross.__file__).read_text() + "# mine\n"
+
+
+@pytest.mark.skipif(not sandbox.available().ok, reason="this machine cannot isolate")
+def test_strategies_of_the_folder_and_of_the_database_are_tried_in_the_sandbox(
+    served: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = served.home.path / "strategies"
+    folder.mkdir(exist_ok=True)
+    (folder / "filed.py").write_text(MINE)
+    metadata = Metadata.of(served.home)
+    with metadata.write() as connection:
+        strategy.create(connection, "kept", Text(MINE), actor="me")
+        strategy.change(connection, "kept", Text("nothing"), expected=1, actor="me")
+    digests = []
+    for name, version, named in (
+        ("sma_cross", None, "sma_cross"),
+        ("filed", None, "filed"),
+        ("kept", 1, "kept@1"),
+    ):
+        body = (
+            ASK | {"strategy": name, "params": {"fast": [5, 10]}} | ({"version": version} if version else {})
+        )
+        started = served.client.post("/api/v1/studies", json=body)
+        assert started.status_code == 202, started.text
+        said = started.json()
+        done = here.finish(served.home, metadata, said["job_id"], Log("test"))
+        assert done.state == "done", done.error
+        assert done.result is not None
+        digests.append(done.result["digest"])
+        shown = served.client.get(f"/api/v1/studies/{said['study_id']}").json()
+        assert (shown["plan"]["strategy"], shown["family"]) == (named, name)
+    assert len(set(digests)) == 1
+    assert not [name for name in sys.modules if name.startswith("tidemill_strategy_")]
+    for change, code in (
+        ({"strategy": "kept"}, (422, "strategy_invalid")),
+        ({"strategy": "kept", "version": 3}, (404, "version_unknown")),
+        ({"strategy": "kept@1"}, (422, "study_invalid")),
+        ({"strategy": "sma_cross", "version": 1}, (404, "strategy_unknown")),
+    ):
+        assert error(served.client.post("/optimize", json=ASK | change)) == code
+    # A machine that cannot isolate says so, and runs nothing.
+    started = served.client.post("/optimize/", json=ASK | {"strategy": "kept", "version": 1})
+    monkeypatch.setenv("PATH", "/nowhere")
+    failed = here.finish(served.home, metadata, started.json()["job_id"], Log("test"))
+    metadata.close()
+    assert failed.error is not None
+    assert failed.error["code"] == "sandbox_missing"

@@ -57,10 +57,11 @@ def whole(store: Arctic) -> int:
     return last
 
 
-@pytest.mark.timeout(300)  # five starts of ArcticDB
-def test_kill_9_at_any_moment_leaves_every_row_once(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)  # each round is a start of ArcticDB
+@pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.soak)], ids=str)
+def test_kill_9_at_any_moment_leaves_every_row_once(tmp_path: Path, rounds: int) -> None:
     url, dice, told = f"arctic://lmdb{tmp_path}/arctic", random.Random(5), 0
-    for round_ in range(5):
+    for round_ in range(rounds):
         writer = child(url, round_)
         try:
             assert writer.stdout

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tidemill.errors import AuthError
 from tidemill.supervisor.child import Child, same_process
 
 
@@ -68,6 +69,43 @@ def test_is_restarted_after_a_kill_and_waits_longer_each_time(child: Child) -> N
             assert child.state == "failed"
         assert waits[0] < waits[1] < waits[2] <= 0.5
         assert "exit code 3" in child.log.read_text()
+        await child.stop(1)
+
+    run(test)
+
+
+def test_one_without_a_key_is_not_started_again_until_somebody_asks(child: Child) -> None:
+    said = AuthError("credential_missing", "no key", hint="set it").as_dict()
+    tell = f"import json; print(json.dumps({{'level': 'error', 'error': {said!r}}}), flush=True);"
+
+    async def test() -> None:
+        child.wanted_argv = python(f"{tell} raise SystemExit(4)")
+        await until(lambda: child.state == "failed", child)
+        for _ in range(30):
+            await child.reconcile(1)
+            await asyncio.sleep(0.01)
+        shown = child.describe()
+        assert (shown["restarts"], shown["pid"], shown["retry_in_s"]) == (0, None, None)
+        assert shown["error"] == said
+        assert child.log.read_text().count("credential_missing") == 1
+        child.retry()
+        await until(lambda: child.log.read_text().count("credential_missing") == 2, child)
+        await until(lambda: child.state == "failed", child)
+        child.wanted_argv = SLEEPER  # another command line may have what the first one lacked
+        await until(lambda: child.state == "running", child)
+        assert child.describe()["error"] is None
+        await child.stop(5)
+
+    run(test)
+
+
+def test_one_whose_configuration_is_at_fault_is_tried_again_and_says_why(child: Child) -> None:
+    async def test() -> None:
+        child.wanted_argv = python("raise SystemExit(3)")
+        await until(lambda: child.restarts == 2, child)
+        error = child.describe()["error"]
+        assert error is None or (error["code"], error["category"]) == ("part_refused", "config")
+        await until(lambda: child.describe()["error"] is not None, child)
         await child.stop(1)
 
     run(test)

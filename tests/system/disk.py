@@ -31,9 +31,9 @@ class Disk:
         _run("umount", self.path)
 
     def fill(self) -> Path:
-        """Takes every free byte; returns the file to remove again."""
+        """Takes every free byte, what has become free since the last time too; returns the file to remove."""
         ballast = self.path / "ballast"
-        with ballast.open("wb", buffering=0) as file:
+        with ballast.open("ab", buffering=0) as file:
             for size in (1 << 20, 4 << 10):
                 with contextlib.suppress(OSError):
                     while True:

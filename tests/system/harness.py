@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.servers.process import free_port
 from tests.system.book import Kept
 from tests.system.oracle import Gap, Trade
 from tidemill import _native, control, wire
@@ -36,12 +36,6 @@ READY_S = 60.0
 STOP_S = 60.0
 CRASHES = ("Fatal Python", "panicked")
 """Words in the log of a part that did not end as it should, whatever its exit code."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
@@ -213,7 +207,8 @@ class Platform:
 
     def not_ready(self) -> dict[str, str]:
         """What `GET /health` says of each part that is not ready."""
-        _status, answer = self.get("/api/v1/health")
+        status, answer = self.get("/api/v1/health")
+        assert "parts" in answer, (status, answer)
         return {row["part"]: row["detail"] for row in answer["parts"] if not row["ready"]}
 
     def request(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:

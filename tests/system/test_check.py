@@ -122,6 +122,7 @@ class Screen(Viewer):
     def __init__(self, trades: list[Trade], messages: list[dict[str, Any]], ended: int) -> None:
         self.trades, self.messages = trades, messages
         self.began, self.positions = {VENUE: (1, 0)}, {VENUE: (1, ended)}
+        self.whole, self._whole_messages = self.positions, len(messages)
 
 
 def test_a_screen_that_saw_all_is_clean_and_one_that_missed_trades_is_not() -> None:
@@ -161,3 +162,9 @@ def test_a_book_that_stops_on_the_screen_is_found() -> None:
     for seen in (messages[: len(messages) // 2], []):
         [wrong] = Screen([], seen, end).judge_books(journal)
         assert "at the end" in wrong
+    # What comes after the last heartbeat may be cut anywhere: the book is judged as of the heartbeat.
+    cut = Screen([], messages[:-1], end)
+    cut.whole, cut._whole_messages = {VENUE: (1, messages[-3]["sequence"])}, len(messages) - 2
+    assert not cut.judge_books(journal)
+    cut._whole_messages = len(messages) // 2
+    assert "at the end" in cut.judge_books(journal)[0]

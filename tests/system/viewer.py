@@ -24,6 +24,10 @@ DEPTH = 20
 """Levels of each side that a subscription gets unless it asks for others."""
 
 
+WHOLE_S = 10.0
+"""A heartbeat comes each second; from a bridge that hangs or is gone, none."""
+
+
 def stream_url(home: Home, port: int, *, direct: bool) -> str:
     """Address of `/stream`: of the bridge itself, or through the service at `port`."""
     if direct:
@@ -54,6 +58,12 @@ class Viewer:
         # By venue, behind which position all was promised, and how far it has come.
         self.began: dict[str, tuple[int, int]] = {}
         self.positions: dict[str, tuple[int, int]] = {}
+        # Up to where it has seen all of it, as the last heartbeat said. Exact messages come before those that
+        # are merged, so that a trade's position says nothing of the books.
+        self.whole: dict[str, tuple[int, int]] = {}
+        self._whole_messages = 0
+        self._is_subscribed = self._is_whole = False
+        self._stop_by = 0.0
         self.connections = 0
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -65,6 +75,7 @@ class Viewer:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        self._stop_by = time.monotonic() + WHOLE_S
         self._stop.set()
         self._thread.join(30)
         assert not self._thread.is_alive(), "the viewer does not end"
@@ -79,7 +90,7 @@ class Viewer:
             try:
                 until(
                     lambda venue=venue, wanted=wanted: (
-                        self._healthy() and self.positions.get(venue, (0, 0))[1] >= wanted
+                        self._healthy() and self.whole.get(venue, (0, 0))[1] >= wanted
                     ),
                     f"the viewer caught up with {venue}",
                     seconds,
@@ -97,19 +108,24 @@ class Viewer:
 
     def judge_books(self, journal: Journal) -> list[str]:
         """Where a book on the screen was not the best levels of the journal's book at that position, or
-        was shown although the journal's was not sound, or was not what the journal's was at the end. Empty
-        when all is well."""
+        was shown although the journal's was not sound, or was not what the journal's was at the last
+        heartbeat. Empty when all is well."""
         # A large snapshot spans several frames: what is not whole yet is not shown.
         is_whole = journal.records["flags"] & wire.FLAG_LAST != 0
-        is_whole &= journal.sequences <= self.positions[journal.venue][1]
+        is_whole &= journal.sequences <= self.whole[journal.venue][1]
         ended = int(journal.sequences[is_whole].max(initial=0))
         shown: dict[str, list[dict[str, Any]]] = {}
-        for message in self.messages:
+        until: dict[str, int] = {}
+        for at, message in enumerate(self.messages):
             if message["type"] == "book" and message["venue"] == journal.venue:
-                shown.setdefault(message["instrument"], []).append(message)
+                of_one = shown.setdefault(message["instrument"], [])
+                of_one.append(message)
+                if at < self._whole_messages:
+                    until[message["instrument"]] = len(of_one)
         wrong: list[str] = []
         for number, name in journal.names.items():
-            wrong += _wrong_books(name, shown.get(name, []), journal, number, ended)
+            mine = shown.get(name, [])
+            wrong += _wrong_books(name, mine, until.get(name, 0), journal, number, ended)
         return wrong
 
     def _run(self) -> None:
@@ -136,6 +152,7 @@ class Viewer:
         headers = {"Authorization": f"Bearer {self.platform.home.read_token()}"}
         async with connect(url, additional_headers=headers, max_size=None) as socket:
             self.connections += 1
+            self._is_subscribed = self._is_whole = False
             subscribe: dict[str, Any] = {
                 "op": "subscribe",
                 "id": 1,
@@ -147,10 +164,14 @@ class Viewer:
                 subscribe["from"] = {venue: list(position) for venue, position in self.positions.items()}
             await socket.send(json.dumps(subscribe))
             previous: dict[str, int] = {}
-            while not self._stop.is_set():
+            while not self._is_over():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.5):
                         self._take(json.loads(await socket.recv()), previous)
+
+    def _is_over(self) -> bool:
+        """Whether it is told to end, and stands where everything before has come."""
+        return self._stop.is_set() and (self._is_whole or time.monotonic() > self._stop_by)
 
     def _take(self, message: dict[str, Any], previous: dict[str, int]) -> None:
         if "prev" in message:
@@ -158,6 +179,7 @@ class Viewer:
             if venue in previous and message["prev"] != previous[venue]:
                 self.broken_chains.append(f"{venue}: {message['prev']} after {previous[venue]}")
             previous[venue] = message["sequence"]
+            self._is_whole = False
             self.positions[venue] = (message["epoch"], message["sequence"])
         if message["type"] == "trades":
             self.trades.extend(
@@ -170,11 +192,17 @@ class Viewer:
         elif message["type"] == "gap":
             self.gaps.append(message)
         elif message["type"] == "heartbeat":
+            if not self._is_subscribed:
+                return  # all of nothing was sent
             # Everything up to here was sent: where nothing came, this is how far it is.
+            self._is_whole = True
+            self._whole_messages = len(self.messages)
             for venue, position in message["venues"].items():
+                self.whole[venue] = (position["epoch"], position["sequence"])
                 if venue in self.positions:
                     self.positions[venue] = (position["epoch"], position["sequence"])
         elif message["type"] == "subscribed":
+            self._is_subscribed = True
             for venue, (epoch, sequence) in message["from"].items():
                 self.began.setdefault(venue, (epoch, sequence))
         elif message["type"] != "hello":
@@ -182,8 +210,9 @@ class Viewer:
 
 
 def _wrong_books(
-    name: str, messages: list[dict[str, Any]], journal: Journal, number: int, ended: int
+    name: str, messages: list[dict[str, Any]], whole: int, journal: Journal, number: int, ended: int
 ) -> list[str]:
+    """The first `whole` messages make the book as of `ended`."""
     of_books = book_records(journal.records)
     mine = of_books[journal.records["instrument"][of_books] == number]
     rows = rows_of(journal.records[mine], journal.sequences[mine])
@@ -205,8 +234,16 @@ def _wrong_books(
         return all(seen.best(side, None) == kept.best(side, DEPTH) for side in (BID, ASK))
 
     seen: Ladder | None = None
-    wrong = []
-    for message in messages:
+    wrong: list[str] = []
+
+    def judge_end() -> None:
+        replay(ended)
+        if sound and not (seen and equals(seen)):
+            wrong.append(f"{name} at the end, {ended}")
+
+    for at, message in enumerate(messages):
+        if at == whole:
+            judge_end()
         replay(message["sequence"])
         place = f"{name} {message['kind']} at {message['sequence']}"
         if message["kind"] == "snapshot":
@@ -222,9 +259,8 @@ def _wrong_books(
             wrong.append(f"{place} while the journal's book is not sound")
         if not equals(seen):
             wrong.append(place)
-    replay(ended)
-    if sound and not (seen and equals(seen)):
-        wrong.append(f"{name} at the end, {ended}")
+    if whole == len(messages):
+        judge_end()
     return wrong
 
 

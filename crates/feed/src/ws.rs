@@ -81,14 +81,15 @@ impl From<NetError> for Refused {
     }
 }
 
-/// Opens a WebSocket; messages over `max_message_bytes` end it with an error that [`oversize`] knows.
+/// Opens a WebSocket, with these fields in its request; messages over `max_message_bytes` end it with an error that [`oversize`] knows.
 pub async fn open(
     network: &Network,
     url: &Url,
+    headers: &[(&'static str, &'static str)],
     max_message_bytes: usize,
     limit: Duration,
 ) -> Result<Socket, Refused> {
-    timeout(limit, open_unbounded(network, url, max_message_bytes))
+    timeout(limit, open_unbounded(network, url, headers, max_message_bytes))
         .await
         .unwrap_or_else(|_| {
             Err(NetError::new(
@@ -99,7 +100,12 @@ pub async fn open(
         })
 }
 
-async fn open_unbounded(network: &Network, url: &Url, max_message_bytes: usize) -> Result<Socket, Refused> {
+async fn open_unbounded(
+    network: &Network,
+    url: &Url,
+    headers: &[(&'static str, &'static str)],
+    max_message_bytes: usize,
+) -> Result<Socket, Refused> {
     let stream = Counted {
         stream: network.connect(url, true).await?,
         received: 0,
@@ -116,6 +122,11 @@ async fn open_unbounded(network: &Network, url: &Url, max_message_bytes: usize) 
     request
         .headers_mut()
         .insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    for (name, value) in headers {
+        request
+            .headers_mut()
+            .insert(*name, HeaderValue::from_static(value));
+    }
     let config = WebSocketConfig::default()
         .max_message_size(Some(max_message_bytes))
         .max_frame_size(Some(max_message_bytes));

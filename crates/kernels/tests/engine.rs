@@ -405,6 +405,95 @@ fn an_ioc_order_is_filled_at_the_next_open_or_not_at_all() {
 }
 
 #[test]
+fn an_ioc_order_takes_and_pays_for_it_however_the_open_comes_to_its_limit() {
+    let mut engine = engine(CostText {
+        taker: "0.01",
+        maker: "0.001",
+        limit_fill: "through",
+        ..free()
+    });
+    let now = |price| Request {
+        time_in_force: TimeInForce::Ioc,
+        ..limit(Side::Buy, 1, price)
+    };
+    step(&mut engine, flat(1, 10_000));
+    // Below the close when it is sent; the open falls to it, and it is no order that has rested.
+    engine.submit(now(9_900)).unwrap();
+    engine.submit(limit(Side::Buy, 1, 9_800)).unwrap();
+    assert_eq!(
+        step(&mut engine, bar(2, [9_900, 9_900, 9_700, 9_900])),
+        [(9_900, 1, false), (9_800, 1, true)]
+    );
+    let fees: Vec<i64> = engine.fills().iter().map(|fill| fill.fee).collect();
+    assert_eq!(fees, [990_000_000, 98_000_000]);
+}
+
+#[test]
+fn an_order_is_not_met_by_a_row_that_had_begun_before_it() {
+    let run = |after: Option<i64>| {
+        let mut engine = Engine::new(
+            parse("100000", DIGITS).unwrap(),
+            vec![stock("A"), stock("B")],
+            CostText {
+                leverage: "10",
+                ..free()
+            }
+            .read()
+            .unwrap(),
+        )
+        .unwrap();
+        let b = |minute, prices| Row {
+            instrument: 1,
+            ..bar(minute, prices)
+        };
+        // Bars of B have two minutes, those of A one: at minute 3 the bar of B runs until minute 4.
+        step(&mut engine, b(2, [5_000; 4]));
+        step(&mut engine, flat(3, 10_000));
+        let market = Request::market(1, Side::Buy, 1);
+        let orders = [
+            market,
+            Request {
+                instrument: 1,
+                ..limit(Side::Buy, 2, 4_990)
+            },
+            Request {
+                instrument: 1,
+                ..stop(Side::Buy, 3, 5_050)
+            },
+            Request {
+                instrument: 1,
+                reduce_only: true,
+                ..limit(Side::Sell, 1, 5_060)
+            },
+        ];
+        for order in orders {
+            match after {
+                Some(after) => engine.submit_after(order, after).unwrap(),
+                None => engine.submit(order).unwrap(),
+            };
+        }
+        engine.target_after(0, 0.5, 3 * MINUTE).unwrap();
+        let running = step(&mut engine, b(4, [5_000, 5_100, 4_900, 5_040]));
+        assert_eq!(step(&mut engine, flat(4, 10_000)), [(10_000, 500, false)]);
+        let next = step(&mut engine, b(6, [5_045, 5_070, 4_980, 5_000]));
+        (running, next)
+    };
+    // What nobody holds back is met at an open that was a minute before.
+    assert_eq!(run(None).0[0], (5_000, 1, false));
+    let (running, next) = run(Some(4 * MINUTE));
+    assert_eq!(running, []);
+    assert_eq!(
+        next,
+        [
+            (5_045, 1, false),
+            (5_050, 3, false),
+            (5_060, -1, true),
+            (4_990, 2, true)
+        ]
+    );
+}
+
+#[test]
 fn an_order_of_a_day_ends_with_it() {
     let mut engine = engine(free());
     let today = |price| Request {

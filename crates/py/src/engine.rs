@@ -256,7 +256,8 @@ impl Engine {
 
     /// Sends an order; its number.
     #[pyo3(signature = (
-        instrument, side, size, kind = "market", limit = None, stop = None, time_in_force = "gtc", reduce_only = false
+        instrument, side, size, kind = "market", limit = None, stop = None, time_in_force = "gtc", reduce_only = false,
+        after = i64::MIN
     ))]
     #[allow(clippy::too_many_arguments)] // one for each field of an order
     fn submit(
@@ -269,6 +270,7 @@ impl Engine {
         stop: Option<i64>,
         time_in_force: &str,
         reduce_only: bool,
+        after: i64,
     ) -> PyResult<u32> {
         let request = Request {
             instrument,
@@ -286,12 +288,15 @@ impl Engine {
             })?,
             reduce_only,
         };
-        self.engine.submit(request).map_err(refused)
+        self.engine.submit_after(request, after).map_err(refused)
     }
 
     /// Wants this share of the equity.
-    fn target(&mut self, instrument: u32, share: f64) -> PyResult<()> {
-        self.engine.target(instrument, share).map_err(refused)
+    #[pyo3(signature = (instrument, share, after = i64::MIN))]
+    fn target(&mut self, instrument: u32, share: f64, after: i64) -> PyResult<()> {
+        self.engine
+            .target_after(instrument, share, after)
+            .map_err(refused)
     }
 
     /// A payment that will fall due.

@@ -1,7 +1,7 @@
 //! Alpaca: US stocks of one exchange (IEX) or of all (SIP), and crypto.
 //! <https://docs.alpaca.markets/docs/real-time-stock-pricing-data>
 //!
-//! Every message is an array. A login comes first; one connection per address and account is let in. Trade ids
+//! Every message is an array, in MessagePack where the venue gives it as it is asked to (half the bytes), else in JSON. A login comes first; one connection per address and account is let in. Trade ids
 //! are unique in their exchange and day and do not count, so a stream does not tell what is missing in it:
 //! gaps are the times without a connection. Corrections and cancels come with the trades.
 
@@ -15,6 +15,7 @@ use crate::api::{
 use crate::condition::irregular;
 use crate::field::{number, price, quote, size, timed};
 use crate::json::{Bad, Json, rfc3339_ns, whole};
+use crate::msgpack;
 use crate::seller::{HABITS, LIMITS, coin, is_coin, is_stock, stock};
 use crate::tape::{REFUSED_NS, Read, Tape};
 
@@ -95,6 +96,8 @@ impl Protocol for Alpaca {
             path: if crypto { CRYPTO } else { self.stocks },
             crypto,
             asked: Vec::new(),
+            binary: false,
+            json: Vec::new(),
         })
     }
 }
@@ -108,13 +111,21 @@ struct Connection {
     tape: Tape,
     path: &'static str,
     crypto: bool,
-    /// Subscriptions not yet answered, in order.
+    /// Subscriptions not yet answered, in order; an empty one is that of halts.
     asked: Vec<Vec<usize>>,
+    /// The venue speaks MessagePack, and is answered so.
+    binary: bool,
+    /// The text of the message at hand, where it came in MessagePack.
+    json: Vec<u8>,
 }
 
 impl Session for Connection {
     fn path(&self) -> String {
         self.path.into()
+    }
+
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[("Content-Type", "application/msgpack")]
     }
 
     fn login(&mut self, secrets: &[String]) {
@@ -131,10 +142,16 @@ impl Session for Connection {
 
     fn message(&mut self, text: &[u8], ts_recv: i64, out: &mut Output) {
         self.tape.clear();
-        match self.read(text, ts_recv, out) {
-            Ok(()) => self.tape.take(out),
-            Err(bad) => self.tape.quarantine(bad, text, "S", ts_recv, out),
+        self.binary = msgpack::is_array(text);
+        if !self.binary {
+            self.take(Ok(()), text, ts_recv, out);
+            return;
         }
+        let mut json = std::mem::take(&mut self.json); // its room is used again
+        json.clear();
+        let whole = msgpack::to_json(text, &mut json);
+        self.take(whole, &json, ts_recv, out);
+        self.json = json;
     }
 
     fn tick(&mut self, now_ns: i64, out: &mut Output) {
@@ -165,6 +182,11 @@ struct Fields<'a> {
     new_price: Option<&'a [u8]>,
     new_size: Option<&'a [u8]>,
     new_conditions: Conditions<'a>,
+    /// Of a halt: the state, what it is called, and why.
+    state: &'a [u8],
+    state_text: Cow<'a, [u8]>,
+    reason: Cow<'a, [u8]>,
+    reason_text: Cow<'a, [u8]>,
     trades: Option<Json<'a>>,
     quotes: Option<Json<'a>>,
 }
@@ -230,6 +252,10 @@ impl<'a> Fields<'a> {
                 b"cp" => found.new_price = Some(json.checked_scalar()?),
                 b"cs" => found.new_size = Some(json.checked_scalar()?),
                 b"cc" => found.new_conditions = conditions(json)?,
+                b"sc" => found.state = json.raw_string()?,
+                b"sm" => found.state_text = json.string()?,
+                b"rc" => found.reason = json.string()?,
+                b"rm" => found.reason_text = json.string()?,
                 b"msg" => found.text = json.string()?,
                 b"code" => found.code = whole(json.checked_scalar()?),
                 b"trades" => found.trades = Some(json.passed()?),
@@ -242,6 +268,22 @@ impl<'a> Fields<'a> {
 }
 
 impl Connection {
+    /// Takes in the JSON text of a message, if it is `whole`.
+    fn take(&mut self, whole: Result<(), Bad>, text: &[u8], ts_recv: i64, out: &mut Output) {
+        match whole.and_then(|()| self.read(text, ts_recv, out)) {
+            Ok(()) => self.tape.take(out),
+            Err(bad) => self.tape.quarantine(bad, text, "S", ts_recv, out),
+        }
+    }
+
+    fn say(&self, message: &serde_json::Value, out: &mut Output) {
+        out.actions.push(if self.binary {
+            Action::SendBytes(msgpack::from_json(message))
+        } else {
+            Action::Send(message.to_string())
+        });
+    }
+
     fn read(&mut self, text: &[u8], now_ns: i64, out: &mut Output) -> Result<(), Bad> {
         let mut json = Json::checked(text)?;
         let mut control = Vec::new();
@@ -252,9 +294,10 @@ impl Connection {
                 b"t" => self.trade(&fields, now_ns, out)?,
                 b"q" => self.quote(&fields, now_ns, out)?,
                 b"x" | b"c" => self.amend(&fields, now_ns, out)?,
+                b"s" => self.trading(&fields, now_ns, out),
                 b"success" | b"subscription" | b"error" => control.push(fields),
                 b"" => return Err(Bad::Missing("T")),
-                _ => {} // bars, halts, bands and what may come yet
+                _ => {} // bars, bands and what may come yet
             }
         }
         json.end()?;
@@ -364,12 +407,15 @@ impl Connection {
                 let login = serde_json::json!({
                     "action": "auth", "key": self.tape.secret(0), "secret": self.tape.secret(1),
                 });
-                out.actions.push(Action::Send(login.to_string()));
+                self.say(&login, out);
             }
             b"authenticated" => {
                 let live = self.tape.live();
                 for batch in live.chunks(BATCH) {
                     self.ask(batch.to_vec(), out);
+                }
+                if !self.crypto && !live.is_empty() {
+                    self.ask_for_halts(&live, out);
                 }
             }
             _ => {}
@@ -390,8 +436,52 @@ impl Connection {
                 message[name] = serde_json::json!(symbols);
             }
         }
-        out.actions.push(Action::Send(message.to_string()));
+        self.say(&message, out);
         self.asked.push(batch);
+    }
+
+    /// Asked for last and alone: a plan that does not have them has everything else.
+    fn ask_for_halts(&mut self, live: &[usize], out: &mut Output) {
+        let symbols: Vec<&str> = live
+            .iter()
+            .map(|&index| self.tape.markets[index].symbol.as_str())
+            .collect();
+        self.say(
+            &serde_json::json!({"action": "subscribe", "statuses": symbols}),
+            out,
+        );
+        self.asked.push(Vec::new());
+    }
+
+    /// A halt begins or ends. What else a status says (imbalances, short sales, quotes that resume before
+    /// trading does) leaves trading as it is.
+    fn trading(&mut self, fields: &Fields, now_ns: i64, out: &mut Output) {
+        // tapes A and B spell it in numbers, the others in letters
+        let on = match (fields.tape, fields.state) {
+            (b"A" | b"B", b"2") => false,
+            (b"A" | b"B", b"3") => true,
+            (b"A" | b"B", _) => return,
+            (_, b"H" | b"P") => false,
+            (_, b"T") => true,
+            _ => return,
+        };
+        let Some(index) = self.tape.find(&fields.symbol, out) else {
+            return;
+        };
+        let word = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+        let reasons = [&fields.state_text, &fields.reason, &fields.reason_text];
+        let said: Vec<String> = reasons
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .map(|text| word(text))
+            .collect();
+        self.tape.read.push(Read::Trading {
+            index,
+            on,
+            ts_event: fields.time.unwrap_or(now_ns),
+            ts_recv: now_ns,
+            why: said.join(", "),
+        });
     }
 
     /// The whole state of what is subscribed, in answer to the oldest question.
@@ -430,6 +520,13 @@ impl Connection {
 
     fn refused(&mut self, code: u64, message: &[u8], now_ns: i64, out: &mut Output) {
         let said = format!("{} ({code})", String::from_utf8_lossy(message));
+        if self.asked.first().is_some_and(Vec::is_empty) && matches!(code, 400 | 405 | 409 | 410 | 412 | 413)
+        {
+            self.asked.remove(0);
+            self.tape
+                .note(format!("halts of trading are not told: {said}"), out);
+            return;
+        }
         match code {
             402 => {
                 let reason = format!("Alpaca refuses the key: {said}; ALPACA_API_KEY and ALPACA_API_SECRET");

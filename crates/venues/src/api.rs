@@ -169,6 +169,11 @@ pub trait Session: Send {
         String::new()
     }
 
+    /// Fields of the request that opens the stream, beside those that every such request has.
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// The secrets of [`Protocol::credentials`], before [`Session::open`]. What the session says of itself must
     /// never hold them.
     fn login(&mut self, _secrets: &[String]) {}
@@ -227,6 +232,8 @@ impl Output {
 pub enum Action {
     /// A text message to the venue.
     Send(String),
+    /// A binary one.
+    SendBytes(Vec<u8>),
     /// GET `path` on the REST base; the answer goes to [`Session::response`] with `request`. What is `urgent`
     /// goes before what only looks into a silence.
     Get {

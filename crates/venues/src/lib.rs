@@ -15,6 +15,7 @@ mod field;
 pub mod iqfeed;
 mod json;
 pub mod kraken;
+mod msgpack;
 pub mod polygon;
 mod print;
 mod seller;

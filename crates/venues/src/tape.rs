@@ -79,6 +79,14 @@ pub(crate) enum Read {
         record: Record,
         text: Range<usize>,
     },
+    /// Trading in an instrument stops, or goes on; why, in the seller's words.
+    Trading {
+        index: usize,
+        on: bool,
+        ts_event: i64,
+        ts_recv: i64,
+        why: String,
+    },
 }
 
 /// All instruments of a session, and how far its login is.
@@ -222,6 +230,28 @@ impl Tape {
                         out.records.push(bid);
                         out.records.push(ask);
                     }
+                }
+                Read::Trading {
+                    index,
+                    on,
+                    ts_event,
+                    ts_recv,
+                    why,
+                } => {
+                    let market = &self.markets[index];
+                    if market.closed {
+                        continue;
+                    }
+                    let (instrument, symbol) = (market.instrument, &market.symbol);
+                    let (code, word) = if on {
+                        (status::RESUMED, "goes on")
+                    } else {
+                        (status::HALTED, "is halted")
+                    };
+                    out.records
+                        .push(Record::status(instrument, channel::ALL, code).at(ts_event, ts_recv));
+                    let text = format!("trading in {symbol} {word}: {why}");
+                    out.actions.push(Action::Note { instrument, text });
                 }
                 Read::Amend { record, text } => {
                     if !self.channels.trades {

@@ -105,7 +105,10 @@ fn alpaca_is_told_the_key_after_its_greeting_and_what_to_send_after_the_login() 
     driver.message(r#"[{"T":"success","msg":"authenticated"}]"#);
     assert_eq!(
         driver.sends(),
-        [r#"{"action":"subscribe","quotes":["AAPL","BRK.B"],"trades":["AAPL","BRK.B"]}"#]
+        [
+            r#"{"action":"subscribe","quotes":["AAPL","BRK.B"],"trades":["AAPL","BRK.B"]}"#,
+            r#"{"action":"subscribe","statuses":["AAPL","BRK.B"]}"#
+        ]
     );
     assert!(!driver.session.ready());
     driver.message(
@@ -220,6 +223,77 @@ fn polygon_trades_and_quotes_as_documented() {
 }
 
 #[test]
+fn alpaca_in_message_pack_is_answered_in_message_pack() {
+    let said = |out: &Output| -> Vec<Vec<u8>> {
+        let bytes = |action: &Action| match action {
+            Action::SendBytes(bytes) => Some(bytes.clone()),
+            _ => None,
+        };
+        out.actions.iter().filter_map(bytes).collect()
+    };
+    let mut driver = driver("alpaca", &["AAPL"]);
+    assert_eq!(
+        driver.session.headers(),
+        [("Content-Type", "application/msgpack")]
+    );
+    driver.message(b"\x91\x82\xA1T\xA7success\xA3msg\xA9connected");
+    let login = b"\x83\xA6action\xA4auth\xA3key\xA4key1\xA6secret\xA4hush".to_vec();
+    assert_eq!(said(&driver.take()), [login]);
+    driver.message(b"\x91\x82\xA1T\xA7success\xA3msg\xADauthenticated");
+    let out = driver.take();
+    assert_eq!(said(&out).len(), 2);
+    assert!(said(&out)[0].ends_with(b"\xA6trades\xDC\x00\x01\xA4AAPL"));
+    assert_eq!(said(&out)[1][0], 0x82);
+    driver.message(b"\x91\x83\xA1T\xACsubscription\xA6trades\x91\xA4AAPL\xA6quotes\x91\xA4AAPL");
+    assert!(driver.session.ready());
+    // as deep and as long as it likes to claim
+    for hostile in [
+        &[0x91; 10_000][..],
+        b"\xDD\xFF\xFF\xFF\xFF",
+        b"\x91\xDF\xFF\xFF\xFF\xFF",
+    ] {
+        driver.take();
+        driver.message(hostile);
+        assert_eq!(driver.out.quarantined.len(), 1);
+    }
+}
+
+#[test]
+fn alpaca_tells_of_halts_where_the_plan_has_them() {
+    let mut driver = alpaca(&["AAPL", "GME"]);
+    let status = |symbol: &str, code: &str, tape: &str| {
+        format!(
+            r#"[{{"T":"s","S":"{symbol}","sc":"{code}","sm":"m","rc":"T12","rm":"r","t":"2021-02-22T19:15:00Z","z":"{tape}"}}]"#
+        )
+    };
+    for (symbol, code, tape, expect) in [
+        ("AAPL", "H", "C", Some((1, status::HALTED))),
+        ("AAPL", "Q", "C", None), // quotes before trades
+        ("AAPL", "T", "C", Some((1, status::RESUMED))),
+        ("AAPL", "P", "C", Some((1, status::HALTED))),
+        ("GME", "2", "A", Some((2, status::HALTED))),
+        ("GME", "5", "A", None),
+        ("GME", "H", "A", None),
+        ("GME", "3", "A", Some((2, status::RESUMED))),
+    ] {
+        driver.message(status(symbol, code, tape));
+        let out = driver.take();
+        let told: Vec<(u32, u64)> = out.records.iter().map(|r| (r.instrument, r.id)).collect();
+        assert_eq!(told, expect.into_iter().collect::<Vec<_>>(), "{symbol} {code}");
+        assert!(gaps(&out.records, channel::TRADES).is_empty(), "a halt is no gap");
+    }
+    // a plan that has none of it loses nothing else
+    driver.message(r#"[{"T":"error","code":409,"msg":"insufficient subscription"}]"#);
+    let out = driver.take();
+    assert!(
+        matches!(&out.actions[..], [Action::Note { .. }]),
+        "{:?}",
+        out.actions
+    );
+    assert!(out.records.is_empty());
+}
+
+#[test]
 fn what_is_sent_twice_counts_once_and_ids_that_fall_are_no_hole() {
     let trade = |id: u32, exchange: &str| {
         format!(
@@ -259,7 +333,7 @@ fn corrections_and_cancels_are_kept() {
 fn unknown_messages_are_passed_over() {
     let mut driver = alpaca(&["AAPL"]);
     driver.message(
-        r#"[{"T":"b","S":"AAPL","o":388.985,"h":389.13,"l":388.975,"c":389.12,"v":49378,"n":461,"vw":389.062639,"t":"2021-02-22T19:15:00Z"},{"T":"s","S":"AAPL","sc":"H","sm":"Trading Halt","rc":"T12","rm":"x","t":"2021-02-22T19:15:00Z","z":"C"},{"T":"l","S":"IONM","u":3.24,"d":2.65,"i":"B","t":"2021-02-22T19:15:00Z","z":"C"},{"T":"zz","S":"AAPL"}]"#,
+        r#"[{"T":"b","S":"AAPL","o":388.985,"h":389.13,"l":388.975,"c":389.12,"v":49378,"n":461,"vw":389.062639,"t":"2021-02-22T19:15:00Z"},{"T":"s","S":"AAPL","sc":"E","sm":"Short Sale Restriction","rc":"","rm":"","t":"2021-02-22T19:15:00Z","z":"B"},{"T":"l","S":"IONM","u":3.24,"d":2.65,"i":"B","t":"2021-02-22T19:15:00Z","z":"C"},{"T":"zz","S":"AAPL"}]"#,
     );
     driver.message(r#"[]"#);
     let out = driver.take();
@@ -366,7 +440,7 @@ fn symbols_beyond_the_plan_are_closed_and_the_others_stay() {
     driver
         .message(r#"[{"T":"success","msg":"connected"}]"#)
         .message(r#"[{"T":"success","msg":"authenticated"}]"#);
-    assert_eq!(driver.sends().len(), 3); // the login and two batches
+    assert_eq!(driver.sends().len(), 4); // the login, two batches and halts
     driver.take();
     let first = serde_json::json!(&symbols[..30]);
     driver

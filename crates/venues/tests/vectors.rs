@@ -87,6 +87,8 @@ fn describe(record: &Record) -> Value {
                 (status::CLOSED, "closed"),
                 (status::BOOK_INVALID, "book_invalid"),
                 (status::BOOK_VALID, "book_valid"),
+                (status::HALTED, "halted"),
+                (status::RESUMED, "resumed"),
             ];
             set("code", name(&codes, record.id).into());
         }
@@ -110,6 +112,16 @@ fn describe(record: &Record) -> Value {
         }
     }
     value
+}
+
+/// A message as it came: text, or hex where it is not text.
+fn bytes(value: &Value, hex: bool) -> Vec<u8> {
+    let text = value.as_str().unwrap();
+    if !hex {
+        return text.into();
+    }
+    let pairs = (0..text.len()).step_by(2).map(|at| &text[at..at + 2]);
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
 }
 
 #[test]
@@ -153,12 +165,16 @@ fn messages_become_their_records() {
                 driver.respond(request, 200, body);
             }
             driver.now = RECV - S;
-            for before in vector["before"].as_array().into_iter().flatten() {
-                driver.message(before.as_str().unwrap());
+            let befores = ["before", "before_hex"].map(|name| vector[name].as_array());
+            for before in befores.into_iter().flatten().flatten() {
+                driver.message(bytes(before, vector["before_hex"].is_array()));
             }
             driver.take();
             driver.now = RECV;
-            driver.message(vector["message"].as_str().unwrap());
+            match &vector["message_hex"] {
+                Value::Null => driver.message(bytes(&vector["message"], false)),
+                hex => driver.message(bytes(hex, true)),
+            };
             let out = driver.take();
             let got: Vec<Value> = out.records.iter().map(describe).collect();
             let mut expect = vector["expect"]["records"].clone();

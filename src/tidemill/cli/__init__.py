@@ -14,7 +14,7 @@ NATIVE = ("collector", "relay", "bridge", "sim")
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code, which follows the error table of docs/api.md."""
-    if argv is None:
+    if argv is None and sys.argv[1:2] != ["lab"]:  # a notebook's code may want it
         lean.without_pandas(sys.argv[1:])
     words = sys.argv[1:] if argv is None else argv
     match words:

@@ -81,6 +81,7 @@ def _command() -> Callable[..., Any]:
         importing,
         iqfeed,
         job,
+        lab,
         platform,
         poll,
         query,
@@ -119,6 +120,7 @@ def _command() -> Callable[..., Any]:
     app.command("fetch")(fetch.fetch)
     app.command("poll")(poll.poll)
     app.add_typer(iqfeed.app, name="iqfeed", help="Keep DTN's IQConnect alive.")
+    app.command("lab")(lab.lab)
     platform.register(app)
     return typer.main.get_command(app)
 

@@ -187,7 +187,7 @@ def _invite(home: Home, port: int, browser: bool) -> None:
         return
     talk.print(f"  {url}", soft_wrap=True)
     talk.print("  Ctrl+C stops it · `tidemill status` · `tidemill connect kraken` for real data")
-    _show(url, browser)
+    show(url, browser)
 
 
 def _settled(home: Home, answer: dict[str, Any]) -> bool:
@@ -252,7 +252,8 @@ def page_url(home: Home, port: int) -> str:
     return f"http://127.0.0.1:{port}/#key={Metadata.of(home).new_key(actor='owner')}"
 
 
-def _show(url: str, browser: bool) -> None:
+def show(url: str, browser: bool) -> None:
+    """Opens an address in a browser, where there is a screen."""
     display = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if browser and display:
         with contextlib.suppress(webbrowser.Error):
@@ -294,7 +295,7 @@ def _detached(home: Home, port: int, browser: bool, started: float) -> int:
     talk.print("  `tidemill down` ends it · `tidemill status`")
     url = page_url(home, port)
     print(url)
-    _show(url, browser)
+    show(url, browser)
     return 0
 
 
@@ -328,7 +329,7 @@ def open_(home: HomeOption = None, browser: BrowserOption = True) -> int:
     place = Home.at(home)
     url = page_url(place, _running(place)["port"])
     print(url)
-    _show(url, browser)
+    show(url, browser)
     return 0
 
 
@@ -468,7 +469,8 @@ def _ports(home: Home, port: int, parts: list[dict[str, Any]]) -> dict[str, Any]
 def _detail(part: dict[str, Any]) -> str:
     error = part.get("error")
     if isinstance(error, dict):
-        return str(error.get("message", ""))
+        to_do = error.get("hint") if error.get("category") in ("auth", "config") else None
+        return f"{error.get('message', '')}{f': {to_do}' if to_do else ''}"
     if part.get("messages_per_s") is not None:
         return f"{part['messages_per_s']:,.0f} messages/s"
     metrics = part.get("metrics") or {}
@@ -511,6 +513,8 @@ def connect(
     else:
         chosen = wish.parse_venue(venue.strip())
         names = wish.parse_instruments(instruments, chosen) if instruments else chosen.instruments
+    if not chosen.simulated:
+        _check_key(place, chosen.name if poll else SELLERS.get(chosen.protocol))
     Metadata.of(place).want(chosen.name, chosen.protocol, names, actor="owner", url=chosen.url)
     if not read_state(place):
         talk.print(f"{chosen.name} will be collected; `tidemill up` starts the platform")
@@ -526,16 +530,31 @@ def connect(
     error = said.get("error") or {}
     if error.get("category") in (errors.NotFoundError.category, errors.AuthError.category):
         raise errors.from_dict(error)
-    if not said and chosen.protocol in SELLERS and not chosen.simulated:
-        from tidemill.providers import credential, load
-
-        credential.of(load(SELLERS[chosen.protocol]))  # without a key its collector ends at once
     why = error.get("message", "it has not answered yet")
     raise errors.UpstreamError(
         "venue_unreachable",
         f"{chosen.name} cannot be reached: {why}",
         hint=f"it goes on trying. {IQCONNECT_HINT if chosen.protocol == 'iqfeed' else PROXY_HINT}",
     )
+
+
+def _check_key(home: Home, provider: str | None) -> None:
+    """Raises `AuthError` where the platform has no key of a provider that wants one. What counts is what its
+    parts are started with; before it runs, what this command has."""
+    if provider is None:
+        return
+    with contextlib.suppress(control.Unreachable):
+        error = control.ask_now(home.control("supervisor"), "lacks", provider=provider).get("error")
+        if error is None:
+            return
+        raise errors.AuthError(
+            error["code"],
+            f"{error['message']} where `tidemill up` runs",
+            hint="set it there and start it again, or `keyring set tidemill NAME`; docs/providers.md",
+        )
+    from tidemill.providers import credential, load
+
+    credential.of(load(provider))
 
 
 def _is_live(said: dict[str, Any], wanted: set[str]) -> bool:

@@ -17,10 +17,11 @@ from tidemill.cli.app import HomeOption, JsonOption, talk
 from tidemill.home import Home
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tidemill.metadata.strategy import Stored
     from tidemill.research.history import History
     from tidemill.research.lookahead import Report
-    from tidemill.strategies.api import Strategy
     from tidemill.strategies.library import Entry
 
 app = typer.Typer(no_args_is_help=True)
@@ -137,16 +138,13 @@ def check(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Import a strategy, and run it on less and on moved bars: it must decide the same."""
-    from tidemill.strategies import library
-
+    """Import a strategy, and run it on less and on moved bars: it must decide the same. One of the database
+    is run in the sandbox."""
     place = Home.at(home)
     entry = _entry(place, name)
-    kind = library.load(entry)
-    params = _params(param or [])
-    kind(**params)
+    examine = _examined(entry, _params(param or []))
     with talk.status(f"{entry.name} is run again and again …"):
-        report, names = _checked(place, kind, params, instruments or [], interval, bars)
+        report, names = _checked(place, examine, instruments or [], interval, bars)
     said = _report(entry, report, names)
     if report.findings:
         first = report.findings[0].error
@@ -169,10 +167,22 @@ def check(
     return 0
 
 
+def _examined(entry: Entry, params: dict[str, str]) -> Callable[[History], Report]:
+    """What checks it on a history: here, or in the sandbox."""
+    from tidemill.research import guest, lookahead
+    from tidemill.strategies import library
+
+    if entry.origin == "database":
+        guest.subject(entry, params)
+        return lambda history: guest.check(entry, params, history)
+    kind = library.load(entry)
+    kind(**params)
+    return lambda history: lookahead.check(lambda: kind(**params), history)
+
+
 def _checked(
     place: Home,
-    kind: type[Strategy],
-    params: dict[str, str],
+    examine: Callable[[History], Report],
     instruments: list[str],
     interval: str,
     bars: int,
@@ -181,13 +191,13 @@ def _checked(
 
     if instruments:
         names, history = _history(place, instruments, interval, bars)
-        return lookahead.check(lambda: kind(**params), history), names
+        return examine(history), names
     # Whether it wants one instrument or several, only it knows.
     refused: errors.UsageError | None = None
     for count in (1, 2, 3):
         names = [f"MADE-{letter}.up" for letter in "ABC"[:count]]
         try:
-            return lookahead.check(lambda: kind(**params), lookahead.made_up(names, bars)), names
+            return examine(lookahead.made_up(names, bars)), names
         except errors.UsageError as error:
             if error.code != "market_unfit":
                 raise

@@ -15,6 +15,8 @@ from tidemill.home import Home
 from tidemill.model import time as times
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from tidemill.metadata import Metadata
     from tidemill.metadata.job import Job
     from tidemill.metadata.study import Study
@@ -30,7 +32,9 @@ _COLOURS = {"luck": "bold red", "doubtful": "yellow", "holds": "green"}
 
 @app.command()
 def run(
-    strategy: Annotated[str, typer.Argument(help="sma_cross, or a file: my.py, my.py:Class.")],
+    strategy: Annotated[
+        str, typer.Argument(help="sma_cross, one of the database: mine@3, or a file: my.py.")
+    ],
     instruments: Annotated[list[str], typer.Argument(help="BTC-USD.kraken, … with spaces between.")],
     interval: Annotated[str, typer.Option(help="Of bars: 1m, 1h, 1d, …")] = "1h",
     start: Annotated[str | None, typer.Option(help="First bar: 2025-01-31, or a time.")] = None,
@@ -63,20 +67,22 @@ def run(
     from tidemill.research import source
 
     with _opened(home) as (place, metadata):
-        known = source.of_home(place, metadata, strategy)
+        code = source.find(place, metadata, strategy, own=True)
     plan = plans.of(
         {
-            "strategy": known, "instruments": [word for words in instruments for word in words.split(",")],
+            "instruments": [word for words in instruments for word in words.split(",")],
             "interval": interval, "start": start, "end": end, "params": _pairs(param, "--param"),
             "sampler": sampler, "trials": trials, "objective": objective, "seed": seed, "batch": batch,
             "walk_forward": walk_forward, "anchored": anchored,
             "settings": {"cash": cash, "costs": _costs(_pairs(cost, "--cost"))},
-        }
+        },
+        code=code,
     )  # fmt: skip
     with _opened(home) as (place, metadata):
         with metadata.write() as connection:
             made, work = studies.start(connection, plan, owner=OWNER, workers=workers)
-        return _followed(place, metadata, made.id, work, wait, as_json)
+            taken = _taken(connection, plan.strategy, work, wait)
+        return _followed(place, metadata, made.id, work, wait, as_json, taken)
 
 
 @app.command("ls")
@@ -159,8 +165,9 @@ def resume(
 
     with _opened(home) as (place, metadata):
         with metadata.write() as connection:
-            _, work = studies.resume(connection, study, owner=OWNER, workers=workers)
-        return _followed(place, metadata, study, work, wait, as_json)
+            found, work = studies.resume(connection, study, owner=OWNER, workers=workers)
+            taken = _taken(connection, found.plan["strategy"], work, wait)
+        return _followed(place, metadata, study, work, wait, as_json, taken)
 
 
 @app.command("rm")
@@ -177,15 +184,30 @@ def remove(study: StudyArgument, home: HomeOption = None, as_json: JsonOption = 
     return 0
 
 
-def _followed(home: Home, metadata: Metadata, study_id: str, work: Job, wait: bool, as_json: bool) -> int:
+def _taken(connection: Connection, strategy: str, work: Job, wait: bool) -> Job | None:
+    """The job, for this process alone, where it is of a file and waited for: that runs as its owner does,
+    which no worker can."""
+    from tidemill.jobs import here
+
+    return here.take(connection, work.id) if wait and strategy.partition(":")[0].endswith(".py") else None
+
+
+def _followed(
+    home: Home, metadata: Metadata, study_id: str, work: Job, wait: bool, as_json: bool, taken: Job | None
+) -> int:
     """Waits for the study where that is wanted, and tells what came of it."""
-    from tidemill.jobs import submit
+    from tidemill.jobs import here, submit
+    from tidemill.log import Log
     from tidemill.metadata import study as rows
 
-    submit.nudge(home, work.id)
+    if taken is None:
+        submit.nudge(home, work.id)
     if wait:
         with _shown(metadata, work.id, as_json):
-            work = _ended(home, metadata, work.id)
+            if taken is None:
+                work = _ended(home, metadata, work.id)
+            else:
+                work = here.finish(home, metadata, work.id, Log("study"), taken=taken, own=True)
     with metadata.read() as connection:
         found = rows.one(connection, study_id)
         line = _line(connection, found)

@@ -161,6 +161,7 @@ class _Context:
         self.home = Home.at(order["home"])
         self.job_id = str(order["id"])
         self.resumed = order["checkpoint"]
+        self.own = bool(order.get("own"))
         self.told = False
         self._channel = channel
         self._number = 0

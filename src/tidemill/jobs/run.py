@@ -88,7 +88,11 @@ class Run:
         bounds: Bounds,
         stopping: threading.Event,
         log: Log,
+        *,
+        own: bool = False,
     ) -> None:
+        """`own` says that the person who asked for the job runs this process."""
+        self._own = own
         self._home = home
         self._metadata = metadata
         self._job = claimed
@@ -145,6 +149,7 @@ class Run:
             "id": claimed.id, "mark": self._mark, "token": claimed.token, "kind": claimed.kind,
             "detail": claimed.detail, "checkpoint": claimed.checkpoint, "home": str(self._home.path),
             "memory_bytes": self._memory_bytes, "until": self._until(claimed.lease_until or 0),
+            "own": self._own,
         }  # fmt: skip
         self._say(order)
 

@@ -336,3 +336,46 @@ strategy_versions = Table(
     Column("parameters", JSON, nullable=False),  # values that are other than the code's defaults, by name
     Column("created", BigInteger, nullable=False),
 )
+
+# What people want to be told of.
+alerts = Table(
+    "alerts",
+    tables,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("terms", JSON, nullable=False),  # its kind, and what that kind takes
+    Column("channels", JSON, nullable=False),
+    Column("cooldown_s", Integer, nullable=False),
+    Column("once", Boolean, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("expires", BigInteger),
+    Column("owner", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("state", JSON, nullable=False),  # kept between two looks
+    Column("fired", BigInteger),
+    Column("count", Integer, nullable=False),
+    Column("trouble", String),
+)
+
+# What happened. Those that `waiting` marks are not told everywhere yet.
+firings = Table(
+    "firings",
+    tables,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("alert", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("ts", BigInteger, nullable=False),
+    Column("noticed", BigInteger, nullable=False),
+    Column("value", String, nullable=False),
+    Column("message", String, nullable=False),
+    Column("test", Boolean, nullable=False),
+    Column("channels", JSON, nullable=False),
+    Column("deliveries", JSON, nullable=False),
+    Column("waiting", Boolean, nullable=False),
+    Index("ix_firings_alert", "alert", "id"),
+    Index("ix_firings_waiting", "waiting", "id"),
+    sqlite_autoincrement=True,
+)

@@ -8,7 +8,8 @@ then are done at the next open after that moment. Arrival up to `SLACK_NS` late 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Protocol, overload
@@ -34,6 +35,8 @@ Floats = npt.NDArray[np.float64]
 FEE_SCALE: Final = 9
 SLACK_NS: Final = 1_000_000_000
 """A bar that is known this much after its end still decides what happens at the next one's open."""
+ANY: Final = -(2**63)
+"""The end of the last row that may not meet an order, where the very next one may."""
 
 
 def run(
@@ -73,6 +76,40 @@ class Played(Protocol):
     def equity_curve(self) -> Floats: ...
     def position(self, instrument: int) -> int: ...
     def cash(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Told:
+    """Bars in the order in which a strategy is told of them, each array of shape (n,)."""
+
+    after: Ints
+    """The row after which it is told of each, ascending."""
+    step: Ints
+    """The step of its signals."""
+    bars: Iterator[Bar]
+
+
+class Decided:
+    """When orders are decided, and so which row of their instrument may meet them first: one that had begun
+    before has its open in the past."""
+
+    def __init__(self, stage: Stage) -> None:
+        # Of one instrument alone the next row always begins after what it is decided by.
+        self._began = stage.began() if len(stage.history.tracks) > 1 else None
+        self._now = 0
+        self._moment = 0
+
+    def at(self, now: int, known: int) -> None:
+        """The time is `now`, and what is decided by is `known` (ns)."""
+        self._now, self._moment = now, max(now, known - SLACK_NS)
+
+    def after(self, instrument: int) -> int:
+        """The end of the last row that may not meet an order of this instrument (ns)."""
+        if self._began is None:
+            return ANY
+        starts, ends = self._began[instrument]
+        last = bisect_left(starts, self._moment) - 1
+        return ends[last] if last >= 0 and ends[last] > self._now else ANY
 
 
 class Stage:
@@ -151,28 +188,43 @@ class Stage:
             found[self._rows[self._names.index(name)]] = decided
         return found
 
-    def rows(self) -> list[tuple[int, ...]]:
+    def rows(self) -> Iterator[tuple[int, ...]]:
         """The market's rows as `Engine.step` takes them, in its order."""
         columns: list[npt.NDArray[Any]] = [self._end, self._number, *self._prices]
-        return list(zip(*(column.tolist() for column in columns), strict=True))
+        return zip(*(column.tolist() for column in columns), strict=True)
 
-    def steps(self) -> list[tuple[int, int]]:
-        """Of each time at which rows end the first of them and the one past the last, ascending."""
-        return list(itertools.pairwise([0, *(self._last + 1).tolist()]))
+    def bars(self) -> Told:
+        """Every bar as the strategy is told of it, in order."""
+        tracks = self.history.tracks
+        row, step = np.concatenate(self._rows), np.concatenate([self._step[name] for name in tracks])
+        until = np.concatenate([self._until(name) for name in tracks])
+        order = np.lexsort((row, until))
 
-    def bars(self) -> list[tuple[int, int, Bar]]:
-        """Every bar as the strategy is told of it, in order: the row after which it is told, the step of its
-        signals, and the bar."""
-        found = []
-        for (name, track), place in zip(self.history.tracks.items(), self._rows, strict=True):
-            until, step = place[self._decides[name]], self._step[name]
-            columns: list[npt.NDArray[Any]] = [track.start, track.known]
-            columns += self.series[name].columns.values()
-            told = zip(*(column.tolist() for column in columns), strict=True)
-            for at, row, of, values_ in zip(until.tolist(), place.tolist(), step.tolist(), told, strict=True):
-                found.append((at, row, of, Bar(name, self.history.interval, *values_)))
-        found.sort(key=lambda line: line[:2])
-        return [(at, step, bar) for at, _, step, bar in found]
+        def column(parts: list[npt.NDArray[Any]]) -> list[Any]:
+            found: list[Any] = np.concatenate(parts)[order].tolist()
+            return found
+
+        each = [np.full(len(track), number) for number, track in enumerate(tracks.values())]
+        named = [self._names[number] for number in column(each)]
+        series = [self.series[name].columns for name in tracks]
+        values_ = [column([one[name] for one in series]) for name in series[0]]
+        start, known = (
+            column([getattr(track, name) for track in tracks.values()]) for name in ("start", "known")
+        )
+        made = map(Bar, named, itertools.repeat(self.history.interval), start, known, *values_)
+        return Told(until[order], step[order], made)
+
+    def _until(self, name: str) -> Ints:
+        """The row after which a strategy is told of each bar: the one that `_decides` says, or, where other
+        instruments have moved on by the time it is known, their last row before that."""
+        track = self.history.tracks[name]
+        other = np.searchsorted(self._end, track.known - SLACK_NS, side="left") - 1
+        mine = self._rows[self._names.index(name)][self._decides[name]]
+        return np.maximum(mine, other)
+
+    def began(self) -> list[tuple[list[int], list[int]]]:
+        """Starts and ends of each instrument's rows, ascending (ns)."""
+        return [(track.start.tolist(), track.end.tolist()) for track in self.history.tracks.values()]
 
     # What came of them.
 
@@ -308,6 +360,9 @@ class _Account:
         self._number = {name: number for number, name in enumerate(stage.history.tracks)}
         self._terms = [track.terms for track in stage.history.tracks.values()]
         self._sent: dict[int, Order] = {}
+        self._decided = Decided(stage)
+        self._held: dict[str, tuple[int, Decimal]] = {}
+        """Positions as they were asked for last: most stay as they are from bar to bar."""
 
     def play(self, progress: Callable[[int, int], None] | None) -> None:
         """From the first row to the last."""
@@ -316,22 +371,36 @@ class _Account:
         strategy._watches.clear()
         strategy.start({name: Bars(name) for name in self._number})
         watches = list(strategy._watches)
-        served = [one.tolist() for one in values([watch.signal for watch in watches], stage.series)]
+        told = stage.bars()
+        served = [one[told.step].tolist() for one in values([one.signal for one in watches], stage.series)]
+        lines = zip(told.bars, zip(*served, strict=True) if served else itertools.repeat(()), strict=False)
+        # After each row how many bars are told; none before the last row of a time.
+        due = np.full(len(stage._end), -1, np.int64)
+        due[stage._last] = np.diff(np.searchsorted(told.after, stage._last, side="right"), prepend=0)
+        done, total, step, at = 0, len(due), self._engine.step, self._decided.at
+        fills: list[_native.Fill] = []
         strategy._broker = self
-        rows, bars, told = stage.rows(), stage.bars(), 0
         try:
-            for first, past in stage.steps():
+            for row, count in zip(stage.rows(), due.tolist(), strict=True):
+                if met := step(*row):
+                    fills += met
+                if count < 0:
+                    continue
                 # All that ended at this time is known before anything is decided.
-                for fill in [fill for row in rows[first:past] for fill in self._engine.step(*row)]:
-                    strategy.on_fill(self._fill(fill))
-                while told < len(bars) and bars[told][0] < past:
-                    _, step, bar = bars[told]
-                    told += 1
-                    for watch, value in zip(watches, served, strict=True):
-                        watch.value = value[step]
+                now = row[0]
+                if fills:
+                    at(now, now)
+                    for fill in fills:
+                        strategy.on_fill(self._fill(fill))
+                    fills.clear()
+                for bar, line in itertools.islice(lines, count):
+                    for watch, value in zip(watches, line, strict=True):
+                        watch.value = value
+                    at(now, bar.known)
                     strategy.on_bar(bar)
-                    if progress is not None and not told % 65_536:
-                        progress(told, len(rows))
+                if progress is not None and (done + count) >> 16 != done >> 16:
+                    progress(done + count, total)
+                done += count
             strategy.stop()
         finally:
             strategy._broker = None
@@ -357,16 +426,18 @@ class _Account:
         stop = _mantissa(order.stop, terms.price_scale, "stop", order)
         try:
             found = self._engine.submit(
-                number, order.side, size, order.kind, limit, stop, order.time_in_force, order.reduce_only
-            )
+                number, order.side, size, order.kind, limit, stop, order.time_in_force, order.reduce_only,
+                self._decided.after(number),
+            )  # fmt: skip
         except ValueError as error:
             raise UsageError("order_invalid", str(error)) from error
         self._sent[found] = order
         return found
 
     def target(self, instrument: str, share: float) -> None:
+        number = self._of(instrument)
         try:
-            self._engine.target(self._of(instrument), share)
+            self._engine.target(number, share, self._decided.after(number))
         except ValueError as error:
             raise UsageError("order_invalid", str(error)) from error
 
@@ -378,7 +449,11 @@ class _Account:
 
     def position(self, instrument: str) -> Decimal:
         number = self._of(instrument)
-        return Decimal(self._engine.position(number)).scaleb(-self._terms[number].size_scale)
+        found = self._engine.position(number)
+        held = self._held.get(instrument)
+        if held is None or held[0] != found:
+            held = self._held[instrument] = found, Decimal(found).scaleb(-self._terms[number].size_scale)
+        return held[1]
 
     def equity(self) -> Decimal:
         return Decimal(self._engine.equity())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+import numpy.typing as npt
 
 from tidemill.errors import UsageError
 from tidemill.research.returns import Array, Floats, checked
@@ -42,19 +43,26 @@ def bootstrap(
 ) -> Chances:
     """Returns drawn in blocks of random lengths, √n on average, which keeps what lies in their order."""
     series = _long_enough(checked(returns))
-    length = max(1.0, sqrt(len(series)))
 
     def draw(dice: np.random.Generator, count: int) -> Floats:
-        size = (count, len(series))
-        starts = dice.integers(0, len(series), size)
-        anew = dice.random(size) < 1 / length
-        anew[:, 0] = True
-        # Each place goes on from the newest start: so many places after it, around the end.
-        at = np.arange(len(series))
-        since = np.maximum.accumulate(np.where(anew, at, 0), axis=1)
-        return np.asarray(series[(np.take_along_axis(starts, since, axis=1) + at - since) % len(series)])
+        return _blocks(series, dice, count)
 
     return _summed(series, draw, paths, deeper, seed, len(series) / per_year)
+
+
+def fan(
+    returns: Array, *, points: int = 120, paths: int = PATHS, seed: int = 0
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Where such paths are on their way: the numbers of returns after which it is looked, from 0, shape (m,),
+    and the growth of 1 there by quantile, shape (3, m)."""
+    series = _long_enough(checked(returns))
+    at = np.unique(np.linspace(0, len(series), min(points, len(series) + 1)).astype(np.int64))
+    dice = np.random.default_rng(seed)
+    seen = []
+    for count in _parts(paths, len(series)):
+        grown = np.cumprod(1 + _blocks(series, dice, count), axis=1)
+        seen.append(np.column_stack([np.ones(count), grown])[:, at])
+    return at, np.quantile(np.concatenate(seen), QUANTILES, axis=0)
 
 
 def shuffle(returns: Array, *, paths: int = PATHS, deeper: float = 0.2, seed: int = 0) -> Chances:
@@ -81,6 +89,18 @@ def skip(
         return np.where(dice.random((count, len(series))) < share, 0.0, series)
 
     return _summed(series, draw, paths, deeper, seed, None)
+
+
+def _blocks(series: Floats, dice: np.random.Generator, count: int) -> Floats:
+    """So many series of blocks of this one, shape (count, n)."""
+    size = (count, len(series))
+    starts = dice.integers(0, len(series), size)
+    anew = dice.random(size) < 1 / max(1.0, sqrt(len(series)))
+    anew[:, 0] = True
+    # Each place goes on from the newest start: so many places after it, around the end.
+    at = np.arange(len(series))
+    since = np.maximum.accumulate(np.where(anew, at, 0), axis=1)
+    return np.asarray(series[(np.take_along_axis(starts, since, axis=1) + at - since) % len(series)])
 
 
 def _long_enough(series: Floats) -> Floats:

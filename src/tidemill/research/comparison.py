@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,21 @@ def _flat(row: Row) -> dict[str, Any]:
         "version": row.version,
         "outcome": (row.outcome_digest or "")[:12],
     }
+
+
+def code(rows: Sequence[Row]) -> list[str | None]:
+    """What of each one's code is not as in the first, as a unified diff; None where it is the same."""
+    first = rows[0]
+    return [
+        None
+        if row.source == first.source
+        else "\n".join(
+            difflib.unified_diff(
+                first.source.splitlines(), row.source.splitlines(), first.strategy, row.strategy, lineterm=""
+            )
+        )
+        for row in rows
+    ]
 
 
 def curves(days: Sequence[pa.Table], points: int) -> tuple[npt.NDArray[np.int64], list[list[float | None]]]:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 Play = Callable[[History, Settings, Progress | None], Outcome]
+VERSIONS_MAX: Final = 1_000
+"""Of a stored strategy that are looked at, the newest first."""
 FACTORS: Final = ("0", "1", "2", "4")
 """So many times the costs."""
 _STRESSED: Final = ("total_return", "cagr", "sharpe", "max_drawdown", "costs", "trades")
@@ -67,12 +69,23 @@ def subject(strategy: Strategy, name: str | None = None, source: str | None = No
     )
 
 
-def entry(home: Home, metadata: Metadata, name: str) -> library.Entry:
-    """The strategy of that name: of the package, of the person's folder, or stored. Raises `NotFoundError`
-    `strategy_unknown`."""
+def entry(home: Home, metadata: Metadata, name: str, version: int | None = None) -> library.Entry:
+    """The strategy of that name: of the package, of the person's folder, or stored; with `version` that one
+    of the database, also where it is deleted. Raises `NotFoundError` `strategy_unknown` and
+    `version_unknown`."""
     with metadata.read() as connection:
+        if version is not None:
+            one = stored.version(connection, name, version)
+            return library.kept(stored.Stored(name, version, None, one.created, one.created, one))
         found = stored.every(connection)
     return library.find(home, name, found)
+
+
+def version_of(metadata: Metadata, name: str, source_digest: str) -> int | None:
+    """The newest version of a stored strategy whose code has this digest; None where there is none."""
+    with metadata.read() as connection:
+        found = stored.versions(connection, name, limit=VERSIONS_MAX)
+    return next((one.version for one in found if one.sha256 == source_digest), None)
 
 
 @dataclass(frozen=True)
@@ -102,12 +115,16 @@ class Again:
     """Orders, fills, equity and cash are the same, to the bit."""
 
 
-def prepare(view: LiveView, asked: Request, found: Subject) -> Prepared:
-    """Loads the history."""
+def prepare(
+    view: LiveView, asked: Request, found: Subject, ends: Mapping[str, tuple[int, int]] | None = None
+) -> Prepared:
+    """Loads the history; with `ends` of each instrument its bars that end within them, if any."""
     bars = history.load(
         view, asked.instruments, asked.interval, asked.start, asked.end,
         as_recorded=asked.settings.as_recorded,
     )  # fmt: skip
+    cut = bars.within(ends or {})
+    bars = cut if all(map(len, cut.tracks.values())) else bars
     return Prepared(asked, found, bars, bars.digest)
 
 
@@ -170,8 +187,16 @@ def again(view: LiveView, row: Row, found: Subject, runs: Runs, metadata: Metada
         row.strategy, row.instruments, row.interval, row.start, row.end, dict(row.params),
         setting.of_json(row.settings), bool(row.stress),
     )  # fmt: skip
-    second = conduct(prepare(view, asked, found), runs, metadata, origin=origin)
+    ends = _ends(runs.table(row.id, "prices")) if row.state == "done" else None
+    second = conduct(prepare(view, asked, found, ends), runs, metadata, origin=origin)
     return Again(second, second.data_digest == row.data_digest, second.outcome_digest == row.outcome_digest)
+
+
+def _ends(kept: pa.Table) -> dict[str, tuple[int, int]]:
+    """Of each instrument the ends of its first and its last bar: of several live ones they are not the same,
+    and where one had no bar yet there is one by now."""
+    found = kept.group_by("instrument").aggregate([("ts", "min"), ("ts", "max")]).to_pylist()
+    return {one["instrument"]: (one["ts_min"], one["ts_max"]) for one in found}
 
 
 def _summed(prepared: Prepared, outcome: Outcome, metadata: Metadata) -> Summary:

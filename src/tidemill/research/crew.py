@@ -13,14 +13,16 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol, Self
 
 import numpy as np
 import orjson
 
 from tidemill.errors import ResourceError
+from tidemill.research import lookback
+from tidemill.strategies.api import Strategy
 
 CHUNK_S: Final = 0.25
 """So long a piece of work is meant to take: long beside a message, short beside a kill."""
@@ -57,15 +59,53 @@ class _Worker:
     ready: bool = False
 
 
+class Workers(Protocol):
+    """Whoever makes a study's trials. A context manager: they end with it."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def pids(self) -> list[int]:
+        """Of their processes."""
+
+    def lookback(self, names: Sequence[str], corners: Sequence[Mapping[str, Any]]) -> int:
+        """How many steps the strategy looks back on these instruments, as `lookback.of`."""
+
+    def work(self, stage: str, items: Iterable[Item], *, first: int | None = None) -> Iterator[list[Answer]]:
+        """Answers as they come, a piece of work at a time. No worker gets its next piece before what it
+        answered was taken by the caller: who writes it down first has lost nothing but what is at work.
+
+        `stage` is the folder of the mapped history; with `first` (ns) returns begin there."""
+
+
+class Pace:
+    """How many items make a piece of work, by how long they have taken."""
+
+    def __init__(self) -> None:
+        self._each_s: float | None = None
+
+    def took(self, seconds: float, items: int) -> None:
+        """So long so many took."""
+        each = seconds / items
+        self._each_s = each if self._each_s is None else (self._each_s + each) / 2
+
+    def many(self, left: int, workers: int) -> int:
+        """Items of the next piece, of those that are left; near the end everybody gets some."""
+        found = 1 if self._each_s is None else int(CHUNK_S / max(self._each_s, 1e-6))
+        return min(left, max(1, min(found, CHUNK_MAX, -(-left // workers))))
+
+
 class Crew:
     """`count` processes that try a strategy. A context manager: they end with it."""
 
-    def __init__(self, count: int, order: Mapping[str, Any]) -> None:
+    def __init__(self, count: int, order: Mapping[str, Any], strategy: type[Strategy]) -> None:
         """`order` names the strategy, the settings and the objectives."""
+        self._strategy = strategy
         self._order = orjson.dumps(order) + b"\n"
         self._count = max(1, count)
         self._workers: list[_Worker] = []
-        self._pace_s: float | None = None
+        self._pace = Pace()
         self._deaths: dict[Any, int] = {}
         self._early = 0
 
@@ -82,15 +122,16 @@ class Crew:
                     pipe.close()  # type: ignore[union-attr]
         self._workers.clear()
 
+    def lookback(self, names: Sequence[str], corners: Sequence[Mapping[str, Any]]) -> int:
+        """As `lookback.of`."""
+        return lookback.of(self._strategy, names, corners)
+
     @property
     def pids(self) -> list[int]:
         return [worker.process.pid for worker in self._workers]
 
     def work(self, stage: str, items: Iterable[Item], *, first: int | None = None) -> Iterator[list[Answer]]:
-        """Answers as they come, a piece of work at a time. No worker gets its next piece before what it
-        answered was taken by the caller: who writes it down first has lost nothing but what is at work.
-
-        `stage` is the folder of the mapped history; with `first` (ns) returns begin there."""
+        """As `Workers.work`."""
         left = deque(items)
         if not left:
             return
@@ -139,10 +180,8 @@ class Crew:
     def _give(self, worker: _Worker, stage: str, first: int | None, left: deque[Item]) -> None:
         if not left:
             return
-        many = 1 if self._pace_s is None else int(CHUNK_S / max(self._pace_s, 1e-6))
-        # Near the end everybody gets some.
-        many = max(1, min(many, CHUNK_MAX, -(-len(left) // self._count)))
-        worker.items.extend(left.popleft() for _ in range(min(many, len(left))))
+        many = self._pace.many(len(left), self._count)
+        worker.items.extend(left.popleft() for _ in range(many))
         worker.answers, worker.given = [], len(worker.items)
         worker.began = worker.since = time.monotonic()
         asked = {"stage": stage, "first": first, "items": list(worker.items)}
@@ -167,8 +206,7 @@ class Crew:
             worker.items.popleft()
             worker.answers.append(Answer(key, told, np.frombuffer(payload, "<f4")))
             if not worker.items:
-                took = (now - worker.began) / worker.given
-                self._pace_s = took if self._pace_s is None else (self._pace_s + took) / 2
+                self._pace.took(now - worker.began, worker.given)
 
     def _died(self, worker: _Worker, left: deque[Item]) -> list[Answer]:
         """What it had goes back; the first of it was at work."""

@@ -13,13 +13,16 @@ from tidemill.errors import UsageError
 from tidemill.research import setting
 from tidemill.research.conduct import Progress, Subject
 from tidemill.research.history import COLUMNS, History
+from tidemill.research.lookahead import Finding, Report, Way
 from tidemill.research.run import EQUITY, FILLS, ORDERS, TRADES, Outcome, Settings
 from tidemill.sandbox import Limits
 from tidemill.sandbox import run as in_sandbox
+from tidemill.sandbox.answer import text
 from tidemill.strategies import description, library
 
 MIB: Final = 1 << 20
 LIMITS: Final = Limits(wall_s=1800.0, cpu_s=1800.0, memory_bytes=4096 * MIB, answer_bytes=512 * MIB)
+_WAYS: Final[Mapping[str, Way]] = {"again": "again", "cut": "cut", "moved": "moved"}
 _SHAPES: Final = {"orders": ORDERS, "fills": FILLS, "equity": EQUITY, "trades": TRADES}
 
 
@@ -47,15 +50,8 @@ def _played(
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> Outcome:
-    tables = {
-        str(number): pa.table({name: getattr(track, name) for name in COLUMNS})
-        for number, track in enumerate(history.tracks.values())
-    }
-    request = {
-        "source": found.source, "name": f"{found.name}.py", "params": dict(params),
-        "settings": setting.json(settings), "interval": history.interval,
-        "terms": [asdict(track.terms) for track in history.tracks.values()],
-    }  # fmt: skip
+    request, tables = _handed(found, params, history)
+    request["settings"] = setting.json(settings)
 
     def told(said: Mapping[str, Any]) -> None:
         done, total = said.get("done"), said.get("total")
@@ -67,6 +63,46 @@ def _played(
         progress=told if progress is not None else None,
     )  # fmt: skip
     return _outcome(answer.result, answer.tables, history)
+
+
+def check(found: library.Entry, params: Mapping[str, Any], history: History) -> Report:
+    """As `lookahead.check`, in the sandbox. Raises as `subject`, and what its code raises."""
+    subject(found, params)
+    given = {**(found.stored.newest.parameters if found.stored else {}), **params}
+    request, tables = _handed(found, found.about.values(given), history)
+    said = in_sandbox("check", request, tables, limits=LIMITS).result
+    try:
+        findings = tuple(
+            Finding(
+                _WAYS[one["way"]], int(one["ts"]), text(str(one["instrument"])),
+                text(str(one["whole"])), text(str(one["other"])),
+            )
+            for one in said["findings"]
+        )  # fmt: skip
+        warm_up = None if said["warm_up"] is None else int(said["warm_up"])
+        return Report(int(said["bars"]), int(said["decisions"]), int(said["runs"]), warm_up, findings)
+    except (KeyError, ValueError, TypeError) as error:
+        raise UsageError(
+            "strategy_invalid",
+            f"the strategy's code gave no report of a check: {error}"[:300],
+            hint="leave the modules of tidemill as they are",
+        ) from error
+
+
+def _handed(
+    found: library.Entry, params: Mapping[str, Any], history: History
+) -> tuple[dict[str, Any], dict[str, pa.Table]]:
+    """What a guest is told of code and history, and the tables of the latter."""
+    request = {
+        "source": found.source, "name": f"{found.name}.py", "params": dict(params),
+        "interval": history.interval,
+        "terms": [asdict(track.terms) for track in history.tracks.values()],
+    }  # fmt: skip
+    tables = {
+        str(number): pa.table({name: getattr(track, name) for name in COLUMNS})
+        for number, track in enumerate(history.tracks.values())
+    }
+    return request, tables
 
 
 def _outcome(result: Mapping[str, Any], tables: Mapping[str, pa.Table], history: History) -> Outcome:

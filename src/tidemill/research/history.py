@@ -115,6 +115,16 @@ class History:
                 found.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
         return found.hexdigest()
 
+    def within(self, ends: Mapping[str, tuple[int, int]]) -> History:
+        """Of each instrument that is named the bars that end from the one time to the other, both included
+        (ns)."""
+        tracks = dict(self.tracks)
+        for name, (first, last) in ends.items():
+            end = tracks[name].end
+            low, high = np.searchsorted(end, first, side="left"), np.searchsorted(end, last, side="right")
+            tracks[name] = tracks[name].part(int(low), int(high))
+        return History(self.interval, tracks)
+
     def until(self, known: int) -> History:
         """What could be known by then: for re-runs on truncated data."""
         return History(

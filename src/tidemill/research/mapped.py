@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from tidemill.research.backtest import Stage
+from tidemill.research.daily import Daily
 from tidemill.research.history import COLUMNS, History, Terms, Track
 from tidemill.research.run import Settings
 from tidemill.strategies.evaluation import Series
@@ -77,3 +78,7 @@ class Mapped(Stage):
                 continue
             parts = [array(f"stage.{attribute}.{each}") for each in range(len(keys))]
             setattr(self, attribute, dict(zip(keys, parts, strict=True)) if kind == "dict" else parts)
+
+    def daily(self, first: int | None = None) -> Daily:
+        """Its days; with `first` (ns) returns begin there."""
+        return Daily.of(self._end[self._last], list(self.history.tracks), first)

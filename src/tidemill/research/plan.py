@@ -30,7 +30,7 @@ class Plan:
     """All that determines its trials."""
 
     strategy: str
-    """A reference, as `source.load` takes it."""
+    """A reference, as `source.find` takes it."""
     family: str
     """The strategy's name: what the ledger counts under."""
     instruments: tuple[str, ...]
@@ -81,23 +81,25 @@ class Plan:
         )  # fmt: skip
 
 
-def of(asked: Mapping[str, Any], *, strategy: type[Strategy] | None = None, files: bool = True) -> Plan:
-    """The plan of what people ask (`FIELDS`), checked. `files` says whether the strategy may be a file of
-    this machine: never for what came over the network.
+def of(
+    asked: Mapping[str, Any], *, strategy: type[Strategy] | None = None, code: source.Code | None = None
+) -> Plan:
+    """The plan of what people ask (`FIELDS`), checked. Its strategy is `strategy` or `code`, where one of
+    them is given; else a reference of code that may run here.
 
     Raises `UsageError`: `study_invalid`, `space_invalid`, `parameter_unknown`, `settings_invalid`, …; and
     `NotFoundError` `strategy_unknown`."""
     for name in asked:
         if name not in FIELDS:
             raise _unfit(f"{str(name)[:60]!r} is not known here; have: {', '.join(FIELDS)}")
-    reference = asked.get("strategy") if strategy is None else source.reference(strategy)
-    if not isinstance(reference, str) or not 0 < len(reference) <= 1000:
-        raise _unfit("strategy is missing")
-    if strategy is None:
-        if not files and ("." in reference or "/" in reference):
-            raise _unfit("a file on the server cannot be named from outside", "name a strategy it has")
-        reference = source.reference(reference)
-        strategy = source.load(reference)
+    if code is None and strategy is not None:
+        code = source.of(strategy)
+    if code is None:
+        named = asked.get("strategy")
+        if not isinstance(named, str) or not 0 < len(named) <= 1000:
+            raise _unfit("strategy is missing")
+        named = source.reference(named)
+        code = source.of(source.load(named), named)
     chosen = _word(asked, "sampler", "grid", sampler.NAMES)
     objectives = _objectives(asked.get("objective") or "sharpe", chosen)
     ranges = asked.get("params") or {}
@@ -116,13 +118,13 @@ def of(asked: Mapping[str, Any], *, strategy: type[Strategy] | None = None, file
     if not isinstance(anchored, bool):
         raise _unfit("anchored is true or false")
     found = Plan(
-        strategy=reference,
-        family=strategy.name(),
+        strategy=code.reference,
+        family=code.name,
         instruments=tuple(_instruments(asked.get("instruments"))),
         interval=interval,
         start=start,
         end=time.time_ns() if end is None else end,
-        space=space.of(strategy, ranges),
+        space=space.of(code.kind, ranges, code.defaults),
         sampler=chosen,
         trials=trials,
         seed=_number(asked, "seed", 0, 0, SEED_MAX) or 0,

@@ -1,25 +1,97 @@
-"""Finding a strategy's class again in another process, by a reference that is plain text.
+"""A strategy's code, found again by a reference that is plain text, and where it may run.
 
-`sma_cross` is one of the package; a path (`file.py`, `file.py:Class`) is one of the person who runs it.
+    sma_cross       one of the package: anywhere
+    mine            a file of DIR/strategies
+    mine@3          a version of the database
+    /a/file.py      a file of this machine, or one class of it: file.py:Class
+
+What a person runs from the own shell or notebook is theirs and runs as they do (`own`); all else but the
+package's runs in the sandbox.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tidemill.errors import UsageError
+from tidemill.errors import NotFoundError, UsageError
 from tidemill.home import Home
-from tidemill.metadata import Metadata
-from tidemill.research.conduct import entry, source_of
-from tidemill.strategies import library
+from tidemill.strategies import description, library
 from tidemill.strategies.api import Strategy
+
+if TYPE_CHECKING:
+    from tidemill.metadata import Metadata
+
+
+@dataclass(frozen=True)
+class Code:
+    """A strategy's code."""
+
+    reference: str
+    name: str
+    """What the ledger counts its trials under."""
+    text: str
+    """The source of the module that it stands in: what its fingerprint is made of."""
+    kind: type[Any]
+    """Its class; of code that runs in the sandbox alone one that has its parameters and nothing else."""
+    trusted: bool
+    """It may run in this process and in others of this user."""
+    wanted: str | None = None
+    """The class that is meant, where the module does not say it."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Values of parameters that are other than the code's defaults."""
+
+
+def find(home: Home, metadata: Metadata, name: str, *, own: bool, version: int | None = None) -> Code:
+    """The code of a name that a home knows, of a version of it, or of a file. `own` says that whoever asked
+    runs this process, and that files are theirs.
+
+    Raises `NotFoundError` (`strategy_unknown`, `version_unknown`) and `UsageError` (`strategy_invalid`)."""
+    from tidemill.research.conduct import entry  # a worker needs no database
+
+    path, _, wanted = name.partition(":")
+    if path.endswith(".py"):
+        if own:
+            return of(load(name), reference(name))
+        return _guest(library.file(Path(path)), reference(name), wanted or None)
+    name, at, number = name.partition("@")
+    if at:
+        if not number.isdecimal() or len(number) > 9:
+            raise NotFoundError("version_unknown", f"{name[:80]} has no version {number[:20]!r}")
+        version = int(number)
+    found = entry(home, metadata, name, version)
+    if found.origin == "database" and found.stored is not None:
+        return _guest(found, f"{name}@{found.stored.version}")
+    if found.trusted:
+        return of(library.load(found), name)
+    if own and found.path is not None:
+        return replace(of(library.load(found), reference(str(found.path))), name=found.name)
+    return _guest(found, name)
+
+
+def _guest(found: library.Entry, named: str, wanted: str | None = None) -> Code:
+    """Code that is described from its text, and never imported here."""
+    if wanted is None and (refused := description.refusal(found.about, found.name)) is not None:
+        raise refused
+    about = found.about
+    defaults = found.stored.newest.parameters if found.stored else {}
+    return Code(named, found.name, found.source, about.stand_in(), False, wanted, dict(defaults))
+
+
+def of(strategy: type[Strategy], named: str | None = None) -> Code:
+    """That of a class of the package, or of a person who runs this process."""
+    from tidemill.research.conduct import source_of
+
+    return Code(named or reference(strategy), strategy.name(), source_of(strategy), strategy, True)
 
 
 def load(reference: str) -> type[Strategy]:
-    """The class. Raises `NotFoundError` `strategy_unknown`, and `UsageError` `strategy_invalid` for a file
-    that has none, or several and no name beside it."""
+    """The class of code that may run here. Raises `NotFoundError` `strategy_unknown`, and `UsageError`
+    `strategy_invalid` for a file that has none, or several and no name beside it."""
     path, _, wanted = reference.partition(":")
     if not path.endswith(".py"):
         # No home, so that there is nothing but the package.
@@ -62,23 +134,3 @@ def reference(strategy: type[Strategy] | str) -> str:
             hint="write it into a .py file and import it from there",
         )
     return f"{Path(file).resolve()}:{strategy.__name__}"
-
-
-def of_home(home: Home, metadata: Metadata, name: str) -> str:
-    """The reference of a name that a home knows, or of a path. Raises `UsageError` `strategy_untrusted` for
-    code of the database, which runs in the sandbox alone."""
-    if name.partition(":")[0].endswith(".py"):
-        return reference(name)
-    found = entry(home, metadata, name)
-    if found.origin == "database":
-        raise UsageError(
-            "strategy_untrusted",
-            f"{name} came over HTTP: no study runs it, because its trials would run outside the sandbox",
-            hint="run it as a backtest, or save its code as a file in DIR/strategies to make it yours",
-        )
-    return name if found.path is None or found.trusted else str(found.path.resolve())
-
-
-def text(strategy: type[Strategy]) -> str:
-    """The source of the module that it stands in: what its fingerprint is made of."""
-    return source_of(strategy)

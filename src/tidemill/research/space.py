@@ -148,9 +148,9 @@ Range = str | int | float | bool | Sequence[Any]
 """`"5:50:5"`, `"5:50"`, `"5,10,20"`, `(5, 50)`, `(5, 50, 5)`, `[5, 10, 20]`, or one value."""
 
 
-def of(strategy: type, given: Mapping[str, Range]) -> Space:
+def of(strategy: type, given: Mapping[str, Range], defaults: Mapping[str, Any] | None = None) -> Space:
     """The space of a strategy: what is given for each parameter, and where nothing is given at all, the
-    ranges of all its parameters that have one; the others stay at their defaults.
+    ranges of all its parameters that have one; the others stay at their defaults, or at those in `defaults`.
 
     Raises `UsageError` `parameter_unknown`, `parameter_invalid` (a value outside the parameter's own range)
     and `space_invalid`."""
@@ -162,6 +162,9 @@ def of(strategy: type, given: Mapping[str, Range]) -> Space:
                 "parameter_unknown", f"{strategy.__name__} has no parameter {name[:80]!r}", hint=hint
             )
     axes, fixed = [], {name: one.default for name, one in known.items()}
+    for name, value in (defaults or {}).items():
+        if name in known:
+            fixed[name] = known[name].checked(value)
     ranges: Mapping[str, Range | None] = given or dict.fromkeys(known)
     for name, wanted in ranges.items():
         axis = _own(known[name]) if wanted is None else _axis(known[name], wanted)

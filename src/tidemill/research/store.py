@@ -25,6 +25,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Float,
     Index,
@@ -45,6 +46,7 @@ from tidemill import address
 from tidemill.errors import ConfigError, ConflictError, DataQualityError, NotFoundError, ResourceError
 from tidemill.home import Home
 from tidemill.metadata import dialect
+from tidemill.research import filter as filtering
 from tidemill.research.run import EQUITY, FILLS, ORDERS, TRADES
 from tidemill.research.summary import DAYS
 
@@ -68,6 +70,8 @@ STATS: Final = (
 )  # fmt: skip
 """Numbers that a list can be sorted by, beside `created` and `duration_s`."""
 SORTS: Final = ("created", "duration_s", *STATS)
+COMPARED: Final = ("duration_s", "rows", *STATS)
+"""Numbers that a filter can compare."""
 ORPHAN_S: Final = 3600.0
 """Older folders without a row are what a kill left: no run takes so long to be entered."""
 _NEW = ".new-"
@@ -158,6 +162,8 @@ class Filters:
     text: str = ""
     """In id, strategy, instruments or parameters, whatever the case."""
     fingerprint: str | None = None
+    where: str = ""
+    """As `filter` reads it: `strategy:sma* sharpe>1`."""
 
 
 class Runs:
@@ -303,22 +309,18 @@ class Runs:
         """At most `limit` runs, sorted by one of `SORTS`, runs without that number last, of equal ones the
         newest first. `after` is `key` of the last run of the page before."""
         place, new, name = _order(sort, ascending)
-        query = select(*_COLUMNS)
-        for column, wanted in (
-            (_runs.c.strategy, filters.strategy), (_runs.c.engine, filters.engine),
-            (_runs.c.state, filters.state), (_runs.c.fingerprint, filters.fingerprint),
-        ):  # fmt: skip
-            if wanted is not None:
-                query = query.where(column == wanted)
-        if filters.instrument is not None:
-            query = query.where(_runs.c.words.contains(f"|{filters.instrument.lower()}|", autoescape=True))
-        if filters.text:
-            query = query.where(_runs.c.words.contains(filters.text.lower(), autoescape=True))
+        query = select(*_COLUMNS).where(*_conditions(filters))
         if after is not None:
             query = query.where(tuple_(place, new, name) > tuple_(*map(literal, after)))
         with self._used() as connection:
             found = connection.execute(query.order_by(place, new, name).limit(limit)).all()
         return [_row(one) for one in found]
+
+    def count(self, filters: Filters = Filters()) -> int:
+        """How many there are."""
+        query = select(func.count()).select_from(_runs).where(*_conditions(filters))
+        with self._used() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def table(self, name: str, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A table of a run, by the names of `SCHEMAS`. Raises `DataQualityError` `run_damaged` where its
@@ -358,6 +360,39 @@ def key(row: Row, sort: str = "created", ascending: bool = False) -> list[Any]:
 
 
 _LAST = 1e308
+
+
+def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    """What has to hold of a run. Raises `UsageError` `filter_invalid`."""
+    found: list[ColumnElement[bool]] = [
+        column == wanted
+        for column, wanted in (
+            (_runs.c.strategy, filters.strategy), (_runs.c.engine, filters.engine),
+            (_runs.c.state, filters.state), (_runs.c.fingerprint, filters.fingerprint),
+        )
+        if wanted is not None
+    ]  # fmt: skip
+    if filters.instrument is not None:
+        found.append(_runs.c.words.contains(f"|{filters.instrument.lower()}|", autoescape=True))
+    terms, words = filtering.read(filters.where, COMPARED)
+    for word in [*words, *([filters.text.lower()] if filters.text else [])]:
+        found.append(_runs.c.words.contains(word, autoescape=True))
+    for term in terms:
+        if isinstance(term, filtering.Compared):
+            found.append(filtering.OPERATORS[term.operator](_runs.c[term.name], term.value))
+        elif term.name == "instrument":
+            found.append(_runs.c.words.like(f"%|{_pattern(term.text)}|%", escape="/"))
+        elif term.name == "param":
+            found.append((_runs.c.words + " ").like(f"%| % {_pattern(term.text)} %", escape="/"))
+        else:
+            found.append(func.lower(_runs.c[term.name]).like(_pattern(term.text), escape="/"))
+    return found
+
+
+def _pattern(text: str) -> str:
+    """For LIKE, with `*` for anything and every other sign as it is."""
+    plain = text.lower().replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return plain.replace("*", "%")
 
 
 def _order(sort: str, ascending: bool) -> tuple[Any, Any, Any]:

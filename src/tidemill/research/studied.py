@@ -100,13 +100,14 @@ def make(
     """Plans and runs a study here and now."""
     given = {name: value for name, value in asked.items() if value is not None}
     if isinstance(strategy, str):
-        plan = plans.of(given | {"strategy": source.of_home(home, metadata, strategy)})
+        plan = plans.of(given, code=source.find(home, metadata, strategy, own=True))
     else:
         plan = plans.of(given, strategy=strategy)
     made = studio.create(metadata, plan, owner="owner")
     studio.run(
-        home, metadata, made.id, workers=workers, progress=progress or (lambda _done, _total, _note: None)
-    )
+        home, metadata, made.id, workers=workers, progress=progress or (lambda _done, _total, _note: None),
+        own=True,
+    )  # fmt: skip
     return find(metadata, made.id)
 
 

@@ -65,8 +65,10 @@ def run(
     progress: Progress = lambda _done, _total, _note: None,
     cancelled: Callable[[], bool] = lambda: False,
     actor: str = "owner",
+    own: bool = False,
 ) -> dict[str, Any]:
-    """Runs a study, or what is left of it, and keeps its result, which is returned.
+    """Runs a study, or what is left of it, and keeps its result, which is returned. `own` says that whoever
+    asked runs this process: their files run as they do. Other code but the package's runs in the sandbox.
 
     Raises `Paused` when it was asked to stop: its state says what for, and `cancelled` where nobody said;
     `ConflictError` `study_changed`; and what its history and its strategy raise, as which it is failed."""
@@ -75,18 +77,23 @@ def run(
     with metadata.read() as connection:
         plan = Plan.of_json(rows.one(connection, study_id).plan)
     try:
-        text = source.text(source.load(plan.strategy))
+        code = source.find(home, metadata, plan.strategy, own=own)
         view = LiveView(home.path, follow=False)
         loaded = history.load(
             view, plan.instruments, plan.interval, plan.start, plan.end,
             as_recorded=plan.settings.as_recorded,
         )  # fmt: skip
         with metadata.write() as connection:
-            rows.begin(connection, study_id, loaded.digest, hashlib.sha256(text.encode()).hexdigest())
+            rows.begin(
+                connection,
+                study_id,
+                loaded.digest,
+                hashlib.sha256(code.text.encode("utf-8", "replace")).hexdigest(),
+            )
         kept = Kept(metadata, study_id, plan)
         found = Study(
             plan, loaded, kept, home.path / FOLDER / study_id,
-            workers=workers, progress=progress, cancelled=cancelled,
+            code=code, workers=workers, progress=progress, cancelled=cancelled,
         ).run()  # fmt: skip
         with metadata.read() as connection:
             count = ledger.count(connection, plan.family, plan.dataset)

@@ -21,7 +21,7 @@ from tidemill import __version__
 from tidemill.errors import ConflictError, UsageError
 from tidemill.research import mapped, setting, source, verdict, walk
 from tidemill.research.backtest import Stage
-from tidemill.research.crew import Answer, Crew
+from tidemill.research.crew import Answer, Crew, Workers
 from tidemill.research.history import History
 from tidemill.research.ledger import Entry
 from tidemill.research.period import YEAR, calendar_of
@@ -29,7 +29,6 @@ from tidemill.research.plan import Plan
 from tidemill.research.sampler import Sampler
 from tidemill.research.space import Params
 from tidemill.research.trial import Trial, best
-from tidemill.strategies.signal import Bars, warm_up
 
 ALL: Final = "all"
 Progress = Callable[[int, int, str], None]
@@ -59,19 +58,22 @@ class Study:
         keeper: Keeper,
         folder: Path,
         *,
+        code: source.Code | None = None,
         workers: int = 1,
         progress: Progress = lambda _done, _total, _note: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`folder` is for the mapped history: it is made, and goes when the study ends."""
+        """`folder` is for the mapped history: it is made, and goes when the study ends. `code` is what the
+        plan's reference stands for; what may run here is found without."""
         self._plan, self._history, self._keeper = plan, history, keeper
         self._folder, self._workers = folder, workers
         self._progress, self._cancelled = progress, cancelled
-        self._strategy = source.load(plan.strategy)
+        self._code = code or source.of(source.load(plan.strategy), plan.strategy)
         self._done = 0
         self._total = 0
-        self.crew: Crew | None = None
-        self._fixed = _Fingerprints(plan, source.text(self._strategy))
+        self.crew: Workers | None = None
+        self._lookback_known: int | None = None
+        self._fixed = _Fingerprints(plan, self._code.text)
 
     def run(self) -> verdict.Findings:
         """Makes the trials that are not there yet, and judges. Raises `Paused` when it was asked to stop, and
@@ -79,17 +81,13 @@ class Study:
         plan = self._plan
         stage = Stage(self._history, plan.settings)
         axis = np.asarray(stage._end[stage._last])
-        made = self._folds(len(axis), 0)[0]
-        count = plan.sampled().total
-        self._total = count * (1 + len(made)) + len(made)
         shutil.rmtree(self._folder, ignore_errors=True)
-        order = {
-            "strategy": plan.strategy, "settings": setting.json(plan.settings),
-            "objectives": list(plan.objectives),
-        }  # fmt: skip
         try:
-            with Crew(self._workers, order) as self.crew:
+            with self._hired() as self.crew:
                 whole = mapped.write(self._history, self._folder / ALL)
+                made = self._folds(len(axis), 0)[0]
+                count = plan.sampled().total
+                self._total = count * (1 + len(made)) + len(made)
                 trials = self._tried(ALL, whole, self._history.digest)
                 chosen = best(trials)
                 if chosen is None:
@@ -101,6 +99,17 @@ class Study:
                 return replace(found, walked=self._walked(axis, found.longest, year))
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _hired(self) -> Workers:
+        order = {
+            "strategy": self._code.reference, "settings": setting.json(self._plan.settings),
+            "objectives": list(self._plan.objectives),
+        }  # fmt: skip
+        if self._code.trusted:
+            return Crew(self._workers, order, self._code.kind)
+        from tidemill.research.guest_crew import GuestCrew  # only where there is code to be guarded
+
+        return GuestCrew(self._workers, order, self._code, self._folder)
 
     # ── trials ────────────────────────────────────────────────────────────────────────────────────
 
@@ -169,18 +178,14 @@ class Study:
         return walk.folds(steps, plan.walk_forward, anchored=plan.anchored, purge=purge), purge
 
     def _lookback(self) -> int:
-        """Steps that the strategy looks back at its largest parameters; those of event code are not known,
-        nor those that never forget, and count as none."""
-        if not self._strategy.by_signal():
-            return 0
-        space, longest = self._plan.space, 0
-        corners = [space.at(0), space.at(space.size - 1)]
-        corners += [corners[0] | {axis.name: corners[1][axis.name]} for axis in space.axes]
-        market = {name: Bars(name) for name in self._history.tracks}
-        for params in corners:
-            wanted = self._strategy(**params).signals(market)
-            longest = max(longest, warm_up(wanted.values()) or 0)
-        return longest
+        """Steps that the strategy looks back at its largest parameters."""
+        if self._lookback_known is None:
+            space = self._plan.space
+            corners = [space.at(0), space.at(space.size - 1)]
+            corners += [corners[0] | {axis.name: corners[1][axis.name]} for axis in space.axes]
+            assert self.crew is not None  # noqa: S101 - only while it runs
+            self._lookback_known = self.crew.lookback(list(self._history.tracks), corners)
+        return self._lookback_known
 
     def _walked(self, axis: Any, holding: int, year: int) -> dict[str, Any]:
         """`holding` is how many bars the best trial of the whole history holds a position at most."""

@@ -62,6 +62,12 @@ def measured(series: Floats, per_year: float) -> dict[str, float | None]:
     return {name: value if value is None or np.isfinite(value) else None for name, value in found.items()}
 
 
+def told(series: Returns, per_year: float, fills: int, objectives: Sequence[str]) -> dict[str, Any]:
+    """`values` and `metrics` of a trial by its returns of each day, as they are kept."""
+    metrics = measured(np.maximum(series.astype(np.float64), -1.0), per_year) | {"fills": float(fills)}
+    return {"values": [metrics[name] if fills else None for name in objectives], "metrics": metrics}
+
+
 def best(trials: Sequence[Trial]) -> Trial | None:
     """The one with the highest first objective; of equal ones the earlier."""
     good = [one for one in trials if one.value is not None]

@@ -16,7 +16,7 @@ import numpy as np
 
 from tidemill.errors import TidemillError, UsageError
 from tidemill.research import caution, chance, importance, luck, significance, stat
-from tidemill.research.crew import Answer, Crew
+from tidemill.research.crew import Answer, Workers
 from tidemill.research.history import History
 from tidemill.research.ledger import Count
 from tidemill.research.plan import Plan
@@ -57,7 +57,7 @@ class Findings:
 
 
 def of(
-    crew: Crew,
+    crew: Workers,
     stage: str,
     plan: Plan,
     history: History,

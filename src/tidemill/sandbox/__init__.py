@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from tidemill.sandbox.answer import Answer
     from tidemill.sandbox.isolation import Isolation, available, log_of
     from tidemill.sandbox.limit import Limits
-    from tidemill.sandbox.pool import Pool, Session, run
+    from tidemill.sandbox.pool import Pool, Session, lease, run
 
-__all__ = ["Answer", "Isolation", "Limits", "Pool", "Session", "available", "log_of", "run"]
+__all__ = ["Answer", "Isolation", "Limits", "Pool", "Session", "available", "lease", "log_of", "run"]
 
 _HOMES = {
     "Answer": "answer",
@@ -30,6 +30,7 @@ _HOMES = {
     "Pool": "pool",
     "Session": "pool",
     "available": "isolation",
+    "lease": "pool",
     "log_of": "isolation",
     "run": "pool",
 }

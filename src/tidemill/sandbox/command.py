@@ -11,6 +11,8 @@ from tidemill.sandbox.limit import Limits
 
 LIBRARY = "/tidemill"
 """Where the package is inside: nothing else of the place that it comes from is seen."""
+SHOWN = "/shown"
+"""Where the folder is that a lease shows to its guest."""
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/lib32")
 _FILES = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -43,8 +45,9 @@ def python(results: int, library: str, words: tuple[str, ...]) -> list[str]:
     return [sys.executable, "-P", "-s", "-B", "-c", start, str(results), *words]
 
 
-def bubblewrap(limits: Limits, seccomp: int) -> list[str]:
-    """What bubblewrap is told, in its order; `seccomp` is a descriptor that holds the filter.
+def bubblewrap(limits: Limits, seccomp: int, shown: Path | None = None) -> list[str]:
+    """What bubblewrap is told, in its order; `seccomp` is a descriptor that holds the filter, `shown` a
+    folder that the guest may read.
 
     The guest is process 1 of its namespace: no other stands in there, and all that it started ends with it.
     """
@@ -60,6 +63,8 @@ def bubblewrap(limits: Limits, seccomp: int) -> list[str]:
     said += ["--perms", "0700", "--size", str(limits.disk_bytes), "--tmpfs", "/tmp"]  # noqa: S108
     said += binds()
     said += ["--ro-bind", str(package()), f"{LIBRARY}/tidemill"]
+    if shown is not None:
+        said += ["--ro-bind", str(shown.resolve()), SHOWN]
     # Read-only as a whole: to the kernel root is root in /proc/sys, whatever its capabilities and namespaces.
     said += ["--proc", "/proc", "--remount-ro", "/proc", "--dir", "/dev"]
     for device in _DEVICES:

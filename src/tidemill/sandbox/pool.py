@@ -12,13 +12,14 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 
 from tidemill import errors
-from tidemill.sandbox import frame
+from tidemill.sandbox import command, frame
 from tidemill.sandbox.answer import Answer
 from tidemill.sandbox.limit import Limits
 from tidemill.sandbox.process import Guest, Progress, seal
@@ -52,12 +53,37 @@ def run(
         session.close()
 
 
+def lease(
+    owner: str,
+    source: str,
+    *,
+    limits: Limits | None = None,
+    modules: tuple[str, ...] = (),
+    shown: Path | None = None,
+) -> Session:
+    """A new guest for this owner's source alone, with modules to import at once, and a folder of which it may
+    read everything, what comes later included: what lies there is mapped by many guests and held once
+    (`Session.place`). Raises `ConfigError` (`sandbox_missing`); close it when done."""
+    bounds = limits or Limits()
+    return Session(owner, source, Guest(bounds, modules, shown), bounds, shown=shown)
+
+
 class Session:
     """One guest, for one owner and one source, as often as they ask: what the code keeps in its module is
     there the next time. Not for several threads at once."""
 
-    def __init__(self, owner: str, source: str, guest: Guest, limits: Limits, *, once: bool = False) -> None:
+    def __init__(
+        self,
+        owner: str,
+        source: str,
+        guest: Guest,
+        limits: Limits,
+        *,
+        once: bool = False,
+        shown: Path | None = None,
+    ) -> None:
         self.owner = owner
+        self._shown = shown
         self.digest = _digest(source)
         self._guest = guest
         self._limits = limits
@@ -70,6 +96,19 @@ class Session:
     def alive(self) -> bool:
         """Whether it can be asked again."""
         return self._guest.alive
+
+    @property
+    def pid(self) -> int:
+        """Of the process that holds the guest."""
+        return self._guest.pid
+
+    def place(self, path: Path) -> str:
+        """Where the guest sees a file or folder of the one that it is shown. Raises `ValueError` for any
+        other."""
+        if self._shown is None:
+            raise ValueError("this guest is shown nothing")
+        within = path.relative_to(self._shown)
+        return str(PurePosixPath(command.SHOWN) / within if self._guest.isolated else path)
 
     def run(
         self,

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from tidemill import errors
@@ -36,9 +37,9 @@ Progress = Callable[[dict[str, Any]], object]
 class Guest:
     """A process that serves orders of one owner. Whatever goes wrong but an error of the code ends it."""
 
-    def __init__(self, limits: Limits, modules: tuple[str, ...] = ()) -> None:
-        """Starts it, with these imported where they are installed. Raises `ConfigError` (`sandbox_missing`,
-        and `sandbox_failed` when it is first asked)."""
+    def __init__(self, limits: Limits, modules: tuple[str, ...] = (), shown: Path | None = None) -> None:
+        """Starts it, with these imported where they are installed, and a folder that it may read. Raises
+        `ConfigError` (`sandbox_missing`, and `sandbox_failed` when it is first asked)."""
         self.isolated = isolation.required()
         self.limits = limits
         self._group = _new_group(limits)
@@ -53,7 +54,7 @@ class Guest:
             if self.isolated:
                 held = memory("filter", seccomp.program(platform.machine()))
                 fds.append(held)
-                told = memory("arguments", _joined(command.bubblewrap(limits, held)))
+                told = memory("arguments", _joined(command.bubblewrap(limits, held, shown)))
                 fds.append(told)
                 line = [isolation.bwrap() or "bwrap", "--args", str(told), "--"]
                 line += command.python(results, command.LIBRARY, words)

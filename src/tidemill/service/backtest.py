@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from tidemill.home import Home
-from tidemill.service.schema import Answer, Text64, Time, Word
+from tidemill.service.schema import Answer, Text64, Time, Version, Word
 
 if TYPE_CHECKING:
     from tidemill.research.store import Runs
@@ -37,6 +37,7 @@ class BacktestAsk(Answer):
     """A strategy that the platform has, over stored bars; all that there are without `start` and `end`."""
 
     strategy: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+    version: Version | None = None
     instruments: Annotated[list[Word], Field(min_length=1, max_length=100)]
     interval: Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\x00]*$")] = "1m"
     start: Moment | None = None
@@ -94,6 +95,7 @@ class Backtest(BacktestLine):
 class Backtests(Answer):
     items: list[BacktestLine]
     next: str | None
+    total: Annotated[int | None, Field(description="runs that fit, of all pages; on the first page alone")]
 
 
 class BacktestStart(Answer):
@@ -118,8 +120,40 @@ class BacktestComparison(Answer):
 
     items: list[BacktestLine]
     differences: dict[str, list[Any]]
+    code: Annotated[
+        list[str | None], Field(description="what is not as in the first one's code, a unified diff; or null")
+    ]
     ts: list[Text64]
     growth: list[list[float | None]]
+
+
+Quantiles = Annotated[list[float], Field(min_length=3, max_length=3, description="5, 50 and 95 %")]
+
+
+class OtherPaths(Answer):
+    """A thousand other paths of one kind: `days` drawn again in blocks, trades in another `order`, one trade
+    in ten `missed`."""
+
+    way: Literal["days", "order", "missed"]
+    paths: int
+    total_return: Quantiles
+    cagr: Quantiles | None
+    max_drawdown: Quantiles
+    loss: Annotated[float, Field(description="share of the paths that end below where they began")]
+    fall: Annotated[float, Field(description="share that falls deeper than `deeper`")]
+    deeper: float
+
+
+class BacktestRobustness(Answer):
+    """How a run holds up. `low`, `middle` and `high` are the growth of 1 of the paths `days` by the quantiles
+    5, 50 and 95 % at the times `ts`; `own` is that of the run."""
+
+    ways: list[OtherPaths]
+    ts: list[Text64]
+    low: list[float]
+    middle: list[float]
+    high: list[float]
+    own: list[float]
 
 
 class Results:

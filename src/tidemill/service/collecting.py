@@ -104,6 +104,8 @@ def _collector(
     }
     if said is not None:
         row.update(said)
+    elif wanted is not None and wanted.wanted and (process or {}).get("error"):
+        row["error"] = (process or {})["error"]
     elif wanted is not None and wanted.wanted and part is not None:
         if part.hung_pid is not None:
             row["state"] = part.state
@@ -128,7 +130,7 @@ def _silent_state(wanted: Collector | None, process: dict[str, Any] | None) -> s
         return "draining" if process.get("state") == "draining" else "starting"
     if wanted is None or not wanted.wanted:
         return "stopped"
-    return "failed" if process and process.get("restarts") else "starting"
+    return "failed" if process and (process.get("restarts") or process.get("error")) else "starting"
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -67,7 +67,12 @@ def _part(name: str, part: Part | None, process: dict[str, Any] | None) -> dict[
     elif process is not None:
         found = str(process.get("state"))
         state = {"running": "starting"}.get(found, found if found == "draining" else "failed")
-        detail = f"its process is {found}; last exit {process.get('last_exit')}"
+        error = process.get("error")
+        detail = (
+            str(error.get("message", ""))
+            if isinstance(error, dict)
+            else f"its process is {found}; last exit {process.get('last_exit')}"
+        )
     else:
         state, detail = "stopped", (part.why if part else "") or "it is wanted and does not run"
     ready = state in READY

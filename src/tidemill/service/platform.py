@@ -19,6 +19,7 @@ from tidemill.home import Home
 from tidemill.metadata import Metadata
 from tidemill.query.pool import Pool
 from tidemill.service import auth, ledger, revision
+from tidemill.service.alerting import Alerts
 from tidemill.service.auth import SESSION, Keeper
 from tidemill.service.backtest import Results
 from tidemill.service.calculation import Calculations
@@ -27,6 +28,7 @@ from tidemill.service.follow import EVENT, Follow
 from tidemill.service.grown import KEEP_S, READ_S, Accessed, Grown
 from tidemill.service.indicator_feed import Feeds
 from tidemill.service.kept import Kept
+from tidemill.service.lab import Lab
 from tidemill.service.observe import Metrics
 from tidemill.service.part import Cost, Watch
 from tidemill.service.provider import Providers
@@ -55,8 +57,10 @@ class Platform:
         self.kept = Kept(self.cache)
         self.calculations = Calculations(self)
         self.feeds = Feeds(self)
+        self.alerts = Alerts(self)
         self.queries = Pool(config.home.path)
         self.results = Results(config.home)
+        self.lab = Lab(config.home, config.profile)
         self.watch = Watch(config.home)
         self.follow = Follow(self.metadata, self.cache)
         gaps = ledger.Ledger(self.metadata, self.view)
@@ -102,11 +106,13 @@ class Platform:
         self.follow.start()
         for work in self.rounds:
             work.start()
+        self.alerts.start()
         try:
             yield
         finally:
-            for part in (self.feeds, *self.rounds, self.follow, self.watch):
+            for part in (self.feeds, self.alerts, *self.rounds, self.follow, self.watch):
                 await part.close()
+            await self.run(self.lab.close)
             await self.run(self.queries.close)
             await self.run(self.results.close)
             await self.run(self.view.close)

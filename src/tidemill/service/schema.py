@@ -731,6 +731,7 @@ class JobLogs(Answer):
 
 
 Word = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+Version = Annotated[int, Field(ge=1, le=999_999_999, description="of the database; else its newest")]
 Symbols = Annotated[list[Word], Field(min_length=1, max_length=1000)]
 
 

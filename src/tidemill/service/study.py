@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tidemill.service.schema import Answer, Time, Word
+from tidemill.service.schema import Answer, Time, Version, Word
 
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
 Objective = Literal["sharpe", "total_return", "calmar", "sortino"]
@@ -19,6 +19,7 @@ class StudyAsk(Answer):
     parameter a range (`5:50:5`), a list of values, or one value."""
 
     strategy: Word
+    version: Version | None = None
     instruments: Annotated[list[Word], Field(min_length=1, max_length=100)]
     interval: Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\x00]*$")] = "1h"
     start: Moment | None = None

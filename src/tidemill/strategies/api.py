@@ -32,9 +32,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from tidemill.errors import UsageError
 from tidemill.model.order import Fill, Kind, Order, Side, TimeInForce
@@ -46,8 +45,7 @@ Market = Mapping[str, Bars]
 """The instruments that a strategy runs on, by name, in the order in which they were asked for."""
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """A closed bar, as a strategy sees it."""
 
     instrument: str

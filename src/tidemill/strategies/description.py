@@ -61,8 +61,11 @@ class Description:
         `UsageError` as a strategy does."""
         from tidemill.strategies.param import values
 
-        owner = type(self.class_name or "Strategy", (), {one["name"]: _param(one) for one in self.params})
-        return values(owner, given)
+        return values(self.stand_in(), given)
+
+    def stand_in(self) -> type:
+        """A class of its name that has its parameters and nothing else."""
+        return type(self.class_name or "Strategy", (), {one["name"]: _param(one) for one in self.params})
 
 
 @lru_cache(_KEPT)

@@ -19,15 +19,17 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tidemill import errors
 from tidemill.errors import UsageError
 from tidemill.home import Home
-from tidemill.metadata.strategy import Stored
 from tidemill.strategies import description
 from tidemill.strategies.api import Strategy
 from tidemill.strategies.description import CODE_BYTES_MAX, Description, Fault
+
+if TYPE_CHECKING:
+    from tidemill.metadata.strategy import Stored
 
 Origin = Literal["builtin", "folder", "database"]
 NAME: Final = r"^[a-z][a-z0-9_]{0,63}$"

@@ -1,12 +1,16 @@
 """One part of the platform as a process of ours: started by exec, restarted with backoff, stopped in time.
 
-A running collector takes other instruments by `configure` on its control socket: no restart for them.
+A running collector takes other instruments by `configure` on its control socket: no restart for them. One
+that ends because a key is missing or refused is not started again before somebody asks: no number of tries
+gives it a key. What the configuration is at fault for may heal by itself (a disk that takes writes again, a
+port that is given up), and is tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -16,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill import control
+from tidemill.errors import AuthError, ConfigError
 from tidemill.log import Level, line
 
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -24,6 +29,8 @@ STABLE_S = 30.0
 LOG_BYTES_MAX = 8 << 20
 LOGS_KEPT = 3
 INSTRUMENTS = "--instruments"
+# So much of a log's end is searched for why its part ended.
+LAST_WORDS_BYTES = 64 << 10
 
 
 @dataclass
@@ -43,6 +50,8 @@ class Child:
     failures: int = 0
     restarts: int = 0
     last_exit: int | None = None
+    # Why it ended, where it is its configuration or its key: as `TidemillError.as_dict` says it.
+    error: dict[str, Any] | None = None
     # The process that has answered on its control socket, and how often in a row it has not since.
     heard_pid: int | None = None
     misses: int = 0
@@ -59,7 +68,12 @@ class Child:
             return "running" if self.wanted_argv else "draining"
         if self.wanted_argv is None:
             return "stopped"
-        return "failed" if self.failures else "starting"
+        return "failed" if self.failures or self.is_refused else "starting"
+
+    @property
+    def is_refused(self) -> bool:
+        """It ended for want of a key, and is not started again by itself."""
+        return self.error is not None and self.last_exit == AuthError.exit_code
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -68,8 +82,9 @@ class Child:
             "state": self.state,
             "restarts": self.restarts,
             "last_exit": self.last_exit,
+            "error": self.error,
             "retry_in_s": round(max(0.0, self.retry_at - time.monotonic()), 1)
-            if self.failures and not self.pid
+            if self.failures and not self.pid and not self.is_refused
             else None,
             "since": time.time() - (time.monotonic() - self.started_at) if self.pid else None,
             "log": str(self.log),
@@ -81,6 +96,10 @@ class Child:
             return
         async with self._busy:
             self._reap()
+            if self.is_refused and self.argv != self.wanted_argv:
+                self.retry()
+            if not self.pid and self.is_refused:
+                return
             if self.pid and not same_process(self.argv, self.wanted_argv):
                 await self._stop(drain_s)
             if self.pid and self.argv != self.wanted_argv:
@@ -99,6 +118,11 @@ class Child:
             self._reap()
             await self._stop(drain_s)
         return not self.last_exit
+
+    def retry(self) -> None:
+        """Lets one that was refused start again: its key may be there now."""
+        if self.is_refused:
+            self.error, self.failures, self.retry_at = None, 0, 0.0
 
     def heard(self) -> None:
         """It answered on its control socket."""
@@ -125,6 +149,11 @@ class Child:
             return
         if time.monotonic() - self.started_at > STABLE_S:
             self.failures = 0
+        self.error = self._last_words(self.last_exit)
+        if self.is_refused:
+            why = (self.error or {}).get("message", "")
+            self._note("error", f"{self.name} is not started again before somebody asks for it: {why}")
+            return
         self.restarts += 1
         self._delay(f"{self.name} ended with {_exit_text(self.last_exit)}")
 
@@ -134,6 +163,24 @@ class Child:
         wait_s = BACKOFF_S[min(self.failures, len(BACKOFF_S)) - 1]
         self.retry_at = time.monotonic() + wait_s
         self._note("warning", f"{why}; next start in {wait_s:g} s")
+
+    def _last_words(self, code: int) -> dict[str, Any] | None:
+        """Why it ended, of those reasons that somebody must do something about."""
+        kind = {ConfigError.exit_code: ConfigError, AuthError.exit_code: AuthError}.get(code)
+        if kind is None:
+            return None
+        with contextlib.suppress(OSError), self.log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
+            for text in reversed(log.read().splitlines()):
+                with contextlib.suppress(ValueError, AttributeError):
+                    said = json.loads(text).get("error")
+                    if isinstance(said, dict) and said.get("category") == kind.category:
+                        return said
+        return kind(
+            "part_refused",
+            f"{self.name} ended with {_exit_text(code)}",
+            hint=f"its last words are in {self.log}",
+        ).as_dict()
 
     async def _start(self) -> None:
         assert self.wanted_argv is not None  # noqa: S101 - the caller checked
@@ -153,6 +200,7 @@ class Child:
         finally:
             os.close(log)
         self.started_at = time.monotonic()
+        self.error = None
 
     async def _configure(self) -> None:
         """Tells the process which instruments are wanted. One that does not answer, as while it starts, is
@@ -184,6 +232,7 @@ class Child:
         self.process = None
         self.failures = 0
         self.retry_at = 0.0
+        self.error = None
 
     def _note(self, level: Level, message: str) -> None:
         """Said on our own stderr, and where whoever looks for the part's last words will look."""

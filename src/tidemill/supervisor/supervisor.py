@@ -9,11 +9,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tidemill import control
-from tidemill.home import Home, Lock
+from tidemill.errors import TidemillError
+from tidemill.home import Home
 from tidemill.log import Log
 from tidemill.model.collector import Collector
 from tidemill.supervisor import plan
@@ -78,6 +78,7 @@ class Supervisor:
                 "status": self._status,
                 "metrics": self._metrics,
                 "reconcile": self._reconcile_now,
+                "lacks": self._lacks,
                 "drain": self._drain,
             },
         )
@@ -246,12 +247,30 @@ class Supervisor:
         return {"text": "\n".join(lines) + "\n"}
 
     async def _reconcile_now(self, _request: control.Answer) -> control.Answer:
+        """Looks at once at what is wanted; what was refused for want of a key is tried once more."""
+        for child in self._children.values():
+            child.retry()
         self._wake.set()
         return {"ok": True}
+
+    async def _lacks(self, request: control.Answer) -> control.Answer:
+        """What the parts, which are given this process's environment, lack of a provider's key: `error` as
+        `TidemillError.as_dict` says it, None where nothing is lacking."""
+        return {"error": await asyncio.to_thread(_lacking, str(request.get("provider")))}
 
     async def _drain(self, _request: control.Answer) -> control.Answer:
         self.stop()
         return {"ok": True}
+
+
+def _lacking(provider: str) -> dict[str, Any] | None:
+    from tidemill.providers import credential, load
+
+    try:
+        credential.of(load(provider))
+    except TidemillError as error:
+        return error.as_dict()
+    return None
 
 
 def _kind(child: Child) -> str:
@@ -260,11 +279,4 @@ def _kind(child: Child) -> str:
 
 def read_state(home: Home) -> dict[str, Any] | None:
     """What the supervisor of a home wrote at its start; None when none runs or it was killed."""
-    holder = Lock.holder(home.lock)
-    path: Path = home.run / "supervisor.json"
-    try:
-        state = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    # A state of a killed supervisor stays behind; its pid, and the lock's, may belong to anyone by now.
-    return state if isinstance(state, dict) and holder is not None and state.get("pid") == holder else None
+    return home.running()

@@ -103,6 +103,7 @@ def test_twenty_kills_leave_what_an_undisturbed_fetch_leaves(
     report.note(f"A fetch of {kind} by fifty workers, killed", {"In the lake": [row]}, "soak-history")
 
 
+@pytest.mark.alone
 def test_a_cancel_ends_a_fetch_within_two_seconds(local: Office, tmp_path: Path) -> None:
     local.start()
     name = local.submit("fetch", detail=detail("bars", tmp_path / "log", 6, 60_000))

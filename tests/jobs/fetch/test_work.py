@@ -183,6 +183,7 @@ def test_beside_a_recorder_neither_loses_a_commit(home: Home) -> None:
     assert rows(store) == rows(whole)
 
 
+@pytest.mark.alone
 def test_a_cancel_is_heard_at_once(home: Home) -> None:
     context = Context(home)
     context.cancel_at = 0

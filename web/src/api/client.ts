@@ -1,8 +1,14 @@
 // All access to the service over HTTP. Every failure is an ApiError with the service's own words.
 
 import type {
+  Alert,
+  AlertAsk,
+  AlertChange,
+  Alerts,
   Backtest,
   BacktestAsk,
+  BacktestComparison,
+  BacktestRobustness,
   BacktestStart,
   Backtests,
   BacktestTable,
@@ -21,6 +27,8 @@ import type {
   FetchAsk,
   FetchEstimate,
   FetchJob,
+  Firing,
+  Firings,
   Gaps,
   ImportAsk,
   ImportPreview,
@@ -31,6 +39,8 @@ import type {
   JobLogs,
   JobState,
   Jobs,
+  Lab,
+  LabKind,
   Logs,
   ProviderSymbols,
   Providers,
@@ -184,7 +194,7 @@ export const api = {
 
   datasets: (query: Record<string, string | number | undefined>, signal?: AbortSignal) =>
     request<Datasets>('/datasets', { query, ...(signal ? { signal } : {}) }),
-  dataset: (id: string, signal?: AbortSignal) => 
+  dataset: (id: string, signal?: AbortSignal) =>
     request<Dataset>(datasetPath(id), { query: { days: 60 }, ...(signal ? { signal } : {}) }),
   coverage: (id: string, query: { start?: string; end?: string }, signal?: AbortSignal) =>
     request<DatasetDays>(`${datasetPath(id)}/coverage`, { query, ...(signal ? { signal } : {}) }),
@@ -216,20 +226,31 @@ export const api = {
     request<JobLogs>(`${jobPath(id)}/logs`, { query, ...(signal ? { signal } : {}) }),
   job: (id: string, signal?: AbortSignal) => request<Job>(jobPath(id), signal ? { signal } : {}),
 
+  lab: (signal?: AbortSignal) => request<Lab>('/lab', signal ? { signal } : {}),
+  startLab: (kind: LabKind) => request<Lab>('/lab', { method: 'POST', body: { kind } }),
+  stopLab: () => request<Lab>('/lab', { method: 'DELETE' }),
+
   strategies: (signal?: AbortSignal) =>
     request<Strategies>('/strategies', { query: { limit: 500 }, ...(signal ? { signal } : {}) }),
   strategy: (name: string, signal?: AbortSignal) =>
     request<Strategy>(`/strategies/${encodeURIComponent(name)}`, signal ? { signal } : {}),
 
   backtests: (
-    query: { strategy?: string; text?: string; sort?: string; limit?: number; cursor?: string },
+    query: { where?: string; sort?: string; order?: string; limit?: number; cursor?: string },
     signal?: AbortSignal,
   ) => request<Backtests>('/backtests', { query, ...(signal ? { signal } : {}) }),
+  compareBacktests: (ids: string[], signal?: AbortSignal) =>
+    request<BacktestComparison>('/backtests/compare', {
+      query: { ids: ids.join(','), points: 1000 },
+      ...(signal ? { signal } : {}),
+    }),
+  robustness: (id: string, signal?: AbortSignal) =>
+    request<BacktestRobustness>(`/backtests/${encodeURIComponent(id)}/robustness`, signal ? { signal } : {}),
   backtest: (id: string, signal?: AbortSignal) =>
     request<Backtest>(`/backtests/${encodeURIComponent(id)}`, signal ? { signal } : {}),
   backtestTable: (
     id: string,
-    table: 'equity' | 'days' | 'trades' | 'fills' | 'orders',
+    table: RunTable,
     query: { limit?: number; points?: number },
     signal?: AbortSignal,
   ) =>
@@ -242,6 +263,15 @@ export const api = {
     request<BacktestStart>(`/backtests/${encodeURIComponent(id)}/again`, { method: 'POST' }),
   deleteBacktest: (id: string) =>
     request<unknown>(`/backtests/${encodeURIComponent(id)}`, { method: 'DELETE' }),
+
+  alerts: (signal?: AbortSignal) => request<Alerts>('/alerts', signal ? { signal } : {}),
+  createAlert: (body: AlertAsk) => request<Alert>('/alerts', { method: 'POST', body }),
+  changeAlert: (id: string, body: AlertChange) =>
+    request<Alert>(`/alerts/${encodeURIComponent(id)}`, { method: 'PATCH', body }),
+  deleteAlert: (id: string) => request<Alert>(`/alerts/${encodeURIComponent(id)}`, { method: 'DELETE' }),
+  testAlert: (id: string) => request<Firing>(`/alerts/${encodeURIComponent(id)}/test`, { method: 'POST' }),
+  firings: (query: { alert?: string; limit?: number; cursor?: string }, signal?: AbortSignal) =>
+    request<Firings>('/alerts/firings', { query, ...(signal ? { signal } : {}) }),
 
   studies: (query: { limit?: number; cursor?: string }, signal?: AbortSignal) =>
     request<Studies>('/studies', { query, ...(signal ? { signal } : {}) }),
@@ -267,6 +297,11 @@ export async function queryFile(body: QueryAsk, signal?: AbortSignal): Promise<B
   const said = readJson(await response.text());
   throw new ApiError(response.status, isErrorBody(said) ? said : unreachable(`HTTP ${response.status}`));
 }
+
+export type RunTable = 'equity' | 'days' | 'trades' | 'fills' | 'orders' | 'prices';
+
+/** A list of runs as a file. */
+export const listPath = (query: Record<string, string>): string => apiPath('/backtests/export', query);
 
 /** Where a run's report is, as a page of its own. */
 export const reportPath = (id: string): string => apiPath(`/backtests/${encodeURIComponent(id)}/report`);

@@ -44,6 +44,98 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is watched, the newest first.
+         * @description What is watched, the newest first.
+         */
+        get: operations["alerts"];
+        put?: never;
+        /**
+         * Watch something from now on.
+         * @description Watch something from now on.
+         */
+        post: operations["alerts.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/firings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What has fired, the newest first.
+         * @description What has fired, the newest first.
+         */
+        get: operations["alerts.firings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One of them.
+         * @description One of them.
+         */
+        get: operations["alerts.show"];
+        put?: never;
+        post?: never;
+        /**
+         * Watch it no longer; what it fired stays in the history.
+         * @description Watch it no longer; what it fired stays in the history.
+         */
+        delete: operations["alerts.delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change it; with other terms it begins afresh.
+         * @description Change it; with other terms it begins afresh.
+         */
+        patch: operations["alerts.change"];
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fire it as a test: its channels are told within seconds, and the history says how that went.
+         * @description Fire it as a test: its channels are told within seconds, and the history says how that went.
+         */
+        post: operations["alerts.test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/backtests": {
         parameters: {
             query?: never;
@@ -80,6 +172,26 @@ export interface paths {
          * @description Runs beside each other: what was different in what was asked, and their growth on one time.
          */
         get: operations["backtests.compare"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Kept runs with all their numbers as CSV, 100,000 at most; times are ISO 8601, UTC.
+         * @description Kept runs with all their numbers as CSV, 100,000 at most; times are ISO 8601, UTC.
+         */
+        get: operations["backtests.export"];
         put?: never;
         post?: never;
         delete?: never;
@@ -212,6 +324,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backtests/{id}/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Closes of each instrument, thinned for a picture; peaks and troughs stay.
+         * @description Closes of each instrument, thinned for a picture; peaks and troughs stay.
+         */
+        get: operations["backtests.prices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/backtests/{id}/report": {
         parameters: {
             query?: never;
@@ -224,6 +356,26 @@ export interface paths {
          * @description The report: a page that runs no script but its own, or all tables as JSON or a zip of files.
          */
         get: operations["backtests.report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}/robustness": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Other paths that its days and trades could have taken, a thousand of each kind by a fixed seed.
+         * @description Other paths that its days and trades could have taken, a thousand of each kind by a fixed seed.
+         */
+        get: operations["backtests.robustness"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1042,6 +1194,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/lab": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The notebooks that there are, and the lab that runs, with the address that lets the owner in.
+         * @description The notebooks that there are, and the lab that runs, with the address that lets the owner in.
+         */
+        get: operations["lab"];
+        put?: never;
+        /**
+         * Start a lab on this machine, unless it runs; `GET /lab` says when it answers. Local profile only.
+         * @description Start a lab on this machine, unless it runs; `GET /lab` says when it answers. Local profile only.
+         */
+        post: operations["lab.start"];
+        /**
+         * End the lab with all its kernels, whoever started it.
+         * @description End the lab with all its kernels, whoever started it.
+         */
+        delete: operations["lab.stop"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/providers": {
         parameters: {
             query?: never;
@@ -1732,6 +1912,114 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Alert
+         * @description A rule; `trouble` says why it cannot be looked at now.
+         */
+        Alert: {
+            /**
+             * Changed
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            changed: string;
+            /** Channels */
+            channels: {
+                [key: string]: unknown;
+            }[];
+            /** Cooldown S */
+            cooldown_s: number;
+            /** Count */
+            count: number;
+            /**
+             * Created
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            created: string;
+            /** Enabled */
+            enabled: boolean;
+            /** Expires */
+            expires: string | null;
+            /** Fired */
+            fired: string | null;
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Once */
+            once: boolean;
+            /** Owner */
+            owner: string;
+            /** Sentence */
+            sentence: string;
+            /** Terms */
+            terms: {
+                [key: string]: unknown;
+            };
+            /** Trouble */
+            trouble: string | null;
+        };
+        /**
+         * AlertAsk
+         * @description What a person wants to be told of. The name is the sentence of its terms where none is given.
+         */
+        AlertAsk: {
+            /** Channels */
+            channels?: (components["schemas"]["Webhook"] | components["schemas"]["Mail"])[];
+            /**
+             * Cooldown S
+             * @description quiet after a firing
+             * @default 60
+             */
+            cooldown_s: number;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Expires
+             * @description ISO 8601 or an epoch number
+             */
+            expires?: string | null;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Once
+             * @description switched off by its first firing
+             * @default false
+             */
+            once: boolean;
+            /** Terms */
+            terms: components["schemas"]["PriceAlert"] | components["schemas"]["IndicatorAlert"] | components["schemas"]["VolumeAlert"] | components["schemas"]["StaleAlert"] | components["schemas"]["GapAlert"] | components["schemas"]["LagAlert"] | components["schemas"]["QueueAlert"] | components["schemas"]["JobAlert"] | components["schemas"]["PartAlert"];
+        };
+        /**
+         * AlertChange
+         * @description Those fields that are to be other than they are.
+         */
+        AlertChange: {
+            /** Channels */
+            channels?: (components["schemas"]["Webhook"] | components["schemas"]["Mail"])[] | null;
+            /** Cooldown S */
+            cooldown_s?: number | null;
+            /** Enabled */
+            enabled?: boolean | null;
+            /** Expires */
+            expires?: string | null;
+            /** Name */
+            name?: string | null;
+            /** Once */
+            once?: boolean | null;
+            /** Terms */
+            terms?: (components["schemas"]["PriceAlert"] | components["schemas"]["IndicatorAlert"] | components["schemas"]["VolumeAlert"] | components["schemas"]["StaleAlert"] | components["schemas"]["GapAlert"] | components["schemas"]["LagAlert"] | components["schemas"]["QueueAlert"] | components["schemas"]["JobAlert"] | components["schemas"]["PartAlert"]) | null;
+        };
+        /** AlertList */
+        AlertList: {
+            /** Items */
+            items: components["schemas"]["Alert"][];
+        };
+        /**
          * Backtest
          * @description A run.
          */
@@ -1878,6 +2166,8 @@ export interface components {
              * @default true
              */
             stress: boolean;
+            /** Version */
+            version?: number | null;
         };
         /**
          * BacktestComparison
@@ -1885,6 +2175,11 @@ export interface components {
          *     `growth` the growth of 1 of each run at the times `ts`, null where it has not begun or is over.
          */
         BacktestComparison: {
+            /**
+             * Code
+             * @description what is not as in the first one's code, a unified diff; or null
+             */
+            code: (string | null)[];
             /** Differences */
             differences: {
                 [key: string]: unknown[];
@@ -2019,6 +2314,25 @@ export interface components {
             version: string;
         };
         /**
+         * BacktestRobustness
+         * @description How a run holds up. `low`, `middle` and `high` are the growth of 1 of the paths `days` by the quantiles
+         *     5, 50 and 95 % at the times `ts`; `own` is that of the run.
+         */
+        BacktestRobustness: {
+            /** High */
+            high: number[];
+            /** Low */
+            low: number[];
+            /** Middle */
+            middle: number[];
+            /** Own */
+            own: number[];
+            /** Ts */
+            ts: string[];
+            /** Ways */
+            ways: components["schemas"]["OtherPaths"][];
+        };
+        /**
          * BacktestStart
          * @description The job that runs it, or the kept `run` of the same fingerprint (then the status is 200).
          */
@@ -2055,6 +2369,11 @@ export interface components {
             items: components["schemas"]["BacktestLine"][];
             /** Next */
             next: string | null;
+            /**
+             * Total
+             * @description runs that fit, of all pages; on the first page alone
+             */
+            total: number | null;
         };
         /** BarRow */
         BarRow: {
@@ -2679,6 +2998,25 @@ export interface components {
             rows: number[] | null;
         };
         /**
+         * Delivery
+         * @description How far one channel is.
+         */
+        Delivery: {
+            /** Channel */
+            channel: string;
+            /** Error */
+            error: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "sent" | "failed";
+            /** Tries */
+            tries: number;
+            /** Ts */
+            ts: string | null;
+        };
+        /**
          * Error
          * @description The one error shape.
          */
@@ -2937,6 +3275,47 @@ export interface components {
             /** Symbol */
             symbol: string;
         };
+        /**
+         * Firing
+         * @description What happened at `ts`, noticed at `noticed`, and to whom it was told.
+         */
+        Firing: {
+            /** Alert */
+            alert: string;
+            /** Deliveries */
+            deliveries: components["schemas"]["Delivery"][];
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /**
+             * Noticed
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            noticed: string;
+            /** Subject */
+            subject: string;
+            /** Test */
+            test: boolean;
+            /**
+             * Ts
+             * @description ns since the epoch (UTC) as text, or ISO 8601 with time=iso
+             */
+            ts: string;
+            /** Value */
+            value: string;
+        };
+        /** Firings */
+        Firings: {
+            /** Items */
+            items: components["schemas"]["Firing"][];
+            /** Next */
+            next: string | null;
+        };
         /** Gap */
         Gap: {
             /** Cause */
@@ -2978,6 +3357,19 @@ export interface components {
             venue_sequence_end: string | null;
             /** Venue Sequence Open */
             venue_sequence_open: string | null;
+        };
+        /**
+         * GapAlert
+         * @description More gaps go on at a venue than at the look before; each venue where none is named.
+         */
+        GapAlert: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "gap";
+            /** Venue */
+            venue?: string | null;
         };
         /** Gaps */
         Gaps: {
@@ -3172,6 +3564,31 @@ export interface components {
              */
             warm_up: number | null;
         };
+        /**
+         * IndicatorAlert
+         * @description Only bars that have closed count, so that nothing fires which a later trade takes back.
+         */
+        IndicatorAlert: {
+            /**
+             * Direction
+             * @default either
+             * @enum {string}
+             */
+            direction: "above" | "below" | "either";
+            /** Instrument */
+            instrument: string;
+            /** Interval */
+            interval: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "indicator";
+            /** Level */
+            level?: number | null;
+            line: components["schemas"]["Line"];
+            other?: components["schemas"]["Line"] | null;
+        };
         /** IndicatorAsk */
         IndicatorAsk: {
             /** Indicator */
@@ -3330,6 +3747,19 @@ export interface components {
             /** Unit */
             unit: string | null;
         };
+        /**
+         * JobAlert
+         * @description Of this kind, or of any. What failed before the first look is no news.
+         */
+        JobAlert: {
+            /** Job Kind */
+            job_kind?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "job";
+        };
         /** JobLogLine */
         JobLogLine: {
             /** Level */
@@ -3379,6 +3809,115 @@ export interface components {
             /** Next */
             next: string | null;
         };
+        /**
+         * LabNotebook
+         * @description A notebook that comes with Tidemill.
+         */
+        LabNotebook: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "jupyter" | "marimo";
+            /**
+             * Line
+             * @description what one learns from it
+             */
+            line: string;
+            /**
+             * Name
+             * @description its file below `folder`
+             */
+            name: string;
+            /**
+             * Needs
+             * @description what must be there before it runs
+             */
+            needs: string;
+            /** Title */
+            title: string;
+            /**
+             * Url
+             * @description where it opens, while a lab of its kind runs; holds the token
+             */
+            url: string | null;
+        };
+        /** LabStart */
+        LabStart: {
+            /**
+             * Kind
+             * @default jupyter
+             * @enum {string}
+             */
+            kind: "jupyter" | "marimo";
+        };
+        /**
+         * LabTold
+         * @description What there is, and where it answers. An address holds a token: it opens a Python of the owner's.
+         */
+        LabTold: {
+            /**
+             * By
+             * @description who started it
+             */
+            by: ("platform" | "terminal") | null;
+            /** @description why there is none, or why the last one ended */
+            error: components["schemas"]["Error"] | null;
+            /** Folder */
+            folder: string;
+            /**
+             * Kind
+             * @description which of the two runs
+             */
+            kind: ("jupyter" | "marimo") | null;
+            /**
+             * Kinds
+             * @description which of them are installed
+             */
+            kinds: ("jupyter" | "marimo")[];
+            /** Notebooks */
+            notebooks: components["schemas"]["LabNotebook"][];
+            /** Pid */
+            pid: number | null;
+            /** Port */
+            port: number | null;
+            /**
+             * Since
+             * @description ns since the epoch
+             */
+            since: string | null;
+            /**
+             * State
+             * @description missing: the extra is not installed; refused: not in the team profile
+             * @enum {string}
+             */
+            state: "stopped" | "starting" | "running" | "failed" | "missing" | "refused";
+            /** Url */
+            url: string | null;
+        };
+        /**
+         * LagAlert
+         * @description The slowest hundredth of a venue's messages is later than `above_ms` for `for_s`.
+         */
+        LagAlert: {
+            /**
+             * Above Ms
+             * @default 1000
+             */
+            above_ms: number;
+            /**
+             * For S
+             * @default 10
+             */
+            for_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "lag";
+            /** Venue */
+            venue?: string | null;
+        };
         /** LastTrade */
         LastTrade: {
             /**
@@ -3409,6 +3948,20 @@ export interface components {
             /** Session Id */
             session_id: string;
         };
+        /**
+         * Line
+         * @description One output of an indicator: the first one where none is named.
+         */
+        Line: {
+            /** Indicator */
+            indicator: string;
+            /** Output */
+            output?: string | null;
+            /** Params */
+            params?: {
+                [key: string]: number;
+            };
+        };
         /** Live */
         Live: {
             /** Live */
@@ -3431,6 +3984,75 @@ export interface components {
         Logs: {
             /** Items */
             items: components["schemas"]["LogLine"][];
+        };
+        /**
+         * Mail
+         * @description `smtp://` speaks STARTTLS where the server does, and must where a password goes; `smtps://` is TLS.
+         */
+        Mail: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            channel: "mail";
+            /** To */
+            to: string;
+        };
+        /**
+         * OtherPaths
+         * @description A thousand other paths of one kind: `days` drawn again in blocks, trades in another `order`, one trade
+         *     in ten `missed`.
+         */
+        OtherPaths: {
+            /** Cagr */
+            cagr: number[] | null;
+            /** Deeper */
+            deeper: number;
+            /**
+             * Fall
+             * @description share that falls deeper than `deeper`
+             */
+            fall: number;
+            /**
+             * Loss
+             * @description share of the paths that end below where they began
+             */
+            loss: number;
+            /**
+             * Max Drawdown
+             * @description 5, 50 and 95 %
+             */
+            max_drawdown: number[];
+            /** Paths */
+            paths: number;
+            /**
+             * Total Return
+             * @description 5, 50 and 95 %
+             */
+            total_return: number[];
+            /**
+             * Way
+             * @enum {string}
+             */
+            way: "days" | "order" | "missed";
+        };
+        /**
+         * PartAlert
+         * @description A collector, the recorder, the disk, the database, …; any where none is named.
+         */
+        PartAlert: {
+            /**
+             * For S
+             * @default 15
+             */
+            for_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "part";
+            /** Part */
+            part?: string | null;
         };
         /** PartHealth */
         PartHealth: {
@@ -3516,6 +4138,32 @@ export interface components {
             sample: components["schemas"]["ImportSample"] | null;
             /** Shape */
             shape: string;
+        };
+        /**
+         * PriceAlert
+         * @description Any trade counts, also one between two looks: they are seen as the highest and lowest of each second.
+         *
+         *     A price that is beyond the level when the rule is made fires when it comes back and goes through again.
+         */
+        PriceAlert: {
+            /**
+             * Direction
+             * @default either
+             * @enum {string}
+             */
+            direction: "above" | "below" | "either";
+            /** Instrument */
+            instrument: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "price";
+            /**
+             * Level
+             * @description decimal text
+             */
+            level: string;
         };
         /**
          * Progress
@@ -3780,6 +4428,33 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /**
+         * QueueAlert
+         * @description Records that the store does not have yet, or jobs that wait, are more than `above` for `for_s`.
+         */
+        QueueAlert: {
+            /**
+             * Above
+             * @default 100000
+             */
+            above: number;
+            /**
+             * For S
+             * @default 30
+             */
+            for_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "queue";
+            /**
+             * Part
+             * @default recorder
+             * @enum {string}
+             */
+            part: "recorder" | "jobs";
+        };
         /** Quote */
         Quote: {
             /** Ask Price */
@@ -3891,6 +4566,25 @@ export interface components {
         SessionKey: {
             /** Key */
             key: string;
+        };
+        /**
+         * StaleAlert
+         * @description No message of a venue for `after_s`, or its collector is not live for so long. All venues that are
+         *     wanted where none is named.
+         */
+        StaleAlert: {
+            /**
+             * After S
+             * @default 30
+             */
+            after_s: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "stale";
+            /** Venue */
+            venue?: string | null;
         };
         /** StockChart */
         StockChart: {
@@ -4631,6 +5325,8 @@ export interface components {
             strategy: string;
             /** Trials */
             trials?: number | null;
+            /** Version */
+            version?: number | null;
             /**
              * Walk Forward
              * @description folds; 0 for none
@@ -4843,6 +5539,47 @@ export interface components {
             /** Upload */
             upload: string;
         };
+        /**
+         * VolumeAlert
+         * @description A closed bar whose volume is at least `factor` times the median of the `bars` before it.
+         */
+        VolumeAlert: {
+            /**
+             * Bars
+             * @default 30
+             */
+            bars: number;
+            /**
+             * Factor
+             * @default 5
+             */
+            factor: number;
+            /** Instrument */
+            instrument: string;
+            /**
+             * Interval
+             * @default 1m
+             */
+            interval: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "volume";
+        };
+        /**
+         * Webhook
+         * @description Redirects are not followed. The body is told apart by its `id`: it may come twice.
+         */
+        Webhook: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            channel: "webhook";
+            /** Url */
+            url: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -4908,6 +5645,239 @@ export interface operations {
             };
         };
     };
+    alerts: {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is watched, the newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertList"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.create": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertAsk"];
+            };
+        };
+        responses: {
+            /** @description Watch something from now on. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.firings": {
+        parameters: {
+            query?: {
+                alert?: string | null;
+                /** @description rows at most; default 50 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What has fired, the newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Firings"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.show": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Watch it no longer; what it fired stays in the history. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.change": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertChange"];
+            };
+        };
+        responses: {
+            /** @description Change it; with other terms it begins afresh. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "alerts.test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Fire it as a test: its channels are told within seconds, and the history says how that went. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Firing"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     backtests: {
         parameters: {
             query?: {
@@ -4917,6 +5887,8 @@ export interface operations {
                 state?: ("done" | "failed") | null;
                 /** @description in id, names, parameters */
                 text?: string;
+                /** @description conditions and words, all of which hold: `strategy:sma* sharpe>1 max_drawdown>-10% btc` */
+                where?: string;
                 /** @description best first, unless order is asc */
                 sort?: "created" | "duration_s" | "total_return" | "cagr" | "sharpe" | "deflated_sharpe" | "sortino" | "max_drawdown" | "volatility" | "profit_factor" | "win_rate" | "trades" | "exposure" | "turnover" | "costs";
                 order?: "asc" | "desc";
@@ -5009,6 +5981,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BacktestComparison"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.export": {
+        parameters: {
+            query?: {
+                /** @description conditions and words, all of which hold: `strategy:sma* sharpe>1 max_drawdown>-10% btc` */
+                where?: string;
+                /** @description best first, unless order is asc */
+                sort?: "created" | "duration_s" | "total_return" | "cagr" | "sharpe" | "deflated_sharpe" | "sortino" | "max_drawdown" | "volatility" | "profit_factor" | "win_rate" | "trades" | "exposure" | "turnover" | "costs";
+                order?: "asc" | "desc";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Kept runs with all their numbers as CSV, 100,000 at most; times are ISO 8601, UTC. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -5272,6 +6279,45 @@ export interface operations {
             };
         };
     };
+    "backtests.prices": {
+        parameters: {
+            query?: {
+                /** @description rows at most; default 5000 */
+                limit?: number;
+                /** @description `next` of the page before */
+                cursor?: string | null;
+                /** @description shape of the answer */
+                format?: "columns" | "arrow";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Closes of each instrument, thinned for a picture; peaks and troughs stay. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestTable"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "backtests.report": {
         parameters: {
             query?: {
@@ -5292,6 +6338,37 @@ export interface operations {
                 };
                 content: {
                     "text/html": unknown;
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "backtests.robustness": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Other paths that its days and trades could have taken, a thousand of each kind by a fixed seed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestRobustness"];
                 };
             };
             /** @description what went wrong, in the one error shape */
@@ -6935,6 +8012,97 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobLogs"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    lab: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The notebooks that there are, and the lab that runs, with the address that lets the owner in. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabTold"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "lab.start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["LabStart"] | null;
+            };
+        };
+        responses: {
+            /** @description Start a lab on this machine, unless it runs; `GET /lab` says when it answers. Local profile only. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabTold"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "lab.stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End the lab with all its kernels, whoever started it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabTold"];
                 };
             };
             /** @description what went wrong, in the one error shape */

@@ -124,7 +124,14 @@ export type Backtests = Schemas['Backtests'];
 export type BacktestAsk = Partial<Omit<Schemas['BacktestAsk'], 'costs'>> &
   Pick<Schemas['BacktestAsk'], 'strategy' | 'instruments'> & { costs?: Partial<Schemas['BacktestCosts']> };
 export type BacktestStart = Schemas['BacktestStart'];
+export type BacktestComparison = Schemas['BacktestComparison'];
+export type BacktestRobustness = Schemas['BacktestRobustness'];
 export type BacktestTable = Schemas['BacktestTable'];
+
+/** Notebooks, and the server beside the platform that runs them. Addresses in it let their reader in. */
+export type Lab = Schemas['LabTold'];
+export type LabKind = Lab['kinds'][number];
+export type LabNotebook = Schemas['LabNotebook'];
 
 export type Study = Schemas['Study'];
 export type Studies = Schemas['Studies'];
@@ -133,3 +140,14 @@ export type StudyProgress = Schemas['Progress'];
 export type StudyAsk = Partial<Schemas['StudyAsk']> & Pick<Schemas['StudyAsk'], 'strategy' | 'instruments'>;
 export type StudyJob = Schemas['StudyJob'];
 export type Trials = Schemas['Trials'];
+
+/** What is watched. */
+export type Alert = Schemas['Alert'];
+export type Alerts = Schemas['AlertList'];
+/** What is left out has the platform's default. */
+export type AlertAsk = Partial<Schemas['AlertAsk']> & Pick<Schemas['AlertAsk'], 'terms'>;
+export type AlertChange = Partial<Schemas['AlertChange']>;
+export type AlertTerms = Schemas['AlertAsk']['terms'];
+/** What has fired, and to whom it was told. */
+export type Firing = Schemas['Firing'];
+export type Firings = Schemas['Firings'];

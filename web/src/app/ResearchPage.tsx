@@ -1,120 +1,67 @@
-import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
-import { ArrowLeft } from 'lucide-react';
-import { type ReactNode, useCallback, useEffect } from 'react';
-import { NewRun } from '@/features/run/NewRun';
-import { RunList } from '@/features/run/RunList';
-import { RunPage } from '@/features/run/RunPage';
-import { NewStudy } from '@/features/study/NewStudy';
-import { StudyList } from '@/features/study/StudyList';
-import { StudyPage } from '@/features/study/StudyPage';
-import { Boundary } from '@/shared/Panel';
+import { useEffect, useMemo } from 'react';
+import { Gallery } from '@/features/lab/Gallery';
+import { LabPanel, NAMES } from '@/features/lab/LabPanel';
+import '@/features/lab/lab.css';
+import { useLab, useOpen } from '@/features/lab/queries';
+import { type Command, useRegister } from '@/shared/command';
+import { ErrorState, Panel, SkeletonRows } from '@/shared/Panel';
+import { copyText } from '@/shared/toast';
 import { usePhone } from '@/theme/ThemeProvider';
 import '@/features/collection/collection.css';
-import './research-page.css';
 
-const KINDS = [
-  ['runs', 'Backtests'],
-  ['studies', 'Studies'],
-] as const;
-
-const route = getRouteApi('/research');
-/** Backtests and studies: those that were made, and a new one. */
+/** Notebooks over this platform: what there is, and the way in. */
 export function ResearchPage() {
-  const { of = 'runs', strategy } = route.useSearch();
   const phone = usePhone();
-  const navigate = useNavigate();
+  const { data: lab, error, refetch } = useLab();
+  const opening = useOpen();
   useEffect(() => {
-    document.title = 'Backtests · Tidemill';
+    document.title = 'Research · Tidemill';
   }, []);
-  const openRun = useCallback(
-    (id: string) => void navigate({ to: '/research/runs/$id', params: { id } }),
-    [navigate],
-  );
-  const openStudy = useCallback(
-    (id: string) => void navigate({ to: '/research/studies/$id', params: { id } }),
-    [navigate],
-  );
+  useResearchCommands(lab?.kinds ?? [], opening);
   return (
     <div className="page">
-      <div className="row page-head">
-        {!phone && <h1>Backtests</h1>}
-        {/* biome-ignore lint/a11y/useSemanticElements: a row of toggle buttons, not a form */}
-        <div className="segments" role="group" aria-label="What">
-          {KINDS.map(([kind, name]) => (
-            <button
-              key={kind}
-              type="button"
-              aria-pressed={kind === of}
-              onClick={() => void navigate({ to: '/research', search: { of: kind }, replace: true })}
-            >
-              {name}
-            </button>
-          ))}
+      <div className="row page-head">{!phone && <h1>Research</h1>}</div>
+      {lab ? (
+        <div className="lab-grid">
+          <Gallery lab={lab} opening={opening} />
+          <LabPanel lab={lab} opening={opening} />
         </div>
-      </div>
-      <div className="research-grid">
-        {of === 'studies' ? (
-          <>
-            <StudyList
-              link={(id, content) => (
-                <Link to="/research/studies/$id" params={{ id }}>
-                  {content}
-                </Link>
-              )}
-            />
-            <NewStudy chosen={strategy} open={openStudy} />
-          </>
-        ) : (
-          <>
-            <RunList
-              link={(id, content) => (
-                <Link to="/research/runs/$id" params={{ id }}>
-                  {content}
-                </Link>
-              )}
-            />
-            <NewRun chosen={strategy} open={openRun} />
-          </>
-        )}
-      </div>
+      ) : (
+        <Panel title="Notebooks">
+          {error ? (
+            <ErrorState what="Notebooks" error={error} retry={() => void refetch()} />
+          ) : (
+            <SkeletonRows rows={6} />
+          )}
+        </Panel>
+      )}
     </div>
   );
 }
 
-function Back({ of, children }: { of: 'runs' | 'studies'; children: ReactNode }) {
-  return (
-    <Link to="/research" search={{ of }} className="icon-button" aria-label={`Back to ${children}`}>
-      <ArrowLeft size={16} aria-hidden />
-    </Link>
+function useResearchCommands(kinds: ('jupyter' | 'marimo')[], opening: ReturnType<typeof useOpen>): void {
+  const { mutate } = opening;
+  const known = kinds.join();
+  const commands = useMemo(
+    (): Command[] => [
+      ...(['jupyter', 'marimo'] as const)
+        .filter((kind) => known.split(',').includes(kind))
+        .map((kind) => ({
+          id: `lab.${kind}`,
+          title: `Open ${NAMES[kind]}`,
+          group: 'Research',
+          words: 'notebook python kernel lab',
+          run: () => mutate({ kind }),
+        })),
+      {
+        id: 'lab.copy',
+        title: 'Copy the command that starts a lab',
+        group: 'Research',
+        words: 'notebook terminal jupyter marimo',
+        run: () => void copyText('tidemill lab', 'Command'),
+      },
+    ],
+    [known, mutate],
   );
-}
-
-const runRoute = getRouteApi('/research/runs/$id');
-export function OneRunPage() {
-  const { id } = runRoute.useParams();
-  useEffect(() => {
-    document.title = 'Backtest · Tidemill';
-  }, []);
-  return (
-    <div className="page">
-      <Boundary what="The run">
-        <RunPage key={id} id={id} back={<Back of="runs">backtests</Back>} />
-      </Boundary>
-    </div>
-  );
-}
-
-const studyRoute = getRouteApi('/research/studies/$id');
-export function OneStudyPage() {
-  const { id } = studyRoute.useParams();
-  useEffect(() => {
-    document.title = 'Study · Tidemill';
-  }, []);
-  return (
-    <div className="page">
-      <Boundary what="The study">
-        <StudyPage key={id} id={id} back={<Back of="studies">studies</Back>} />
-      </Boundary>
-    </div>
-  );
+  useRegister(commands);
 }

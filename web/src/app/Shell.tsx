@@ -3,6 +3,7 @@ import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-route
 import { Search } from 'lucide-react';
 import { lazy, type ReactNode, Suspense, useEffect, useMemo, useState } from 'react';
 import { api } from '@/api/client';
+import { useAlertNews } from '@/features/alert/queries';
 import { toggleDock, useDock } from '@/features/job/dock';
 import { JobsButton } from '@/features/job/JobsButton';
 import { useJobs } from '@/features/job/queries';
@@ -31,16 +32,36 @@ const PATHS = {
   data: '/data',
   collection: '/data/collect',
   get: '/data/get',
+  backtests: '/backtests',
+  studies: '/studies',
+  alerts: '/alerts',
   research: '/research',
 } as const;
+const KEYS: Record<string, string> = {
+  charts: 'g c',
+  data: 'g d',
+  collection: 'g m',
+  get: 'g h',
+  backtests: 'g b',
+  alerts: 'g a',
+  research: 'g n',
+};
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
 
-/** The page itself, or one below it. */
+/** The page itself, one below it, or one that has no entry of its own beside it. */
 const isWithin = (path: string, page: PageLink): boolean =>
-  path === pathOf(page) ||
-  (path.startsWith(`${pathOf(page)}/`) &&
-    !PAGES.some((other) => other !== page && path.startsWith(pathOf(other)) && pathOf(other) > pathOf(page)));
+  reach(path, page) > 0 && !PAGES.some((other) => reach(path, other) > reach(path, page));
+
+/** How much of the path a page's own is; 0 where it is none of its own. `/data/get` is nearer than `/data`. */
+const reach = (path: string, page: PageLink): number =>
+  Math.max(
+    0,
+    ...[page.id, ...(page.with ?? [])]
+      .map((id) => PATHS[id as keyof typeof PATHS])
+      .filter((its) => path === its || path.startsWith(`${its}/`))
+      .map(({ length }) => length),
+  );
 
 const loadDock = () => import('@/features/job/JobsDock').then(({ JobsDock }) => ({ default: JobsDock }));
 const JobsDock = lazy(loadDock);
@@ -57,6 +78,7 @@ export function Shell() {
   const path = useRouterState({ select: (state) => state.location.pathname });
   const [more, setMore] = useState(false);
   useShellCommands();
+  useAlertNews();
   useKeys(path === PATHS.charts ? typed : null);
   const link = (page: PageLink, content: ReactNode) => (
     <Link
@@ -149,7 +171,7 @@ function useShellCommands(): void {
           id: `page.${page.id}`,
           title: page.title,
           group: 'Pages',
-          keys: { charts: 'g c', data: 'g d', collection: 'g m', get: 'g h', research: 'g b' }[page.id] ?? '',
+          keys: KEYS[page.id] ?? '',
           run: () => void navigate({ to: pathOf(page) }),
         }),
       ),
@@ -168,18 +190,33 @@ function useShellCommands(): void {
         run: () => void navigate({ to: PATHS.get, search: { from: 'file' } }),
       },
       {
+        id: 'page.studies',
+        title: 'Studies',
+        group: 'Pages',
+        keys: 'g s',
+        run: () => void navigate({ to: PATHS.studies }),
+      },
+      {
+        id: 'alerts.create',
+        title: 'Create an alert',
+        group: 'Alerts',
+        words: 'notify price crossing webhook mail tell me when',
+        keys: 'Alt+A',
+        run: () => void navigate({ to: PATHS.alerts }),
+      },
+      {
         id: 'research.run',
         title: 'Run a backtest',
         group: 'Research',
         words: 'strategy test equity sharpe',
-        run: () => void navigate({ to: PATHS.research, search: { of: 'runs' } }),
+        run: () => void navigate({ to: PATHS.backtests }),
       },
       {
         id: 'research.study',
         title: 'Start a study',
         group: 'Research',
         words: 'optimise optimize parameters sweep walk-forward grid tpe',
-        run: () => void navigate({ to: PATHS.research, search: { of: 'studies' } }),
+        run: () => void navigate({ to: PATHS.studies }),
       },
       {
         id: 'view.theme',

@@ -5,6 +5,8 @@ import {
   lazyRouteComponent,
   redirect,
 } from '@tanstack/react-router';
+import type { ListSearch } from '@/features/run/RunList';
+import type { Tab } from '@/features/run/RunPage';
 import { type DatasetTab, isDatasetTab, readDatasetSearch } from '@/shared/dataset-search';
 import { type Interval, isInterval } from '@/shared/interval';
 import { NotFound } from './NotFound';
@@ -32,9 +34,13 @@ const datasetPage = lazyRouteComponent(() => import('./DataPages'), 'OneDatasetP
 
 const getDataPage = lazyRouteComponent(() => import('./GetDataPage'), 'GetDataPage');
 
+const backtestsPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestsPage');
+const backtestPage = lazyRouteComponent(() => import('./BacktestsPage'), 'BacktestPage');
+const comparePage = lazyRouteComponent(() => import('./BacktestsPage'), 'CompareRunsPage');
+const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPage');
+const alertsPage = lazyRouteComponent(() => import('./AlertsPage'), 'AlertsPage');
+const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
 const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
-const runPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneRunPage');
-const studyPage = lazyRouteComponent(() => import('./ResearchPage'), 'OneStudyPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -97,28 +103,96 @@ const getData = createRoute({
   component: getDataPage,
 });
 
-const research = createRoute({
+/** A strategy that a new run or study begins with. */
+const readStrategy = ({ strategy }: Record<string, unknown>): { strategy?: string } =>
+  typeof strategy === 'string' && strategy !== '' ? { strategy } : {};
+
+/** What the list shows, and what a new run begins with. */
+interface BacktestsSearch extends ListSearch {
+  strategy?: string;
+  /** A run that is cloned. */
+  like?: string;
+  /** A study, and the number of its trial that is promoted. */
+  study?: string;
+  trial?: number;
+}
+
+/** Texts of these names that are not empty. Numbers are texts too: an id may be all digits. */
+function texts<Name extends string>(search: Record<string, unknown>, names: Name[]) {
+  const found: { [key in Name]?: string } = {};
+  for (const name of names) {
+    const value = search[name];
+    if ((typeof value === 'string' && value !== '') || typeof value === 'number') found[name] = String(value);
+  }
+  return found;
+}
+
+const backtests = createRoute({
   getParentRoute: () => root,
-  path: '/research',
-  validateSearch: ({
-    of,
-    strategy,
-  }: Record<string, unknown>): { of?: 'runs' | 'studies'; strategy?: string } => ({
-    ...(of === 'runs' || of === 'studies' ? { of } : {}),
-    ...(typeof strategy === 'string' && strategy !== '' ? { strategy } : {}),
+  path: '/backtests',
+  validateSearch: (search: Record<string, unknown>): BacktestsSearch => ({
+    ...texts(search, ['where', 'sort', 'columns', 'strategy', 'like', 'study']),
+    ...(search.order === 'asc' || search.order === 'desc' ? { order: search.order } : {}),
+    ...(typeof search.trial === 'number' && search.trial >= 0 ? { trial: search.trial } : {}),
   }),
-  component: researchPage,
+  component: backtestsPage,
 });
 
-const run = createRoute({ getParentRoute: () => root, path: '/research/runs/$id', component: runPage });
-const study = createRoute({
+const compare = createRoute({
   getParentRoute: () => root,
-  path: '/research/studies/$id',
-  component: studyPage,
+  path: '/backtests/compare',
+  validateSearch: (search: Record<string, unknown>): { ids?: string } => texts(search, ['ids']),
+  component: comparePage,
 });
+
+const backtest = createRoute({
+  getParentRoute: () => root,
+  path: '/backtests/$id',
+  validateSearch: ({ tab }: Record<string, unknown>): { tab?: Tab } =>
+    typeof tab === 'string' ? { tab: tab as Tab } : {},
+  component: backtestPage,
+});
+
+const studies = createRoute({
+  getParentRoute: () => root,
+  path: '/studies',
+  validateSearch: readStrategy,
+  component: studiesPage,
+});
+
+const study = createRoute({ getParentRoute: () => root, path: '/studies/$id', component: studyPage });
+
+const alerts = createRoute({
+  getParentRoute: () => root,
+  path: '/alerts',
+  validateSearch: ({
+    alert,
+    instrument,
+  }: Record<string, unknown>): { alert?: string; instrument?: string } => ({
+    ...(typeof alert === 'string' && alert !== '' ? { alert } : {}),
+    ...(typeof instrument === 'string' && instrument !== '' ? { instrument } : {}),
+  }),
+  component: alertsPage,
+});
+
+const research = createRoute({ getParentRoute: () => root, path: '/research', component: researchPage });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, charts, market, dataset, collection, getData, research, run, study]),
+  routeTree: root.addChildren([
+    home,
+    charts,
+    market,
+    dataset,
+    collection,
+    getData,
+    backtests,
+    compare,
+    backtest,
+    studies,
+    study,
+    alerts,
+    research,
+  ]),
   defaultPreload: 'intent',
 });
 

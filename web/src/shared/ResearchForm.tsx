@@ -14,18 +14,46 @@ export interface Research {
   start: string;
   end: string;
   texts: Record<string, string>;
-  costs: { taker: string; slippage_bps: string };
+  costs: ResearchCosts;
+  cash: string;
+  engine: 'fast' | 'nautilus';
 }
 
+export interface ResearchCosts {
+  taker: string;
+  maker: string;
+  spread_bps: string;
+  slippage_bps: string;
+  leverage: string;
+}
+
+/** What the form begins with, of what was asked before: a run that is cloned, a trial that is promoted. */
+export type Begin = Partial<Omit<Research, 'strategy' | 'costs'>> & {
+  strategy?: string;
+  costs?: Partial<ResearchCosts>;
+  /** What has no field of its own and is asked for as it was. */
+  also?: { limit_fill?: 'touch' | 'through'; as_recorded?: boolean; slippage_ticks?: number };
+  /** Where it comes from, in words. */
+  from?: string;
+};
+
 /** Half a hundredth and a half more: what trading usually costs at least, so that nothing looks free. */
-const COSTS = { taker: '0.001', slippage_bps: '1' };
+const COSTS: ResearchCosts = {
+  taker: '0.001',
+  maker: '0',
+  spread_bps: '0',
+  slippage_bps: '1',
+  leverage: '1',
+};
+const CASH = '100000';
+const NUMBER = /^-?\d+(\.\d+)?$/;
 
 const isShare = (text: string, most: number): boolean => /^\d+(\.\d+)?$/.test(text) && Number(text) <= most;
 
 /** What both a backtest and a study ask: a strategy, what it runs on, and what trading costs. */
 export function ResearchForm(props: {
-  /** The name that a link brought along. */
-  chosen?: string | undefined;
+  /** What a link brought along. */
+  begin?: Begin | undefined;
   /** Parameters are given as ranges by the caller instead. */
   ranges?: boolean;
   busy: boolean;
@@ -35,16 +63,19 @@ export function ResearchForm(props: {
   wrong?: string | null;
   start(research: Research): void;
 }) {
+  const { begin = {} } = props;
   const strategies = useStrategies();
   const { data: instruments } = useInstruments();
-  const [name, setName] = useState<string | null>(props.chosen ?? null);
-  const [instrument, setInstrument] = useState('');
-  const [others, setOthers] = useState('');
-  const [interval, setInterval] = useState('1m');
-  const [start, setStart] = useState('');
-  const [end, setEnd] = useState('');
-  const [texts, setTexts] = useState<Record<string, string>>({});
-  const [costs, setCosts] = useState(COSTS);
+  const [name, setName] = useState<string | null>(begin.strategy ?? null);
+  const [instrument, setInstrument] = useState(begin.instruments?.[0] ?? '');
+  const [others, setOthers] = useState(begin.instruments?.slice(1).join(' ') ?? '');
+  const [interval, setInterval] = useState(begin.interval ?? '1m');
+  const [start, setStart] = useState(begin.start ?? '');
+  const [end, setEnd] = useState(begin.end ?? '');
+  const [texts, setTexts] = useState<Record<string, string>>(begin.texts ?? {});
+  const [costs, setCosts] = useState<ResearchCosts>({ ...COSTS, ...begin.costs });
+  const [cash, setCash] = useState(begin.cash ?? CASH);
+  const [engine, setEngine] = useState<Research['engine']>(begin.engine ?? 'fast');
   if (strategies.error && !strategies.data) {
     return <ErrorState what="Strategies" error={strategies.error} retry={() => void strategies.refetch()} />;
   }
@@ -62,20 +93,31 @@ export function ResearchForm(props: {
       ? 'Name an instrument.'
       : !isShare(costs.taker, 0.1) || !isShare(costs.slippage_bps, 10_000)
         ? 'Costs are numbers: a fee up to 0.1, slippage up to 10,000.'
-        : start !== '' && end !== '' && start > end
-          ? 'The first day lies after the last.'
-          : !props.ranges &&
-              strategy.params.some((param) => texts[param.name] && !fits(param, texts[param.name] ?? ''))
-            ? 'A parameter is out of its range.'
-            : null);
+        : !NUMBER.test(costs.maker) || !isShare(costs.spread_bps, 10_000) || !isShare(costs.leverage, 100)
+          ? 'Costs are numbers: spread up to 10,000, leverage up to 100.'
+          : !(isShare(cash, 1e15) && Number(cash) > 0)
+            ? 'Money at the start is a number above 0.'
+            : start !== '' && end !== '' && start > end
+              ? 'The first day lies after the last.'
+              : !props.ranges &&
+                  strategy.params.some((param) => texts[param.name] && !fits(param, texts[param.name] ?? ''))
+                ? 'A parameter is out of its range.'
+                : null);
   return (
     <form
       className="form panel-body"
       onSubmit={(event) => {
         event.preventDefault();
-        if (wrong === null) props.start({ strategy, instruments: names, interval, start, end, texts, costs });
+        if (wrong === null)
+          props.start({ strategy, instruments: names, interval, start, end, texts, costs, cash, engine });
       }}
     >
+      {begin.from && (
+        <p className="small secondary" role="status">
+          {begin.from}
+          {alsoText(begin)}
+        </p>
+      )}
       <label className="field">
         <span>Strategy</span>
         <select
@@ -159,6 +201,43 @@ export function ResearchForm(props: {
           />
         </label>
       </div>
+      <details className="form-more" open={moreOf(begin)}>
+        <summary className="small">More: spread, leverage, money, engine</summary>
+        <div className="form-row">
+          {(
+            [
+              ['spread_bps', 'Spread, bps'],
+              ['maker', 'Fee at rest, a share'],
+              ['leverage', 'Most leverage'],
+            ] as const
+          ).map(([field, words]) => (
+            <label className="field" key={field}>
+              <span>{words}</span>
+              <input
+                inputMode="decimal"
+                value={costs[field]}
+                aria-invalid={!NUMBER.test(costs[field])}
+                onChange={({ target }) => setCosts({ ...costs, [field]: target.value })}
+              />
+            </label>
+          ))}
+        </div>
+        <div className="form-row">
+          <label className="field">
+            <span>Money at the start</span>
+            <input inputMode="decimal" value={cash} onChange={({ target }) => setCash(target.value)} />
+          </label>
+          {!props.ranges && (
+            <label className="field">
+              <span>Engine</span>
+              <select value={engine} onChange={({ target }) => setEngine(target.value as Research['engine'])}>
+                <option value="fast">fast</option>
+                <option value="nautilus">nautilus</option>
+              </select>
+            </label>
+          )}
+        </div>
+      </details>
       <div className="row">
         <button type="submit" className="button primary" disabled={props.busy || wrong !== null}>
           {props.busy ? 'Running' : props.action}
@@ -168,6 +247,24 @@ export function ResearchForm(props: {
     </form>
   );
 }
+
+/** What is asked for as it was, though no field shows it. */
+function alsoText({ also = {} }: Begin): string {
+  const words = [
+    also.limit_fill === 'through' ? 'limit orders are done once their price is passed' : '',
+    also.as_recorded ? 'bars count from when this platform had them' : '',
+    also.slippage_ticks ? `slippage of ${also.slippage_ticks} ticks` : '',
+  ].filter((text) => text !== '');
+  return words.length > 0 ? `. Kept as it was: ${words.join(', ')}.` : '';
+}
+
+/** Something that only the folded part shows is not as usual. */
+const moreOf = ({ costs = {}, cash, engine }: Begin): boolean =>
+  (['spread_bps', 'maker', 'leverage'] as const).some(
+    (name) => costs[name] !== undefined && Number(costs[name]) !== Number(COSTS[name]),
+  ) ||
+  (cash !== undefined && Number(cash) !== Number(CASH)) ||
+  (engine !== undefined && engine !== 'fast');
 
 /** A day of the form as a time of the API: the last day is whole. */
 export const spanOf = ({

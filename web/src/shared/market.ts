@@ -148,20 +148,21 @@ export class Market implements TradeSource {
 
   private take(update: Update): void {
     const change: Partial<MarketView> = {};
-    // An update from before a resume: its trades come again.
-    const current = update.generation === this.generation;
+    // Trades of an update from before a resume come again. A listener may ask for that while it hears of this very update:
+    // what is left of it must not reach anyone then, or what lies between would pass for counted.
+    const current = () => update.generation === this.generation;
     if (update.anew) {
       // Its positions do not compare with those of the journal before.
       this.newest = null;
       change.tape = [];
     }
     const started = update.start?.[this.venue];
-    if (started && current) {
+    if (started && current()) {
       this.sent = started;
       for (const listener of this.listeners) listener.start(started);
     }
-    if (update.overflow && current) for (const listener of this.listeners) listener.overflow();
-    if (update.trades.length > 0 && current) {
+    if (update.overflow && current()) for (const listener of this.listeners) listener.overflow();
+    if (update.trades.length > 0 && current()) {
       const last = update.trades.at(-1);
       if (last) this.sent = { epoch: last.epoch, sequence: last.sequence };
       for (const listener of this.listeners) listener.trades(update.trades);

@@ -17,7 +17,7 @@ use super::arrival::{Arrival, WHOLE_NS};
 use super::pulse::Pulse;
 use super::shared::Shared;
 use super::slot::Set;
-use super::socket::{Broken, Socket};
+use super::socket::{Broken, Said, Socket};
 
 const S: i64 = 1_000_000_000;
 const TICK: Duration = Duration::from_millis(100);
@@ -111,7 +111,8 @@ async fn deliver(shared: &Rc<Shared>, number: u64, subscriptions: &[Subscription
     let mut session = shared.protocol.session(subscriptions, shared.channels);
     session.login(shared.secrets.values());
     let url = shared.ws_url.join(&session.path());
-    let socket = match Socket::open(&shared.network, &url, shared.limits.max_message_bytes, CONNECT).await {
+    let largest = shared.limits.max_message_bytes;
+    let socket = match Socket::open(&shared.network, &url, session.headers(), largest, CONNECT).await {
         Ok(socket) => socket,
         Err(refused) => {
             let retry_after = refused.retry_after;
@@ -178,7 +179,7 @@ struct Talk<'a> {
     socket: Socket,
     answers: mpsc::Sender<Answer>,
     /// Messages to the venue that wait for their turn.
-    sends: VecDeque<String>,
+    sends: VecDeque<Said>,
     /// When a silence was last asked into, session time.
     pinged: i64,
     out: Output,
@@ -324,7 +325,8 @@ impl Talk<'_> {
         self.out.clear();
         for action in actions {
             match action {
-                Action::Send(text) => self.sends.push_back(text),
+                Action::Send(text) => self.sends.push_back(Said::Text(text)),
+                Action::SendBytes(bytes) => self.sends.push_back(Said::Bytes(bytes)),
                 Action::Get {
                     request,
                     weight,
@@ -386,9 +388,9 @@ impl Talk<'_> {
                 .borrow_mut()
                 .take(1, self.shared.mono())
                 .is_ok()
-            && let Some(text) = self.sends.pop_front()
+            && let Some(said) = self.sends.pop_front()
         {
-            match timeout(SEND, self.socket.send(text)).await {
+            match timeout(SEND, self.socket.send(said)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(broken)) => return Some(self.broken(broken)),
                 Err(_) => return Some(Ended::lost(cause::STALL, "the venue takes no messages")),

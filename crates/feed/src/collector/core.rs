@@ -396,7 +396,13 @@ impl Core {
         };
         if instrument.owner == Some(connection) {
             match record.kind {
-                kind::TRADE => instrument.trade(record, now, out),
+                kind::TRADE => {
+                    let written = instrument.trade(record, now, out);
+                    if instrument.trades_again(record) {
+                        self.trading(record.instrument, true, now);
+                    }
+                    written
+                }
                 kind::QUOTE => {
                     instrument.quote(record, now, out);
                     true
@@ -512,6 +518,9 @@ impl Core {
                     instrument.refuse(now, out);
                     true
                 }
+                status::HALTED | status::RESUMED => {
+                    self.trading(record.instrument, record.id == status::RESUMED, now)
+                }
                 _ => {
                     out.push(stamped);
                     true
@@ -550,7 +559,11 @@ impl Core {
     pub fn trading(&mut self, number: u32, on: bool, now: i64) -> bool {
         let halted = match number {
             0 => &mut self.halted,
-            _ => &mut self.entry(number).halted,
+            _ => {
+                let instrument = self.entry(number);
+                instrument.halted_ns = now;
+                &mut instrument.halted
+            }
         };
         if std::mem::replace(halted, !on) != on {
             return false;

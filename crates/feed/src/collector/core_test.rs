@@ -649,6 +649,30 @@ fn trading_is_told_when_it_stops_and_goes_on_over_connections_and_restarts() {
 }
 
 #[test]
+fn a_halt_of_one_instrument_is_told_once_and_ends_with_a_trade_at_the_latest() {
+    let mut bench = Bench::new(ALL);
+    bench.core = Core::new(1, TRADES).unnumbered();
+    let first = bench.open(&[BTC]);
+    bench.feed(first, &[trade(BTC, 10)]);
+    let told = |records: Vec<Record>| -> Vec<u64> {
+        let codes = records.iter().filter(|r| r.kind == kind::STATUS).map(|r| r.id);
+        codes
+            .filter(|id| matches!(*id, status::HALTED | status::RESUMED))
+            .collect()
+    };
+    let halted = Record::status(BTC, channel::ALL, status::HALTED);
+    assert_eq!(told(bench.feed(first, &[halted])), [status::HALTED]);
+    assert_eq!(told(bench.feed(first, &[halted])), [0u64; 0], "no news");
+    // one that happened before it
+    let mut late = trade(BTC, 11);
+    late.ts_event = bench.now - 1_000_000_000;
+    assert_eq!(told(bench.feed(first, &[late])), [0u64; 0]);
+    let mut next = trade(BTC, 12);
+    next.ts_event = bench.now + 1_000_000_000;
+    assert_eq!(told(bench.feed(first, &[next])), [status::RESUMED]);
+}
+
+#[test]
 fn a_first_connection_that_dies_early_hands_over_what_the_second_has() {
     let mut bench = Bench::new(ALL);
     let first = bench.open(&[BTC]);

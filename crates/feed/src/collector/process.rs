@@ -413,8 +413,10 @@ impl Process {
             .copied()
             .zip(versions.iter().map(|v| v.name.clone()))
             .collect();
+        // What is in no table tells itself whether it is traded.
+        let told = !self.shared.protocol.listing_request().is_empty();
         self.shared.with(|engine, now| {
-            for (&number, (_, listing)) in numbers.iter().zip(&found) {
+            for (&number, (_, listing)) in numbers.iter().zip(&found).filter(|_| told) {
                 engine.core.trading(number, listing.trading(), now);
             }
             engine.commit(now);

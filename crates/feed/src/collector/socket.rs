@@ -16,6 +16,21 @@ pub(super) enum Socket {
     Line(line::Socket),
 }
 
+/// What is said to the peer.
+pub(super) enum Said {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<Said> for Message {
+    fn from(said: Said) -> Self {
+        match said {
+            Said::Text(text) => Self::text(text),
+            Said::Bytes(bytes) => Self::binary(bytes),
+        }
+    }
+}
+
 /// Why a transport is of no more use.
 #[derive(Debug)]
 pub(super) enum Broken {
@@ -30,10 +45,11 @@ pub(super) enum Broken {
 }
 
 impl Socket {
-    /// Messages over `max_message_bytes` end it with [`Broken::Oversize`].
+    /// A WebSocket is asked for with these `headers`. Messages over `max_message_bytes` end it with [`Broken::Oversize`].
     pub async fn open(
         network: &Network,
         url: &Url,
+        headers: &[(&'static str, &'static str)],
         max_message_bytes: usize,
         limit: Duration,
     ) -> Result<Self, Refused> {
@@ -41,7 +57,7 @@ impl Socket {
             let socket = line::open(network, url, max_message_bytes, limit).await?;
             return Ok(Self::Line(socket));
         }
-        let socket = ws::open(network, url, max_message_bytes, limit).await?;
+        let socket = ws::open(network, url, headers, max_message_bytes, limit).await?;
         Ok(Self::Web(Box::new(socket)))
     }
 
@@ -74,15 +90,17 @@ impl Socket {
         }
     }
 
-    /// Sends one message.
-    pub async fn send(&mut self, text: String) -> Result<(), Broken> {
-        match self {
-            Self::Web(socket) => Ok(socket.send(Message::text(text)).await?),
-            Self::Line(socket) => socket
-                .send(&text)
-                .await
-                .map_err(|error| line::Broken::Io(error).into()),
-        }
+    /// Sends one message. A line is text: bytes are none.
+    pub async fn send(&mut self, said: Said) -> Result<(), Broken> {
+        let (socket, said) = match (self, said) {
+            (Self::Web(socket), said) => (socket, said.into()),
+            (Self::Line(socket), Said::Text(text)) => {
+                let sent = socket.send(&text).await;
+                return sent.map_err(|error| line::Broken::Io(error).into());
+            }
+            (Self::Line(_), Said::Bytes(_)) => return Ok(()),
+        };
+        Ok(socket.send(said).await?)
     }
 
     /// Asks whether the peer is still there; a peer of lines is not asked.

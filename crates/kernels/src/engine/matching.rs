@@ -32,8 +32,8 @@ impl Engine {
         for &number in open {
             let order = &self.orders[number as usize];
             let request = order.request;
-            if order.state != State::Open {
-                continue; // an order ahead of it took it along
+            if !order.meets(row.end) {
+                continue; // an order ahead of it took it along, or it is not its turn yet
             }
             if request.time_in_force == TimeInForce::Day
                 && order.ts.div_euclid(DAY_NS) < (row.end - 1).div_euclid(DAY_NS)
@@ -64,7 +64,7 @@ impl Engine {
         open.iter().any(|number| {
             let order = &self.orders[*number as usize];
             let farthest = if order.waits_below() { row.low } else { row.high };
-            order.state == State::Open && order.reached_by(farthest)
+            order.meets(row.end) && order.reached_by(farthest)
         })
     }
 
@@ -77,7 +77,7 @@ impl Engine {
                 continue;
             }
             let falls = to < from;
-            while let Some(number) = self.next_on(open, falls, from, to) {
+            while let Some(number) = self.next_on(open, row.end, falls, from, to) {
                 from = self.orders[number as usize].level();
                 self.reach(open, number, from, row)?;
             }
@@ -87,11 +87,11 @@ impl Engine {
 
     /// The order that a price on its way comes by first, the oldest of those at one level. There may be more at
     /// `to` when the price has arrived there.
-    fn next_on(&self, open: &[u32], falls: bool, from: i64, to: i64) -> Option<u32> {
+    fn next_on(&self, open: &[u32], end: i64, falls: bool, from: i64, to: i64) -> Option<u32> {
         let mut next: Option<(i64, u32)> = None;
         for &number in open {
             let order = &self.orders[number as usize];
-            if order.state != State::Open || order.waits_below() != falls {
+            if !order.meets(end) || order.waits_below() != falls {
                 continue;
             }
             let level = order.level();

@@ -24,6 +24,8 @@ pub use row::{Row, Rows};
 pub use trip::Trip;
 use trip::Trips;
 
+/// Of an order that the next row meets, whichever that is.
+const ANY: i64 = i64::MIN;
 /// Digits of a rate of funding.
 const FUNDING_ONE: f64 = 1e12;
 const FUNDING_DIVISOR: i128 = 10i128.pow(12 + money::DIGITS - FEE_DIGITS);
@@ -53,6 +55,8 @@ pub struct Engine {
     /// Instruments whose target changed since the time last moved on, in that order.
     wishes: Vec<u32>,
     wished: Vec<bool>,
+    /// Of each wish what `Order::after` its order will have.
+    after: Vec<i64>,
     /// Funding that is not due yet, by time; what lies before `funded` is paid.
     funding: Vec<Funding>,
     funded: usize,
@@ -79,6 +83,7 @@ impl Engine {
             target: vec![f64::NAN; count],
             wishes: Vec::new(),
             wished: vec![false; count],
+            after: vec![ANY; count],
             funding: Vec::new(),
             funded: 0,
             fills: Vec::new(),
@@ -101,7 +106,7 @@ impl Engine {
         self.equity.reserve(rows.len());
         for (row, share) in rows.iter() {
             self.advance(&row)?;
-            self.wish(row.instrument as usize, share);
+            self.wish(row.instrument as usize, share, ANY);
         }
         Ok(())
     }
@@ -138,11 +143,16 @@ impl Engine {
     /// newest row, with all its closes known. A market order for the difference goes out when the time moves
     /// on. NaN and the share that was wanted before change nothing.
     pub fn target(&mut self, instrument: u32, share: f64) -> Result<(), Fault> {
+        self.target_after(instrument, share, ANY)
+    }
+
+    /// The same by an order that is not met by rows which end at or before `after` (ns).
+    pub fn target_after(&mut self, instrument: u32, share: f64, after: i64) -> Result<(), Fault> {
         let at = self.known(instrument)?;
         if let Some(why) = self.wrong_share(at, share).filter(|_| !share.is_nan()) {
             return Fault::refused(why);
         }
-        self.wish(at, share);
+        self.wish(at, share, after);
         Ok(())
     }
 
@@ -163,11 +173,12 @@ impl Engine {
     }
 
     #[inline(always)]
-    fn wish(&mut self, at: usize, share: f64) {
+    fn wish(&mut self, at: usize, share: f64, after: i64) {
         if share.is_nan() || share == self.target[at] {
             return;
         }
         self.target[at] = share;
+        self.after[at] = after;
         if !self.wished[at] {
             self.wished[at] = true;
             self.wishes.push(at as u32);
@@ -198,13 +209,13 @@ impl Engine {
             let side = if wanted > held { Side::Buy } else { Side::Sell };
             let request = Request::market(instrument, side, size);
             if wanted.abs() <= held.abs() {
-                self.send(request)?;
+                self.send(request, self.after[at])?;
             } else {
                 later.push(request);
             }
         }
         for request in later {
-            self.send(request)?;
+            self.send(request, self.after[request.instrument as usize])?;
         }
         if self.wishes.is_empty() {
             wishes.clear(); // keeps its memory for the next ones
@@ -216,23 +227,29 @@ impl Engine {
     /// Sends an order; its number. It can be filled from the next row of its instrument on. One that is refused
     /// has a number too, and says why.
     pub fn submit(&mut self, request: Request) -> Result<u32, Fault> {
+        self.submit_after(request, ANY)
+    }
+
+    /// The same, but rows that end at or before `after` (ns) do not meet it. Whoever decides by a bar of another
+    /// instrument says so of the row that has begun by then: its open is in the past.
+    pub fn submit_after(&mut self, request: Request, after: i64) -> Result<u32, Fault> {
         self.known(request.instrument)?;
         if let Some(why) = request.wrong() {
             return Fault::refused(why);
         }
-        self.send(request)
+        self.send(request, after)
     }
 
-    fn send(&mut self, request: Request) -> Result<u32, Fault> {
+    fn send(&mut self, request: Request, after: i64) -> Result<u32, Fault> {
         let at = request.instrument as usize;
         let number =
             u32::try_from(self.orders.len()).map_err(|_| Fault::Overflow("the number of an order"))?;
-        let mut order = Order::new(request, self.now);
+        let mut order = Order::new(request, self.now, after);
         order.reason = self.objection(&request)?;
         if order.reason == Reason::None {
             let holding = &mut self.account.holdings[at];
             holding.count(&request, 1);
-            order.takes = order.reached_by(holding.close);
+            order.takes = order.reached_by(holding.close) || request.time_in_force == TimeInForce::Ioc;
             self.open[at].push(number);
         } else {
             order.state = State::Refused;

@@ -165,14 +165,17 @@ pub struct Order {
     pub done: i64,
     /// What of it was filled.
     pub filled: i64,
+    /// Rows that end until then (ns) do not meet it: they had begun before it was decided.
+    pub(crate) after: i64,
     /// Whether its stop price was reached.
     pub(crate) triggered: bool,
-    /// Whether the price that it waits for was there already when it was sent; until the next open.
+    /// Whether the price that it waits for was there already when it was sent, or it takes what is there or
+    /// nothing; until the next open.
     pub(crate) takes: bool,
 }
 
 impl Order {
-    pub(crate) const fn new(request: Request, ts: i64) -> Self {
+    pub(crate) const fn new(request: Request, ts: i64, after: i64) -> Self {
         Self {
             request,
             ts,
@@ -180,9 +183,16 @@ impl Order {
             reason: Reason::None,
             done: 0,
             filled: 0,
+            after,
             triggered: false,
             takes: false,
         }
+    }
+
+    /// Whether a row that ends at `end` may still fill it.
+    #[inline]
+    pub(crate) fn meets(&self, end: i64) -> bool {
+        self.state == State::Open && self.after < end
     }
 
     /// Whether it waits for a stop price, not for a limit.

@@ -14,6 +14,8 @@ class Context(Protocol):
     job_id: str
     resumed: Any
     """What the last attempt gave to `checkpoint`; None at the first."""
+    own: bool
+    """Whoever asked runs this process from their own shell: their files run as they do."""
 
     def progress(
         self, done: int, total: int | None = None, unit: str | None = None, note: str | None = None

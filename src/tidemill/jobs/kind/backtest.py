@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from tidemill.research.request import Request
 
 
+VERSION_MAX = 999_999_999
+
+
 class Backtest:
-    """`strategy`, `instruments`, `interval`, `start`, `end`, `params`, `engine`, `cash`, `costs`,
-    `limit_fill`, `as_recorded`, `stress`, `again`; or `run`, a kept run that is to be run exactly once more.
+    """`strategy`, `version` (of one of the database), `instruments`, `interval`, `start`, `end`, `params`,
+    `engine`, `cash`, `costs`, `limit_fill`, `as_recorded`, `stress`, `again`; or `run`, a kept run that is to
+    be run exactly once more.
 
     Result: `run`, its id; `new`, false where a kept run had the same fingerprint, unless `again`; and of a
     second run `same_data` and `same_outcome`. A strategy that does not come with this package runs in the
@@ -34,6 +38,7 @@ class Backtest:
             return {"run": run}
         found = {
             "strategy": asked.text("strategy", most=64),
+            "version": asked.number("version", 0, 0, VERSION_MAX),
             "instruments": asked.words("instruments", []),
             "interval": asked.text("interval", "1m", most=16),
             "start": asked.text("start", most=64),
@@ -68,7 +73,8 @@ class Backtest:
             runs = stack.enter_context(Runs.of(context.home))
             if "run" in detail:
                 row = runs.get(detail["run"])
-                found = _subject(context, metadata, row.strategy, row.params)
+                version = conduct.version_of(metadata, row.strategy, row.source_digest)
+                found = _subject(context, metadata, row.strategy, row.params, version)
                 context.progress(0, None, "rows", f"{row.strategy} again")
                 second = conduct.again(view, row, found, runs, metadata, origin=origin)
                 return {
@@ -76,7 +82,7 @@ class Backtest:
                     "same_outcome": second.outcome,
                 }  # fmt: skip
             asked = _request(detail)
-            found = _subject(context, metadata, asked.strategy, asked.params)
+            found = _subject(context, metadata, asked.strategy, asked.params, detail.get("version") or None)
             context.progress(0, None, "rows", "load history")
             ready = conduct.prepare(view, asked, found)
             kept = None if detail["again"] else runs.of_fingerprint(ready.fingerprint)
@@ -94,12 +100,14 @@ class Backtest:
             return {"run": row.id, "new": True}
 
 
-def _subject(context: Context, metadata: Metadata, name: str, params: Mapping[str, Any]) -> Subject:
+def _subject(
+    context: Context, metadata: Metadata, name: str, params: Mapping[str, Any], version: int | None
+) -> Subject:
     """Ours run in this process, all others in the sandbox: whoever asked may not be who wrote them."""
     from tidemill.research import conduct, guest
     from tidemill.strategies import library
 
-    found = conduct.entry(context.home, metadata, name)
+    found = conduct.entry(context.home, metadata, name, version)
     if found.trusted:
         return conduct.subject(library.load(found)(**params), found.name, found.source)
     return guest.subject(found, params, context.cancelled)

@@ -13,7 +13,8 @@ MEMORY_BYTES = 16 << 30
 
 class Study:
     """`study`: its id; `workers`: processes that try, 0 for one for each processor. What is to be tried is in
-    the study. An attempt goes on where the last one was: trials that are kept are not made again.
+    the study. An attempt goes on where the last one was: trials that are kept are not made again. A strategy
+    that does not come with this package runs in the sandbox, unless its owner runs the job from a shell.
 
     Result: `study`, `trials`, `grade`, `text` and `digest`; all of it is in the study's own.
     """
@@ -44,7 +45,7 @@ class Study:
         try:
             result = studio.run(
                 context.home, metadata, detail["study"], workers=detail["workers"] or os.cpu_count() or 1,
-                progress=progress, cancelled=context.cancelled,
+                progress=progress, cancelled=context.cancelled, own=context.own,
             )  # fmt: skip
         except Paused:
             raise Stopped from None

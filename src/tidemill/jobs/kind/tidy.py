@@ -9,7 +9,7 @@ from tidemill.jobs.kind.api import Context, Kind
 
 
 class Tidy:
-    """Takes nothing. Result: how many `sessions`, `keys`, `events`, `jobs` and `leases` went."""
+    """Takes nothing. Result: how many `sessions`, `keys`, `events`, `jobs`, `leases` and `firings` went."""
 
     summary: ClassVar[str] = "old sessions, events and jobs let go"
     memory_bytes: ClassVar[int] = 0
@@ -19,12 +19,13 @@ class Tidy:
         return {}
 
     def run(self, context: Context, detail: dict[str, Any]) -> dict[str, Any]:
-        from tidemill.metadata import Metadata, access, event, job, lease
+        from tidemill.metadata import Metadata, access, alert, event, job, lease
 
         metadata = Metadata.of(context.home)
         gone: dict[str, Any] = {}
-        steps = (("sessions", access.trim_sessions), ("keys", access.trim_keys), ("events", event.trim))
-        for name, trim in (*steps, ("jobs", job.trim), ("leases", lease.trim)):
+        of_people = (("sessions", access.trim_sessions), ("keys", access.trim_keys), ("events", event.trim))
+        of_work = (("jobs", job.trim), ("leases", lease.trim), ("firings", alert.trim))
+        for name, trim in (*of_people, *of_work):
             with metadata.write() as connection:
                 gone[name] = trim(connection)
         metadata.close()

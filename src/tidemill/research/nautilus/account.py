@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from tidemill.errors import UsageError
 from tidemill.model.order import Fill, Order
-from tidemill.research.backtest import Stage
+from tidemill.research.backtest import Decided, Stage
 from tidemill.research.nautilus.ledger import DIGITS, FEE_DIGITS, Done, Entry, Ledger
 from tidemill.research.nautilus.row import Rows
 from tidemill.strategies.api import Strategy
@@ -45,20 +45,24 @@ class Account:
         strategy.start({name: Bars(name) for name in self._names})
         self._watches = list(strategy._watches)
         signals = [watch.signal for watch in self._watches]
-        self._served = [one.tolist() for one in values(signals, stage.series)]
-        self._bars, self._told = stage.bars(), 0
+        told = stage.bars()
+        self._served = [one[told.step].tolist() for one in values(signals, stage.series)]
+        self._bars, self._after, self._told = list(told.bars), told.after.tolist(), 0
+        self._decided = Decided(stage)
         strategy._broker = self
 
     def decide(self, at: int, done: list[Done]) -> None:
         """The step whose last row is `at` is over."""
         self._now = self._rows.end[at]
+        self._decided.at(self._now, self._now)
         for fill in done:
             self._strategy.on_fill(self._fill(fill))
-        while self._told < len(self._bars) and self._bars[self._told][0] <= at:
-            _, step, bar = self._bars[self._told]
-            self._told += 1
+        while self._told < len(self._bars) and self._after[self._told] <= at:
+            bar = self._bars[self._told]
             for watch, served in zip(self._watches, self._served, strict=True):
-                watch.value = served[step]
+                watch.value = served[self._told]
+            self._told += 1
+            self._decided.at(self._now, bar.known)
             self._strategy.on_bar(bar)
         if at + 1 < len(self._rows):
             self._ledger.settle(self._now)
@@ -95,12 +99,14 @@ class Account:
             order.time_in_force,
             order.reduce_only,
             ts=self._now,
+            after=self._decided.after(number),
         )
         self._orders[found] = order
         return found
 
     def target(self, instrument: str, share: float) -> None:
-        self._ledger.wish(self._of(instrument), share)
+        number = self._of(instrument)
+        self._ledger.wish(number, share, self._decided.after(number))
 
     def cancel(self, order: int) -> bool:
         entry = self._ledger.orders[order] if 0 <= order < len(self._ledger.orders) else None

@@ -16,6 +16,7 @@ import numpy as np
 
 from tidemill.errors import UsageError
 from tidemill.model.order import Kind, TimeInForce
+from tidemill.research.backtest import ANY
 from tidemill.research.history import Terms
 from tidemill.research.run import Costs
 
@@ -40,10 +41,13 @@ class Entry:
     time_in_force: TimeInForce
     reduce_only: bool
     ts: int
+    after: int = ANY
+    """Rows that end until then (ns) do not meet it."""
     state: str = "open"
     reason: str = ""
     takes: bool = False
-    """What it waits for was there already when it was sent; until the next open."""
+    """What it waits for was there already when it was sent, or it takes what is there or nothing; until the
+    next open."""
     triggered: bool = False
     """Its stop was reached while there was no position for it to reduce."""
 
@@ -102,6 +106,7 @@ class Ledger:
         self._market, self._buys, self._sells = ([0] * count for _ in range(3))
         self._targets = [float("nan")] * count
         self._wishes: list[int] = []
+        self._after = [ANY] * count
 
     # What it is worth.
 
@@ -113,7 +118,7 @@ class Ledger:
             if position
         )
 
-    def wish(self, instrument: int, share: float) -> None:
+    def wish(self, instrument: int, share: float, after: int = ANY) -> None:
         """Wants this share of the equity in an instrument; `settle` sends what that takes. NaN and the share
         that was wanted before change nothing."""
         if share != share or share == self._targets[instrument]:
@@ -125,7 +130,7 @@ class Ledger:
                 f"but leverage is {self._leverage / _SHARE_ONE}",
                 hint="see docs/engine.md",
             )
-        self._targets[instrument] = share
+        self._targets[instrument], self._after[instrument] = share, after
         if instrument not in self._wishes:
             self._wishes.append(instrument)
 
@@ -142,11 +147,11 @@ class Ledger:
                 continue
             line = (each, 1 if wanted > held else -1, abs(wanted - held))
             if abs(wanted) <= abs(held):
-                self.send(*line, ts=ts)
+                self.send(*line, ts=ts, after=self._after[each])
             else:
                 later.append(line)
         for line in later:
-            self.send(*line, ts=ts)
+            self.send(*line, ts=ts, after=self._after[line[0]])
 
     def _wanted(self, instrument: int) -> int:
         equity, lot = self.equity(), self.terms[instrument].lot
@@ -171,10 +176,11 @@ class Ledger:
         reduce_only: bool = False,
         *,
         ts: int,
+        after: int = ANY,
     ) -> int:
         """Keeps an order; its number. One that is refused has a number too, and says why."""
         entry = Entry(
-            len(self.orders), instrument, side, size, kind, limit, stop, time_in_force, reduce_only, ts
+            len(self.orders), instrument, side, size, kind, limit, stop, time_in_force, reduce_only, ts, after
         )
         self.orders.append(entry)
         entry.reason = self._objection(entry)
@@ -183,7 +189,8 @@ class Ledger:
         else:
             self._count(entry, 1)
             close, level = self.closes[instrument], stop or limit
-            entry.takes = close <= level if (side > 0) != bool(stop) else close >= level
+            reached = close <= level if (side > 0) != bool(stop) else close >= level
+            entry.takes = reached or time_in_force == "ioc"
             self.live[instrument][entry.number] = entry
         return entry.number
 

@@ -78,6 +78,8 @@ class Pilot(Strategy):  # type: ignore[misc]
         self._inside = inside
         """Whether the open of each instrument's row is behind it."""
         self._quoted = [False] * count
+        self._end = [0] * count
+        """Of each instrument the end of the row that has begun last."""
         self._sent: dict[int, Any] = {}
         self._waiting: list[dict[int, Entry]] = [{} for _ in scales]
         """Orders that may only reduce a position, while there is none."""
@@ -109,6 +111,7 @@ class Pilot(Strategy):  # type: ignore[misc]
                 while opens < len(rows.openings) and rows.start[row := rows.openings[opens]] < end:
                     opens += 1
                     each = rows.number[row]
+                    self._end[each] = rows.end[row]
                     # Within a part nothing new is sent, and what a part of many steps begins with are market
                     # orders, which the first open fills.
                     self._quoted[each] = bool(ledger.live[each]) and (not rows.long or each not in met)
@@ -194,19 +197,18 @@ class Pilot(Strategy):  # type: ignore[misc]
             # One that was sent may have closed others.
             if not entry.open or number in self._sent or number in self._waiting[each]:
                 continue
+            if entry.after >= self._end[each]:
+                continue  # this row had begun before it was decided
             if self._strict and entry.kind == "limit" and entry.limit == price and not entry.takes:
                 # It rested before this price, which touches it and no more.
-                if entry.time_in_force == "ioc":
-                    self.withdraw(entry, "ioc")
-                else:
-                    self._touched[each].append(entry)
+                self._touched[each].append(entry)
                 continue
             self._submit(entry)
             self._expire(each, number + 1)
         self._gather(each)
         self._inside[each] = True
         for entry in live.values():
-            entry.takes = False
+            entry.takes &= entry.after >= self._end[each]
 
     def on_bar(self, bar: Any) -> None:
         """A row is over."""

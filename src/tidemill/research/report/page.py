@@ -14,13 +14,11 @@ from importlib import resources
 from itertools import groupby
 from typing import Any, Final
 
-import numpy as np
 import orjson
 import pyarrow as pa
 
 from tidemill.errors import UsageError
-from tidemill.research import chance, drawdown, month, returns
-from tidemill.research.chance import Chances
+from tidemill.research import chance, drawdown, month, returns, robust
 from tidemill.research.period import DAY_NS
 from tidemill.research.report import chart
 from tidemill.research.report.number import column, is_low
@@ -56,8 +54,6 @@ POLICY: Final = (
 )
 """The page runs its own script and style, and asks nobody for anything."""
 TRADES_SHOWN: Final = 500
-TRADES_DRAWN: Final = 20_000
-"""With more of them other orders of the trades are not drawn: they all look the same."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -305,13 +301,13 @@ def _costs(row: Row, n: Mapping[str, Any]) -> str:
 
 def _robust(ours: Floats, tables: Mapping[str, pa.Table], said: Mapping[str, Any]) -> str:
     rows: list[list[Cell]] = []
-    for label, found in _chances(ours, tables, said["per_year"]):
+    for way, found in robust.chances(ours, tables, said["per_year"]):
         cagr = (NONE,) * 3 if found.cagr is None else tuple(percent(v, 1, sign=True) for v in found.cagr)
         total = [percent(value, 1, sign=True) for value in found.total_return]
         falls = [percent(value, 1) for value in found.max_drawdown]
         rows.append(
             [
-                label,
+                robust.WORDS[way],
                 *((value, "n") for value in total),
                 (cagr[1], "n"),
                 *((value, "n") for value in falls[:2]),
@@ -327,31 +323,6 @@ def _robust(ours: Floats, tables: Mapping[str, pa.Table], said: Mapping[str, Any
     ]  # fmt: skip
     body = table(heads, rows)
     return panel("Robustness", body, sub=f"{chance.PATHS:,} other paths of each kind, seed 0")
-
-
-def _chances(ours: Floats, tables: Mapping[str, pa.Table], per_year: int) -> list[tuple[str, Chances]]:
-    found = []
-    try:
-        found.append(("Days in blocks, drawn again", chance.bootstrap(ours, per_year)))
-    except UsageError:
-        return []
-    gained = _gained(tables)
-    if 2 <= len(gained) <= TRADES_DRAWN:
-        found.append(("Trades in another order", chance.shuffle(gained)))
-        found.append(("One trade in ten missed", chance.skip(gained)))
-    return found
-
-
-def _gained(tables: Mapping[str, pa.Table]) -> Floats:
-    """What each closed trade brought, by what there was when it opened."""
-    trades, equity = tables["trades"], tables["equity"]
-    closed = trades.filter(pa.compute.is_valid(trades["closed"]))
-    if not len(closed) or not len(equity):
-        return np.empty(0)
-    at = np.searchsorted(equity["ts"].to_numpy(), closed["opened"].to_numpy(), side="right") - 1
-    there = equity["equity"].to_numpy()[np.maximum(at, 0)]
-    good = there > 0
-    return np.asarray(np.maximum(closed["net"].to_numpy()[good] / there[good], -1.0))
 
 
 def _trades(found: pa.Table) -> str:

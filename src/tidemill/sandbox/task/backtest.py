@@ -16,25 +16,18 @@ from tidemill.sandbox import user
 from tidemill.sandbox.task import Say
 
 if TYPE_CHECKING:
+    from tidemill.research.history import History
     from tidemill.strategies.api import Strategy
 
 
 def run(request: dict[str, Any], tables: dict[str, Any], say: Say) -> tuple[dict[str, Any], dict[str, Any]]:
-    import numpy as np
-
     from tidemill.research import backtest, setting
-    from tidemill.research.history import COLUMNS, History, Terms, Track
 
-    made = _strategy(user.load(request["source"], request.get("name") or user.FILE))
-    tracks = {}
-    for number, told in enumerate(request["terms"]):
-        table, terms = tables[str(number)], Terms(**told)
-        columns = {name: np.ascontiguousarray(table[name].to_numpy()) for name in COLUMNS}
-        tracks[terms.name] = Track(terms, **columns)
+    made = strategy_of(user.load(request["source"], request.get("name") or user.FILE))
     strategy = made(**request["params"])
     outcome = backtest.run(
         strategy,
-        History(request["interval"], tracks),
+        history_of(request, tables),
         setting.of_json(request["settings"]),
         progress=lambda done, total: say({"done": done, "total": total}),
     )
@@ -47,21 +40,36 @@ def run(request: dict[str, Any], tables: dict[str, Any], say: Say) -> tuple[dict
     return result, {name: getattr(outcome, name) for name in names}
 
 
-def _strategy(module: ModuleType) -> type[Strategy]:
+def history_of(request: dict[str, Any], tables: dict[str, Any]) -> History:
+    """The history that `interval`, `terms` and the tables are."""
+    import numpy as np
+
+    from tidemill.research.history import COLUMNS, History, Terms, Track
+
+    tracks = {}
+    for number, told in enumerate(request["terms"]):
+        table, terms = tables[str(number)], Terms(**told)
+        columns = {name: np.ascontiguousarray(table[name].to_numpy()) for name in COLUMNS}
+        tracks[terms.name] = Track(terms, **columns)
+    return History(request["interval"], tracks)
+
+
+def strategy_of(module: ModuleType, wanted: str | None = None) -> type[Strategy]:
+    """The strategy of the user's module: `wanted` where one is named, else its `plugin` or only one."""
     from tidemill.strategies.api import Strategy
 
-    named: Any = getattr(module, "plugin", None)
+    named: Any = getattr(module, wanted or "plugin", None)
     found = [
         one
         for one in vars(module).values()
         if isinstance(one, type) and issubclass(one, Strategy) and one.__module__ == module.__name__
     ]
-    if named is None and len(found) == 1:
+    if named is None and wanted is None and len(found) == 1:
         named = found[0]
     if not (isinstance(named, type) and issubclass(named, Strategy)):
         raise errors.UsageError(
             "strategy_invalid",
-            f"{module.__file__} has {len(found)} strategies, and `plugin` names none of them",
+            f"{module.__file__} has {len(found)} strategies, and `{wanted or 'plugin'}` names none of them",
             hint="end it with `plugin: type[Strategy] = YourClass`",
         )
     return named

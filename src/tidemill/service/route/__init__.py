@@ -6,6 +6,7 @@ from __future__ import annotations
 def enter_all() -> None:
     """Enters every route."""
     from tidemill.service.route import (  # noqa: F401
+        alert,
         backtest,
         collection,
         command,
@@ -22,6 +23,7 @@ def enter_all() -> None:
         indicator,
         instrument,
         job,
+        lab,
         market,
         metric,
         query,

@@ -22,6 +22,14 @@ ROWS_MAX = 50_000
 _WORD = r"^[^\x00]*$"
 RunId = Annotated[str, Path(alias="id", max_length=40, pattern=_WORD)]
 Word = Annotated[str | None, Query(max_length=200, pattern=_WORD)]
+Where = Annotated[
+    str,
+    Query(
+        max_length=500,
+        pattern=_WORD,
+        description="conditions and words, all of which hold: `strategy:sma* sharpe>1 max_drawdown>-10% btc`",
+    ),
+]
 Form = Annotated[Literal["columns", "arrow"], Query(alias="format", description="shape of the answer")]
 Sort = Literal[
     "created", "duration_s", "total_return", "cagr", "sharpe", "deflated_sharpe", "sortino", "max_drawdown",
@@ -54,7 +62,7 @@ def _looked(service: Platform, detail: dict[str, Any]) -> tuple[dict[str, Any], 
     checked = kind.load("backtest").check(
         {**detail, "instruments": [service.view.resolve(one) for one in detail["instruments"]]}
     )
-    found = conduct.entry(service.home, service.metadata, checked["strategy"])
+    found = conduct.entry(service.home, service.metadata, checked["strategy"], checked["version"] or None)
     subject = (
         conduct.subject(library.load(found)(**checked["params"]), found.name, found.source)
         if found.trusted
@@ -62,7 +70,7 @@ def _looked(service: Platform, detail: dict[str, Any]) -> tuple[dict[str, Any], 
     )
     if checked["again"]:
         return checked, None
-    asked = Asked.of(**{name: value for name, value in checked.items() if name != "again"})
+    asked = Asked.of(**{name: value for name, value in checked.items() if name not in ("again", "version")})
     runs = service.results.runs()
     # History is only read where a run of the same in all else is kept.
     alike = [
@@ -101,6 +109,7 @@ async def runs(
     engine: Annotated[backtest.Engine | None, Query()] = None,
     state: Annotated[Literal["done", "failed"] | None, Query()] = None,
     text: Annotated[str, Query(max_length=200, pattern=_WORD, description="in id, names, parameters")] = "",
+    where: Where = "",
     sort: Annotated[Sort, Query(description="best first, unless order is asc")] = "created",
     order: Annotated[Literal["asc", "desc"], Query()] = "desc",
     limit: Annotated[int, param.Limit(50, 500)] = 50,
@@ -109,26 +118,42 @@ async def runs(
 ) -> Response:
     """Kept runs, newest first, or by one of their numbers."""
     service = platform.of(request)
-    asked = (strategy, instrument, engine, state, text, sort, order)
+    asked = (strategy, instrument, engine, state, text, where, sort, order)
     after = cursor.read(service.keeper, "backtests", asked, cursor_)
 
-    def read() -> tuple[list[dict[str, Any]], list[Any] | None]:
+    def read() -> tuple[list[dict[str, Any]], list[Any] | None, int | None]:
         from tidemill.research.store import Filters, key
 
         up = order == "asc"
-        found = service.results.runs().page(
-            limit + 1,
-            Filters(strategy, instrument, engine, state, text),
-            sort=sort,
-            ascending=up,
-            after=after,
-        )
+        filters = Filters(strategy, instrument, engine, state, text, where=where)
+        kept = service.results.runs()
+        found = kept.page(limit + 1, filters, sort=sort, ascending=up, after=after)
         more = key(found[limit - 1], sort, up) if len(found) > limit else None
-        return [line(row, time) for row in found[:limit]], more
+        total = kept.count(filters) if after is None else None
+        return [line(row, time) for row in found[:limit]], more, total
 
-    items, more = await service.run(read)
+    items, more, total = await service.run(read)
     following = None if more is None else cursor.make(service.keeper, "backtests", asked, more)
-    return answer.json({"items": items, "next": following})
+    return answer.json({"items": items, "next": following, "total": total})
+
+
+@command("backtests.export", "GET", "/backtests/export", scope="data", media=("text/csv",))
+async def export(
+    request: Request,
+    where: Where = "",
+    sort: Annotated[Sort, Query(description="best first, unless order is asc")] = "created",
+    order: Annotated[Literal["asc", "desc"], Query()] = "desc",
+) -> Response:
+    """Kept runs with all their numbers as CSV, 100,000 at most; times are ISO 8601, UTC."""
+    service = platform.of(request)
+
+    def written() -> bytes:
+        from tidemill.research import listing
+
+        return listing.csv(service.results.runs(), where, sort, ascending=order == "asc")
+
+    headers = {"Content-Disposition": 'attachment; filename="backtests.csv"'}
+    return Response(await service.run(written), headers=headers, media_type="text/csv")
 
 
 @command("backtests.compare", "GET", "/backtests/compare", scope="data", model=backtest.BacktestComparison)
@@ -156,6 +181,7 @@ async def compare(
         return {
             "items": [line(row, time) for row in rows],
             "differences": comparison.differences(rows),
+            "code": comparison.code(rows),
             "ts": [str(ts) for ts in axis.tolist()],
             "growth": growth,
         }
@@ -279,6 +305,43 @@ async def orders(
 ) -> Response:
     """Orders as they were sent, with what became of them."""
     return await _table(request, run_id, "orders", limit, cursor_, form)
+
+
+@command(
+    "backtests.prices", "GET", "/backtests/{id}/prices", scope="data", model=backtest.BacktestTable,
+    media=(shape.ARROW,),
+)  # fmt: skip
+async def prices(
+    request: Request,
+    run_id: RunId,
+    limit: Annotated[int, param.Limit(5000, ROWS_MAX)] = 5000,
+    cursor_: param.Cursor = None,
+    form: Form = "columns",
+) -> Response:
+    """Closes of each instrument, thinned for a picture; peaks and troughs stay."""
+    return await _table(request, run_id, "prices", limit, cursor_, form)
+
+
+@command(
+    "backtests.robustness", "GET", "/backtests/{id}/robustness", scope="data",
+    model=backtest.BacktestRobustness,
+)  # fmt: skip
+async def robustness(request: Request, run_id: RunId) -> Response:
+    """Other paths that its days and trades could have taken, a thousand of each kind by a fixed seed."""
+    service = platform.of(request)
+
+    def made() -> dict[str, Any]:
+        from dataclasses import asdict
+
+        from tidemill.research import robust
+
+        kept = service.results.runs()
+        row = kept.get(run_id)
+        tables = {name: kept.table(row.id, name) for name in ("days", "trades", "equity")}
+        ways, fan = robust.of(tables, (row.summary or {}).get("per_year", 365))
+        return {"ways": [{"way": way, **asdict(found)} for way, found in ways], **fan}
+
+    return answer.json(await service.run(made))
 
 
 @command("backtests.report", "GET", "/backtests/{id}/report", scope="data", media=("text/html",))

@@ -53,16 +53,15 @@ async def _start(request: Request, body: study.StudyAsk) -> Response:
 def _planned(service: platform.Platform, body: study.StudyAsk) -> Any:
     from tidemill.research import plan, source
 
-    asked = body.model_dump(exclude={"workers", "priority"})
-    if "." not in body.strategy and "/" not in body.strategy:
-        known = source.of_home(service.home, service.metadata, body.strategy)
-        if known != body.strategy:
-            raise errors.UsageError(
-                "strategy_untrusted",
-                f"{body.strategy} is a file of this platform's owner: the service does not import it",
-                hint="`tidemill study run` does, on this machine",
-            )
-    return plan.of(asked, files=False)
+    asked = body.model_dump(exclude={"workers", "priority", "version"})
+    if any(sign in body.strategy for sign in "./@"):
+        raise errors.UsageError(
+            "study_invalid",
+            "a strategy is named by its name alone: no file of the server, and its version apart",
+            hint="GET /api/v1/strategies/list has them",
+        )
+    code = source.find(service.home, service.metadata, body.strategy, own=False, version=body.version)
+    return plan.of(asked, code=code)
 
 
 @command("studies", "GET", "/studies", scope="jobs", model=study.Studies)

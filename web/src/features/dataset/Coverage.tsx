@@ -12,8 +12,8 @@ import { Answer } from './Answer';
 import { Calendar } from './Calendar';
 import { DayBars } from './DayBars';
 import { daysOf, dayText } from './dataset';
-import { useCoverage, useGaps, useProviders } from './queries';
 import { Proof } from './Quality';
+import { useCoverage, useGaps, useProviders } from './queries';
 import { backfillOf, CHANNELS, whyOf } from './repair';
 
 const DAY_MS = 86_400_000;
@@ -33,52 +33,52 @@ export function Coverage({ row }: { row: Dataset }) {
   return (
     <div className="dataset-two coverage">
       <div className="dataset-stack">
-      <Panel
-        title="Coverage by day"
-        note="shade: rows of that UTC day; marks: completeness"
-        actions={
-          <>
-            {(earlier || back > 0) && (
-              <>
-                <button
-                  type="button"
-                  className="button s quiet"
-                  disabled={!earlier}
-                  onClick={() => setBack(back + 1)}
-                >
-                  Earlier
-                </button>
-                <button
-                  type="button"
-                  className="button s quiet"
-                  disabled={back === 0}
-                  onClick={() => setBack(back - 1)}
-                >
-                  Later
-                </button>
-              </>
-            )}
-            <button
-              type="button"
-              className="button s quiet"
-              aria-pressed={table}
-              onClick={() => setTable(!table)}
-            >
-              {table ? 'View as calendar' : 'View as table'}
-            </button>
-          </>
-        }
-      >
-        <Answer what="Coverage" answer={coverage}>
-          {(found) => <Days found={found} table={table} />}
-        </Answer>
-      </Panel>
-      <Gaps row={row} />
-      <Panel title="Rows per day" note="the newest 90 days of this view">
-        <Answer what="Rows per day" answer={coverage}>
-          {(found) => <DayBars days={daysOf(found).slice(-90)} />}
-        </Answer>
-      </Panel>
+        <Panel
+          title="Coverage by day"
+          note="shade: rows of that UTC day; marks: completeness"
+          actions={
+            <>
+              {(earlier || back > 0) && (
+                <>
+                  <button
+                    type="button"
+                    className="button s quiet"
+                    disabled={!earlier}
+                    onClick={() => setBack(back + 1)}
+                  >
+                    Earlier
+                  </button>
+                  <button
+                    type="button"
+                    className="button s quiet"
+                    disabled={back === 0}
+                    onClick={() => setBack(back - 1)}
+                  >
+                    Later
+                  </button>
+                </>
+              )}
+              <button
+                type="button"
+                className="button s quiet"
+                aria-pressed={table}
+                onClick={() => setTable(!table)}
+              >
+                {table ? 'View as calendar' : 'View as table'}
+              </button>
+            </>
+          }
+        >
+          <Answer what="Coverage" answer={coverage}>
+            {(found) => <Days found={found} table={table} />}
+          </Answer>
+        </Panel>
+        <Gaps row={row} />
+        <Panel title="Rows per day" note="the newest 90 days of this view">
+          <Answer what="Rows per day" answer={coverage}>
+            {(found) => <DayBars days={daysOf(found).slice(-90)} />}
+          </Answer>
+        </Panel>
       </div>
       <Proof row={row} />
     </div>

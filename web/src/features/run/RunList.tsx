@@ -1,152 +1,353 @@
-import { FlaskConical, Trash2, TriangleAlert } from 'lucide-react';
-import { type ReactNode, useDeferredValue, useState } from 'react';
+import { Download, FlaskConical, GitCompareArrows, Trash2, TriangleAlert } from 'lucide-react';
+import { type ReactNode, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react';
+import { type TableComponents, TableVirtuoso } from 'react-virtuoso';
+import { listPath } from '@/api/client';
 import type { BacktestLine } from '@/api/types';
-import { date, msOfNs, number, percent } from '@/shared/format';
+import { useRegister } from '@/shared/command';
+import { number } from '@/shared/format';
 import { ErrorState, Panel, SkeletonRows } from '@/shared/Panel';
 import { useSettings } from '@/shared/settings';
-import { toast } from '@/shared/toast';
+import { copyText, toast } from '@/shared/toast';
+import { usePhone } from '@/theme/ThemeProvider';
 import '@/shared/form.css';
+import { COLUMNS, type Column, shownColumns } from './column';
 import { useDeleteRun, useRuns } from './queries';
-import { chance, paramsText, ratio, share, summaryOf } from './run';
+import { paramsText, summaryOf } from './run';
 import './run.css';
+import './run-list.css';
 
-const SORTS = [
-  ['created', 'newest first'],
-  ['sharpe', 'best Sharpe ratio'],
-  ['total_return', 'highest return'],
-] as const;
+const COMPARED_MOST = 20;
+const TYPED_MS = 300;
+
+/** The same components for good: others would be drawn anew each time. */
+const PARTS: TableComponents<BacktestLine, number> = {
+  Table: ({ style, context, ...rest }) => (
+    <table {...rest} className="runs" style={{ ...style, minWidth: context ?? 0 }} />
+  ),
+};
+
+/** What the list shows: it is the address of the page. */
+export interface ListSearch {
+  /** `strategy:sma* sharpe>1 btc`. */
+  where?: string;
+  sort?: string;
+  order?: 'asc' | 'desc';
+  /** Ids of columns, by commas. */
+  columns?: string;
+}
 
 /** All runs, with what is to be believed of each beside what it brought. */
-export function RunList(props: { link: (id: string, content: ReactNode) => ReactNode }) {
-  const [text, setText] = useState('');
-  const [sort, setSort] = useState<string>('created');
-  const asked = useDeferredValue(text);
-  const { data, error, refetch } = useRuns(asked.trim(), sort);
+export function RunList(props: {
+  search: ListSearch;
+  /** `replace` while somebody types: the way back leads to the page before. */
+  set(search: ListSearch): void;
+  link: (id: string, content: ReactNode) => ReactNode;
+  compare(ids: string[]): void;
+}) {
+  const { search, set, link, compare } = props;
+  const { where = '', sort = 'created', order = 'desc' } = search;
+  const phone = usePhone();
+  const zone = useSettings((settings) => settings.zone);
+  const { data, error, refetch, fetchNextPage, hasNextPage, isFetchingNextPage, isPlaceholderData } = useRuns(
+    where,
+    sort,
+    order,
+  );
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const columns = useMemo(() => shownColumns(search.columns, phone), [search.columns, phone]);
+  // What was shown stays while a filter is being written that the platform does not take.
+  const last = useRef<typeof data>(undefined);
+  if (data) last.current = data;
+  const shown = data ?? last.current;
+  const runs = useMemo(() => shown?.pages.flatMap(({ items }) => items) ?? [], [shown]);
+  const total = shown?.pages[0]?.total ?? runs.length;
+  const ids = useMemo(() => [...chosen], [chosen]);
+  useRegister(
+    useMemo(
+      () => [
+        {
+          id: 'backtests.compare',
+          title: `Compare chosen backtests${ids.length > 1 ? ` (${ids.length})` : ''}`,
+          group: 'Research',
+          keys: 'c',
+          run: () => (ids.length > 1 ? compare(ids) : toast('Choose two backtests or more', 'bad')),
+        },
+        {
+          id: 'backtests.curl',
+          title: 'Copy the list of backtests as curl',
+          group: 'Research',
+          words: 'code snippet',
+          run: () => {
+            const url = new URL(listPath({ where, sort, order }), location.href);
+            void copyText(`curl -H "Authorization: Bearer $(cat ~/.tidemill/token)" '${url.href}'\n`, 'curl');
+          },
+        },
+      ],
+      [ids, compare, where, sort, order],
+    ),
+  );
+  const toggle = (id: string) => {
+    const next = new Set(chosen);
+    if (!next.delete(id)) {
+      if (next.size >= COMPARED_MOST) toast(`${COMPARED_MOST} backtests at most are compared`, 'bad');
+      else next.add(id);
+    }
+    setChosen(next);
+  };
+  const by = ({ sort: name, low }: Column) => {
+    if (!name) return;
+    const first = low ? 'asc' : 'desc';
+    const turned = name === sort ? (order === 'asc' ? 'desc' : 'asc') : first;
+    set({ ...search, sort: name, order: turned });
+  };
   return (
     <Panel
       title="Backtests"
-      note={data ? `${number(data.items.length)}${data.next ? '+' : ''} kept` : undefined}
+      note={shown ? `${number(total)} ${where === '' ? 'kept' : 'found'}` : undefined}
+      className="run-list"
       actions={
         <>
-          <label className="field run-search">
-            <span className="hidden">Search runs</span>
-            <input
-              type="search"
-              placeholder="Search"
-              value={text}
-              onChange={({ target }) => setText(target.value)}
-            />
-          </label>
-          <label className="field">
-            <span className="hidden">Order</span>
-            <select value={sort} onChange={({ target }) => setSort(target.value)}>
-              {SORTS.map(([name, words]) => (
-                <option key={name} value={name}>
-                  {words}
-                </option>
-              ))}
-            </select>
-          </label>
+          <button
+            type="button"
+            className={`button s ${ids.length > 1 ? 'primary' : ''}`}
+            disabled={ids.length < 2}
+            onClick={() => compare(ids)}
+          >
+            <GitCompareArrows size={13} aria-hidden />
+            Compare{ids.length > 0 ? ` (${ids.length})` : ''}
+          </button>
+          <ColumnPicker
+            columns={columns}
+            set={(names) => set({ ...search, columns: names.join(',') })}
+            reset={() => {
+              const { columns: _, ...rest } = search;
+              set(rest);
+            }}
+          />
+          <a className="button s" href={listPath({ where, sort, order })} download aria-label="Export as CSV">
+            <Download size={13} aria-hidden />
+            {!phone && 'CSV'}
+          </a>
         </>
       }
     >
-      {data ? (
-        data.items.length === 0 ? (
-          <NoRuns searched={asked.trim() !== ''} />
+      <Filter
+        where={where}
+        error={error?.message ?? null}
+        set={(text) => {
+          const { where: _, ...rest } = search;
+          set(text === '' ? rest : { ...rest, where: text });
+        }}
+      />
+      {shown ? (
+        runs.length === 0 ? (
+          <NoRuns searched={where !== ''} />
         ) : (
-          <div className="scroll">
-            <table className="runs">
-              <thead>
-                <tr>
-                  <th>Strategy</th>
-                  <th>Instrument</th>
-                  <th className="wide">When</th>
-                  <th className="n">Return</th>
-                  <th className="n">Sharpe</th>
-                  <th className="n">Deflated</th>
-                  <th className="n wide">Drawdown</th>
-                  <th className="n wide">Trades</th>
-                  <th aria-label="Warnings" />
-                  <th aria-label="Actions" />
-                </tr>
-              </thead>
-              <tbody>
-                {data.items.map((run) => (
-                  <RunRow key={run.id} run={run} link={props.link} />
+          <TableVirtuoso
+            className="runs-scroll"
+            data={runs}
+            computeItemKey={(_, run) => run.id}
+            increaseViewportBy={400}
+            endReached={() => {
+              if (hasNextPage && !isFetchingNextPage && !isPlaceholderData) void fetchNextPage();
+            }}
+            components={PARTS}
+            context={columns.reduce((sum, { width }) => sum + width, phone ? 190 : 320)}
+            fixedHeaderContent={() => (
+              <tr>
+                <th className="pick" aria-label="Chosen" />
+                <th>Strategy</th>
+                {columns.map((column) => (
+                  <th
+                    key={column.id}
+                    className={column.n ? 'n' : ''}
+                    style={{ width: column.width }}
+                    {...(column.sort === sort
+                      ? { 'aria-sort': order === 'asc' ? 'ascending' : 'descending' }
+                      : {})}
+                  >
+                    {column.sort ? (
+                      <button type="button" className="sorts" onClick={() => by(column)}>
+                        {column.title}
+                        <span aria-hidden>
+                          {column.sort === sort ? (order === 'asc' ? ' \u2191' : ' \u2193') : ''}
+                        </span>
+                      </button>
+                    ) : (
+                      column.title
+                    )}
+                  </th>
                 ))}
-              </tbody>
-            </table>
-          </div>
+                {!phone && <th className="warn" aria-label="Warnings" />}
+                {!phone && <th className="act" aria-label="Actions" />}
+              </tr>
+            )}
+            itemContent={(_, run) => (
+              <RunCells
+                run={run}
+                columns={columns}
+                zone={zone}
+                phone={phone}
+                chosen={chosen.has(run.id)}
+                toggle={() => toggle(run.id)}
+                link={link}
+              />
+            )}
+          />
         )
       ) : error ? (
         <ErrorState what="Backtests" error={error} retry={() => void refetch()} />
       ) : (
-        <SkeletonRows rows={5} />
+        <SkeletonRows rows={8} />
       )}
     </Panel>
   );
 }
 
-function RunRow({ run, link }: { run: BacktestLine; link: (id: string, content: ReactNode) => ReactNode }) {
-  const zone = useSettings((settings) => settings.zone);
-  const summary = summaryOf(run);
-  const numbers = summary?.numbers ?? {};
-  const remove = useDeleteRun();
-  const deflated = numbers.deflated_sharpe;
+/** Asked for once nobody has typed for a moment; what the platform does not take it says here. */
+function Filter(props: { where: string; error: string | null; set(text: string): void }) {
+  const { where, error, set } = props;
+  const [text, setText] = useState(where);
+  const typed = useDeferredValue(text);
+  const asked = useRef(where);
+  useEffect(() => {
+    if (where !== asked.current) {
+      asked.current = where;
+      setText(where);
+    }
+  }, [where]);
+  useEffect(() => {
+    const wanted = typed.trim();
+    if (wanted === asked.current) return;
+    const timer = setTimeout(() => {
+      asked.current = wanted;
+      set(wanted);
+    }, TYPED_MS);
+    return () => clearTimeout(timer);
+  }, [typed, set]);
   return (
-    <tr>
-      <td>
-        {link(run.id, <span className="medium">{run.strategy}</span>)}{' '}
-        <span className="tertiary small">{paramsText(run.params)}</span>
+    <div className="run-filter">
+      <label className="field">
+        <span className="hidden">Filter</span>
+        <input
+          type="search"
+          placeholder="strategy:sma* sharpe>1 trades>=30 param:fast=20 btc"
+          spellCheck={false}
+          value={text}
+          aria-invalid={error !== null}
+          aria-describedby="run-filter-says"
+          onChange={({ target }) => setText(target.value)}
+        />
+      </label>
+      <span id="run-filter-says" role="status" className={error === null ? 'hidden' : 'field-error'}>
+        {error ?? 'Conditions and words, all of which hold'}
+      </span>
+    </div>
+  );
+}
+
+function ColumnPicker(props: { columns: Column[]; set(names: string[]): void; reset(): void }) {
+  const names = props.columns.map(({ id }) => id);
+  return (
+    <details
+      className="picker"
+      onKeyDown={(event) => {
+        if (event.key === 'Escape') event.currentTarget.open = false;
+      }}
+      onBlur={(event) => {
+        if (!event.currentTarget.contains(event.relatedTarget)) event.currentTarget.open = false;
+      }}
+    >
+      <summary className="button s">Columns</summary>
+      <div className="picker-list">
+        {COLUMNS.map(({ id, title }) => (
+          <label key={id} className="row small">
+            <input
+              type="checkbox"
+              checked={names.includes(id)}
+              onChange={() =>
+                props.set(names.includes(id) ? names.filter((name) => name !== id) : [...names, id])
+              }
+            />
+            {title}
+          </label>
+        ))}
+        <button type="button" className="button s quiet" onClick={props.reset}>
+          As usual
+        </button>
+      </div>
+    </details>
+  );
+}
+
+function RunCells(props: {
+  run: BacktestLine;
+  columns: Column[];
+  zone: string;
+  phone: boolean;
+  chosen: boolean;
+  toggle(): void;
+  link: (id: string, content: ReactNode) => ReactNode;
+}) {
+  const { run, columns, zone, phone, chosen } = props;
+  const summary = summaryOf(run);
+  const remove = useDeleteRun();
+  const params = paramsText(run.params);
+  return (
+    <>
+      <td className="pick">
+        <label>
+          <input type="checkbox" checked={chosen} onChange={props.toggle} disabled={run.state === 'failed'} />
+          <span className="hidden">
+            Compare {run.strategy} {params} of {run.id}
+          </span>
+        </label>
       </td>
-      <td>
-        {run.instruments.join(', ')} <span className="tertiary">{run.interval}</span>
+      <td className="cut" title={`${run.strategy} ${params}`}>
+        {props.link(run.id, <span className="medium">{run.strategy}</span>)}{' '}
+        <span className="tertiary small">{params}</span>
       </td>
-      <td className="wide secondary">{date(msOfNs(String(run.created)), zone)}</td>
       {run.state === 'failed' ? (
-        <td colSpan={5} className="state-error cut">
+        <td colSpan={columns.length} className="state-error cut">
           failed: {String(run.error?.message ?? 'no reason was kept')}
         </td>
       ) : (
-        <>
-          <td className={`n ${(numbers.total_return ?? 0) < 0 ? 'down' : 'up'}`}>
-            {percent(numbers.total_return ?? null)}
+        columns.map((column) => (
+          <td key={column.id} className={column.n ? 'n' : 'cut'}>
+            {column.cell(run, summary?.numbers ?? {}, zone)}
           </td>
-          <td className="n">{ratio(numbers.sharpe)}</td>
-          <td className={`n ${deflated != null && deflated < 0.95 ? 'state-stale' : ''}`}>
-            {chance(deflated)}
-            <span className="tertiary small"> of {number(numbers.trials ?? 1)}</span>
-          </td>
-          <td className="n wide">{share(numbers.max_drawdown)}</td>
-          <td className="n wide">{number(numbers.trades)}</td>
-        </>
+        ))
       )}
-      <td>
-        {summary && summary.cautions.length > 0 && (
-          <span className="chip stale" title={summary.cautions.map(({ text }) => text).join('; ')}>
-            <TriangleAlert size={11} aria-hidden />
-            {summary.cautions.length}
-            <span className="hidden"> warnings</span>
-          </span>
-        )}
-      </td>
-      <td className="n">
-        <button
-          type="button"
-          className="icon-button"
-          aria-label={`Delete the run of ${run.strategy} of ${run.id}`}
-          disabled={remove.isPending}
-          onClick={() =>
-            remove.mutate(run.id, {
-              onSuccess: () => toast('The run is deleted; the ledger of trials still counts it'),
-              onError: (error) => toast(`The run was not deleted: ${error.message}`, 'bad'),
-            })
-          }
-        >
-          <Trash2 size={14} aria-hidden />
-        </button>
-      </td>
-    </tr>
+      {!phone && (
+        <td className="warn">
+          {summary && summary.cautions.length > 0 && (
+            <span className="chip stale" title={summary.cautions.map(({ text }) => text).join('; ')}>
+              <TriangleAlert size={11} aria-hidden />
+              {summary.cautions.length}
+              <span className="hidden"> warnings</span>
+            </span>
+          )}
+        </td>
+      )}
+      {!phone && (
+        <td className="act n">
+          <button
+            type="button"
+            className="icon-button"
+            aria-label={`Delete the run of ${run.strategy} of ${run.id}`}
+            disabled={remove.isPending}
+            onClick={() =>
+              remove.mutate(run.id, {
+                onSuccess: () => toast('The run is deleted; the ledger of trials still counts it'),
+                onError: (error) => toast(`The run was not deleted: ${error.message}`, 'bad'),
+              })
+            }
+          >
+            <Trash2 size={14} aria-hidden />
+          </button>
+        </td>
+      )}
+    </>
   );
 }
 
@@ -157,7 +358,7 @@ function NoRuns({ searched }: { searched: boolean }) {
       <div className="strong">{searched ? 'No run is like that' : 'No backtest was run yet'}</div>
       <p>
         {searched ? (
-          'Names, instruments and parameters are searched.'
+          'Leave a condition out, or write a shorter word.'
         ) : (
           <>
             Start one beside this list, or in a terminal:{' '}

@@ -2,13 +2,15 @@ import { useMemo, useState } from 'react';
 import type { Backtest } from '@/api/types';
 import { Histogram } from '@/shared/figure/Histogram';
 import { LineFigure } from '@/shared/figure/LineFigure';
-import { date, number, percent } from '@/shared/format';
+import { date, NONE, number, percent } from '@/shared/format';
 import { ErrorState, Panel, SkeletonRows } from '@/shared/Panel';
+import { Scroll } from '@/shared/Scroll';
 import { useSettings } from '@/shared/settings';
 import { useRunTable } from './queries';
 import {
   chance,
   curveOf,
+  type Fall,
   fallsOf,
   type Month,
   monthsOf,
@@ -19,6 +21,7 @@ import {
 } from './run';
 
 const FALLS = 6;
+const DAY_MS = 86_400_000;
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 /** A month of so much has the full colour. */
 const FULL_MONTH = 0.08;
@@ -36,8 +39,6 @@ export function RunOverview({ run, summary }: { run: Backtest; summary: Summary 
   const months = useMemo(() => (daily ? monthsOf(daily) : []), [daily]);
   const falls = useMemo(() => (curve ? fallsOf(curve, FALLS) : []), [curve]);
   const nets = useMemo(() => (trades.data?.columns.net ?? []).map(Number), [trades.data]);
-  // A day ends at midnight: the moment before it has its date.
-  const day = (ms: number) => date(ms - 1, zone);
   const failed = days.error ?? steps.error;
   if (failed && !curve) {
     return (
@@ -126,28 +127,7 @@ export function RunOverview({ run, summary }: { run: Backtest; summary: Summary 
             )}
           </Panel>
           <Panel title="Worst drawdowns">
-            <div className="scroll">
-              <table>
-                <thead>
-                  <tr>
-                    <th>Start</th>
-                    <th>Low</th>
-                    <th>Recovered</th>
-                    <th className="n">Depth</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {falls.map((fall) => (
-                    <tr key={fall.start_ms}>
-                      <td>{day(fall.start_ms)}</td>
-                      <td>{day(fall.low_ms)}</td>
-                      <td>{fall.end_ms === null ? 'open' : day(fall.end_ms)}</td>
-                      <td className="n down">{percent(fall.depth)}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <Falls falls={falls} />
           </Panel>
         </div>
       </div>
@@ -178,7 +158,41 @@ function Legend({ benchmark }: { benchmark: string | null }) {
   );
 }
 
-function Months({ months }: { months: Month[] }) {
+/** How deep it fell and for how long, deepest first. */
+export function Falls({ falls }: { falls: Fall[] }) {
+  const zone = useSettings((settings) => settings.zone);
+  // A day ends at midnight: the moment before it has its date.
+  const day = (ms: number) => date(ms - 1, zone);
+  const days = (fall: Fall) => (fall.end_ms === null ? NONE : number((fall.end_ms - fall.start_ms) / DAY_MS));
+  return (
+    <Scroll label="Worst drawdowns">
+      <table>
+        <thead>
+          <tr>
+            <th>Start</th>
+            <th>Low</th>
+            <th>Recovered</th>
+            <th className="n">Depth</th>
+            <th className="n">Days</th>
+          </tr>
+        </thead>
+        <tbody>
+          {falls.map((fall) => (
+            <tr key={fall.start_ms}>
+              <td>{day(fall.start_ms)}</td>
+              <td>{day(fall.low_ms)}</td>
+              <td>{fall.end_ms === null ? 'open' : day(fall.end_ms)}</td>
+              <td className="n down">{percent(fall.depth)}</td>
+              <td className="n">{days(fall)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
+  );
+}
+
+export function Months({ months }: { months: Month[] }) {
   if (months.length === 0)
     return <p className="panel-body secondary small">The run is shorter than a day.</p>;
   return (

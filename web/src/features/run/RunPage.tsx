@@ -1,32 +1,58 @@
-import { Download, RefreshCw, TriangleAlert } from 'lucide-react';
-import { type ReactNode, useState } from 'react';
-import { api, reportPath } from '@/api/client';
+import { CircleSlash, Copy, Download, RefreshCw, TriangleAlert } from 'lucide-react';
+import { type KeyboardEvent, type ReactNode, useMemo, useState } from 'react';
+import { ApiError, api, reportPath } from '@/api/client';
 import type { Backtest } from '@/api/types';
+import { type Command, useRegister } from '@/shared/command';
 import { date, msOfNs, NONE, number, percent } from '@/shared/format';
-import { ErrorState, Panel, SkeletonRows } from '@/shared/Panel';
+import { Boundary, ErrorState, Panel, SkeletonRows } from '@/shared/Panel';
+import { Scroll } from '@/shared/Scroll';
 import { useSettings } from '@/shared/settings';
-import { toast } from '@/shared/toast';
-import { useRun, useRunJob } from './queries';
+import { copyText, toast } from '@/shared/toast';
+import { useRun, useRunJob, useRunTable } from './queries';
+import { RunCosts, RunRobustness } from './RunCosts';
 import { RunOverview } from './RunOverview';
+import { RunPositions } from './RunPositions';
+import { RunReturns, RunRisk } from './RunReturns';
 import { RunTables } from './RunTables';
-import { type Caution, chance, type Numbers, paramsText, ratio, share, summaryOf } from './run';
+import { RunTrades } from './RunTrades';
+import { JobLog, RunWaiting } from './RunWaiting';
+import { type Caution, chance, type Numbers, paramsText, ratio, type Summary, share, summaryOf } from './run';
+import { reasonsOf } from './series';
+import { curlOf, pythonOf } from './snippet';
 import './run.css';
 
-const TABS = [
+export const TABS = [
   ['overview', 'Overview'],
   ['trades', 'Trades'],
-  ['fills', 'Fills'],
-  ['orders', 'Orders'],
+  ['orders', 'Orders and fills'],
+  ['positions', 'Positions'],
+  ['returns', 'Returns'],
+  ['risk', 'Risk'],
+  ['costs', 'Costs'],
+  ['robustness', 'Robustness'],
+  ['logs', 'Logs'],
   ['code', 'Code and data'],
 ] as const;
-type Tab = (typeof TABS)[number][0];
+export type Tab = (typeof TABS)[number][0];
+export const isTab = (value: unknown): value is Tab => TABS.some(([name]) => name === value);
 
 /** One run: what it brought, what that is worth, and what it was made of. */
-export function RunPage({ id, back }: { id: string; back: ReactNode }) {
+export function RunPage(props: {
+  id: string;
+  back: ReactNode;
+  tab: Tab;
+  setTab(tab: Tab): void;
+  /** The job of this id has made the run of that id. */
+  made(run: string): void;
+  clone(content: ReactNode): ReactNode;
+}) {
+  const { id, back, tab, setTab } = props;
   const { data: run, error, refetch } = useRun(id);
-  const [tab, setTab] = useState<Tab>('overview');
   const zone = useSettings((settings) => settings.zone);
+  useRegister(useMemo(() => (run ? commandsOf(run, setTab) : []), [run, setTab]));
   if (!run) {
+    if (error instanceof ApiError && error.status === 404)
+      return <RunWaiting id={id} back={back} done={props.made} otherwise={error} />;
     return error ? (
       <ErrorState what="The run" error={error} retry={() => void refetch()} />
     ) : (
@@ -47,9 +73,16 @@ export function RunPage({ id, back }: { id: string; back: ReactNode }) {
         <span className="chip">
           {day(run.start)} to {day(run.end)}
         </span>
+        <span className="chip">{costsText(run)}</span>
         <span className="chip">{run.engine} engine</span>
         <span className="space" />
         <Export id={run.id} />
+        {props.clone(
+          <>
+            <Copy size={14} aria-hidden />
+            Clone
+          </>,
+        )}
         <Again run={run} />
       </div>
       {run.state === 'failed' || !summary ? (
@@ -63,37 +96,111 @@ export function RunPage({ id, back }: { id: string; back: ReactNode }) {
       ) : (
         <>
           <Kpis numbers={summary.numbers} />
-          <Cautions cautions={summary.cautions} />
-          <div className="tabs" role="tablist" aria-label="Parts of the run">
-            {TABS.map(([name, words]) => (
-              <button
-                key={name}
-                type="button"
-                role="tab"
-                id={`tab-${name}`}
-                aria-selected={tab === name}
-                aria-controls="run-part"
-                onClick={() => setTab(name)}
-              >
-                {words}
-                {name === 'trades' && <span className="tertiary"> {number(summary.numbers.trades)}</span>}
-                {name === 'fills' && <span className="tertiary"> {number(summary.numbers.fills)}</span>}
-                {name === 'orders' && <span className="tertiary"> {number(summary.numbers.orders)}</span>}
-              </button>
-            ))}
-          </div>
+          <Cautions cautions={summary.cautions} more={() => setTab('robustness')} />
+          {summary.numbers.trades === 0 && !summary.numbers.trades_open && (
+            <NoTrades run={run} summary={summary} />
+          )}
+          <Tabs tab={tab} setTab={setTab} numbers={summary.numbers} />
           <div id="run-part" role="tabpanel" aria-labelledby={`tab-${tab}`} className="run-part">
-            {tab === 'overview' ? (
-              <RunOverview run={run} summary={summary} />
-            ) : tab === 'code' ? (
-              <Code run={run} />
-            ) : (
-              <RunTables id={run.id} table={tab} />
-            )}
+            <Boundary key={tab} what="This part">
+              <PartOf tab={tab} run={run} summary={summary} />
+            </Boundary>
           </div>
         </>
       )}
     </>
+  );
+}
+
+function PartOf({ tab, run, summary }: { tab: Tab; run: Backtest; summary: Summary }) {
+  switch (tab) {
+    case 'overview':
+      return <RunOverview run={run} summary={summary} />;
+    case 'trades':
+      return <RunTrades run={run} />;
+    case 'orders':
+      return (
+        <>
+          <RunTables id={run.id} table="orders" />
+          <RunTables id={run.id} table="fills" />
+        </>
+      );
+    case 'positions':
+      return <RunPositions run={run} summary={summary} />;
+    case 'returns':
+      return <RunReturns run={run} summary={summary} />;
+    case 'risk':
+      return <RunRisk run={run} summary={summary} />;
+    case 'costs':
+      return <RunCosts run={run} summary={summary} />;
+    case 'robustness':
+      return <RunRobustness run={run} summary={summary} />;
+    case 'logs':
+      return <Logs run={run} />;
+    case 'code':
+      return <Code run={run} />;
+  }
+}
+
+/** Arrows, Home and End go from tab to tab; one of them is reached by Tab. */
+function Tabs({ tab, setTab, numbers }: { tab: Tab; setTab(tab: Tab): void; numbers: Numbers }) {
+  const counts: Partial<Record<Tab, number | null | undefined>> = {
+    trades: numbers.trades,
+    orders: numbers.fills,
+  };
+  const go = (event: KeyboardEvent<HTMLDivElement>) => {
+    const at = TABS.findIndex(([name]) => name === tab);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: TABS.length - 1 }[event.key];
+    const next = to === undefined ? undefined : TABS[(to + TABS.length) % TABS.length];
+    if (!next) return;
+    event.preventDefault();
+    setTab(next[0]);
+    document.getElementById(`tab-${next[0]}`)?.focus();
+  };
+  return (
+    <div className="tabs" role="tablist" aria-label="Parts of the run" onKeyDown={go}>
+      {TABS.map(([name, words]) => (
+        <button
+          key={name}
+          type="button"
+          role="tab"
+          id={`tab-${name}`}
+          aria-selected={tab === name}
+          aria-controls={tab === name ? 'run-part' : undefined}
+          tabIndex={tab === name ? 0 : -1}
+          onClick={() => setTab(name)}
+        >
+          {words}
+          {counts[name] != null && <span className="tertiary"> {number(counts[name])}</span>}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+function costsText({ settings }: Backtest): string {
+  const costs = (settings.costs ?? {}) as Record<string, string | number>;
+  const bps = Number(costs.taker ?? 0) * 10_000 + Number(costs.slippage_bps ?? 0);
+  const spread = Number(costs.spread_bps ?? 0);
+  if (bps === 0 && spread === 0) return 'no costs';
+  return `costs ${number(bps, bps % 1 ? 1 : 0)} bps${spread > 0 ? ` and ${number(spread, spread % 1 ? 1 : 0)} bps of spread` : ''}`;
+}
+
+/** Why nothing was traded: no order was sent, or what became of those that were. */
+function NoTrades({ run, summary }: { run: Backtest; summary: Summary }) {
+  const { orders = 0, orders_refused: refused = 0 } = summary.numbers;
+  const { data } = useRunTable(run.id, 'orders', { limit: 5_000 }, (orders ?? 0) > 0);
+  const reasons = data ? reasonsOf(data) : [];
+  return (
+    <div className="cautions" role="note" aria-label="No trades">
+      <CircleSlash size={16} className="state-stale" aria-hidden />
+      <div>
+        <span className="strong">No trade was made.</span>{' '}
+        {orders
+          ? `${number(orders)} ${orders === 1 ? 'order was' : 'orders were'} sent, ${number(refused)} refused${reasons.length > 0 ? `: ${reasons.map(([why, count]) => `${why} (${number(count)})`).join(', ')}` : ''}.`
+          : `The strategy sent no order over ${number(run.rows)} bars: its conditions never held, or its windows are longer than the history.`}
+      </div>
+    </div>
   );
 }
 
@@ -134,7 +241,7 @@ function Kpis({ numbers }: { numbers: Numbers }) {
 }
 
 /** Reasons to doubt, where they cannot be overlooked. */
-export function Cautions({ cautions }: { cautions: Caution[] }) {
+export function Cautions({ cautions, more }: { cautions: Caution[]; more?: () => void }) {
   if (cautions.length === 0) return null;
   return (
     <div className="cautions" role="note" aria-label="Reasons to doubt">
@@ -144,21 +251,36 @@ export function Cautions({ cautions }: { cautions: Caution[] }) {
           <li key={code}>{text.charAt(0).toUpperCase() + text.slice(1)}.</li>
         ))}
       </ul>
+      {more && (
+        <>
+          <span className="space" />
+          <button type="button" className="link small" onClick={more}>
+            Open robustness
+          </button>
+        </>
+      )}
     </div>
   );
 }
 
 function Export({ id }: { id: string }) {
   return (
-    <>
+    <span className="export">
       <a className="button quiet" href={reportPath(id)} target="_blank" rel="noreferrer">
+        <Download size={14} aria-hidden />
         Report
       </a>
-      <a className="button" href={`${reportPath(id)}?format=csv`} download>
-        <Download size={14} aria-hidden />
-        CSV
-      </a>
-    </>
+      {(['json', 'csv', 'parquet'] as const).map((format) => (
+        <a
+          key={format}
+          className="button quiet"
+          href={`${reportPath(id)}?format=${format}`}
+          download={format === 'json' ? `${id}.json` : true}
+        >
+          {format === 'parquet' ? 'Parquet' : format.toUpperCase()}
+        </a>
+      ))}
+    </span>
   );
 }
 
@@ -166,13 +288,21 @@ function Export({ id }: { id: string }) {
 function Again({ run }: { run: Backtest }) {
   const [job, setJob] = useState<string | null>(null);
   const { data } = useRunJob(job);
-  const result = data?.state === 'done' ? (data.result as { same?: boolean } | null) : null;
+  const result =
+    data?.state === 'done' ? (data.result as { same_data?: boolean; same_outcome?: boolean } | null) : null;
+  const same = result?.same_data === true && result.same_outcome === true;
+  const failed = data && ['failed', 'poisoned'].includes(data.state) ? data.error : null;
   const busy = job !== null && (data === undefined || ['queued', 'running'].includes(data.state));
   return (
     <>
       {result && (
-        <span className={`chip ${result.same === false ? 'gap' : 'repaired'}`} role="status">
-          {result.same === false ? 'not the same' : 'the same to the bit'}
+        <span className={`chip ${same ? 'repaired' : 'gap'}`} role="status">
+          {same ? 'the same to the bit' : result.same_data ? 'another outcome' : 'the data are others now'}
+        </span>
+      )}
+      {failed && (
+        <span className="chip gap" role="status" title={failed.message}>
+          {failed.code.replaceAll('_', ' ')}
         </span>
       )}
       <button
@@ -207,9 +337,18 @@ function Code({ run }: { run: Backtest }) {
   return (
     <div className="run-code">
       <Panel title="Code" note="as it was run">
-        <pre className="panel-body mono small scroll">{run.source}</pre>
+        <Scroll label="The code">
+          <pre className="panel-body mono small">{run.source}</pre>
+        </Scroll>
       </Panel>
-      <Panel title="Reproduce">
+      <Panel
+        title="Reproduce"
+        actions={
+          <button type="button" className="button s" onClick={() => void copyText(pythonOf(run), 'Python')}>
+            Copy as Python
+          </button>
+        }
+      >
         <dl className="facts panel-body">
           {facts.map(([name, value]) => (
             <div key={name} style={{ display: 'contents' }}>
@@ -220,9 +359,63 @@ function Code({ run }: { run: Backtest }) {
             </div>
           ))}
         </dl>
-        <pre className="panel-body mono small scroll">{JSON.stringify(run.settings, null, 2)}</pre>
-        {run.log && <pre className="panel-body mono small scroll">{run.log}</pre>}
+        <Scroll label="Settings">
+          <pre className="panel-body mono small">{JSON.stringify(run.settings, null, 2)}</pre>
+        </Scroll>
       </Panel>
     </div>
   );
+}
+
+/** What the strategy printed, and what the job said. */
+function Logs({ run }: { run: Backtest }) {
+  const job = run.origin.startsWith('job:') ? run.origin.slice(4) : null;
+  return (
+    <>
+      <Panel title="Printed by the strategy">
+        {run.log ? (
+          <Scroll label="Printed by the strategy">
+            <pre className="panel-body mono small">{run.log}</pre>
+          </Scroll>
+        ) : (
+          <p className="panel-body secondary small">It printed nothing.</p>
+        )}
+      </Panel>
+      {summaryOf(run)?.notes.length ? (
+        <Panel title="Notes">
+          <ul className="run-notes small secondary">
+            {summaryOf(run)?.notes.map((note) => (
+              <li key={note}>{note}</li>
+            ))}
+          </ul>
+        </Panel>
+      ) : null}
+      {job && <JobLog id={job} />}
+    </>
+  );
+}
+
+function commandsOf(run: Backtest, setTab: (tab: Tab) => void): Command[] {
+  return [
+    ...TABS.map(([name, words]) => ({
+      id: `run.${name}`,
+      title: `Backtest: ${words}`,
+      group: 'Backtest',
+      run: () => setTab(name),
+    })),
+    {
+      id: 'run.python',
+      title: 'Copy the backtest as Python',
+      group: 'Backtest',
+      words: 'code snippet',
+      run: () => void copyText(pythonOf(run), 'Python'),
+    },
+    {
+      id: 'run.curl',
+      title: 'Copy the backtest as curl',
+      group: 'Backtest',
+      words: 'code snippet',
+      run: () => void copyText(curlOf(location.origin, run), 'curl'),
+    },
+  ];
 }

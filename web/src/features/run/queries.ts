@@ -1,23 +1,45 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect } from 'react';
-import { api } from '@/api/client';
+import { ApiError, api, type RunTable } from '@/api/client';
 import { onEvent } from '@/shared/events';
 
-/** Runs that are kept, newest or best first. */
-export const useRuns = (text: string, sort: string) =>
-  useQuery({
-    queryKey: ['runs', text, sort],
-    queryFn: ({ signal }) => api.backtests({ limit: 200, sort, ...(text === '' ? {} : { text }) }, signal),
+const PAGE = 200;
+/** What the platform refuses it refuses again. */
+const retry = (count: number, error: Error): boolean =>
+  count < 2 && !(error instanceof ApiError && error.status >= 400 && error.status < 500);
+
+/** Runs that are kept and fit, sorted; more of them as they are asked for. */
+export const useRuns = (where: string, sort: string, order: string) =>
+  useInfiniteQuery({
+    queryKey: ['runs', where, sort, order],
+    queryFn: ({ pageParam, signal }) =>
+      api.backtests(
+        {
+          limit: PAGE,
+          sort,
+          order,
+          ...(where === '' ? {} : { where }),
+          ...(pageParam === '' ? {} : { cursor: pageParam }),
+        },
+        signal,
+      ),
+    initialPageParam: '',
+    getNextPageParam: ({ next }) => next,
     placeholderData: (before) => before,
+    retry,
   });
 
 export const useRun = (id: string) =>
-  useQuery({ queryKey: ['run', id], queryFn: ({ signal }) => api.backtest(id, signal) });
+  useQuery({
+    queryKey: ['run', id],
+    queryFn: ({ signal }) => api.backtest(id, signal),
+    retry,
+  });
 
 /** A table of a run: it never changes. */
 export const useRunTable = (
   id: string,
-  table: 'equity' | 'days' | 'trades' | 'fills' | 'orders',
+  table: RunTable,
   query: { limit?: number; points?: number },
   enabled = true,
 ) =>
@@ -26,6 +48,21 @@ export const useRunTable = (
     queryFn: ({ signal }) => api.backtestTable(id, table, query, signal),
     staleTime: Number.POSITIVE_INFINITY,
     enabled,
+  });
+
+export const useRobustness = (id: string) =>
+  useQuery({
+    queryKey: ['run', id, 'robustness'],
+    queryFn: ({ signal }) => api.robustness(id, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+export const useComparison = (ids: string[]) =>
+  useQuery({
+    queryKey: ['runs', 'compare', ids.join(',')],
+    queryFn: ({ signal }) => api.compareBacktests(ids, signal),
+    enabled: ids.length > 1,
+    retry,
   });
 
 /** A job that runs a backtest, followed to its end. */

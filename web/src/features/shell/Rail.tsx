@@ -1,5 +1,6 @@
 import { Tooltip } from 'antd';
 import {
+  Bell,
   ChartCandlestick,
   Database,
   Download,
@@ -7,6 +8,7 @@ import {
   Keyboard,
   type LucideIcon,
   Menu,
+  NotebookPen,
   RadioTower,
 } from 'lucide-react';
 import type { ReactNode } from 'react';
@@ -16,6 +18,8 @@ export interface PageLink {
   id: string;
   title: string;
   icon: LucideIcon;
+  /** Ids of pages that are reached from this one and belong to its entry. */
+  with?: string[];
 }
 
 /** Pages that exist; the command `page.<id>` goes there. */
@@ -24,7 +28,9 @@ export const PAGES: PageLink[] = [
   { id: 'data', title: 'Data', icon: Database },
   { id: 'collection', title: 'Collection', icon: RadioTower },
   { id: 'get', title: 'Get data', icon: Download },
-  { id: 'research', title: 'Backtests', icon: FlaskConical },
+  { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
+  { id: 'alerts', title: 'Alerts', icon: Bell },
+  { id: 'research', title: 'Research', icon: NotebookPen },
 ];
 
 /** `link` renders the page's own anchor, so that the router stays outside this folder. */

@@ -3,7 +3,7 @@ import { useState } from 'react';
 import { api } from '@/api/client';
 import type { StrategySummary } from '@/api/types';
 import { ErrorState, Panel } from '@/shared/Panel';
-import { type Research, ResearchForm, spanOf } from '@/shared/ResearchForm';
+import { type Begin, type Research, ResearchForm, spanOf } from '@/shared/ResearchForm';
 import { rangeFault, rangeOf, spaceOf } from './study';
 
 const SAMPLERS = ['grid', 'random', 'tpe', 'cmaes'] as const;
@@ -15,7 +15,7 @@ const OBJECTIVES = [
 ] as const;
 
 /** Asks for a study and goes to it at once. */
-export function NewStudy({ chosen, open }: { chosen?: string | undefined; open(id: string): void }) {
+export function NewStudy({ begin, open }: { begin?: Begin | undefined; open(id: string): void }) {
   const client = useQueryClient();
   const [texts, setTexts] = useState<Record<string, string>>({});
   const [sampler, setSampler] = useState<(typeof SAMPLERS)[number]>('grid');
@@ -28,7 +28,7 @@ export function NewStudy({ chosen, open }: { chosen?: string | undefined; open(i
       .find((fault) => fault !== null) ??
     (sampler !== 'grid' && !(Number(trials) >= 1) ? 'How many trials?' : null);
   const start = useMutation({
-    mutationFn: ({ strategy, instruments, interval, costs, ...span }: Research) =>
+    mutationFn: ({ strategy, instruments, interval, costs, cash, ...span }: Research) =>
       api.startStudy({
         strategy: strategy.name,
         instruments,
@@ -39,7 +39,7 @@ export function NewStudy({ chosen, open }: { chosen?: string | undefined; open(i
         ...(sampler === 'grid' ? {} : { trials: Number(trials) }),
         objective,
         walk_forward: Number(folds),
-        settings: { costs: { taker: costs.taker, slippage_bps: costs.slippage_bps } },
+        settings: { costs, cash },
       }),
     onSuccess: ({ study_id }) => {
       void client.invalidateQueries({ queryKey: ['studies'] });
@@ -49,7 +49,7 @@ export function NewStudy({ chosen, open }: { chosen?: string | undefined; open(i
   return (
     <Panel title="New study" className="new-run">
       <ResearchForm
-        chosen={chosen}
+        begin={begin}
         ranges
         busy={start.isPending}
         action="Start study"

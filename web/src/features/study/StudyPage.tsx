@@ -1,25 +1,53 @@
 import { Pause, Play, ShieldCheck, Square, TriangleAlert } from 'lucide-react';
-import { type ReactNode, useMemo, useState } from 'react';
-import type { StudyProgress, Trials } from '@/api/types';
+import { type ReactNode, useMemo } from 'react';
+import { apiPath } from '@/api/client';
+import type { StudyProgress } from '@/api/types';
+import { useRegister } from '@/shared/command';
 import { BestSoFar } from '@/shared/figure/BestSoFar';
-import { HeatGrid } from '@/shared/figure/HeatGrid';
 import { ParallelLines } from '@/shared/figure/ParallelLines';
-import { clock, msOfNs, NONE, number, percent, sentence } from '@/shared/format';
+import { clock, NONE, number, percent, sentence } from '@/shared/format';
 import { ErrorState, Panel, SkeletonRows } from '@/shared/Panel';
-import { Scroll } from '@/shared/Scroll';
+import { copyText } from '@/shared/toast';
 import { useSteer, useStudy, useTrials } from './queries';
-import { type Fold, linesOf, type Result, resultOf } from './study';
+import { type Promote, StudyMap } from './StudyMap';
+import { Chances, CostStress, WalkForward } from './StudyParts';
+import { StudyTrials } from './StudyTrials';
+import { linesOf, type Result, resultOf, type Trial } from './study';
 import './study.css';
 
-const TRIALS_SHOWN = 200;
+const NONE_YET: Trial[] = [];
 const BEST_LINES = 5;
 const WORDS = { luck: 'Luck.', doubtful: 'Doubtful.', holds: 'It holds.' } as const;
 
 /** One study: what was tried, what was best, and how much of that is luck. */
-export function StudyPage({ id, back }: { id: string; back: ReactNode }) {
+export function StudyPage(props: {
+  id: string;
+  back: ReactNode;
+  /** A link to a new run with the parameters of a trial. */
+  promote: Promote;
+}) {
+  const { id, back, promote } = props;
   const { data: study, error, refetch } = useStudy(id);
   const open = study !== undefined && ['queued', 'running'].includes(study.state);
   const trials = useTrials(id, open);
+  useRegister(
+    useMemo(
+      () => [
+        {
+          id: 'study.curl',
+          title: 'Copy the study as curl',
+          group: 'Study',
+          words: 'code snippet',
+          run: () =>
+            void copyText(
+              `curl -H "Authorization: Bearer $(cat ~/.tidemill/token)" '${location.origin}${apiPath(`/studies/${encodeURIComponent(id)}`)}'\n`,
+              'curl',
+            ),
+        },
+      ],
+      [id],
+    ),
+  );
   if (!study) {
     return error ? (
       <ErrorState what="The study" error={error} retry={() => void refetch()} />
@@ -28,6 +56,7 @@ export function StudyPage({ id, back }: { id: string; back: ReactNode }) {
     );
   }
   const result = resultOf(study);
+  const rows = trials.data?.items ?? NONE_YET;
   return (
     <>
       <Head study={study} back={back} />
@@ -39,7 +68,7 @@ export function StudyPage({ id, back }: { id: string; back: ReactNode }) {
       {result && <Kpis result={result} />}
       {result && <VerdictBand result={result} />}
       <div className="study-grid">
-        <Heatmaps result={result} />
+        <StudyMap trials={rows} result={result} loading={trials.isPending} promote={promote} />
         <div className="study-side">
           <Panel title="Best so far" note="by trial" className="study-small">
             {trials.data ? (
@@ -71,9 +100,16 @@ export function StudyPage({ id, back }: { id: string; back: ReactNode }) {
             )}
           </Panel>
         </div>
-        <TrialTable trials={trials.data} best={result?.best.number ?? null} />
+        <StudyTrials
+          trials={rows}
+          loading={trials.isPending}
+          best={result?.best.number ?? null}
+          isolated={result?.stable_zone.isolated ?? false}
+          promote={promote}
+        />
         {result?.walk_forward && <WalkForward walk={result.walk_forward} />}
         {result && <CostStress result={result} />}
+        {result && <Chances result={result} />}
       </div>
     </>
   );
@@ -83,6 +119,9 @@ function Later() {
   return <p className="panel-body secondary small">Known once the study is done.</p>;
 }
 
+const objectivesOf = ({ plan }: StudyProgress): string =>
+  ((plan.objectives ?? ['sharpe']) as string[]).map((name) => name.replaceAll('_', ' ')).join(', ');
+
 function Head({ study, back }: { study: StudyProgress; back: ReactNode }) {
   const steer = useSteer(study.id);
   const done = study.trials ?? 0;
@@ -91,7 +130,7 @@ function Head({ study, back }: { study: StudyProgress; back: ReactNode }) {
     <div className="row page-head study-head">
       {back}
       <h1>{study.family}</h1>
-      <span className="chip">maximise {String(study.plan.objective ?? 'sharpe').replace('_', ' ')}</span>
+      <span className="chip">maximise {objectivesOf(study)}</span>
       <span className="chip">{String(study.plan.sampler ?? '')}</span>
       <span className="chip">{study.dataset}</span>
       {!open && <span className="chip">{study.state}</span>}
@@ -205,56 +244,6 @@ function VerdictBand({ result }: { result: Result }) {
   );
 }
 
-function Heatmaps({ result }: { result: Result | null }) {
-  const [at, setAt] = useState(0);
-  const map = result?.heatmaps[at] ?? result?.heatmaps[0];
-  const place = useMemo(() => {
-    if (!map || !result) return null;
-    const column = map.xs.indexOf(result.best.params[map.x] as number);
-    const row = map.ys.indexOf(result.best.params[map.y] as number);
-    return column < 0 || row < 0 ? null : ([column, row] as [number, number]);
-  }, [map, result]);
-  const isolated = result?.stable_zone.isolated ?? false;
-  return (
-    <Panel
-      title={map ? `By ${map.x} and ${map.y}` : 'By two parameters'}
-      note={map ? 'mean of the objective; the best is outlined' : undefined}
-      className="study-heat"
-      actions={
-        result && result.heatmaps.length > 1 ? (
-          <label className="field">
-            <span className="hidden">Parameters</span>
-            <select value={at} onChange={({ target }) => setAt(Number(target.value))}>
-              {result.heatmaps.map(({ x, y }, i) => (
-                <option key={`${x} ${y}`} value={i}>
-                  {x}, {y}
-                </option>
-              ))}
-            </select>
-          </label>
-        ) : undefined
-      }
-    >
-      {!result ? (
-        <Later />
-      ) : map ? (
-        <HeatGrid
-          label={`The objective by ${map.x} and ${map.y}`}
-          columns={map.xs.map(String)}
-          rows={map.ys.map(String)}
-          columnName={map.x}
-          rowName={map.y}
-          values={map.values}
-          alone={isolated ? place : null}
-          zone={place && !isolated ? [place[0], place[0], place[1], place[1]] : null}
-        />
-      ) : (
-        <p className="panel-body secondary small">One parameter was tried, or too many values for a map.</p>
-      )}
-    </Panel>
-  );
-}
-
 function Importance({ importance }: { importance: Record<string, number | null> }) {
   const rows = Object.entries(importance).sort(([, a], [, b]) => (b ?? 0) - (a ?? 0));
   if (rows.length === 0) return <p className="panel-body secondary small">Nothing was varied.</p>;
@@ -270,135 +259,5 @@ function Importance({ importance }: { importance: Record<string, number | null> 
         </div>
       ))}
     </dl>
-  );
-}
-
-function TrialTable({ trials, best }: { trials: Trials | undefined; best: number | null }) {
-  const rows = useMemo(
-    () =>
-      [...(trials?.items ?? [])]
-        .sort((a, b) => (b.values[0] ?? Number.NEGATIVE_INFINITY) - (a.values[0] ?? Number.NEGATIVE_INFINITY))
-        .slice(0, TRIALS_SHOWN),
-    [trials],
-  );
-  const names = Object.keys(rows[0]?.params ?? {});
-  const measures = ['sharpe', 'total_return', 'max_drawdown', 'trades'].filter(
-    (name) => name in (rows[0]?.metrics ?? {}),
-  );
-  return (
-    <Panel title="Trials" note="best first" className="study-trials">
-      {rows.length === 0 ? (
-        <p className="panel-body secondary small">{trials ? 'No trial is done yet.' : 'Loading.'}</p>
-      ) : (
-        <Scroll label="Trials">
-          <table>
-            <thead>
-              <tr>
-                <th>Trial</th>
-                {names.map((name) => (
-                  <th key={name} className="n">
-                    {name}
-                  </th>
-                ))}
-                {measures.map((name) => (
-                  <th key={name} className="n">
-                    {name.replaceAll('_', ' ')}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map((trial) => (
-                <tr key={trial.number} className={trial.number === best ? 'chosen' : ''}>
-                  <td>{trial.number + 1}</td>
-                  {names.map((name) => (
-                    <td key={name} className="n">
-                      {String(trial.params[name])}
-                    </td>
-                  ))}
-                  {trial.state === 'failed' ? (
-                    <td colSpan={measures.length} className="state-error cut" title={trial.error ?? ''}>
-                      {trial.error}
-                    </td>
-                  ) : (
-                    measures.map((name) => (
-                      <td key={name} className="n">
-                        {name === 'total_return' || name === 'max_drawdown'
-                          ? percent(trial.metrics[name] ?? null)
-                          : number(trial.metrics[name], name === 'trades' ? 0 : 2)}
-                      </td>
-                    ))
-                  )}
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </Scroll>
-      )}
-    </Panel>
-  );
-}
-
-function WalkForward({ walk }: { walk: NonNullable<Result['walk_forward']> }) {
-  const ms = (fold: Fold) =>
-    [...fold.inside, ...fold.outside].map((ns) => msOfNs(ns)) as [number, number, number, number];
-  const spans = walk.folds.map(ms);
-  const low = Math.min(...spans.map(([from]) => from));
-  const high = Math.max(...spans.map(([, , , to]) => to));
-  const part = (from: number, to: number) => ({
-    left: `${((from - low) / (high - low)) * 100}%`,
-    width: `${(Math.max(0, to - from) / (high - low)) * 100}%`,
-  });
-  return (
-    <Panel
-      title="Walk-forward"
-      note={`${number(walk.folds.length)} folds, Sharpe beside each`}
-      actions={
-        <span className="walk-legend small secondary">
-          <i className="train" /> train <i className="test" /> test
-        </span>
-      }
-    >
-      <ol className="walk panel-body">
-        {walk.folds.map((fold, i) => {
-          const [from, past, out, end] = spans[i] ?? [0, 0, 0, 0];
-          const sharpe = fold.outside_metrics?.sharpe ?? null;
-          return (
-            <li key={fold.fold}>
-              <span className="train" style={part(from, past)}>
-                {number(fold.inside_metrics?.sharpe, 2)}
-              </span>
-              <span className="test" style={part(out, end)} />
-              <span className={`after small ${(sharpe ?? 0) < 0 ? 'down' : ''}`}>{number(sharpe, 2)}</span>
-            </li>
-          );
-        })}
-      </ol>
-    </Panel>
-  );
-}
-
-function CostStress({ result }: { result: Result }) {
-  return (
-    <Panel title="Costs" note={`break-even at ${number(result.costs.break_even_bps, 1)} bps`}>
-      <table>
-        <thead>
-          <tr>
-            <th>Costs</th>
-            <th className="n">Return</th>
-            <th className="n">Sharpe</th>
-          </tr>
-        </thead>
-        <tbody>
-          {result.costs.runs.map(({ times, total_return, sharpe }) => (
-            <tr key={times}>
-              <td>{times === '0' ? 'none' : times === '1' ? 'as set' : `${times} times`}</td>
-              <td className={`n ${(total_return ?? 0) < 0 ? 'down' : ''}`}>{percent(total_return)}</td>
-              <td className="n">{number(sharpe, 2)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </Panel>
   );
 }

@@ -15,6 +15,14 @@ export interface Line {
   tagged?: boolean;
 }
 
+/** A thing that happened: a triangle that points up or down at its value. */
+export interface Mark {
+  ms: number;
+  value: number;
+  up: boolean;
+  text: string;
+}
+
 const PAD = { left: 12, right: 64, top: 12 };
 const TIME_PX = 22;
 const ROUND = 1e-9;
@@ -33,15 +41,23 @@ export function LineFigure(props: {
   axis?: boolean;
   /** Range of the values besides what is in them. */
   include?: number[];
+  marks?: Mark[];
+  /** A stretch that stands out, in ms. */
+  span?: [number, number] | null;
 }) {
   const { times, lines, zone, log = false, places = 2, unit = '', axis = true, include = [] } = props;
+  const { marks = [], span: lit = null } = props;
   const [under, setUnder] = useState<number | null>(null);
   return (
     <Figure label={props.label}>
       {(width, height) => {
         const bottom = axis ? TIME_PX : 8;
         const shown = thinned(times.length, Math.max(2, width * 2));
-        const found = rangeOf([...lines.map(({ values }) => values), include]);
+        const found = rangeOf([
+          ...lines.map(({ values }) => values),
+          include,
+          marks.map(({ value }) => value),
+        ]);
         const span = rangeOf([times]);
         if (!found || !span) return null;
         const logarithmic = log && found.low > 0;
@@ -80,6 +96,15 @@ export function LineFigure(props: {
                   {words(ms)}
                 </text>
               ))}
+            {lit && (
+              <rect
+                className="span"
+                x={x(Math.max(span.low, lit[0]))}
+                width={Math.max(2, x(Math.min(span.high, lit[1])) - x(Math.max(span.low, lit[0])))}
+                y={PAD.top}
+                height={height - bottom - PAD.top}
+              />
+            )}
             {lines.map((line) => (
               <LinePath
                 key={line.name}
@@ -94,6 +119,19 @@ export function LineFigure(props: {
                 }
               />
             ))}
+            {marks
+              .filter(({ ms }) => ms >= span.low && ms <= span.high)
+              .map(({ ms, value, up, text }, i) => (
+                <path
+                  // biome-ignore lint/suspicious/noArrayIndexKey: several may happen at one time and price
+                  key={i}
+                  className={up ? 'mark up' : 'mark down'}
+                  d={up ? 'M0 2l5 8h-10z' : 'M0 -2l5 -8h-10z'}
+                  transform={`translate(${x(ms).toFixed(1)} ${y(value).toFixed(1)})`}
+                >
+                  <title>{text}</title>
+                </path>
+              ))}
             {lines.map(
               (line) =>
                 line.tagged && <Tag key={line.name} line={line} y={y} width={width} places={places} />,

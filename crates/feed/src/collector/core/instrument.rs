@@ -25,6 +25,8 @@ pub(super) struct Instrument {
     pub refused: bool,
     /// Trading in it has stopped, as readers were last told.
     pub halted: bool,
+    /// When that was said last.
+    pub halted_ns: i64,
     pub trades: Stream,
     pub quotes: Stream,
     pub book_stream: Stream,
@@ -50,6 +52,7 @@ impl Instrument {
             owner: None,
             refused: false,
             halted: false,
+            halted_ns: 0,
             trades: Stream::default(),
             quotes: Stream::default(),
             book_stream: Stream::default(),
@@ -153,6 +156,12 @@ impl Instrument {
         let written = self.accept(record, now, out);
         self.release(now, out);
         written
+    }
+
+    /// The end of a halt may be told while nobody listens: a trade after its beginning says it too. Where trades are
+    /// numbered the venue's table of instruments says who is traded.
+    pub fn trades_again(&self, trade: &Record) -> bool {
+        self.halted && !self.numbered && !trade.has(flag::IRREGULAR) && trade.ts_event > self.halted_ns
     }
 
     /// Writes a trade unless the journal has it, with the gap records it calls for.

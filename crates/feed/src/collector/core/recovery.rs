@@ -17,7 +17,10 @@ impl Core {
                         let halted = record.id == status::HALTED;
                         match record.instrument {
                             0 => self.halted = halted,
-                            number => self.entry(number).halted = halted,
+                            number => {
+                                let instrument = self.entry(number);
+                                (instrument.halted, instrument.halted_ns) = (halted, record.ts_recv);
+                            }
                         }
                     }
                     if record.instrument != 0

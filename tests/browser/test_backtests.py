@@ -15,7 +15,7 @@ BTC = "BTC-USD.sim-kraken"
 
 
 def test_a_backtest_is_run_and_shown_with_its_doubts(screen: Screen) -> None:
-    page = screen.open("/research").page
+    page = screen.open("/backtests").page
     page.get_by_label("fast", exact=True).fill("1")
     expect(page.get_by_text("A parameter is out of its range.")).to_be_visible(timeout=WAIT_MS)
     run = page.get_by_role("button", name="Run backtest")
@@ -24,7 +24,7 @@ def test_a_backtest_is_run_and_shown_with_its_doubts(screen: Screen) -> None:
     page.get_by_label("Instrument").first.fill(BTC)
     page.get_by_role("combobox", name="Interval").select_option("15m")
     run.click()
-    page.wait_for_url(re.compile("/research/runs/"), timeout=WAIT_MS)
+    page.wait_for_url(re.compile("/backtests/"), timeout=WAIT_MS)
     status, told = screen.platform.get(f"/api/v1/backtests/{page.url.rpartition('/')[2]}")
     assert status == 200
     assert told["params"] == {"fast": 10, "slow": 50}
@@ -47,7 +47,7 @@ def test_a_backtest_is_run_and_shown_with_its_doubts(screen: Screen) -> None:
 
 
 def test_a_study_says_how_much_of_its_best_is_luck(screen: Screen) -> None:
-    page = screen.open("/research?of=studies").page
+    page = screen.open("/studies").page
     page.get_by_label("fast", exact=True).fill("5:15:5")
     page.get_by_label("slow", exact=True).fill("50:20:10")
     expect(page.get_by_text("slow: the range runs backwards.").first).to_be_visible(timeout=WAIT_MS)
@@ -56,7 +56,7 @@ def test_a_study_says_how_much_of_its_best_is_luck(screen: Screen) -> None:
     page.get_by_label("Instrument").first.fill(BTC)
     page.get_by_role("combobox", name="Interval").select_option("15m")
     page.get_by_role("button", name="Start study").click()
-    page.wait_for_url(re.compile("/research/studies/"), timeout=WAIT_MS)
+    page.wait_for_url(re.compile("/studies/"), timeout=WAIT_MS)
     expect(page.get_by_role("note", name="Verdict")).to_be_visible(timeout=WAIT_MS)
     status, told = screen.platform.get(f"/api/v1/studies/{page.url.rpartition('/')[2]}")
     assert status == 200
@@ -71,10 +71,10 @@ def test_a_study_says_how_much_of_its_best_is_luck(screen: Screen) -> None:
 
 
 @pytest.mark.parametrize("screen", [{"viewport": {"width": 360, "height": 760}}], indirect=True)
-@pytest.mark.parametrize("path", ["/research", "/research?of=studies"])
+@pytest.mark.parametrize("path", ["/backtests", "/studies"])
 def test_it_fits_a_phone(screen: Screen, path: str) -> None:
     page = screen.open(path).page
-    expect(page.get_by_role("group", name="What")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_role("navigation", name="Backtests or studies")).to_be_visible(timeout=WAIT_MS)
     expect(page.get_by_role("button", name=re.compile("Run backtest|Start study"))).to_be_visible(
         timeout=WAIT_MS
     )
@@ -82,6 +82,6 @@ def test_it_fits_a_phone(screen: Screen, path: str) -> None:
 
 
 def test_a_run_that_nobody_has_says_so(screen: Screen) -> None:
-    page = screen.open("/research/runs/nosuchrun").page
+    page = screen.open("/backtests/nosuchrun").page
     expect(page.get_by_text("The run could not be loaded")).to_be_visible(timeout=WAIT_MS)
     expect(page.get_by_text("run_unknown")).to_be_visible()
