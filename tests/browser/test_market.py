@@ -1,4 +1,4 @@
-"""Datasets on the screen: found, followed, stopped and looked into on a real platform; and ten thousand of them."""
+"""Datasets on the screen: found, followed, stopped and looked into; and ten thousand of them scrolled."""
 
 from __future__ import annotations
 
