@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use kernels::bar::{
-    Bar, BarError, Columns, Cut, Every, Interval, Made, Spans, merge_by, reduce, reduce_all, sums,
+    Bar, BarError, Columns, Cut, Every, Fresh, Interval, Made, Spans, merge_by, reduce, reduce_all,
+    reduce_shared, sums, sums_shared,
 };
 use proptest::prelude::*;
 
@@ -139,11 +140,40 @@ proptest! {
     #[test]
     fn all_at_once_is_each_alone(table in tables(), shuffle in Just(INTERVALS.to_vec()).prop_shuffle()) {
         let intervals: Vec<Interval> = shuffle.iter().map(|text| interval(text)).collect();
-        let all = reduce_all(&intervals, &table.columns(), |_| Vec::new()).unwrap();
+        let all = reduce_all(&intervals, &table.columns(), 1, &Fresh).unwrap();
         prop_assert_eq!(all.len(), intervals.len());
         for (interval, one) in intervals.iter().zip(&all) {
             let alone = made_by(&mut Every::new(*interval), &table.columns()).unwrap();
             prop_assert_eq!(shown(one), shown(&alone), "{}", interval);
+        }
+    }
+
+    #[test]
+    fn many_threads_give_what_one_gives(table in tables(), threads in 2usize..9, back: bool, at: prop::sample::Index) {
+        let mut table = table;
+        if back && !table.ts.is_empty() {
+            let at = at.index(table.ts.len());
+            table.ts[at] -= 1_000 * SECOND; // no table any more, seen or not
+        }
+        let rows = table.columns();
+        for text in INTERVALS {
+            let alone = made_by(&mut Every::new(interval(text)), &rows);
+            let shared = reduce_shared(&Every::new(interval(text)), &rows, threads, &Fresh);
+            if !back {
+                prop_assert_eq!(&shared, &alone, "{}", text);
+            }
+            let sum = |threads| sums_shared(&Every::new(interval(text)), rows.ts, rows.open, rows.volume, threads);
+            if !back {
+                prop_assert_eq!(sum(threads), sums(&mut Every::new(interval(text)), rows.ts, rows.open, rows.volume));
+            }
+        }
+        let ends: Vec<i64> = rows.ts.iter().step_by(7).map(|ts| ts + 3 * SECOND / 2).collect();
+        let starts: Vec<i64> = ends.iter().map(|end| end - SECOND).collect();
+        if let Ok(spans) = Spans::new(&starts, &ends) {
+            let shared = reduce_shared(&spans, &rows, threads, &Fresh);
+            if !back {
+                prop_assert_eq!(shared, made_by(&mut spans.clone(), &rows));
+            }
         }
     }
 

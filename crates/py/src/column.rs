@@ -3,9 +3,10 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::mem;
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
 
-use kernels::bar::{self, Columns, Every, Made, Spans, Sums};
+use kernels::bar::{self, Columns, Cut, Every, Made, Pool, Spans, Sums};
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -21,26 +22,48 @@ const FORMAT: &CStr = c"q";
 static POOL: Mutex<Vec<Vec<i64>>> = Mutex::new(Vec::new());
 const POOL_BYTES: usize = 256 << 20;
 
-/// An empty buffer for so many values: the smallest in the pool that holds them.
-fn take(rows: usize) -> Vec<i64> {
-    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    let fit = (pool.iter().enumerate())
-        .filter(|(_, buffer)| buffer.capacity() >= rows)
-        .min_by_key(|(_, buffer)| buffer.capacity())
-        .map(|(at, _)| at);
-    fit.map_or_else(Vec::new, |at| pool.swap_remove(at))
+/// That pool.
+struct Used;
+
+impl Pool for Used {
+    /// The smallest that holds so many values, or an empty one.
+    fn take(&self, rows: usize) -> Vec<i64> {
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        let fit = (pool.iter().enumerate())
+            .filter(|(_, buffer)| buffer.capacity() >= rows)
+            .min_by_key(|(_, buffer)| buffer.capacity())
+            .map(|(at, _)| at);
+        fit.map_or_else(Vec::new, |at| pool.swap_remove(at))
+    }
+
+    /// Keeps it, while there is room; what is smallest goes first.
+    fn give_back(&self, buffer: Vec<i64>) {
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.push(buffer);
+        let bytes = |pool: &[Vec<i64>]| pool.iter().map(|one| one.capacity() * 8).sum::<usize>();
+        while bytes(&pool) > POOL_BYTES || pool.len() > 256 {
+            let smallest = (pool.iter().enumerate()).min_by_key(|(_, one)| one.capacity());
+            let Some((at, _)) = smallest else { return };
+            pool.swap_remove(at);
+        }
+    }
 }
 
-/// Keeps a buffer, while there is room; what is smallest goes first.
-fn give_back(buffer: Vec<i64>) {
-    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    pool.push(buffer);
-    let bytes = |pool: &[Vec<i64>]| pool.iter().map(|one| one.capacity() * 8).sum::<usize>();
-    while bytes(&pool) > POOL_BYTES || pool.len() > 256 {
-        let smallest = (pool.iter().enumerate()).min_by_key(|(_, one)| one.capacity());
-        let Some((at, _)) = smallest else { return };
-        pool.swap_remove(at);
-    }
+/// How many threads may run at once; asked once, since the answer takes files to read.
+fn processors() -> usize {
+    static FOUND: OnceLock<usize> = OnceLock::new();
+    *FOUND.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn reduced<'py>(
+    py: Python<'py>,
+    columns: &Bound<'py, PyDict>,
+    cut: &(impl Cut + Clone + Sync),
+) -> PyResult<Bound<'py, PyDict>> {
+    let rows = Rows::of(columns)?;
+    let rows = rows.columns();
+    let threads = bar::threads(rows.ts.len(), processors());
+    dict(py, bar::reduce_shared(cut, &rows, threads, &Used).map_err(refused)?)
 }
 
 /// One column. `np.frombuffer(column, np.int64)` is a view of it and keeps it alive.
@@ -63,7 +86,7 @@ impl Column {
 
 impl Drop for Column {
     fn drop(&mut self) {
-        give_back(mem::take(&mut self.values));
+        Used.give_back(mem::take(&mut self.values));
     }
 }
 
@@ -185,12 +208,7 @@ pub fn resample_columns<'py>(
     columns: &Bound<'py, PyDict>,
     interval: &str,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let interval = parse(interval)?;
-    let rows = Rows::of(columns)?;
-    let rows = rows.columns();
-    let mut made = Made::in_buffers(bar::count_max(interval, rows.ts), take);
-    bar::reduce(&mut Every::new(interval), &rows, &mut made).map_err(refused)?;
-    dict(py, made)
+    reduced(py, columns, &Every::new(parse(interval)?))
 }
 
 /// Bars of several intervals at once, in their order.
@@ -205,7 +223,7 @@ pub fn resample_every<'py>(
         .map(|text| parse(text))
         .collect::<PyResult<Vec<_>>>()?;
     let rows = Rows::of(columns)?;
-    let made = bar::reduce_all(&intervals, &rows.columns(), take).map_err(refused)?;
+    let made = bar::reduce_all(&intervals, &rows.columns(), processors(), &Used).map_err(refused)?;
     made.into_iter().map(|one| dict(py, one)).collect()
 }
 
@@ -219,12 +237,8 @@ pub fn resample_by<'py>(
     ends: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let (starts, ends) = (Array::of(starts, "starts")?, Array::of(ends, "ends")?);
-    let mut cut = Spans::new(starts.slice(), ends.slice()).map_err(refused)?;
-    let rows = Rows::of(columns)?;
-    let rows = rows.columns();
-    let mut made = Made::in_buffers(starts.slice().len().min(rows.ts.len()), take);
-    bar::reduce(&mut cut, &rows, &mut made).map_err(refused)?;
-    dict(py, made)
+    let cut = Spans::new(starts.slice(), ends.slice()).map_err(refused)?;
+    reduced(py, columns, &cut)
 }
 
 /// What was traded in each span, by default each UTC day, from int64 arrays that ascend by time: columns
@@ -244,18 +258,15 @@ pub fn day_sums<'py>(
         Array::of(price, "price")?,
         Array::of(size, "size")?,
     );
+    let (ts, price, size) = (ts.slice(), price.slice(), size.slice());
+    let threads = bar::threads(ts.len(), processors());
     let found = match (starts, ends) {
         (Some(starts), Some(ends)) => {
             let (starts, ends) = (Array::of(starts, "starts")?, Array::of(ends, "ends")?);
-            let mut cut = Spans::new(starts.slice(), ends.slice()).map_err(refused)?;
-            bar::sums(&mut cut, ts.slice(), price.slice(), size.slice())
+            let cut = Spans::new(starts.slice(), ends.slice()).map_err(refused)?;
+            bar::sums_shared(&cut, ts, price, size, threads)
         }
-        _ => bar::sums(
-            &mut Every::new(parse("1d")?),
-            ts.slice(),
-            price.slice(),
-            size.slice(),
-        ),
+        _ => bar::sums_shared(&Every::new(parse("1d")?), ts, price, size, threads),
     }
     .map_err(refused)?;
     let dict = PyDict::new(py);

@@ -10,19 +10,17 @@ from typing import Any, Final
 import pyarrow as pa
 
 from tidemill.errors import UsageError
-from tidemill.research import setting
+from tidemill.research import checked, setting
 from tidemill.research.conduct import Progress, Subject
 from tidemill.research.history import COLUMNS, History
-from tidemill.research.lookahead import Finding, Report, Way
+from tidemill.research.lookahead import Report
 from tidemill.research.run import EQUITY, FILLS, ORDERS, TRADES, Outcome, Settings
 from tidemill.sandbox import Limits
 from tidemill.sandbox import run as in_sandbox
-from tidemill.sandbox.answer import text
 from tidemill.strategies import description, library
 
 MIB: Final = 1 << 20
 LIMITS: Final = Limits(wall_s=1800.0, cpu_s=1800.0, memory_bytes=4096 * MIB, answer_bytes=512 * MIB)
-_WAYS: Final[Mapping[str, Way]] = {"again": "again", "cut": "cut", "moved": "moved"}
 _SHAPES: Final = {"orders": ORDERS, "fills": FILLS, "equity": EQUITY, "trades": TRADES}
 
 
@@ -67,26 +65,16 @@ def _played(
 
 def check(found: library.Entry, params: Mapping[str, Any], history: History) -> Report:
     """As `lookahead.check`, in the sandbox. Raises as `subject`, and what its code raises."""
-    subject(found, params)
-    given = {**(found.stored.newest.parameters if found.stored else {}), **params}
-    request, tables = _handed(found, found.about.values(given), history)
-    said = in_sandbox("check", request, tables, limits=LIMITS).result
-    try:
-        findings = tuple(
-            Finding(
-                _WAYS[one["way"]], int(one["ts"]), text(str(one["instrument"])),
-                text(str(one["whole"])), text(str(one["other"])),
+    values = subject(found, params).params
+    said = checked.check(found.source, found.name, values, 0, history, LIMITS)
+    for problem in said.problems:
+        if problem.code == "strategy_failed":
+            raise UsageError(
+                problem.code,
+                f"line {problem.line} of {found.name}: {problem.message}",
+                hint="mend it, then check again",
             )
-            for one in said["findings"]
-        )  # fmt: skip
-        warm_up = None if said["warm_up"] is None else int(said["warm_up"])
-        return Report(int(said["bars"]), int(said["decisions"]), int(said["runs"]), warm_up, findings)
-    except (KeyError, ValueError, TypeError) as error:
-        raise UsageError(
-            "strategy_invalid",
-            f"the strategy's code gave no report of a check: {error}"[:300],
-            hint="leave the modules of tidemill as they are",
-        ) from error
+    return Report(said.bars, said.decisions, said.runs, said.warm_up, said.findings)
 
 
 def _handed(

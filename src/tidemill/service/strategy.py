@@ -183,3 +183,92 @@ class StrategyApplied(Answer):
     ]
     targets: list[StrategyTarget]
     markers: list[StrategyMarker]
+
+
+class StrategyProblem(Answer):
+    """A mark in a text. Lines and columns count from 1; the end's column is the first that is not marked."""
+
+    severity: Literal["error", "warning", "hint"]
+    code: str
+    message: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+class StrategyDiagnosis(Answer):
+    """What a text says, and every mark in it, in the order of its lines."""
+
+    about: StrategyDescription
+    problems: list[StrategyProblem]
+
+
+class StrategyCheckAsk(Answer):
+    """A text, run again and again on less: over the last bars of these instruments, or over made-up ones."""
+
+    code: Code
+    name: StrategyName = "strategy"
+    parameters: Parameters = Field(default_factory=dict)
+    instruments: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]], Field(max_length=20)
+    ] = Field(default_factory=list)
+    interval: Annotated[str, Field(max_length=16)] = "1h"
+    bars: Annotated[int, Field(ge=50, le=20_000, description="of each instrument")] = 1_500
+
+
+class StrategyFinding(Answer):
+    """The first decision that another run does not make."""
+
+    way: Annotated[
+        Literal["again", "cut", "moved"],
+        Field(description="on the same bars, on fewer of them, or on the same twenty years earlier"),
+    ]
+    ts: Annotated[Time, Field(description="when the bar was known after which they differ")]
+    instrument: str
+    whole: Annotated[str, Field(description="what it did at first")]
+    other: Annotated[str, Field(description="what it did then")]
+
+
+class StrategyCheck(Answer):
+    """What came of a check. Where the code fails, `runs` is 0 and a problem says why."""
+
+    instruments: list[str]
+    bars: int
+    decisions: int
+    runs: int
+    warm_up: Annotated[
+        int | None, Field(description="bars before its signals can be relied on; null: none can")
+    ]
+    findings: list[StrategyFinding]
+    problems: list[StrategyProblem]
+
+
+class StrategyTemplate(Answer):
+    """A text to begin with, which runs as it is."""
+
+    name: str
+    code: str
+
+
+class StrategyWord(Answer):
+    """A name that a strategy can be written with."""
+
+    name: str
+    kind: Literal["class", "function", "method", "property", "column", "indicator", "hook"]
+    signature: Annotated[str, Field(description="as it is called, or its type")]
+    text: str
+    params: list[str]
+    gives: Annotated[str, Field(description="the class of its value, where `members` tells of that one")]
+    outputs: Annotated[list[str], Field(description="of an indicator")]
+
+
+class StrategyLanguage(Answer):
+    """What strategies are written with, in this version: for editors."""
+
+    names: Annotated[list[StrategyWord], Field(description="of `tidemill.strategy`")]
+    members: Annotated[
+        dict[str, list[StrategyWord]], Field(description="behind a dot, by the class before it")
+    ]
+    keywords: list[str]
+    builtins: list[str]

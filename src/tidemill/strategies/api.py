@@ -203,6 +203,7 @@ class Strategy:
 
     @property
     def broker(self) -> Broker:
+        """The account: open orders, cash, positions. Not before the first bar."""
         if self._broker is None:
             raise UsageError(
                 "strategy_invalid",
@@ -234,7 +235,7 @@ class Strategy:
         time_in_force: TimeInForce = "gtc",
         reduce_only: bool = False,
     ) -> int:
-        """Sends an order; its number."""
+        """Sends an order to sell, as `buy` does; its number."""
         return self._send("sell", instrument, size, limit, stop, time_in_force, reduce_only)
 
     def _send(
@@ -274,6 +275,7 @@ class Strategy:
 
     @property
     def equity(self) -> Decimal:
+        """Cash and positions at their last close, in the quote currency."""
         return self.broker.equity()
 
     def price(self, instrument: str, value: float) -> Decimal:

@@ -36,7 +36,10 @@ NAME: Final = r"^[a-z][a-z0-9_]{0,63}$"
 FILES_MAX: Final = 1_000
 """Files of a folder that are looked at."""
 _HERE = Path(__file__).parent
-_NOT_STRATEGIES = {"api", "description", "evaluation", "library", "operation", "param", "signal", "template"}
+_NOT_STRATEGIES = {
+    "api", "description", "diagnosis", "evaluation", "language", "library", "operation", "param", "scope",
+    "signal", "template",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,9 +135,9 @@ def load(entry: Entry) -> type[Strategy]:
             hint="run it as a backtest, or save its code as a file in DIR/strategies to make it yours",
         )
     if entry.origin == "builtin":
-        return _class(import_module(f"tidemill.strategies.{entry.name}"), entry)
+        return strategy_of(import_module(f"tidemill.strategies.{entry.name}"), entry.name)
     assert entry.path is not None  # noqa: S101 - files have a path
-    return _class(_imported(entry, entry.path), entry)
+    return strategy_of(_imported(entry, entry.path), entry.name)
 
 
 @cache
@@ -220,7 +223,8 @@ def _failed(entry: Entry, path: Path, error: BaseException) -> UsageError:
     )
 
 
-def _class(module: ModuleType, entry: Entry) -> type[Strategy]:
+def strategy_of(module: ModuleType, name: str) -> type[Strategy]:
+    """The strategy of a module: its `plugin`, or the only one. Raises `UsageError` `strategy_invalid`."""
     named: Any = getattr(module, "plugin", None)
     found = [
         one
@@ -232,7 +236,7 @@ def _class(module: ModuleType, entry: Entry) -> type[Strategy]:
     if not (isinstance(named, type) and issubclass(named, Strategy)):
         raise UsageError(
             "strategy_invalid",
-            f"{entry.name} has {len(found)} classes that are strategies, and `plugin` names none of them",
+            f"{name} has {len(found)} classes that are strategies, and `plugin` names none of them",
             hint="end it with `plugin: type[Strategy] = YourClass`",
         )
     return named

@@ -98,18 +98,23 @@ class Signal:
         )
 
     def abs(self) -> Signal:
+        """Its size without its sign."""
         return _apply("abs", self)
 
     def log(self) -> Signal:
+        """Its natural logarithm; NaN below 0."""
         return _apply("log", self)
 
     def exp(self) -> Signal:
+        """e to the power of it."""
         return _apply("exp", self)
 
     def sqrt(self) -> Signal:
+        """Its square root; NaN below 0."""
         return _apply("sqrt", self)
 
     def sign(self) -> Signal:
+        """-1, 0 or 1."""
         return _apply("sign", self)
 
     def known(self) -> Signal:
@@ -117,6 +122,7 @@ class Signal:
         return _apply("known", self)
 
     def clip(self, low: float, high: float) -> Signal:
+        """Not below `low`, not above `high`."""
         return _apply("least", _apply("most", self, low), high)
 
     def shift(self, steps: int = 1) -> Signal:
@@ -153,12 +159,15 @@ class Signal:
         return Lines(name, [Of(self, name, params, output.name) for output in spec.outputs])
 
     def sma(self, period: int) -> Signal:
+        """The mean of its last `period` values."""
         return self.indicator("sma", period=period).one
 
     def ema(self, period: int) -> Signal:
+        """Its exponential average over about `period` values."""
         return self.indicator("ema", period=period).one
 
     def standard_deviation(self, period: int) -> Signal:
+        """The population standard deviation of its last `period` values."""
         return self.indicator("standard_deviation", period=period).one
 
 
@@ -229,6 +238,7 @@ class Lines:
 
     @property
     def one(self) -> Signal:
+        """The output, where there is only one."""
         if len(self._lines) != 1:
             raise UsageError(
                 "signal_invalid",
@@ -311,10 +321,12 @@ def switch(on: Signal, off: Signal) -> Signal:
 
 
 def least(a: Signal | float, b: Signal | float) -> Signal:
+    """The smaller of the two at each step."""
     return _apply("least", a, b)
 
 
 def most(a: Signal | float, b: Signal | float) -> Signal:
+    """The larger of the two at each step."""
     return _apply("most", a, b)
 
 

@@ -51,6 +51,15 @@ import type {
   Session,
   Strategies,
   Strategy,
+  StrategyChange,
+  StrategyCheck,
+  StrategyCheckAsk,
+  StrategyCreate,
+  StrategyDiagnosis,
+  StrategyLanguage,
+  StrategyTemplate,
+  StrategyVersions,
+  StrategyVersionText,
   Studies,
   Study,
   StudyAsk,
@@ -63,6 +72,8 @@ import type {
 const BASE = '/api/v1';
 /** A platform that takes a request and never answers is as good as gone: the screen must say so. */
 const ANSWER_MS = 15_000;
+/** A check of a strategy waits its turn and then runs it many times. */
+const CHECK_MS = 60_000;
 
 export class ApiError extends Error {
   readonly status: number;
@@ -98,11 +109,12 @@ export function apiPath(path: string, query: Query = {}): string {
 
 async function request<T>(
   path: string,
-  options: { method?: string; query?: Query; body?: unknown; signal?: AbortSignal } = {},
+  options: { method?: string; query?: Query; body?: unknown; signal?: AbortSignal; answer_ms?: number } = {},
 ): Promise<T> {
   let response: Response;
   let text: string;
-  const timeout = AbortSignal.timeout(ANSWER_MS);
+  const answer_ms = options.answer_ms ?? ANSWER_MS;
+  const timeout = AbortSignal.timeout(answer_ms);
   try {
     response = await fetch(apiPath(path, options.query), {
       method: options.method ?? 'GET',
@@ -114,7 +126,7 @@ async function request<T>(
     text = await response.text();
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error;
-    if (timeout.aborted) throw new ApiError(0, unreachable(`no answer within ${ANSWER_MS / 1000} s`));
+    if (timeout.aborted) throw new ApiError(0, unreachable(`no answer within ${answer_ms / 1000} s`));
     throw new ApiError(0, unreachable(error instanceof Error ? error.message : String(error)));
   }
   const body = readJson(text);
@@ -234,6 +246,33 @@ export const api = {
     request<Strategies>('/strategies', { query: { limit: 500 }, ...(signal ? { signal } : {}) }),
   strategy: (name: string, signal?: AbortSignal) =>
     request<Strategy>(`/strategies/${encodeURIComponent(name)}`, signal ? { signal } : {}),
+  createStrategy: (body: StrategyCreate) => request<Strategy>('/strategies/create', { method: 'POST', body }),
+  changeStrategy: (name: string, body: StrategyChange) =>
+    request<Strategy>(`/strategies/${encodeURIComponent(name)}`, { method: 'PUT', body }),
+  deleteStrategy: (name: string) =>
+    request<Strategy>(`/strategies/${encodeURIComponent(name)}`, { method: 'DELETE' }),
+  strategyVersions: (name: string, signal?: AbortSignal) =>
+    request<StrategyVersions>(`/strategies/${encodeURIComponent(name)}/versions`, {
+      query: { limit: 200 },
+      ...(signal ? { signal } : {}),
+    }),
+  strategyVersion: (name: string, version: number, signal?: AbortSignal) =>
+    request<StrategyVersionText>(
+      `/strategies/${encodeURIComponent(name)}/versions/${version}`,
+      signal ? { signal } : {},
+    ),
+  strategyLanguage: (signal?: AbortSignal) =>
+    request<StrategyLanguage>('/strategies/language', signal ? { signal } : {}),
+  strategyTemplate: (name: string, kind: 'signal' | 'event') =>
+    request<StrategyTemplate>('/strategies/template', { query: { name, kind } }),
+  diagnoseStrategy: (code: string, signal?: AbortSignal) =>
+    request<StrategyDiagnosis>('/strategies/diagnose', {
+      method: 'POST',
+      body: { code },
+      ...(signal ? { signal } : {}),
+    }),
+  checkStrategy: (body: StrategyCheckAsk) =>
+    request<StrategyCheck>('/strategies/check', { method: 'POST', body, answer_ms: CHECK_MS }),
 
   backtests: (
     query: { where?: string; sort?: string; order?: string; limit?: number; cursor?: string },
@@ -284,6 +323,11 @@ export const api = {
     request<Study | StudyJob>(`/studies/${encodeURIComponent(id)}/${how}`, { method: 'POST' }),
 };
 
+export type RunTable = 'equity' | 'days' | 'trades' | 'fills' | 'orders' | 'prices';
+
+/** A list of runs as a file. */
+export const listPath = (query: Record<string, string>): string => apiPath('/backtests/export', query);
+
 /** The whole answer of a query as a file of a form that is not JSON. */
 export async function queryFile(body: QueryAsk, signal?: AbortSignal): Promise<Blob> {
   const response = await fetch(apiPath('/data/query'), {
@@ -297,11 +341,6 @@ export async function queryFile(body: QueryAsk, signal?: AbortSignal): Promise<B
   const said = readJson(await response.text());
   throw new ApiError(response.status, isErrorBody(said) ? said : unreachable(`HTTP ${response.status}`));
 }
-
-export type RunTable = 'equity' | 'days' | 'trades' | 'fills' | 'orders' | 'prices';
-
-/** A list of runs as a file. */
-export const listPath = (query: Record<string, string>): string => apiPath('/backtests/export', query);
 
 /** Where a run's report is, as a page of its own. */
 export const reportPath = (id: string): string => apiPath(`/backtests/${encodeURIComponent(id)}/report`);

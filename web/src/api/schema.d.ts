@@ -1431,6 +1431,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/strategies/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Whether a text decides by what it is told alone: run in the sandbox on the same, on fewer and on moved
+         * @description Whether a text decides by what it is told alone: run in the sandbox on the same, on fewer and on moved
+         *     bars. Takes seconds.
+         */
+        post: operations["strategies.check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/strategies/create": {
         parameters: {
             query?: never;
@@ -1471,6 +1492,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/strategies/diagnose": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Every mark that an editor makes in a text, without keeping or running it.
+         * @description Every mark that an editor makes in a text, without keeping or running it.
+         */
+        post: operations["strategies.diagnose"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/language": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What strategies are written with, for editors: names, members, indicators with their parameters.
+         * @description What strategies are written with, for editors: names, members, indicators with their parameters.
+         */
+        get: operations["strategies.language"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/strategies/list": {
         parameters: {
             query?: never;
@@ -1483,6 +1544,26 @@ export interface paths {
          * @description The same under another name.
          */
         get: operations["strategies.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/template": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A text to begin with, which runs as it is.
+         * @description A text to begin with, which runs as it is.
+         */
+        get: operations["strategies.template"];
         put?: never;
         post?: never;
         delete?: never;
@@ -4961,6 +5042,66 @@ export interface components {
             /** Version */
             version?: number | null;
         };
+        /**
+         * StrategyCheck
+         * @description What came of a check. Where the code fails, `runs` is 0 and a problem says why.
+         */
+        StrategyCheck: {
+            /** Bars */
+            bars: number;
+            /** Decisions */
+            decisions: number;
+            /** Findings */
+            findings: components["schemas"]["StrategyFinding"][];
+            /** Instruments */
+            instruments: string[];
+            /** Problems */
+            problems: components["schemas"]["StrategyProblem"][];
+            /** Runs */
+            runs: number;
+            /**
+             * Warm Up
+             * @description bars before its signals can be relied on; null: none can
+             */
+            warm_up: number | null;
+        };
+        /**
+         * StrategyCheckAsk
+         * @description A text, run again and again on less: over the last bars of these instruments, or over made-up ones.
+         */
+        StrategyCheckAsk: {
+            /**
+             * Bars
+             * @description of each instrument
+             * @default 1500
+             */
+            bars: number;
+            /**
+             * Code
+             * @description the text of the module
+             */
+            code: string;
+            /** Instruments */
+            instruments?: string[];
+            /**
+             * Interval
+             * @default 1h
+             */
+            interval: string;
+            /**
+             * Name
+             * @description lower-case letters, digits and _
+             * @default strategy
+             */
+            name: string;
+            /**
+             * Parameters
+             * @description values that are other than the code's defaults
+             */
+            parameters?: {
+                [key: string]: number | boolean | string;
+            };
+        };
         /** StrategyCreate */
         StrategyCreate: {
             /**
@@ -5009,6 +5150,15 @@ export interface components {
             title: string;
         };
         /**
+         * StrategyDiagnosis
+         * @description What a text says, and every mark in it, in the order of its lines.
+         */
+        StrategyDiagnosis: {
+            about: components["schemas"]["StrategyDescription"];
+            /** Problems */
+            problems: components["schemas"]["StrategyProblem"][];
+        };
+        /**
          * StrategyFault
          * @description What is wrong with the text, and where; lines and columns count from 1.
          */
@@ -5019,6 +5169,57 @@ export interface components {
             line: number | null;
             /** Message */
             message: string;
+        };
+        /**
+         * StrategyFinding
+         * @description The first decision that another run does not make.
+         */
+        StrategyFinding: {
+            /** Instrument */
+            instrument: string;
+            /**
+             * Other
+             * @description what it did then
+             */
+            other: string;
+            /**
+             * Ts
+             * @description when the bar was known after which they differ
+             */
+            ts: string;
+            /**
+             * Way
+             * @description on the same bars, on fewer of them, or on the same twenty years earlier
+             * @enum {string}
+             */
+            way: "again" | "cut" | "moved";
+            /**
+             * Whole
+             * @description what it did at first
+             */
+            whole: string;
+        };
+        /**
+         * StrategyLanguage
+         * @description What strategies are written with, in this version: for editors.
+         */
+        StrategyLanguage: {
+            /** Builtins */
+            builtins: string[];
+            /** Keywords */
+            keywords: string[];
+            /**
+             * Members
+             * @description behind a dot, by the class before it
+             */
+            members: {
+                [key: string]: components["schemas"]["StrategyWord"][];
+            };
+            /**
+             * Names
+             * @description of `tidemill.strategy`
+             */
+            names: components["schemas"]["StrategyWord"][];
         };
         /** StrategyMarker */
         StrategyMarker: {
@@ -5069,6 +5270,29 @@ export interface components {
             name: string;
             /** Step */
             step: number | null;
+        };
+        /**
+         * StrategyProblem
+         * @description A mark in a text. Lines and columns count from 1; the end's column is the first that is not marked.
+         */
+        StrategyProblem: {
+            /** Code */
+            code: string;
+            /** Column */
+            column: number;
+            /** End Column */
+            end_column: number;
+            /** End Line */
+            end_line: number;
+            /** Line */
+            line: number;
+            /** Message */
+            message: string;
+            /**
+             * Severity
+             * @enum {string}
+             */
+            severity: "error" | "warning" | "hint";
         };
         /** StrategySummary */
         StrategySummary: {
@@ -5145,6 +5369,16 @@ export interface components {
             ts: string[];
         };
         /**
+         * StrategyTemplate
+         * @description A text to begin with, which runs as it is.
+         */
+        StrategyTemplate: {
+            /** Code */
+            code: string;
+            /** Name */
+            name: string;
+        };
+        /**
          * StrategyText
          * @description A text that is looked at, not kept.
          */
@@ -5213,6 +5447,38 @@ export interface components {
             items: components["schemas"]["StrategyVersion"][];
             /** Next */
             next: string | null;
+        };
+        /**
+         * StrategyWord
+         * @description A name that a strategy can be written with.
+         */
+        StrategyWord: {
+            /**
+             * Gives
+             * @description the class of its value, where `members` tells of that one
+             */
+            gives: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "class" | "function" | "method" | "property" | "column" | "indicator" | "hook";
+            /** Name */
+            name: string;
+            /**
+             * Outputs
+             * @description of an indicator
+             */
+            outputs: string[];
+            /** Params */
+            params: string[];
+            /**
+             * Signature
+             * @description as it is called, or its type
+             */
+            signature: string;
+            /** Text */
+            text: string;
         };
         /** Studies */
         Studies: {
@@ -8523,6 +8789,42 @@ export interface operations {
             };
         };
     };
+    "strategies.check": {
+        parameters: {
+            query?: {
+                /** @description times in the answer: ns as text, or ISO 8601 */
+                time?: "ns" | "iso";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyCheckAsk"];
+            };
+        };
+        responses: {
+            /** @description Whether a text decides by what it is told alone: run in the sandbox on the same, on fewer and on moved */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyCheck"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "strategies.create": {
         parameters: {
             query?: never;
@@ -8589,6 +8891,68 @@ export interface operations {
             };
         };
     };
+    "strategies.diagnose": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrategyText"];
+            };
+        };
+        responses: {
+            /** @description Every mark that an editor makes in a text, without keeping or running it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyDiagnosis"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.language": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What strategies are written with, for editors: names, members, indicators with their parameters. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyLanguage"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     "strategies.list": {
         parameters: {
             query?: {
@@ -8616,6 +8980,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Strategies"];
+                };
+            };
+            /** @description what went wrong, in the one error shape */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    "strategies.template": {
+        parameters: {
+            query: {
+                /** @description lower-case letters, digits and _ */
+                name: string;
+                kind?: "signal" | "event";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A text to begin with, which runs as it is. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyTemplate"];
                 };
             };
             /** @description what went wrong, in the one error shape */

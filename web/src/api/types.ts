@@ -116,6 +116,17 @@ export type Strategy = Schemas['Strategy'];
 export type StrategySummary = Schemas['StrategySummary'];
 export type StrategyParam = Schemas['StrategyParam'];
 export type Strategies = Schemas['Strategies'];
+export type StrategyCreate = Partial<Schemas['StrategyCreate']> &
+  Pick<Schemas['StrategyCreate'], 'name' | 'code'>;
+export type StrategyChange = Partial<Schemas['StrategyChange']>;
+export type StrategyVersions = Schemas['StrategyVersions'];
+export type StrategyVersionText = Schemas['StrategyVersionText'];
+export type StrategyTemplate = Schemas['StrategyTemplate'];
+export type StrategyLanguage = Schemas['StrategyLanguage'];
+export type StrategyDiagnosis = Schemas['StrategyDiagnosis'];
+export type StrategyCheck = Schemas['StrategyCheck'];
+export type StrategyCheckAsk = Partial<Schemas['StrategyCheckAsk']> &
+  Pick<Schemas['StrategyCheckAsk'], 'code'>;
 
 /** A backtest that was kept. `summary` has `numbers` by name, `notes` and `cautions`. */
 export type Backtest = Schemas['Backtest'];

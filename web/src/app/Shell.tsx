@@ -32,6 +32,7 @@ const PATHS = {
   data: '/data',
   collection: '/data/collect',
   get: '/data/get',
+  ide: '/ide',
   backtests: '/backtests',
   studies: '/studies',
   alerts: '/alerts',
@@ -45,23 +46,24 @@ const KEYS: Record<string, string> = {
   backtests: 'g b',
   alerts: 'g a',
   research: 'g n',
+  ide: 'g i',
 };
 type PagePath = (typeof PATHS)[keyof typeof PATHS];
 const pathOf = (page: PageLink): PagePath => PATHS[page.id as keyof typeof PATHS];
 
-/** The page itself, one below it, or one that has no entry of its own beside it. */
-const isWithin = (path: string, page: PageLink): boolean =>
-  reach(path, page) > 0 && !PAGES.some((other) => reach(path, other) > reach(path, page));
-
-/** How much of the path a page's own is; 0 where it is none of its own. `/data/get` is nearer than `/data`. */
-const reach = (path: string, page: PageLink): number =>
+/** How much of a path is a page's own, or that of one that has no entry beside it; 0 where it is another's. */
+const shareOf = (path: string, page: PageLink): number =>
   Math.max(
     0,
     ...[page.id, ...(page.with ?? [])]
       .map((id) => PATHS[id as keyof typeof PATHS])
       .filter((its) => path === its || path.startsWith(`${its}/`))
-      .map(({ length }) => length),
+      .map((its) => its.length),
   );
+
+/** Of a page and one below it that has an entry too, the lower one is meant. */
+const isWithin = (path: string, page: PageLink): boolean =>
+  shareOf(path, page) > 0 && PAGES.every((other) => shareOf(path, other) <= shareOf(path, page));
 
 const loadDock = () => import('@/features/job/JobsDock').then(({ JobsDock }) => ({ default: JobsDock }));
 const JobsDock = lazy(loadDock);
@@ -106,7 +108,7 @@ export function Shell() {
         <Dock />
         {phone ? <BottomBar link={link} tools={jobs} more={() => setMore(true)} /> : <Strip />}
       </div>
-      <MoreSheet open={more} close={() => setMore(false)} />
+      <MoreSheet open={more} close={() => setMore(false)} link={link} />
       <AppPalette />
       <ShortcutSheet />
       <ToastLine />
@@ -217,6 +219,13 @@ function useShellCommands(): void {
         group: 'Research',
         words: 'optimise optimize parameters sweep walk-forward grid tpe',
         run: () => void navigate({ to: PATHS.studies }),
+      },
+      {
+        id: 'ide.open',
+        title: 'Write a strategy',
+        group: 'Research',
+        words: 'ide editor code python template new',
+        run: () => void navigate({ to: PATHS.ide }),
       },
       {
         id: 'view.theme',

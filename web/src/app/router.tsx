@@ -9,6 +9,7 @@ import type { ListSearch } from '@/features/run/RunList';
 import type { Tab } from '@/features/run/RunPage';
 import { type DatasetTab, isDatasetTab, readDatasetSearch } from '@/shared/dataset-search';
 import { type Interval, isInterval } from '@/shared/interval';
+import type { IdeSearch } from './IdePage';
 import { NotFound } from './NotFound';
 import { Shell } from './Shell';
 import { isWay, type Way } from './way';
@@ -41,6 +42,9 @@ const studiesPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudiesPa
 const alertsPage = lazyRouteComponent(() => import('./AlertsPage'), 'AlertsPage');
 const studyPage = lazyRouteComponent(() => import('./StudiesPage'), 'StudyPage');
 const researchPage = lazyRouteComponent(() => import('./ResearchPage'), 'ResearchPage');
+
+const idePage = lazyRouteComponent(() => import('./IdePage'), 'IdePage');
+const oneStrategyPage = lazyRouteComponent(() => import('./IdePage'), 'OneStrategyPage');
 
 /** Fetches the first page's code while the session is opened: the one does not need the other. */
 export function preloadPage(): void {
@@ -153,6 +157,17 @@ const backtest = createRoute({
   component: backtestPage,
 });
 
+const ide = createRoute({ getParentRoute: () => root, path: '/ide', component: idePage });
+const oneStrategy = createRoute({
+  getParentRoute: () => root,
+  path: '/ide/$id',
+  validateSearch: ({ tab, version }: Record<string, unknown>): IdeSearch => ({
+    ...(tab === 'result' || tab === 'problems' || tab === 'checks' ? { tab } : {}),
+    ...(typeof version === 'number' && Number.isInteger(version) && version > 0 ? { version } : {}),
+  }),
+  component: oneStrategyPage,
+});
+
 const studies = createRoute({
   getParentRoute: () => root,
   path: '/studies',
@@ -192,6 +207,8 @@ export const router = createRouter({
     study,
     alerts,
     research,
+    ide,
+    oneStrategy,
   ]),
   defaultPreload: 'intent',
 });

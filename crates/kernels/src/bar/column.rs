@@ -3,6 +3,9 @@
 //! A row is a trade or a shorter bar, all rows at the same scales. Rows that fall into one span lie side by
 //! side, so a bar is one pass over a slice of each column, as wide as the machine's registers.
 
+use std::ops::Range;
+
+use super::shared::{Pool, reduce_shared, threads};
 use super::{BarError, Cut, Every, Interval};
 
 /// Rows to make bars of; the columns have one length.
@@ -37,7 +40,22 @@ impl<'a> Columns<'a> {
         }
     }
 
-    fn have_one_length(&self) -> bool {
+    /// Some of the rows.
+    pub(super) fn range(&self, range: Range<usize>) -> Self {
+        let cut = |column: &'a [i64]| &column[range.clone()];
+        Self {
+            ts: cut(self.ts),
+            open: cut(self.open),
+            high: cut(self.high),
+            low: cut(self.low),
+            close: cut(self.close),
+            volume: cut(self.volume),
+            volume_high: self.volume_high.map(cut),
+            trades: self.trades.map(cut),
+        }
+    }
+
+    pub(super) fn have_one_length(&self) -> bool {
         let rows = self.ts.len();
         let narrow = [self.open, self.high, self.low, self.close, self.volume];
         let maybe = [self.volume_high, self.trades];
@@ -103,6 +121,21 @@ impl Made {
         wide(self.volume[at], self.volume_high.as_ref().map(|high| high[at]))
     }
 
+    /// Puts bars behind these, but for the first so many; volumes of both are narrow.
+    pub(super) fn append(&mut self, later: &Made, skipped: usize) {
+        self.start.extend_from_slice(&later.start[skipped..]);
+        self.open.extend_from_slice(&later.open[skipped..]);
+        self.high.extend_from_slice(&later.high[skipped..]);
+        self.low.extend_from_slice(&later.low[skipped..]);
+        self.close.extend_from_slice(&later.close[skipped..]);
+        self.volume.extend_from_slice(&later.volume[skipped..]);
+        self.trades.extend_from_slice(&later.trades[skipped..]);
+    }
+
+    pub(super) fn into_buffers(self) -> [Vec<i64>; 7] {
+        [self.start, self.open, self.high, self.low, self.close, self.volume, self.trades]
+    }
+
     #[inline(always)]
     fn push_volume(&mut self, volume: i128) {
         if self.volume_high.is_none() && i64::try_from(volume).is_err() {
@@ -160,11 +193,12 @@ pub fn reduce(cut: &mut impl Cut, rows: &Columns<'_>, made: &mut Made) -> Result
 }
 
 /// Bars of several intervals at once, in their order: each from the longest that was made and that it is
-/// whole multiples of, and only what is left from the rows. `take` gives buffers ([`Made::in_buffers`]).
+/// whole multiples of, and only what is left from the rows. No more than `most` threads share the rows.
 pub fn reduce_all(
     intervals: &[Interval],
     rows: &Columns<'_>,
-    mut take: impl FnMut(usize) -> Vec<i64>,
+    most: usize,
+    pool: &impl Pool,
 ) -> Result<Vec<Made>, BarError> {
     let mut order: Vec<usize> = (0..intervals.len()).collect();
     order.sort_by_key(|&at| about_ns(intervals[at]));
@@ -177,9 +211,8 @@ pub fn reduce_all(
             .find(|&&shorter| divides(intervals[shorter], interval))
             .and_then(|&shorter| made[shorter].as_ref());
         let source = below.map_or(*rows, Made::columns);
-        let mut one = Made::in_buffers(count_max(interval, source.ts), &mut take);
-        reduce(&mut Every::new(interval), &source, &mut one)?;
-        made[at] = Some(one);
+        let threads = threads(source.ts.len(), most);
+        made[at] = Some(reduce_shared(&Every::new(interval), &source, threads, pool)?);
     }
     Ok(made.into_iter().flatten().collect())
 }

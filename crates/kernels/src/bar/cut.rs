@@ -1,5 +1,6 @@
 //! Where time is cut into bars: at every multiple of an interval, or at given spans.
 
+use super::column::count_max;
 use super::{BarError, Interval};
 
 /// Cuts time into spans that do not overlap.
@@ -9,6 +10,9 @@ pub trait Cut {
 
     /// Where the first span after `ts` begins, `ts` lying in none; `i64::MAX` where there is none.
     fn next(&self, ts: i64) -> i64;
+
+    /// No more spans than this hold one of these times, which ascend.
+    fn count_max(&self, ts: &[i64]) -> usize;
 }
 
 /// Intervals one after the other, without a hole.
@@ -44,6 +48,10 @@ impl Cut for Every {
 
     fn next(&self, _: i64) -> i64 {
         i64::MAX // every time lies in a span
+    }
+
+    fn count_max(&self, ts: &[i64]) -> usize {
+        count_max(self.interval, ts)
     }
 }
 
@@ -93,5 +101,9 @@ impl Cut for Spans<'_> {
     fn next(&self, ts: i64) -> i64 {
         let at = self.starts.partition_point(|&start| start <= ts);
         self.starts.get(at).copied().unwrap_or(i64::MAX)
+    }
+
+    fn count_max(&self, ts: &[i64]) -> usize {
+        self.starts.len().min(ts.len())
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! - [`BarBuilder`]: one series, streaming. [`Bars`]: all instruments and several intervals at once.
 //! - [`batch`]: the same bars from a whole set of trades. [`reduce`]: the same from sorted columns, of trades
-//!   or of shorter bars; [`reduce_all`] for many intervals at once, [`resample`] as rows.
+//!   or of shorter bars; [`reduce_all`] for many intervals at once, [`resample`] as rows;
+//!   [`reduce_shared`] by several threads.
 //! - [`merge`]: bars into longer bars; associative, so 1s → 1h equals 1s → 1m → 1h.
 //! - [`Cut`]: where bars begin and end: [`Every`] interval, or given [`Spans`] such as sessions.
 //!
@@ -19,6 +20,7 @@ mod column;
 mod cut;
 mod interval;
 mod resample;
+mod shared;
 mod sum;
 
 use std::borrow::Borrow;
@@ -32,6 +34,7 @@ pub use column::{Columns, Made, count_max, reduce, reduce_all};
 pub use cut::{Cut, Every, Spans};
 pub use interval::{Interval, IntervalError};
 pub use resample::resample;
+pub use shared::{Fresh, Pool, reduce_shared, sums_shared, threads};
 pub use sum::{Sums, sums};
 
 /// A bar is closed when arrival time has passed its end by this much, nanoseconds.

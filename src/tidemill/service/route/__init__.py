@@ -14,6 +14,7 @@ def enter_all() -> None:
         data,
         dataset,
         document,
+        editor,
         event,
         fetch,
         gap,

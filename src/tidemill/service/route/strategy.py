@@ -26,7 +26,7 @@ Name = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]*$")]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 IfMatch = Annotated[str | None, Header(alias="If-Match", max_length=100)]
 # A path below /strategies that is no strategy's.
-_RESERVED = {"list", "create", "apply", "describe"}
+_RESERVED = {"list", "create", "apply", "describe", "diagnose", "check", "template", "language"}
 
 
 async def _list(

@@ -23,7 +23,7 @@ export function RunWaiting(props: {
   useEffect(() => {
     if (made) done(made);
   }, [made, done]);
-  if (!job || job.kind !== 'backtest') {
+  if (job?.kind !== 'backtest') {
     return error || job ? <ErrorState what="The run" error={otherwise} /> : <SkeletonRows rows={6} />;
   }
   const { strategy, instruments, interval, params } = job.detail as Partial<{

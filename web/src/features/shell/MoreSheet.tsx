@@ -7,6 +7,7 @@ import { number, timeOfDay } from '@/shared/format';
 import { useConfig } from '@/shared/queries';
 import { setSettings, useSettings, zoneChoices, zoneLabel } from '@/shared/settings';
 import { useFeed } from '@/shared/stream';
+import { PAGES, type PageLink } from './Rail';
 
 function Choice<T extends string>(props: {
   label: string;
@@ -36,8 +37,12 @@ function Choice<T extends string>(props: {
   );
 }
 
-/** What the top bar and the status strip hold on wide screens. */
-export function MoreSheet(props: { open: boolean; close(): void }) {
+/** The pages that the bar has no room for, and what the top bar and the status strip hold on wide screens. */
+export function MoreSheet(props: {
+  open: boolean;
+  close(): void;
+  link: (page: PageLink, content: ReactNode) => ReactNode;
+}) {
   const { theme, palette, density, zone } = useSettings();
   const config = useConfig().data;
   const feeds = useFeeds();
@@ -53,6 +58,21 @@ export function MoreSheet(props: { open: boolean; close(): void }) {
       closable={false}
     >
       <div className="more">
+        {/* biome-ignore lint/a11y/noStaticElementInteractions: the links inside are what is pressed */}
+        {/* biome-ignore lint/a11y/useKeyWithClickEvents: a link that is pressed by keyboard is a click too */}
+        <div className="more-pages" onClick={props.close}>
+          {PAGES.filter(({ near }) => !near).map((page) => (
+            <span key={page.id}>
+              {props.link(
+                page,
+                <>
+                  <page.icon size={20} strokeWidth={1.6} aria-hidden />
+                  {page.title}
+                </>,
+              )}
+            </span>
+          ))}
+        </div>
         <Choice
           label="Theme"
           value={theme}

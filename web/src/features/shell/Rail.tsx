@@ -2,6 +2,7 @@ import { Tooltip } from 'antd';
 import {
   Bell,
   ChartCandlestick,
+  Code,
   Database,
   Download,
   FlaskConical,
@@ -20,16 +21,19 @@ export interface PageLink {
   icon: LucideIcon;
   /** Ids of pages that are reached from this one and belong to its entry. */
   with?: string[];
+  /** Also in the bar of a phone, which has room for four; the others are in *More*. */
+  near?: true;
 }
 
 /** Pages that exist; the command `page.<id>` goes there. */
 export const PAGES: PageLink[] = [
-  { id: 'charts', title: 'Charts', icon: ChartCandlestick },
-  { id: 'data', title: 'Data', icon: Database },
+  { id: 'charts', title: 'Charts', icon: ChartCandlestick, near: true },
+  { id: 'data', title: 'Data', icon: Database, near: true },
   { id: 'collection', title: 'Collection', icon: RadioTower },
   { id: 'get', title: 'Get data', icon: Download },
-  { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'] },
-  { id: 'alerts', title: 'Alerts', icon: Bell },
+  { id: 'ide', title: 'Strategies', icon: Code },
+  { id: 'backtests', title: 'Backtests', icon: FlaskConical, with: ['studies'], near: true },
+  { id: 'alerts', title: 'Alerts', icon: Bell, near: true },
   { id: 'research', title: 'Research', icon: NotebookPen },
 ];
 
@@ -59,7 +63,7 @@ export function BottomBar(props: {
 }) {
   return (
     <nav className="bottom-bar" aria-label="Pages">
-      {PAGES.map((page) => (
+      {PAGES.filter(({ near }) => near).map((page) => (
         <span key={page.id}>
           {props.link(
             page,

@@ -167,9 +167,11 @@ function ZoneClock() {
         })),
       }}
     >
-      <button type="button" className="zone small" aria-label={`Time zone ${zoneLabel(zone)}. Change`}>
+      <button type="button" className="zone small">
+        {/* Its name begins with what it shows: who speaks to it says what is seen. */}
         <span className="tertiary">{zoneLabel(zone)}</span>
         <time>{timeOfDay(now_ms, zone)}</time>
+        <span className="hidden">Change the time zone</span>
         <ChevronDown size={12} strokeWidth={2} className="tertiary" aria-hidden />
       </button>
     </Dropdown>
