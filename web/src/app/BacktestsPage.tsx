@@ -24,7 +24,8 @@ export function BacktestsPage() {
     document.title = 'Backtests · Tidemill';
   }, []);
   const open = useCallback(
-    (id: string) => void navigate({ to: '/backtests/$id', params: { id } }),
+    (id: string, waits: boolean) =>
+      void navigate({ to: '/backtests/$id', params: { id }, search: waits ? { waits: true } : {} }),
     [navigate],
   );
   const compare = useCallback(
@@ -71,7 +72,7 @@ function Begun(props: {
   like?: string | undefined;
   study?: string | undefined;
   trial?: number | undefined;
-  open(id: string): void;
+  open(id: string, waits: boolean): void;
 }) {
   const { strategy, like, study, trial, open } = props;
   const wanted = like !== undefined || (study !== undefined && trial !== undefined);
@@ -108,7 +109,7 @@ function Begun(props: {
 const runRoute = getRouteApi('/backtests/$id');
 export function BacktestPage() {
   const { id } = runRoute.useParams();
-  const asked = runRoute.useSearch().tab;
+  const { tab: asked, waits = false } = runRoute.useSearch();
   const tab = isTab(asked) ? asked : 'overview';
   const navigate = useNavigate();
   useEffect(() => {
@@ -136,6 +137,7 @@ export function BacktestPage() {
           id={id}
           back={<Back to="/backtests">backtests</Back>}
           tab={tab}
+          waits={waits}
           setTab={setTab}
           made={made}
           edit={(strategy, content) => (
