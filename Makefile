@@ -19,7 +19,7 @@ WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help build up dev test check fix bench soak gen docs wheel clean \
-	test-rust test-python test-whole test-alone test-web test-browser ready suites beside
+	test-rust test-python test-whole test-alone test-web test-browser ready
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
