@@ -25,7 +25,8 @@ from tidemill.model.interval import Interval
 
 if TYPE_CHECKING:
     from tidemill.model.adjust import Step
-    from tidemill.stores.live import BarSeries, LiveView
+    from tidemill.stores.bar_series import BarSeries
+    from tidemill.stores.live import LiveView
 
 BLOCK = 512
 """Bars of the shortest block, where each interval has one."""
@@ -101,7 +102,7 @@ class Calculated:
 
 def columns_of(parts: Sequence[Any], steps: Sequence[Step] = ()) -> dict[str, Any]:
     """Columns of bars (arrays of `model.bar.BAR`) as indicators take them, one after the other."""
-    from tidemill.stores.live import BarSeries
+    from tidemill.stores.bar_series import BarSeries
 
     rows = np.concatenate(list(parts))
     columns = BarSeries("", "", rows, rows[:0], None, [], False).floats()

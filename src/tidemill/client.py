@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from tidemill.research.run import Costs, Settings
     from tidemill.research.studied import StudyResult
     from tidemill.run import Run
-    from tidemill.stores.live import BookView, LiveView
+    from tidemill.stores.book_view import BookView
+    from tidemill.stores.live import LiveView
     from tidemill.strategies.api import Strategy
 
 Kind = Literal["trades", "quotes", "levels", "status", "gaps"]

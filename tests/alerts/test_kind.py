@@ -23,7 +23,7 @@ from tidemill.alerts.kind.stale import StaleAlert
 from tidemill.alerts.kind.volume import VolumeAlert
 from tidemill.metadata.event import Event
 from tidemill.model.bar import BAR
-from tidemill.stores.live import BarSeries
+from tidemill.stores.bar_series import BarSeries
 
 S = 1_000_000_000
 T0 = 1_795_000_000 * S

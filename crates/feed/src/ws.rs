@@ -195,7 +195,7 @@ mod tests {
             let _ = socket.next().await;
         });
         let network = Network::new(Proxies::default());
-        let mut socket = open(&network, &url.join("/v2"), 1_000, LIMIT).await.unwrap();
+        let mut socket = open(&network, &url.join("/v2"), &[], 1_000, LIMIT).await.unwrap();
         assert_eq!(socket.next().await.unwrap().unwrap().len(), 1_000);
         let error = socket.next().await.unwrap().unwrap_err();
         assert_eq!(oversize(&error), Some(1_001));
@@ -213,7 +213,7 @@ mod tests {
                 .await
                 .unwrap();
         });
-        let refused = open(&Network::new(Proxies::default()), &url, 1_000, LIMIT)
+        let refused = open(&Network::new(Proxies::default()), &url, &[], 1_000, LIMIT)
             .await
             .err()
             .unwrap();
@@ -227,7 +227,7 @@ mod tests {
     async fn a_silent_peer_costs_no_more_than_the_limit() {
         let (listener, url) = listen().await;
         let hasty = Duration::from_millis(50);
-        let refused = open(&Network::new(Proxies::default()), &url, 1_000, hasty)
+        let refused = open(&Network::new(Proxies::default()), &url, &[], 1_000, hasty)
             .await
             .err()
             .unwrap();

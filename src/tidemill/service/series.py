@@ -29,7 +29,7 @@ from tidemill.service import answer, cursor, instant, packed
 from tidemill.service.instant import TimeFormat
 from tidemill.service.platform import Platform
 from tidemill.service.shape import MEDIA, Adjusting, Asked, Format
-from tidemill.stores.live import BarSeries, Ticks
+from tidemill.stores.bar_series import BarSeries, Ticks
 
 INTERVAL_NS_MAX = 3660 * DAY
 CHUNK = 5_000

@@ -23,7 +23,7 @@ from tidemill.query import indicator
 from tidemill.service import instant, series
 from tidemill.service.instant import TimeFormat
 from tidemill.service.platform import Platform
-from tidemill.stores.live import BarSeries
+from tidemill.stores.bar_series import BarSeries
 
 INDICATORS = ("sma_20", "ema_20", "rsi_14")
 TRADES_MAX = 500_000

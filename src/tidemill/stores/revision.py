@@ -29,7 +29,7 @@ class Revisions:
         if self.since is not None and (after is None or after < self.since):
             self.lines, self.since, self.through = [], after, after
         # What is not stored yet when the position is read comes with the next look.
-        now = join.storedposition(store, venue, epoch) if epoch else None
+        now = join.stored_position(store, venue, epoch) if epoch else None
         if now is None or self.through is None or now > self.through:
             more = self._read(store, Query(venues=(venue,), after=self.through or after, through=now))
             if self.through is None:
