@@ -22,6 +22,7 @@ from tests.stores.make import NAMES, SECOND, START, VENUE, mixed, number, rot, t
 from tests.stores.test_live import World
 from tidemill import frame, wire
 from tidemill.errors import ConfigError, NotFoundError, UsageError
+from tidemill.home import Home
 
 
 @pytest.fixture
@@ -225,3 +226,16 @@ def test_the_examples_of_the_page_run(td: tm.Client, tmp_path: Path, monkeypatch
     assert (scope["first"], td.trades("BTC-USD.my-venue", exact=True)["price"].to_list()) == (1, ["64231.50"])
     for shape in ("instruments", "bars", "trades", "quotes"):
         assert all(f"`{column}`" in page for column in frame.SHAPES[shape])
+
+
+def test_rest_asks_the_platform_that_runs_on_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TIDEMILL_URL", raising=False)
+    home = Home.at(tmp_path / "home")
+    home.create()
+    with pytest.raises(NotFoundError) as raised:
+        tm.connect(home.path, rest=True)
+    assert raised.value.code == "not_running"
+    monkeypatch.setattr(Home, "running", lambda _home: {"pid": 1, "host": "127.0.0.1", "port": 8599})
+    assert repr(tm.connect(home.path, rest=True)) == "<tidemill.Remote of http://127.0.0.1:8599>"

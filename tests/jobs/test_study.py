@@ -18,7 +18,7 @@ from tidemill.research.store import Runs
 
 pytestmark = [
     pytest.mark.skipif(not sandbox.available().ok, reason="this machine cannot isolate"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
 ]
 
 SLOW = """
@@ -59,13 +59,13 @@ def test_a_study_whose_worker_is_killed_goes_on_and_ends_as_one_that_is_not(offi
     calm, harsh = begun(office, code), begun(office, code)
     worker = office.start(lease_s=LEASE_S)
     name = office.submit("study", detail={"study": harsh, "workers": 2})
-    until(lambda: len(trials(office, harsh)) >= 4, "some trials")
+    until(lambda: len(trials(office, harsh)) >= 4, "some trials", 300)
     kill_worker(worker)
-    until(lambda: not office.members(name), "its processes are gone", 60)
+    until(lambda: not office.members(name), "its processes are gone", 120)
     before = trials(office, harsh)
     assert len(before) < TRIALS
     office.start(lease_s=LEASE_S)
-    done = office.ended(name)
+    done = office.ended(name, 300)
     assert (done.state, done.attempts) == ("done", 2)
     # What was kept is there as it was, and everything once.
     after = trials(office, harsh)
@@ -88,10 +88,10 @@ def test_a_backtest_is_of_the_version_that_was_asked_for(office: Office) -> None
     asked: dict[str, Any] = {"strategy": "slow", "instruments": [NAME], "interval": "1h", "stress": False}
     first = office.submit("backtest", detail={**asked, "version": 1})
     newest = office.submit("backtest", detail=asked)
-    failed = office.ended(first)
+    failed = office.ended(first, 300)
     assert failed.error is not None
     assert failed.error["code"] == "strategy_invalid"
-    done = office.ended(newest)
+    done = office.ended(newest, 300)
     assert done.result is not None
     with Runs.of(office.home) as runs:
         kept = runs.get(done.result["run"])
@@ -99,7 +99,7 @@ def test_a_backtest_is_of_the_version_that_was_asked_for(office: Office) -> None
     # Another version is there by now: the run again is of its own.
     with office.metadata.write() as connection:
         strategy.change(connection, "slow", Text(SLOW + "\n"), expected=2, actor="me")
-    again = office.ended(office.submit("backtest", detail={"run": kept.id}))
+    again = office.ended(office.submit("backtest", detail={"run": kept.id}), 300)
     assert again.result is not None, again.error
     assert (again.result["same_data"], again.result["same_outcome"]) == (True, True)
     assert Path(office.home.path / "runs" / again.result["run"]).is_dir()

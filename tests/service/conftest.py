@@ -25,7 +25,9 @@ from tidemill.home import Home
 from tidemill.metadata import Metadata
 from tidemill.service.auth import Keeper
 
-START_S = 60
+START_S = STOP_S = 60
+ANSWER_S = 60
+"""What a busy machine may take for a moment's work: tests of how long a thing takes have own bounds."""
 GENEROUS = {f"TIDEMILL_LIMIT_{kind}": "1000000/minute" for kind in ("READ", "WRITE", "SESSION")}
 
 
@@ -59,8 +61,8 @@ class Service:
         self.url = f"http://{self.address}"
         self.token = home.read_token()
         self.bearer = {"Authorization": f"Bearer {self.token}"}
-        self.client = httpx.Client(base_url=self.url, headers=self.bearer, timeout=20, trust_env=False)
-        self.stranger = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, headers=self.bearer, timeout=ANSWER_S, trust_env=False)
+        self.stranger = httpx.Client(base_url=self.url, timeout=ANSWER_S, trust_env=False)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -79,7 +81,7 @@ class Service:
         metadata = Metadata.open(self.home.database)
         key = metadata.new_key(actor="cli")
         metadata.close()
-        browser = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
+        browser = httpx.Client(base_url=self.url, timeout=ANSWER_S, trust_env=False)
         answer = browser.post("/api/v1/session", json={"key": key}, headers={"Origin": self.url})
         assert answer.status_code == 200, answer.text
         return browser
@@ -98,7 +100,7 @@ class Service:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            code = self.process.wait(15)
+            code = self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

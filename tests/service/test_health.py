@@ -144,7 +144,7 @@ def test_a_drain_is_red_first_then_finishes_what_runs(start: Callable[..., Servi
     assert close_code(socket) == 1012
     worker.join(10)
     assert answers == [202]
-    assert service.process.wait(10) == 0
+    assert service.process.wait(60) == 0
     assert time.monotonic() - started < 10
     assert not service.home.control("service").exists()
 
@@ -153,7 +153,7 @@ def test_the_end_of_stdin_ends_a_supervised_service(start: Callable[..., Service
     service = start(None, "--supervised")
     assert service.process.stdin is not None
     service.process.stdin.close()
-    assert service.process.wait(10) == 0
+    assert service.process.wait(60) == 0
 
 
 def test_a_supervised_service_told_to_end_leaves_with_0_while_its_pipe_is_open(
@@ -161,7 +161,7 @@ def test_a_supervised_service_told_to_end_leaves_with_0_while_its_pipe_is_open(
 ) -> None:
     service = start(None, "--supervised")
     service.process.send_signal(signal.SIGTERM)
-    assert service.process.wait(10) == 0
+    assert service.process.wait(60) == 0
 
 
 def test_a_service_told_to_end_before_it_serves_leaves_with_0(home: Home) -> None:

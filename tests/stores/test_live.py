@@ -527,3 +527,48 @@ def test_a_damaged_file_is_named_and_spoils_no_other_venue(
     assert view._thread.is_alive()
     view.close()
     other.close()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_bar_within_its_grace_is_not_settled_though_a_later_one_has_begun(
+    world: World, view: LiveView, stored: bool
+) -> None:
+    """A late trade is still taken in then: who keeps what is closed must not keep that."""
+
+    def at(*moments: int) -> np.ndarray:
+        records = trades(len(moments), first_id=1 + sum(map(len, world.written)))
+        records["instrument"] = number(NAMES[0])
+        records["ts_event"] = moments
+        records["ts_recv"] = max(moments)
+        return records
+
+    minute = START // MINUTE * MINUTE + MINUTE
+    world.write(at(minute + SECOND, minute + MINUTE + SECOND, minute + 2 * MINUTE + SECOND))
+    if stored:
+        world.record()
+    found = view.bars(NAMES[0], "1m")
+    assert (len(found.bars), len(found.current), found.settling) == (2, 1, 1)
+    assert found.settled["start"].tolist() == [minute]
+    # The second of the bars takes a late trade in, which the settled one would have counted as a revision.
+    world.write(at(minute + MINUTE + 59 * SECOND, minute + 2 * MINUTE + SECOND + SECOND // 2))
+    found = view.bars(NAMES[0], "1m")
+    assert (found.bars["trades"].tolist(), found.settling) == ([1, 2], 1)
+    world.write(at(minute + 2 * MINUTE + 3 * SECOND))
+    found = view.bars(NAMES[0], "1m")
+    assert (len(found.bars), len(found.current), found.settling) == (2, 1, 0)
+    assert not found.bars["revision"].any()
+    # Cut before the newest: what is old is settled, whatever goes on beyond.
+    assert view.bars(NAMES[0], "1m", start=minute, limit=1).settling == 0
+    assert view.bars(NAMES[0], "1m", end=minute + MINUTE).settling == 0
+
+
+def test_a_bar_of_several_is_open_until_its_own_end(world: World, view: LiveView) -> None:
+    """Also while none of those that it is made of has begun: seven minutes are made of single ones."""
+    records = trades(2)
+    records["instrument"] = number(NAMES[0]), number(NAMES[1])
+    start = START // (7 * MINUTE) * 7 * MINUTE + 7 * MINUTE
+    records["ts_event"] = start + SECOND, start + 3 * MINUTE
+    records["ts_recv"] = records["ts_event"]
+    world.write(records)
+    found = view.bars(NAMES[0], "7m")
+    assert (len(found.bars), len(found.current)) == (0, 1)

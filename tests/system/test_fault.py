@@ -227,6 +227,7 @@ def test_after_all_faults_the_record_equals_the_truth_but_for_its_gaps(
         until(lambda venue=venue: _healed(platform, venue), f"{venue} healed", 90)
         platform.wait_trades(venue, 200)
     viewer.catch_up()
+    assert viewer.whole.keys() >= set(VENUES), "a screen that keeps up was sent no heartbeat"
     assert platform.stop() == 0
     found = check(platform.home.path, platform.truth, VENUES, viewer, proofs={"sim-kraken": 10})
     assert found["sim-kraken"].books.stale, "no old snapshot was shown as the fault asked"

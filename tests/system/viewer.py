@@ -90,7 +90,7 @@ class Viewer:
             try:
                 until(
                     lambda venue=venue, wanted=wanted: (
-                        self._healthy() and self.whole.get(venue, (0, 0))[1] >= wanted
+                        self._healthy() and self.positions.get(venue, (0, 0))[1] >= wanted
                     ),
                     f"the viewer caught up with {venue}",
                     seconds,
@@ -112,7 +112,8 @@ class Viewer:
         heartbeat. Empty when all is well."""
         # A large snapshot spans several frames: what is not whole yet is not shown.
         is_whole = journal.records["flags"] & wire.FLAG_LAST != 0
-        is_whole &= journal.sequences <= self.whole[journal.venue][1]
+        # A client that is slower than the stream gets no heartbeat: each of its books is judged all the same.
+        is_whole &= journal.sequences <= self.whole.get(journal.venue, (0, 0))[1]
         ended = int(journal.sequences[is_whole].max(initial=0))
         shown: dict[str, list[dict[str, Any]]] = {}
         until: dict[str, int] = {}

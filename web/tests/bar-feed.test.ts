@@ -47,6 +47,7 @@ function page(through: number): Bars {
     trades: column((prices) => prices.length),
     revision: all.map(() => 0),
     current: null,
+    settling: 0,
     through: { epoch: 1, sequence: through },
     complete: true,
     gaps: [],

@@ -87,6 +87,7 @@ function page(trades: Trade[], interval: Interval, through: number, nowSeconds: 
             trades: open.trades,
           }
         : null,
+    settling: 0,
     through: { epoch: 1, sequence: through },
     complete: true,
     gaps: [],

@@ -157,7 +157,7 @@ describe('columns', () => {
         const found = columnsOf([tileOf(rows.slice(0, middle)), tileOf(rows.slice(middle))], view, pixels);
         for (let pixel = 0; pixel < pixels; pixel++) {
           const under = rows
-            .filter(({ at }) => at >= 0 && at < 1_000 && Math.floor(at / (1_000 / pixels)) === pixel)
+            .filter(({ at }) => at >= 0 && at < 1_000 && Math.floor((at * pixels) / 1_000) === pixel)
             .map(({ price }) => price);
           if (under.length === 0) expect(found.first[pixel]).toBeNaN();
           else
@@ -171,6 +171,13 @@ describe('columns', () => {
         }
       }),
     );
+  });
+
+  it('leave out what lies where the view ends, however many pixels there are', () => {
+    for (let pixels = 1; pixels <= 2_000; pixels++) {
+      const found = columnsOf([tileOf([{ at: 1_000, price: 2 }])], { from: 0, to: 1_000 }, pixels);
+      expect(found.trades).toBe(0);
+    }
   });
 
   it('know their lowest and highest, and none where nothing is', () => {

@@ -39,6 +39,7 @@ function page(through: number): Bars {
     trades: all.map(([, count]) => count),
     revision: all.map(() => 0),
     current: null,
+    settling: 0,
     through: { epoch: 1, sequence: through },
     complete: true,
     gaps: [],

@@ -135,16 +135,24 @@ pub fn socket_path(home: &Path, name: &str) -> io::Result<PathBuf> {
     Ok(short)
 }
 
-/// Writes `name` → `path` into `sockets.json`, keeping what other parts wrote there.
+/// Writes `name` → `path` into `sockets.json`, keeping what other parts wrote there. What stands there already is not
+/// written again: whoever looks for a part asks each second, and must find it on a disk that is full or read-only too.
 fn remember(run: &Path, name: &str, path: &OsStr) -> io::Result<()> {
     let file = run.join("sockets.json");
+    let read = || -> serde_json::Map<String, serde_json::Value> {
+        std::fs::read(&file)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    };
+    let path: serde_json::Value = path.to_string_lossy().into();
+    if read().get(name) == Some(&path) {
+        return Ok(());
+    }
     let lock = std::fs::File::create(run.join("sockets.lock"))?;
     lock.lock()?;
-    let mut table: serde_json::Map<String, serde_json::Value> = std::fs::read(&file)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
-    table.insert(name.into(), path.to_string_lossy().into());
+    let mut table = read();
+    table.insert(name.into(), path);
     write_whole(&file, serde_json::Value::Object(table).to_string().as_bytes())
 }
 
@@ -176,6 +184,11 @@ mod tests {
             serde_json::from_slice(&std::fs::read(deep.join("run/sockets.json")).unwrap()).unwrap();
         assert_eq!(table["relay.sock"], one.to_str().unwrap());
         assert_eq!(table["kraken.sock"], two.to_str().unwrap());
+        // Where nothing can be written any more, those that are known are found, and no others.
+        std::fs::remove_file(deep.join("run/sockets.lock")).unwrap();
+        std::fs::create_dir(deep.join("run/sockets.lock")).unwrap();
+        assert_eq!(socket_path(&deep, "relay.sock").unwrap(), one);
+        assert!(socket_path(&deep, "bridge.sock").is_err());
         std::fs::remove_dir_all(one.parent().unwrap()).unwrap();
     }
 

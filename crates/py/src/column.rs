@@ -63,7 +63,10 @@ fn reduced<'py>(
     let rows = Rows::of(columns)?;
     let rows = rows.columns();
     let threads = bar::threads(rows.ts.len(), processors());
-    dict(py, bar::reduce_shared(cut, &rows, threads, &Used).map_err(refused)?)
+    dict(
+        py,
+        bar::reduce_shared(cut, &rows, threads, &Used).map_err(refused)?,
+    )
 }
 
 /// One column. `np.frombuffer(column, np.int64)` is a view of it and keeps it alive.

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tidemill.errors import ConfigError
@@ -31,7 +31,10 @@ from tidemill.lab.state import State
 
 HOST = "127.0.0.1"
 KERNEL = "tidemill"
-PACKAGES = {"jupyter": ("jupyterlab", "ipykernel"), "marimo": ("marimo",)}
+PACKAGES: Mapping[Kind, tuple[str, ...]] = {
+    "jupyter": ("jupyterlab", "ipykernel"),
+    "marimo": ("marimo",),
+}
 EXTRAS = {"jupyter": "notebook", "marimo": "marimo"}
 # Who answers without a token, that it is there and nothing else.
 _ALIVE = {"jupyter": "/api", "marimo": "/health"}
@@ -66,15 +69,15 @@ def serve(
     """Serves until SIGINT or SIGTERM, or with `supervised` until standard input ends; returns an exit code.
 
     `port` 0 is any free one. `ready` is called from a thread, with the names of notebooks that were written,
-    once a browser would be let in. Raises `ConfigError` `extra_missing` and `ConflictError` `lab_running`.
+    once a browser would be let in. Raises `ConfigError` `extra_missing` and `notebooks_unwritable`, and
+    `ConflictError` `lab_running`.
     """
     require(kind)
     lock = state.hold(home)
     try:
         state.remove(home)
         own = home.path / "lab"
-        written = gallery.copy(notebooks, own / "shipped.json")
-        _make_kernel(home, own)
+        written = _prepare(home, own, notebooks)
         running = State(
             os.getpid(), kind, port or _free_port(), secrets.token_hex(32), str(notebooks), time.time_ns(),
             "platform" if supervised else "terminal",
@@ -126,15 +129,24 @@ def jupyter_words(running: State) -> list[str]:
         "--ServerApp.disable_check_xsrf=False",
         "--ServerApp.open_browser=False",
         "--ServerApp.answer_yes=True",
-        "--ServerApp.log_level=WARN",
-        "--LabApp.log_level=WARN",
+        "--ServerApp.log_level=ERROR",
+        "--LabApp.log_level=ERROR",
         # Who runs a platform as root, as in a container, runs its notebooks so too.
         "--ServerApp.allow_root=True",
         f"--MultiKernelManager.default_kernel_name={KERNEL}",
-        # Nothing leaves this machine to ask for news.
+        # Other users of this machine can reach a kernel's ports, and would else read what it prints.
+        *(["--KernelManager.transport_encryption=auto"] if _has_curve() else []),
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
+
+
+def _has_curve() -> bool:
+    if importlib.util.find_spec("zmq") is None:
+        return False
+    import zmq
+
+    return bool(zmq.has("curve"))
 
 
 def _marimo_words(running: State, own: Path) -> list[str]:
@@ -160,6 +172,30 @@ def _environment(home: Home, own: Path) -> dict[str, str]:
         "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
     }
+
+
+def _prepare(home: Home, own: Path, notebooks: Path) -> list[str]:
+    """Names of the notebooks that were copied. Raises `ConfigError` `notebooks_unwritable`."""
+    try:
+        written = gallery.copy(notebooks, own / "shipped.json")
+        _make_kernel(home, own)
+        _want_no_news(own)
+    except OSError as error:
+        raise ConfigError(
+            "notebooks_unwritable",
+            f"notebooks cannot be copied to {notebooks}: {error.strerror or error}",
+            hint="name another folder with --notebooks DIR",
+        ) from error
+    return written
+
+
+def _want_no_news(own: Path) -> None:
+    """Nothing leaves this machine to ask what is new, and nobody is asked whether it may. Who wants it says
+    so in JupyterLab's settings, which are then theirs."""
+    path = own / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text('{"fetchNews": "false", "checkForUpdates": false}\n')
 
 
 def _make_kernel(home: Home, own: Path) -> None:

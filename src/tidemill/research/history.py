@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tidemill.stores.live import LiveView
 
 Ints = npt.NDArray[np.int64]
+SETTLING_MAX = 3
+"""Bars of one second that are over and within their grace at once, at most: of longer ones it is one."""
 COLUMNS = ("start", "end", "known", "open", "high", "low", "close", "volume")
 
 
@@ -178,28 +180,17 @@ def load(
     `bars_missing` where one of them has no bar in the span."""
 
     def read(name: str) -> Bars:
-        found = view.bars(name, interval, start if start is not None else 0, end, 1 << 24).bars
-        return _settled(view, name, interval, found)
+        # What a backtest ran on is there the next time: nothing that a late trade may still change.
+        return view.bars(name, interval, start if start is not None else 0, end, 1 << 24).settled
 
     return _made(view, instruments, interval, read, as_recorded=as_recorded)
-
-
-def _settled(view: LiveView, name: str, interval: str, bars: Bars) -> Bars:
-    """Without newest bars whose interval is over but which a late trade may still change: asked for alone
-    they are not closed. What a backtest ran on is then there the next time."""
-    while len(bars):
-        last = view.bars(name, interval, int(bars["start"][-1]), int(bars["end"][-1]), 1)
-        if len(last.bars):
-            return bars
-        bars = bars[:-1]
-    return bars
 
 
 def newest(view: LiveView, instruments: Sequence[str], interval: str, count: int) -> History:
     """The last `count` closed bars of each instrument. Raises as `load`."""
 
     def read(name: str) -> Bars:
-        return view.bars(name, interval, None, None, count).bars
+        return view.bars(name, interval, None, None, count + SETTLING_MAX).settled[-count:]
 
     return _made(view, instruments, interval, read)
 

@@ -209,6 +209,12 @@ class CurrentBar(Answer):
     trades: int
 
 
+Settling = Annotated[
+    int,
+    Field(description="so many of the last bars have just ended: a trade that is late may still change them"),
+]
+
+
 class Bars(Answer):
     """Closed bars as columns of one length, ascending; `current` is the open one."""
 
@@ -223,6 +229,7 @@ class Bars(Answer):
     trades: list[int]
     revision: list[int]
     current: CurrentBar | None
+    settling: Settling
     through: Position | None
     complete: bool
     gaps: list[SeriesGap]
@@ -247,6 +254,7 @@ class BarRows(Answer):
     interval: str
     items: list[BarRow]
     current: CurrentBar | None
+    settling: Settling
     through: Position | None
     complete: bool
     gaps: list[SeriesGap]
@@ -394,6 +402,7 @@ class Historical(Answer):
     trades: list[int]
     revision: list[int]
     current: CurrentBar | None
+    settling: Settling
     through: Position | None
     complete: bool
     gaps: list[SeriesGap]

@@ -64,6 +64,7 @@ def bars(service: Platform, asked: Asked, interval: str, told: Sequence[Fact] = 
         edge_ts = int(shown["start"][0 if asked.start is None else -1])
         facts["next"] = cursor.make(service.keeper, "bars", filters, [edge_ts])
     facts["current"] = _current(found, asked.time, steps)
+    facts["settling"] = found.settling
     head = {"instrument": instrument, "interval": interval}
     if asked.format in ("columns", "rows"):
         return packed.response(_packed(service, found, head, facts, asked.format, asked.time, steps))
@@ -146,6 +147,7 @@ def chunk(
     before = int(shown["start"][0]) if more and len(shown) else None
     facts = {
         **facts_of(found, as_), "current": _current(found, as_, steps),
+        "settling": min(found.settling, len(found.bars)),
         "before": None if before is None else str(before), "request_id": request_id,
     }  # fmt: skip
     head = {"instrument": instrument, "interval": interval}

@@ -96,7 +96,7 @@ def rows(
 def _behind(before: Bars, found: BarSeries) -> BarSeries:
     return BarSeries(
         found.instrument, found.interval, np.concatenate([before, found.bars]), found.current,
-        found.through, found.gaps, found.more, found.dropped,
+        found.through, found.gaps, found.more, found.dropped, found.settling,
     )  # fmt: skip
 
 

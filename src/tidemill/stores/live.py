@@ -17,30 +17,32 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from tidemill import _native, wire
 from tidemill.errors import DataQualityError, TidemillError, UsageError, unknown
 from tidemill.model import calendar as calendars
-from tidemill.model.bar import Bars, volume_floats
+from tidemill.model.bar import Bars
 from tidemill.model.calendar import Hours
 from tidemill.model.gap import Gap
 from tidemill.model.instrument import Instrument, venue_of
 from tidemill.model.interval import STANDARD, STORED, Interval
-from tidemill.stores import dataset, join, restore, series
+from tidemill.stores import dataset, join, series
 from tidemill.stores.api import Position, Query, Store, UnavailableError
+from tidemill.stores.bar_series import BarSeries, Ticks
+from tidemill.stores.book_view import BookView, book_at, shown
 from tidemill.stores.gap import Gaps
+from tidemill.stores.joined import Joined, aligned, count_open, enough, in_interval
 from tidemill.stores.lake import Lake
 from tidemill.stores.newest import Newest
 from tidemill.stores.opening import open_store
 from tidemill.stores.raw import Raw
+from tidemill.stores.revision import Revisions, position
 from tidemill.stores.session import ByCalendar
 from tidemill.stores.source import Names, venues
 from tidemill.stores.table import (
@@ -49,10 +51,8 @@ from tidemill.stores.table import (
     INSTRUMENTS,
     LEVELS,
     QUOTES,
-    STATUS,
     TRADES,
     Table,
-    records_of,
 )
 from tidemill.stores.tail import CACHE_S, Tail
 
@@ -74,8 +74,6 @@ IDLE_S = 1.0
 """So long nobody asks for bars before others are made ahead."""
 ASKED_MAX = 64
 """Instruments that wait for their intervals to be made ready; of more, the first are left to whoever asks."""
-REVISIONS_MAX = 10_000
-"""Changed bars of a venue that are kept in mind; older ones are read again for whoever asks for them."""
 _ALWAYS = (-(2**63), 2**63 - 1)
 _HELD = (TRADES, QUOTES, LEVELS, BARS)
 _TROUBLE = (DataQualityError, UnavailableError)
@@ -85,114 +83,6 @@ _DESCRIBED = (
 )  # fmt: skip
 _ALONE = 1
 """The number of an instrument whose book is made from stored rows, where no registry gives it one."""
-
-
-@dataclass(frozen=True)
-class BarSeries:
-    """Bars of one instrument, ascending, and what they are worth."""
-
-    instrument: str
-    interval: str
-    bars: Bars
-    """Closed bars, dtype BAR, shape (n,)."""
-    current: Bars
-    """The bar that is still open, shape (0,) or (1,)."""
-    through: Position | None
-    """The last record that was taken in; None where there is no journal."""
-    gaps: list[Gap]
-    """Gaps that the bars touch."""
-    more: bool
-    """There are bars beyond the limit."""
-    dropped: bool = False
-    """Bars of the span closed while no recorder ran, too many to be kept until one does."""
-
-    @property
-    def complete(self) -> bool:
-        """Nothing is known to be missing."""
-        return not self.gaps and not self.dropped
-
-    def floats(self, *, current: bool = False) -> dict[str, npt.NDArray[Any]]:
-        """Columns for research and charts: ts (start, ns), open, high, low, close, volume (float64),
-        trades, revision; each of shape (n,). With `current` the open bar comes last."""
-        bars = np.concatenate([self.bars, self.current]) if current else self.bars
-        columns: dict[str, npt.NDArray[Any]] = {"ts": bars["start"]}
-        for name in ("open", "high", "low", "close"):
-            columns[name] = wire.floats(bars[name], bars["price_scale"])
-        columns["volume"] = volume_floats(bars)
-        columns["trades"] = bars["trades"].astype(np.int64)
-        columns["revision"] = bars["revision"].astype(np.int64)
-        return columns
-
-
-@dataclass(frozen=True)
-class Ticks:
-    """Trades or quotes of one instrument, ascending by (ts_event, epoch, sequence)."""
-
-    instrument: str
-    rows: pa.Table
-    """As in the table's schema (`table.TRADES`, `table.QUOTES`)."""
-    through: Position | None
-    gaps: list[Gap]
-    more: bool
-
-    @property
-    def complete(self) -> bool:
-        return not self.gaps
-
-
-@dataclass(frozen=True)
-class BookView:
-    """An order book at one moment. Levels are (price, size) as decimal text, best first."""
-
-    instrument: str
-    epoch: int
-    sequence: int
-    ts_event: int
-    ts_recv: int
-    valid: bool
-    """False while it is not known to be whole: never show it as the venue's then."""
-    bids: list[tuple[str, str]]
-    asks: list[tuple[str, str]]
-
-
-@dataclass
-class _Revisions:
-    """Changed bars of one venue, read on from where they were read last."""
-
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    """Ascending by position."""
-    since: Position | None = None
-    """Those at or before it are not here."""
-    through: Position | None = None
-    """Those beyond it are not here yet."""
-
-    def beyond(self, store: Store, epoch: int, venue: str, after: Position | None) -> list[dict[str, Any]]:
-        """Changed bars beyond a position, ascending; `epoch` is that of the venue's journal, 0 without."""
-        if self.since is not None and (after is None or after < self.since):
-            self.lines, self.since, self.through = [], after, after
-        # What is not stored yet when the position is read comes with the next look.
-        now = join.stored_position(store, venue, epoch) if epoch else None
-        if now is None or self.through is None or now > self.through:
-            more = self._read(store, Query(venues=(venue,), after=self.through or after, through=now))
-            if self.through is None:
-                self.since = after
-            self.lines += more
-            self.through = now or (_position(more[-1]) if more else self.through)
-        found = [line for line in self.lines if after is None or _position(line) > after]
-        if len(self.lines) > REVISIONS_MAX:
-            self.lines, self.since = found, after
-        return found
-
-    @staticmethod
-    def _read(store: Store, query: Query) -> list[dict[str, Any]]:
-        columns = ("ts_event", "instrument", "interval", "revision", "epoch", "sequence")
-        rows = store.read(BARS, query.with_(revised=True, revisions=True, columns=columns))
-        lines: list[dict[str, Any]] = rows.rename_columns(
-            ["ts" if name == "ts_event" else name for name in rows.column_names]
-        ).to_pylist()
-        return sorted(
-            lines, key=lambda line: (*_position(line), line["instrument"], line["ts"], line["interval"])
-        )
 
 
 class LiveView:
@@ -209,7 +99,7 @@ class LiveView:
         self._raw = Raw()
         self._tails: dict[str, Tail] = {}
         self._lock = threading.Lock()
-        self._revisions: dict[str, _Revisions] = {}
+        self._revisions: dict[str, Revisions] = {}
         self._versions: dict[str, tuple[str, float]] = {}
         """Of each venue followed here, its version when it was asked for last, and since when it is that."""
         self._stored: list[dict[str, Any]] = []
@@ -339,7 +229,7 @@ class LiveView:
         """A text that changes whenever what `bars` says of this span may: with any file that reaches into it
         and, where the venue has a journal here, with any record; and whether it is sure that an answer made
         now is of that version (a tail may show stored bars of up to `CACHE_S` ago)."""
-        low, high = _aligned(Interval.parse(interval), start, end)
+        low, high = aligned(Interval.parse(interval), start, end)
         lowest, highest = -(2**63) if low is None else low, 2**63 if high is None else high
         said = [self.store.version(GAPS), self.store.version(BARS, lowest, highest)]
         venue = venue_of(instrument)
@@ -485,6 +375,7 @@ class LiveView:
             raise UsageError("limit_invalid", f"limit {limit} is below 1", hint="ask for at least one bar")
         tail = self._tail(venue_of(instrument))
         current: Bars | None = None
+        unsettled = 0
         base = parsed.base
         if tail is None:
             through = None
@@ -494,7 +385,7 @@ class LiveView:
             with tail.lock:
                 tail.drain()
                 if self._collected(tail, instrument):
-                    joined = _Joined(self.store, tail, instrument, self._raw)
+                    joined = Joined(self.store, tail, instrument, self._raw)
                     newest = tail.newest_recv or time.time_ns()
                     bars = _read(joined.bars, cut, parsed, start, end, limit, newest)
                     base = cut.base if cut else base
@@ -502,12 +393,16 @@ class LiveView:
                     read = functools.partial(self._stored_bars, instrument)
                     bars = _read(read, cut, parsed, start, end, limit, time.time_ns())
                 through = tail.position
-                if len(bars) and _is_open(tail, instrument, base, bars[-1:]):
+                if self._collected(tail, instrument):
+                    unsettled = count_open(tail, instrument, base, bars)
+                if unsettled:
                     bars, current = bars[:-1], bars[-1:]
-        more = len(bars) > limit
+        count, closed = len(bars), len(bars) - max(0, unsettled - 1)
+        more = count > limit
         if more:
             bars = bars[:limit] if start is not None else bars[-limit:]
             current = None if start is not None else current
+            closed = min(closed, limit) if start is not None else max(0, closed - (count - limit))
         current = bars[:0] if current is None else current
         shown = [part for part in (bars, current) if len(part)]
         if shown and self._thread and instrument not in self._ready:
@@ -521,7 +416,8 @@ class LiveView:
             # What was asked for begins where it says, or, where these are all bars, with the first there is.
             low = start if start is not None else first if more else -(2**63)
             dropped = tail is not None and tail.dropped(instrument, STORED.index(base), low, last)
-        return BarSeries(instrument, interval, bars, current, through, gaps, more, dropped)
+        settling = len(bars) - closed
+        return BarSeries(instrument, interval, bars, current, through, gaps, more, dropped, settling)
 
     @staticmethod
     def _collected(tail: Tail, instrument: str) -> bool:
@@ -537,13 +433,13 @@ class LiveView:
     ) -> Bars:
         """Bars of an instrument that no journal here has: fetched, imported, or copied from elsewhere."""
         index = STORED.index(interval.base)
-        low, high = _aligned(interval, start, end)
+        low, high = aligned(interval, start, end)
         if low is None and high is None:
             bars = self._newest_bars(instrument, interval, limit)
         else:
-            count = _count(interval, limit)
+            count = enough(interval, limit)
             query = Query(start=low, end=high, limit=count, oldest=start is not None)
-            bars = _merged(self._raw.stored(self.store, instrument, index, query).bars, interval)
+            bars = in_interval(self._raw.stored(self.store, instrument, index, query).bars, interval)
         if not len(bars):
             known = self.stored_names() | self.names()
             if instrument not in known:
@@ -561,9 +457,9 @@ class LiveView:
             files = self.store.version(BARS, *_ALWAYS) if self._flat else ""
             mapped = self._flat.get(*key, files, limit) if self._flat else None
             if mapped is None:
-                query = Query(limit=_count(interval, wanted))
+                query = Query(limit=enough(interval, wanted))
                 found = series.stored(self.store, instrument, STORED.index(interval.base), query)
-                bars = _merged(found.bars, interval)[-(wanted + 1) :].copy()
+                bars = in_interval(found.bars, interval)[-(wanted + 1) :].copy()
                 # Read between two versions it may be of either: the older name makes it read again.
                 kept = version, wanted, bars
                 if self._flat and len(bars) and self.store.version(BARS, *_ALWAYS) == files:
@@ -588,10 +484,10 @@ class LiveView:
         is the next page's `after`. Each row is read once, so that asking often costs next to nothing.
         """
         with self._lock:
-            known = self._revisions.setdefault(venue, _Revisions())
+            known = self._revisions.setdefault(venue, Revisions())
             found = known.beyond(self.store, join.newest_epoch(self.home, venue), venue, after)
         end = limit
-        while 0 < end < len(found) and _position(found[end]) == _position(found[end - 1]):
+        while 0 < end < len(found) and position(found[end]) == position(found[end - 1]):
             end += 1
         return [dict(line) for line in found[:end]]
 
@@ -693,7 +589,7 @@ class LiveView:
             known = self.names()
             if instrument not in known:
                 raise unknown("instrument", instrument, known)
-            return self._book_at(instrument, _ALONE, at, depth)
+            return book_at(self.read, instrument, _ALONE, at, depth)
         with tail.lock:
             self._known(tail, instrument)
             if at is None:
@@ -701,105 +597,9 @@ class LiveView:
                 book = tail.book(instrument)
                 at = tail.position or (0, 0)
                 if book is not None:
-                    return _shown(instrument, book, at, depth)
+                    return shown(instrument, book, at, depth)
             number = tail.names.number(instrument)
-        return self._book_at(instrument, number, at, depth)
-
-    def _book_at(self, instrument: str, number: int, at: int | Position | None, depth: int) -> BookView:
-        limits = Query(through=at) if isinstance(at, tuple) else Query(as_of=at)
-        venue = venue_of(instrument)
-        mine = limits.with_(instruments=(instrument,))
-        clear, _ = self.read(LEVELS, venue, mine.with_(kind=wire.KIND_CLEAR, limit=1))
-        if not len(clear):
-            return BookView(instrument, 0, 0, 0, 0, False, [], [])
-        epoch, sequence = clear["epoch"][0].as_py(), clear["sequence"][0].as_py()
-        rows, _ = self.read(LEVELS, venue, mine.with_(after=(epoch, sequence - 1)))
-        found = [rows]
-        made = [records_of(LEVELS, rows, lambda _: number)]
-        for table in (GAPS, STATUS):
-            # What spoils a book: gaps and statuses of the instrument or of the whole venue.
-            theirs = limits.with_(instruments=(instrument, ""), after=(epoch, sequence - 1))
-            rows, _ = self.read(table, venue, theirs)
-            found.append(rows)
-            made.append(_spoilers(table, rows, number))
-        epochs = np.concatenate([rows["epoch"].to_numpy() for rows in found])
-        sequences = np.concatenate([rows["sequence"].to_numpy() for rows in found])
-        rank = np.lexsort((sequences, epochs))
-        book = _native.Book()
-        book.apply(np.concatenate(made)[rank], number)
-        return _shown(instrument, book, (int(epochs[rank[-1]]), int(sequences[rank[-1]])), depth)
-
-
-class _Joined:
-    """Bars of one instrument from cache, store and tail. The tail is drained and its lock held."""
-
-    def __init__(self, store: Store, tail: Tail, instrument: str, raw: Raw) -> None:
-        self._store = store
-        self._raw = raw
-        self._tail = tail
-        self._instrument = instrument
-
-    def bars(self, interval: Interval, start: int | None, end: int | None, limit: int) -> Bars:
-        """Closed bars and then those still open; one more than `limit` where there are more."""
-        index = STORED.index(interval.base)
-        low, high = _aligned(interval, start, end)
-        count = _count(interval, limit)
-        found, reaches = self._tail.closed_bars(
-            self._instrument, index, count if low is None and high is None else 0
-        )
-        if low is not None and low < reaches:
-            # Further back than what is cached: the store knows, and the tail what it does not know yet.
-            query = Query(start=low, end=high, limit=count, oldest=True)
-            found = self._stored(index, query)
-            if len(found.bars) >= count:
-                whole = self._whole(index, found, open_too=False)
-                return _merged(_within(whole, low, high), interval)
-        rows = self._whole(index, found)
-        rows = _within(rows, low, high)
-        if low is None and high is not None and reaches > -(2**63) and len(rows) < count:
-            # The page before what is cached.
-            older = self._stored(index, Query(end=min(high, reaches), limit=count))
-            rows = series.cover(self._whole(index, older, open_too=False), rows)
-        merged = _merged(rows, interval)
-        if low is None and len(merged) > limit + 2:
-            merged = merged[-(limit + 2) :]
-        return merged
-
-    def _stored(self, index: int, query: Query) -> series.Stored:
-        """From the store, with what the tail has closed since over it."""
-        found = self._raw.stored(self._store, self._instrument, index, query)
-        recent = _within(self._tail.recent_bars(self._instrument, index), query.start, query.end)
-        return series.Stored(series.overlay(found.bars, recent), found.mixed, found.imported)
-
-    def _whole(self, index: int, found: series.Stored, *, open_too: bool = True) -> Bars:
-        """Closed bars with the open ones over them. A longer bar that an import and the live record cover
-        in part each is made from the next shorter interval."""
-        rows = found.bars
-        above = self._tail.late_bars(self._instrument, index)
-        if open_too:
-            above = series.cover(above, self._tail.open_bars(self._instrument, index))
-        rows = series.cover(rows, above)
-        if index >= STORED.index("1h"):
-            live = np.concatenate([above["start"], self._tail.recent_bars(self._instrument, index)["start"]])
-            mixed = np.union1d(found.mixed, live[series.among(live, found.imported)])
-            interval = Interval.parse(STORED[index])
-            for start in mixed.tolist():
-                span = Query(start=start, end=interval.end(start))
-                parts = self._whole(index - 1, self._stored(index - 1, span))
-                made = series.merge(_within(parts, span.start, span.end), interval)
-                rows = series.cover(rows, made)
-        return rows
-
-
-def _aligned(interval: Interval, start: int | None, end: int | None) -> tuple[int | None, int | None]:
-    """The span of whole intervals that begin in [start, end)."""
-    low = high = None
-    if start is not None:
-        low = interval.start(start)
-        low = interval.end(low) if low < start else low
-    if end is not None:
-        high = interval.end(interval.start(end - 1))
-    return low, high
+        return book_at(self.read, instrument, number, at, depth)
 
 
 def _read(
@@ -819,36 +619,6 @@ def _read(
     )
 
 
-def _count(interval: Interval, limit: int) -> int:
-    """Stored bars that make `limit` bars and a bit, if no interval is empty."""
-    step = Interval.parse(interval.base).length_ns
-    return (limit + 2) * max(1, interval.about_ns // step)
-
-
-def _within(bars: Bars, low: int | None, high: int | None) -> Bars:
-    if low is not None:
-        bars = bars[bars["start"] >= low]
-    if high is not None:
-        bars = bars[bars["start"] < high]
-    return bars
-
-
-def _merged(bars: Bars, interval: Interval) -> Bars:
-    same = not interval.months and interval.length_ns == Interval.parse(interval.base).length_ns
-    return bars if same else series.merge(bars, interval)
-
-
-def _is_open(tail: Tail, instrument: str, base: str, bar: Bars) -> bool:
-    """Has the interval of this bar, made of those of the stored interval `base`, not closed yet?"""
-    rows = tail.open_bars(instrument, STORED.index(base))
-    inside = (rows["start"] >= bar["start"][0]) & (rows["start"] < bar["end"][0])
-    return bool(inside.any()) and int(bar["end"][0]) + restore.GRACE_NS > tail.newest_recv
-
-
-def _position(line: dict[str, Any]) -> Position:
-    return line["epoch"], line["sequence"]
-
-
 def _described(one: Instrument) -> dict[str, Any]:
     return {name: one.name if name == "instrument" else getattr(one, name) for name in _DESCRIBED}
 
@@ -861,34 +631,3 @@ def _last(trade: np.void | None) -> dict[str, Any] | None:
         "size": wire.text(int(trade["size"]), int(trade["size_scale"])),
         "ts_event": int(trade["ts_event"]),
     }
-
-
-def _shown(instrument: str, book: _native.Book, at: Position, depth: int) -> BookView:
-    bids, asks = book.top(depth)
-    ts_event, ts_recv = book.times
-
-    def texts(levels: list[tuple[int, int, int, int]]) -> list[tuple[str, str]]:
-        return [(wire.text(p, ps), wire.text(s, ss)) for p, ps, s, ss in levels]
-
-    return BookView(instrument, *at, ts_event, ts_recv, book.valid, texts(bids), texts(asks))
-
-
-def _spoilers(table: Table, rows: pa.Table, number: int) -> wire.Records:
-    """Gap and status rows as the records they were."""
-    records = np.zeros(len(rows), wire.RECORD)
-    records["kind"] = wire.KIND_GAP if table is GAPS else wire.KIND_STATUS
-    records["flags"] = rows["flags"].to_numpy()
-    records["instrument"] = np.where(np.array(rows["instrument"].to_pylist()) == "", 0, number)
-    records["price_scale"] = [_code(wire.CHANNELS, text) for text in rows["channel"].to_pylist()]
-    records["ts_event"], records["ts_recv"] = rows["ts_event"].to_numpy(), rows["ts_recv"].to_numpy()
-    if table is STATUS:
-        records["id"] = [_code(wire.STATUSES, text) for text in rows["code"].to_pylist()]
-    else:
-        # A hole of the journal spoils a book as an opening gap does.
-        journal = np.array(rows["edge"].to_pylist()) == "journal"
-        records["flags"][journal] = wire.FLAG_BUY
-    return records
-
-
-def _code(table: tuple[str, ...], text: str) -> int:
-    return table.index(text) if text in table else 0

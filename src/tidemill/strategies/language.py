@@ -150,7 +150,7 @@ def _signature(found: Any) -> str:
         if each.kind is each.KEYWORD_ONLY and not starred:
             starred = True
             parts.append("*")
-        stars = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+        stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(each.kind.name, "")
         starred = starred or stars == "*"
         kind = "" if each.annotation is each.empty else f": {each.annotation}"
         default = "" if each.default is each.empty else f" = {each.default!r}"

@@ -135,9 +135,9 @@ def load(entry: Entry) -> type[Strategy]:
             hint="run it as a backtest, or save its code as a file in DIR/strategies to make it yours",
         )
     if entry.origin == "builtin":
-        return strategy_of(import_module(f"tidemill.strategies.{entry.name}"), entry.name)
+        return _class(import_module(f"tidemill.strategies.{entry.name}"), entry)
     assert entry.path is not None  # noqa: S101 - files have a path
-    return strategy_of(_imported(entry, entry.path), entry.name)
+    return _class(_imported(entry, entry.path), entry)
 
 
 @cache
@@ -223,8 +223,7 @@ def _failed(entry: Entry, path: Path, error: BaseException) -> UsageError:
     )
 
 
-def strategy_of(module: ModuleType, name: str) -> type[Strategy]:
-    """The strategy of a module: its `plugin`, or the only one. Raises `UsageError` `strategy_invalid`."""
+def _class(module: ModuleType, entry: Entry) -> type[Strategy]:
     named: Any = getattr(module, "plugin", None)
     found = [
         one
@@ -236,7 +235,7 @@ def strategy_of(module: ModuleType, name: str) -> type[Strategy]:
     if not (isinstance(named, type) and issubclass(named, Strategy)):
         raise UsageError(
             "strategy_invalid",
-            f"{name} has {len(found)} classes that are strategies, and `plugin` names none of them",
+            f"{entry.name} has {len(found)} classes that are strategies, and `plugin` names none of them",
             hint="end it with `plugin: type[Strategy] = YourClass`",
         )
     return named

@@ -2511,6 +2511,11 @@ export interface components {
             items: components["schemas"]["BarRow"][];
             /** Next */
             next: string | null;
+            /**
+             * Settling
+             * @description so many of the last bars have just ended: a trade that is late may still change them
+             */
+            settling: number;
             through: components["schemas"]["Position"] | null;
         };
         /**
@@ -2542,6 +2547,11 @@ export interface components {
             open: (number | null)[];
             /** Revision */
             revision: number[];
+            /**
+             * Settling
+             * @description so many of the last bars have just ended: a trade that is late may still change them
+             */
+            settling: number;
             through: components["schemas"]["Position"] | null;
             /** Trades */
             trades: number[];
@@ -3499,6 +3509,11 @@ export interface components {
             request_id: string;
             /** Revision */
             revision: number[];
+            /**
+             * Settling
+             * @description so many of the last bars have just ended: a trade that is late may still change them
+             */
+            settling: number;
             through: components["schemas"]["Position"] | null;
             /** Trades */
             trades: number[];

@@ -20,7 +20,11 @@ export function ResearchPage() {
   useResearchCommands(lab?.kinds ?? [], opening);
   return (
     <div className="page">
-      <div className="row page-head">{!phone && <h1>Research</h1>}</div>
+      {!phone && (
+        <div className="row page-head">
+          <h1>Research</h1>
+        </div>
+      )}
       {lab ? (
         <div className="lab-grid">
           <Gallery lab={lab} opening={opening} />

@@ -650,8 +650,7 @@ fn trading_is_told_when_it_stops_and_goes_on_over_connections_and_restarts() {
 
 #[test]
 fn a_halt_of_one_instrument_is_told_once_and_ends_with_a_trade_at_the_latest() {
-    let mut bench = Bench::new(ALL);
-    bench.core = Core::new(1, TRADES).unnumbered();
+    let mut bench = unnumbered();
     let first = bench.open(&[BTC]);
     bench.feed(first, &[trade(BTC, 10)]);
     let told = |records: Vec<Record>| -> Vec<u64> {

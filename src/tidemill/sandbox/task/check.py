@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill import errors
 from tidemill.sandbox import user
 from tidemill.sandbox.task import Say
-from tidemill.sandbox.task.backtest import history_of
+from tidemill.sandbox.task.backtest import history_of, strategy_of
 
 if TYPE_CHECKING:
     from tidemill.research.lookahead import Report
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def run(request: dict[str, Any], tables: dict[str, Any], say: Say) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        made = _strategy(request)
+        made = strategy_of(user.load(request["source"], request["name"]))
         names, report = _checked(made, request, tables)
     except MemoryError:
         raise
@@ -43,13 +43,6 @@ def run(request: dict[str, Any], tables: dict[str, Any], say: Say) -> tuple[dict
         "warm_up": report.warm_up,
         "findings": found,
     }, {}
-
-
-def _strategy(request: dict[str, Any]) -> type[Strategy]:
-    from tidemill.strategies import library
-
-    name = request.get("name") or user.FILE
-    return library.strategy_of(user.load(request["source"], name), name)
 
 
 def _checked(

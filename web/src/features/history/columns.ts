@@ -43,13 +43,14 @@ export function columnsOf(tiles: readonly Tile[], view: View, pixels: number): C
     complete: true,
     grain: 0,
   };
-  const per_px = (view.to - view.from) / pixels;
+  const span = view.to - view.from;
   for (const tile of tiles) {
     columns.priceScale = Math.max(columns.priceScale, tile.priceScale);
     columns.complete &&= tile.complete;
     columns.grain = Math.max(columns.grain, tile.grain);
     for (let i = 0; i < tile.at.length; i++) {
-      const pixel = Math.floor(((tile.at[i] as number) - view.from) / per_px);
+      // Multiplied first: what lies at the end of the view must not be rounded into its last pixel.
+      const pixel = Math.floor((((tile.at[i] as number) - view.from) * pixels) / span);
       if (pixel < 0 || pixel >= pixels) continue;
       add(columns, pixel, tile, i);
     }

@@ -73,7 +73,7 @@ export function CheckPanel(props: {
             {result.findings.length === 0 ? (
               <>
                 <CircleCheck size={16} className="state-live" aria-hidden />
-                <span className="strong">It does not look ahead</span>
+                <span className="strong">No look-ahead found</span>
               </>
             ) : (
               <span className="strong state-error">It decides by more than it is told</span>

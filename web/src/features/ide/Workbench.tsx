@@ -46,7 +46,8 @@ export function Workbench(props: {
   // A text that is no Python for a moment has not lost its parameters.
   const about = diagnosis.data?.about;
   const params = about?.class_name ? about.params : strategy.params;
-  const instruments = useInstruments().data?.map(({ instrument }) => instrument) ?? [];
+  const listed = useInstruments();
+  const instruments = listed.data?.map(({ instrument }) => instrument) ?? [];
   const first = instruments[0] ?? '';
   const setup = useSetup();
   const ask = useMemo(() => askOf(setup, first, name, params), [setup, first, name, params]);
@@ -286,7 +287,12 @@ export function Workbench(props: {
         </div>
         <div className="scroll ide-side-part">
           {side === 'run' ? (
-            <SetupPanel name={name} params={params} instruments={instruments} wrong={wrong} />
+            <SetupPanel
+              name={name}
+              params={params}
+              instruments={instruments}
+              wrong={listed.isPending ? null : wrong}
+            />
           ) : (
             <VersionList
               strategy={strategy}

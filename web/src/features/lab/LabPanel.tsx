@@ -61,7 +61,7 @@ function OpenButtons(props: { lab: Lab; opening: Opening; starting: boolean }) {
   const { lab, opening, starting } = props;
   if (starting)
     return (
-      <button type="button" className="button primary" disabled aria-busy>
+      <button type="button" className="button" disabled aria-busy>
         Starting…
       </button>
     );

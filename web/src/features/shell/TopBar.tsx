@@ -168,9 +168,10 @@ function ZoneClock() {
       }}
     >
       <button type="button" className="zone small">
-        <span className="hidden">Change the time zone: </span>
+        {/* Its name begins with what it shows: who speaks to it says what is seen. */}
         <span className="tertiary">{zoneLabel(zone)}</span>
         <time>{timeOfDay(now_ms, zone)}</time>
+        <span className="hidden">Change the time zone</span>
         <ChevronDown size={12} strokeWidth={2} className="tertiary" aria-hidden />
       </button>
     </Dropdown>
