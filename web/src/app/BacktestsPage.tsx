@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
-import { useCallback, useEffect } from 'react';
+import { type ReactNode, useCallback, useEffect } from 'react';
 import { api } from '@/api/client';
 import { ComparePage } from '@/features/run/ComparePage';
 import { NewRun } from '@/features/run/NewRun';
@@ -12,6 +12,12 @@ import type { Begin } from '@/shared/ResearchForm';
 import { Back, RunsHead } from './RunsHead';
 import '@/features/collection/collection.css';
 import './runs-page.css';
+
+const toRun = (id: string, content: ReactNode) => (
+  <Link to="/backtests/$id" params={{ id }}>
+    {content}
+  </Link>
+);
 
 const route = getRouteApi('/backtests');
 /** Backtests: those that were made, and a new one. */
@@ -50,16 +56,7 @@ export function BacktestsPage() {
     <div className="page">
       <RunsHead at="/backtests" />
       <div className="research-grid">
-        <RunList
-          search={list}
-          set={set}
-          compare={compare}
-          link={(id, content) => (
-            <Link to="/backtests/$id" params={{ id }}>
-              {content}
-            </Link>
-          )}
-        />
+        <RunList search={list} set={set} compare={compare} link={toRun} />
         <Begun strategy={strategy} like={like} study={study} trial={trial} open={open} />
       </div>
     </div>
