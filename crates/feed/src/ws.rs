@@ -195,7 +195,15 @@ mod tests {
             let _ = socket.next().await;
         });
         let network = Network::new(Proxies::default());
-        let mut socket = open(&network, &url.join("/v2"), &[], 1_000, LIMIT).await.unwrap();
+        let mut socket = open(
+            &network,
+            &url.join("/v2"),
+            &[("Content-Type", "application/msgpack")],
+            1_000,
+            LIMIT,
+        )
+        .await
+        .unwrap();
         assert_eq!(socket.next().await.unwrap().unwrap().len(), 1_000);
         let error = socket.next().await.unwrap().unwrap_err();
         assert_eq!(oversize(&error), Some(1_001));
