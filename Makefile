@@ -19,7 +19,7 @@ WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help build up dev test check fix bench soak gen docs wheel clean \
-	test-rust test-python test-whole test-alone test-web test-browser ready suites beside
+	test-rust test-python test-whole test-alone test-web test-browser ready
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,37 +69,25 @@ fix: $(STAMP)/venv $(STAMP)/node ## format, and mend what a tool can mend
 	$(BIN)/ruff check --fix src tests benches
 	cd web && npm run -s fix
 
-# Tests mostly wait: what compiles and computes runs beside them and gives way. What promises a figure has the
-# machine to itself, at the end.
+# What promises a figure has the machine to itself, at the end.
 test: ## everything, set-up included
 	$(MAKE) -j3 ready
-	$(MAKE) -j2 suites beside
-	$(MAKE) test-alone
+	$(MAKE) test-rust test-python test-whole test-browser test-web check test-alone
 	@echo "all suites passed"
 
 ready: build $(STAMP)/programs
 
-suites: build
-	$(MAKE) test-whole
-	$(MAKE) test-python
-	$(MAKE) test-browser
-
-beside: build
-	nice -n 19 cargo test -q --workspace --release --locked --no-run
-	nice -n 19 $(MAKE) check test-web
-	$(MAKE) test-rust
-
 test-rust: build
 	cargo test --workspace --release --locked
 
-# Files are spread over more workers than there are processors, because tests mostly wait.
+# Tests mostly wait: two files run at a time.
 WHOLE := tests/system tests/bus tests/jobs
 PYTEST := $(BIN)/pytest --dist loadfile
 test-python: build $(STAMP)/programs
-	$(PYTEST) -n 3 -m "not soak and not alone" $(foreach part,tests/browser $(WHOLE),--ignore=$(part))
+	$(PYTEST) -n 2 -m "not soak and not alone" $(foreach part,tests/browser $(WHOLE),--ignore=$(part))
 
 test-whole: build $(STAMP)/programs
-	$(PYTEST) -n 3 -m "not soak and not alone" $(WHOLE)
+	$(PYTEST) -n 2 -m "not soak and not alone" $(WHOLE)
 
 test-alone: build $(STAMP)/programs
 	$(PYTEST) -m "alone and not soak" $(shell grep -rl --include=*.py mark.alone tests)
@@ -108,7 +96,7 @@ test-web: $(STAMP)/node
 	cd web && npm run -s test
 
 test-browser: build
-	$(PYTEST) -n 2 -m "not soak and not alone" tests/browser
+	$(BIN)/pytest -m "not soak and not alone" tests/browser
 
 $(STAMP)/programs: $(STAMP)/native $(RUST_SOURCES)
 	cargo build -q --release --locked --workspace --example parse --example pump --example fanout_load

@@ -77,8 +77,6 @@ def test_a_list_is_narrowed_and_its_runs_are_compared(screen: Screen) -> None:
     expect(page.get_by_role("checkbox", name=re.compile("^Compare sma_cross fast 7"))).to_have_count(0)
     filter_.fill("sharp>1")
     expect(page.get_by_text("'sharp' in the filter")).to_be_visible(timeout=WAIT_MS)
-    assert all("422" in text for text in screen.complaints)
-    screen.complaints.clear()
     filter_.fill("")
     page.get_by_role("button", name="Sharpe").click()
     page.wait_for_url(re.compile("sort=sharpe"), timeout=WAIT_MS)
@@ -90,7 +88,8 @@ def test_a_list_is_narrowed_and_its_runs_are_compared(screen: Screen) -> None:
     expect(page.get_by_role("img", name="Growth of 100 of each run")).to_be_visible(timeout=WAIT_MS)
     row = page.get_by_role("row", name=re.compile("^Parameters fast"))
     assert sorted(row.get_by_role("cell").all_inner_texts()) == ["6", "7"]
-    assert screen.complaints == []
+    # A filter that the platform does not take is a refused request: the console tells of that one.
+    assert [text for text in screen.complaints if "422" not in text] == []
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_what_is_in_the_editor_is_run_and_checked(screen: Screen) -> None:
     page.get_by_label("fast", exact=True).fill("1")
     expect(page.get_by_text("fast is out of its range.")).to_be_visible(timeout=WAIT_MS)
     page.get_by_label("fast", exact=True).fill("12")
-    page.get_by_label("Instrument").fill(BTC)
+    page.get_by_role("combobox", name="Instrument").fill(BTC)
     page.get_by_role("combobox", name="Interval").select_option("15m")
     page.locator(".view-line").first.click()
     page.keyboard.press("Control+Enter")

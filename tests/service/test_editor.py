@@ -28,7 +28,7 @@ class Ahead(Strategy):
 
     def on_bar(self, bar: Bar) -> None:
         Ahead.told += 1
-        self.target(bar.instrument, (Ahead.told % 7) / 7)
+        self.target(bar.instrument, (Ahead.told % 1009) / 1009)
 """
 
 

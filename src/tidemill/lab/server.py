@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tidemill.errors import ConfigError
@@ -31,7 +31,10 @@ from tidemill.lab.state import State
 
 HOST = "127.0.0.1"
 KERNEL = "tidemill"
-PACKAGES = {"jupyter": ("jupyterlab", "ipykernel"), "marimo": ("marimo",)}
+PACKAGES: Mapping[Kind, tuple[str, ...]] = {
+    "jupyter": ("jupyterlab", "ipykernel"),
+    "marimo": ("marimo",),
+}
 EXTRAS = {"jupyter": "notebook", "marimo": "marimo"}
 # Who answers without a token, that it is there and nothing else.
 _ALIVE = {"jupyter": "/api", "marimo": "/health"}

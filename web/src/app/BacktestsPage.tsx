@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
-import { useCallback, useEffect } from 'react';
+import { type ReactNode, useCallback, useEffect } from 'react';
 import { api } from '@/api/client';
 import { ComparePage } from '@/features/run/ComparePage';
 import { NewRun } from '@/features/run/NewRun';
@@ -13,6 +13,12 @@ import { Back, RunsHead } from './RunsHead';
 import '@/features/collection/collection.css';
 import './runs-page.css';
 
+const toRun = (id: string, content: ReactNode) => (
+  <Link to="/backtests/$id" params={{ id }}>
+    {content}
+  </Link>
+);
+
 const route = getRouteApi('/backtests');
 /** Backtests: those that were made, and a new one. */
 export function BacktestsPage() {
@@ -24,7 +30,8 @@ export function BacktestsPage() {
     document.title = 'Backtests · Tidemill';
   }, []);
   const open = useCallback(
-    (id: string) => void navigate({ to: '/backtests/$id', params: { id } }),
+    (id: string, waits: boolean) =>
+      void navigate({ to: '/backtests/$id', params: { id }, search: waits ? { waits: true } : {} }),
     [navigate],
   );
   const compare = useCallback(
@@ -49,16 +56,7 @@ export function BacktestsPage() {
     <div className="page">
       <RunsHead at="/backtests" />
       <div className="research-grid">
-        <RunList
-          search={list}
-          set={set}
-          compare={compare}
-          link={(id, content) => (
-            <Link to="/backtests/$id" params={{ id }}>
-              {content}
-            </Link>
-          )}
-        />
+        <RunList search={list} set={set} compare={compare} link={toRun} />
         <Begun strategy={strategy} like={like} study={study} trial={trial} open={open} />
       </div>
     </div>
@@ -71,7 +69,7 @@ function Begun(props: {
   like?: string | undefined;
   study?: string | undefined;
   trial?: number | undefined;
-  open(id: string): void;
+  open(id: string, waits: boolean): void;
 }) {
   const { strategy, like, study, trial, open } = props;
   const wanted = like !== undefined || (study !== undefined && trial !== undefined);
@@ -108,7 +106,7 @@ function Begun(props: {
 const runRoute = getRouteApi('/backtests/$id');
 export function BacktestPage() {
   const { id } = runRoute.useParams();
-  const asked = runRoute.useSearch().tab;
+  const { tab: asked, waits = false } = runRoute.useSearch();
   const tab = isTab(asked) ? asked : 'overview';
   const navigate = useNavigate();
   useEffect(() => {
@@ -136,6 +134,7 @@ export function BacktestPage() {
           id={id}
           back={<Back to="/backtests">backtests</Back>}
           tab={tab}
+          waits={waits}
           setTab={setTab}
           made={made}
           edit={(strategy, content) => (

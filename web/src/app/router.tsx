@@ -152,8 +152,10 @@ const compare = createRoute({
 const backtest = createRoute({
   getParentRoute: () => root,
   path: '/backtests/$id',
-  validateSearch: ({ tab }: Record<string, unknown>): { tab?: Tab } =>
-    typeof tab === 'string' ? { tab: tab as Tab } : {},
+  validateSearch: ({ tab, waits }: Record<string, unknown>): { tab?: Tab; waits?: true } => ({
+    ...(typeof tab === 'string' ? { tab: tab as Tab } : {}),
+    ...(waits === true ? { waits } : {}),
+  }),
   component: backtestPage,
 });
 

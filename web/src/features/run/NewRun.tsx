@@ -5,7 +5,13 @@ import { valuesOf } from '@/shared/ParamFields';
 import { type Begin, type Research, ResearchForm, spanOf } from '@/shared/ResearchForm';
 
 /** Asks for a backtest and goes to it at once: it waits and runs on its own page. */
-export function NewRun({ begin, open }: { begin?: Begin | undefined; open(id: string): void }) {
+export function NewRun({
+  begin,
+  open,
+}: {
+  begin?: Begin | undefined;
+  open(id: string, waits: boolean): void;
+}) {
   const client = useQueryClient();
   const { slippage_ticks, ...also } = begin?.also ?? {};
   const start = useMutation({
@@ -25,7 +31,7 @@ export function NewRun({ begin, open }: { begin?: Begin | undefined; open(id: st
     onSuccess: ({ run, job_id }) => {
       void client.invalidateQueries({ queryKey: ['runs'] });
       const id = run?.id ?? job_id;
-      if (id) open(id);
+      if (id) open(id, run === null);
     },
   });
   return (

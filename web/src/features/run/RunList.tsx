@@ -1,5 +1,14 @@
 import { Download, FlaskConical, GitCompareArrows, Trash2, TriangleAlert } from 'lucide-react';
-import { type ReactNode, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react';
+import {
+  memo,
+  type ReactNode,
+  useCallback,
+  useDeferredValue,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react';
 import { type TableComponents, TableVirtuoso } from 'react-virtuoso';
 import { listPath } from '@/api/client';
 import type { BacktestLine } from '@/api/types';
@@ -86,14 +95,22 @@ export function RunList(props: {
       [ids, compare, where, sort, order],
     ),
   );
-  const toggle = (id: string) => {
-    const next = new Set(chosen);
-    if (!next.delete(id)) {
-      if (next.size >= COMPARED_MOST) toast(`${COMPARED_MOST} backtests at most are compared`, 'bad');
-      else next.add(id);
-    }
-    setChosen(next);
-  };
+  const toggle = useCallback((id: string) => {
+    setChosen((before) => {
+      const next = new Set(before);
+      if (!next.delete(id) && next.size < COMPARED_MOST) next.add(id);
+      return next;
+    });
+  }, []);
+  const { mutate } = useDeleteRun();
+  const remove = useCallback(
+    (id: string) =>
+      mutate(id, {
+        onSuccess: () => toast('The run is deleted; the ledger of trials still counts it'),
+        onError: (error) => toast(`The run was not deleted: ${error.message}`, 'bad'),
+      }),
+    [mutate],
+  );
   const by = ({ sort: name, low }: Column) => {
     if (!name) return;
     const first = low ? 'asc' : 'desc';
@@ -111,6 +128,7 @@ export function RunList(props: {
             type="button"
             className={`button s ${ids.length > 1 ? 'primary' : ''}`}
             disabled={ids.length < 2}
+            title={`Up to ${COMPARED_MOST} at a time`}
             onClick={() => compare(ids)}
           >
             <GitCompareArrows size={13} aria-hidden />
@@ -147,7 +165,7 @@ export function RunList(props: {
             className="runs-scroll"
             data={runs}
             computeItemKey={(_, run) => run.id}
-            increaseViewportBy={400}
+            increaseViewportBy={200}
             endReached={() => {
               if (hasNextPage && !isFetchingNextPage && !isPlaceholderData) void fetchNextPage();
             }}
@@ -189,7 +207,8 @@ export function RunList(props: {
                 zone={zone}
                 phone={phone}
                 chosen={chosen.has(run.id)}
-                toggle={() => toggle(run.id)}
+                toggle={toggle}
+                remove={remove}
                 link={link}
               />
             )}
@@ -280,24 +299,30 @@ function ColumnPicker(props: { columns: Column[]; set(names: string[]): void; re
   );
 }
 
-function RunCells(props: {
+/** Drawn again only when its run or its choice is another: thousands of them scroll by. */
+const RunCells = memo(function RunCells(props: {
   run: BacktestLine;
   columns: Column[];
   zone: string;
   phone: boolean;
   chosen: boolean;
-  toggle(): void;
+  toggle(id: string): void;
+  remove(id: string): void;
   link: (id: string, content: ReactNode) => ReactNode;
 }) {
   const { run, columns, zone, phone, chosen } = props;
   const summary = summaryOf(run);
-  const remove = useDeleteRun();
   const params = paramsText(run.params);
   return (
     <>
       <td className="pick">
         <label>
-          <input type="checkbox" checked={chosen} onChange={props.toggle} disabled={run.state === 'failed'} />
+          <input
+            type="checkbox"
+            checked={chosen}
+            onChange={() => props.toggle(run.id)}
+            disabled={run.state === 'failed'}
+          />
           <span className="hidden">
             Compare {run.strategy} {params} of {run.id}
           </span>
@@ -335,13 +360,7 @@ function RunCells(props: {
             type="button"
             className="icon-button"
             aria-label={`Delete the run of ${run.strategy} of ${run.id}`}
-            disabled={remove.isPending}
-            onClick={() =>
-              remove.mutate(run.id, {
-                onSuccess: () => toast('The run is deleted; the ledger of trials still counts it'),
-                onError: (error) => toast(`The run was not deleted: ${error.message}`, 'bad'),
-              })
-            }
+            onClick={() => props.remove(run.id)}
           >
             <Trash2 size={14} aria-hidden />
           </button>
@@ -349,7 +368,7 @@ function RunCells(props: {
       )}
     </>
   );
-}
+});
 
 function NoRuns({ searched }: { searched: boolean }) {
   return (

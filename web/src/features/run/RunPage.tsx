@@ -42,18 +42,28 @@ export function RunPage(props: {
   back: ReactNode;
   tab: Tab;
   setTab(tab: Tab): void;
+  /** The id is that of a job, whose run is not there yet. */
+  waits: boolean;
   /** The job of this id has made the run of that id. */
   made(run: string): void;
   clone(content: ReactNode): ReactNode;
   edit: Edit;
 }) {
   const { id, back, tab, setTab } = props;
-  const { data: run, error, refetch } = useRun(id);
+  const { data: run, error, refetch } = useRun(id, !props.waits);
   const zone = useSettings((settings) => settings.zone);
   useRegister(useMemo(() => (run ? commandsOf(run, setTab) : []), [run, setTab]));
   if (!run) {
-    if (error instanceof ApiError && error.status === 404)
-      return <RunWaiting id={id} back={back} done={props.made} otherwise={error} edit={props.edit} />;
+    if (props.waits || (error instanceof ApiError && error.status === 404))
+      return (
+        <RunWaiting
+          id={id}
+          back={back}
+          done={props.made}
+          otherwise={error ?? new Error('no such job is kept')}
+          edit={props.edit}
+        />
+      );
     return error ? (
       <ErrorState what="The run" error={error} retry={() => void refetch()} />
     ) : (

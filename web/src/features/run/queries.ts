@@ -29,9 +29,10 @@ export const useRuns = (where: string, sort: string, order: string) =>
     retry,
   });
 
-export const useRun = (id: string) =>
+export const useRun = (id: string, enabled = true) =>
   useQuery({
     queryKey: ['run', id],
+    enabled,
     queryFn: ({ signal }) => api.backtest(id, signal),
     retry,
   });
