@@ -136,6 +136,8 @@ class Tail:
         if self.position:
             self.gaps.rows(store.read(GAPS, Query(venues=(venue,), through=self.position)))
         self._builder = restore.restore(store, venue, self.position, self.names.number)
+        # Until the next record comes: what is over and beyond its grace is closed already.
+        self.newest_recv = self._builder.native.watermark or 0
         self._note(self._source.seek(self.position))
 
     # ── reading on ────────────────────────────────────────────────────────────────────────────────
