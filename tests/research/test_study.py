@@ -135,7 +135,7 @@ def test_the_best_run_again_is_the_same_trial_of_the_ledger(tmp_path: Path) -> N
     memory, result = made(history, tmp_path)
     chosen = planned()
     name = run.fingerprint(
-        source.text(SmaCross), result["best"]["params"], chosen.settings, history.digest, __version__
+        source.of(SmaCross).text, result["best"]["params"], chosen.settings, history.digest, __version__
     )
     assert name in memory.entries
 
@@ -195,11 +195,17 @@ def test_a_plan_that_makes_no_sense_is_refused(asked: dict[str, Any], code: str)
     assert refused.value.code == code
 
 
-def test_a_plan_goes_through_json_and_files_stay_on_the_machine(tmp_path: Path) -> None:
+def test_a_plan_goes_through_json_and_a_file_of_another_is_a_guest(tmp_path: Path) -> None:
     made_ = planned(sampler="random", trials=9, walk_forward=3, start="2020-01-01")
     assert Plan.of_json(json.loads(json.dumps(made_.json()))) == made_
-    with pytest.raises(UsageError):
-        plan.of({"strategy": str(tmp_path / "x.py"), "instruments": [NAME]}, files=False)
+    home = Home.at(tmp_path / "home")
+    home.create()
+    metadata = Metadata.of(home)
+    (tmp_path / "x.py").write_text(BAD)
+    asked = source.find(home, metadata, str(tmp_path / "x.py"), own=False)
+    metadata.close()
+    assert not asked.trusted
+    assert asked.kind.__module__ != "tidemill_strategy_x"
     with pytest.raises(NotFoundError):
         plan.of({"strategy": "sma_crss", "instruments": [NAME]})
 

@@ -36,6 +36,7 @@ def run(strategy: Strategy, history: History, settings: Settings) -> Outcome:
             f"a run through NautilusTrader needs the package {error.name}",
             hint="pip install 'tidemill[nautilus]'",
         ) from error
+    _together(history)
     stage, rows = Stage(history, settings), Rows(history)
     terms = [track.terms for track in history.tracks.values()]
     ledger = Ledger(settings.cash, terms, settings.costs)
@@ -86,6 +87,23 @@ def run(strategy: Strategy, history: History, settings: Settings) -> Outcome:
         strategy._broker = None
         engine.dispose()
     return stage.outcome(Played(ledger, equity))
+
+
+def _together(history: History) -> None:
+    """Raises `UsageError` where a bar of one instrument ends while one of another is under way: an order for
+    the other would be met by quotes of a bar that had begun before it, and its position be valued by them."""
+    tracks = [track for track in history.tracks.values() if len(track)]
+    for one in tracks:
+        for other in tracks:
+            at = np.minimum(np.searchsorted(other.end, one.end), len(other) - 1)
+            inside = (other.start[at] < one.end) & (one.end < other.end[at])
+            if inside.any():
+                raise UsageError(
+                    "history_invalid",
+                    f"a bar of {one.terms.name} ends while one of {other.terms.name} is under way: "
+                    "several instruments through NautilusTrader need bars that begin and end together",
+                    hint="take our own engine (--engine fast), which holds an order back until the next open",
+                )
 
 
 def _checked(rows: Rows, ledger: Ledger, digits: int) -> None:
