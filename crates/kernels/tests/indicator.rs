@@ -340,25 +340,6 @@ proptest! {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
-
-    /// Longer than what is taken in at once, with a hole or none in each part of it.
-    #[test]
-    fn a_long_series_is_its_bars(seed in any::<u64>(), len in 2_000usize..40_000, holes in 0usize..8) {
-        let mut bars = walk(seed, len);
-        let mut dice = Dice(seed | 1);
-        for _ in 0..holes {
-            let at = (dice.roll() * len as f64) as usize;
-            bars[at] = holed(&bars[at], 31);
-        }
-        let all = each(seed, 300.0);
-        for one in all.iter().skip((seed % 5) as usize).step_by(5) {
-            equal(one.spec.name, &stream(&mut again(one), &bars), &batch(&mut again(one), &bars))?;
-        }
-    }
-}
-
 /// Outputs that are in the unit of the price: those over the bars, and distances between prices.
 fn is_price(name: &str, output: &str) -> bool {
     let spec = find(name).unwrap().spec;

@@ -133,15 +133,7 @@ impl Made {
     }
 
     pub(super) fn into_buffers(self) -> [Vec<i64>; 7] {
-        [
-            self.start,
-            self.open,
-            self.high,
-            self.low,
-            self.close,
-            self.volume,
-            self.trades,
-        ]
+        [self.start, self.open, self.high, self.low, self.close, self.volume, self.trades]
     }
 
     #[inline(always)]
@@ -288,7 +280,6 @@ fn reduce_anywhere(cut: &mut impl Cut, rows: &Columns<'_>, made: &mut Made) -> R
             return Err(BarError::Order);
         }
         ended = end;
-        ahead(ts, to + length);
         let (high, low, volume) = match rows.volume_high {
             None => extremes(&rows.high[at..to], &rows.low[at..to], &rows.volume[at..to]),
             Some(upper) => {
@@ -311,25 +302,6 @@ fn reduce_anywhere(cut: &mut impl Cut, rows: &Columns<'_>, made: &mut Made) -> R
         at = to;
     }
     Ok(())
-}
-
-/// Has the times around a place fetched, where the next bar is likely to end: looking for that end goes back and
-/// forth, and each look would have to wait for memory.
-#[inline(always)]
-fn ahead(ts: &[i64], at: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in 0..12 {
-        let Some(place) = ts.get((at + line * 8).saturating_sub(48)) else {
-            return;
-        };
-        // SAFETY: the place is there, and nothing is read: it is a hint.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (ts, at);
 }
 
 /// How many leading values lie below `end`; at least 1. Looks where the last run ended first and goes on from

@@ -30,20 +30,6 @@ impl Indicator for Accumulation {
         [self.sum]
     }
 
-    #[inline(always)]
-    fn run(&mut self, columns: &Columns, out: &mut [&mut [f64]]) {
-        let mut sum = self.sum;
-        let prices = columns.high.iter().zip(columns.low).zip(columns.close);
-        for (out, ((high, low), close)) in out[0].iter_mut().zip(prices) {
-            *out = pressure(*high, *low, *close);
-        }
-        for (out, volume) in out[0].iter_mut().zip(columns.volume) {
-            sum += *out * volume;
-            *out = sum;
-        }
-        self.sum = sum;
-    }
-
     fn first(&self, _: usize) -> usize {
         0
     }
@@ -53,15 +39,12 @@ impl Indicator for Accumulation {
     }
 }
 
-/// Where a close lies: −1 at the low, 1 at the high, 0 where there is no range.
-#[inline(always)]
-fn pressure(high: f64, low: f64, close: f64) -> f64 {
-    ratio((close - low) - (high - close), high - low)
-}
-
 impl Bar {
-    #[inline(always)]
+    /// Where the close lies: −1 at the low, 1 at the high, 0 where there is no range.
     pub(super) fn pressure(&self) -> f64 {
-        pressure(self.high, self.low, self.close)
+        ratio(
+            (self.close - self.low) - (self.high - self.close),
+            self.high - self.low,
+        )
     }
 }

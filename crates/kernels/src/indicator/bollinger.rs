@@ -41,20 +41,6 @@ impl Indicator for Bollinger {
         [mean + away, mean, mean - away]
     }
 
-    #[inline(always)]
-    fn run(&mut self, columns: &Columns, out: &mut [&mut [f64]]) {
-        let [upper, middle, lower] = out else { return };
-        let len = columns.close.len();
-        let (upper, middle, lower) = (&mut upper[..len], &mut middle[..len], &mut lower[..len]);
-        self.spread.run(columns.close, |at, (mean, variance)| {
-            (middle[at], upper[at]) = (mean, variance)
-        });
-        for ((upper, mean), lower) in upper.iter_mut().zip(middle).zip(lower) {
-            let away = self.deviations * upper.sqrt();
-            (*upper, *lower) = (*mean + away, *mean - away);
-        }
-    }
-
     fn first(&self, _: usize) -> usize {
         self.bars - 1
     }

@@ -33,14 +33,6 @@ impl Indicator for Deviation {
         [self.spread.next(bar.close).1.sqrt()]
     }
 
-    #[inline(always)]
-    fn run(&mut self, columns: &Columns, out: &mut [&mut [f64]]) {
-        let out = &mut out[0][..columns.close.len()];
-        self.spread
-            .run(columns.close, |at, (_, variance)| out[at] = variance);
-        out.iter_mut().for_each(|value| *value = value.sqrt());
-    }
-
     fn first(&self, _: usize) -> usize {
         self.bars - 1
     }

@@ -1,17 +1,10 @@
 //! Donchian channel.
 
-use super::part::{Span, Walk, Window};
+use super::part::{Span, Window};
 use super::*;
 
 #[derive(Clone)]
 pub struct Donchian(Window<Span>);
-
-impl Donchian {
-    #[inline(always)]
-    fn of(span: Option<Span>) -> [f64; 3] {
-        span.map_or([f64::NAN; 3], |span| [span.high, span.middle(), span.low])
-    }
-}
 
 impl Indicator for Donchian {
     const SPEC: Spec = Spec {
@@ -35,17 +28,10 @@ impl Indicator for Donchian {
 
     #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 3] {
-        Self::of(self.0.whole(bar.span()))
-    }
-
-    #[inline(always)]
-    fn run(&mut self, rows: &Columns, out: &mut [&mut [f64]]) {
-        let len = rows.high.len();
-        let Ok(out) = <&mut [&mut [f64]; 3]>::try_from(out) else {
-            return;
-        };
-        let out = out.each_mut().map(|column| &mut column[..len]);
-        self.0.run(len, &mut Channel { rows, out });
+        match self.0.whole(bar.span()) {
+            Some(span) => [span.high, span.middle(), span.low],
+            None => [f64::NAN; 3],
+        }
     }
 
     fn first(&self, _: usize) -> usize {
@@ -54,24 +40,5 @@ impl Indicator for Donchian {
 
     fn memory(&self) -> Memory {
         Memory::Window(self.0.bars())
-    }
-}
-
-struct Channel<'a> {
-    rows: &'a Columns<'a>,
-    out: [&'a mut [f64]; 3],
-}
-
-impl Walk<Span> for Channel<'_> {
-    #[inline(always)]
-    fn value(&self, at: usize) -> Span {
-        self.rows.span(at)
-    }
-
-    #[inline(always)]
-    fn tell(&mut self, at: usize, span: Option<Span>) {
-        for (column, value) in self.out.iter_mut().zip(Donchian::of(span)) {
-            column[at] = value;
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Kaufman's adaptive moving average.
 
-use super::part::{Lag, Sum, Walk, Window, faded};
+use super::part::{Lag, Sum, Window, faded};
 use super::*;
 
 #[derive(Clone)]
@@ -8,36 +8,9 @@ pub struct Kama {
     lag: Lag,
     steps: Window<Sum<1>>,
     before: f64,
-    smooth: Adaptive,
-}
-
-/// The smoothing itself.
-#[derive(Clone)]
-struct Adaptive {
-    /// Until there is a value the last close, which is what the first one begins with.
     value: f64,
     slow: f64,
     fast: f64,
-}
-
-impl Adaptive {
-    /// Takes a close, the one a period ago and the way the price went since then.
-    #[inline(always)]
-    fn next(&mut self, close: f64, then: f64, way: f64) -> f64 {
-        let net = (close - then).abs();
-        // Rounding may make the way shorter than the way as the crow flies.
-        let efficiency = if way <= net { 1.0 } else { net / way };
-        let share = efficiency * (self.fast - self.slow) + self.slow;
-        let take = share * share;
-        self.value = (1.0 - take) * self.value + take * close;
-        self.value
-    }
-
-    #[inline(always)]
-    fn wait(&mut self, close: f64) -> f64 {
-        self.value = close;
-        f64::NAN
-    }
 }
 
 impl Indicator for Kama {
@@ -58,11 +31,9 @@ impl Indicator for Kama {
             lag: Lag::new(args.bars(0)),
             steps: Window::new(args.bars(0)),
             before: f64::NAN,
-            smooth: Adaptive {
-                value: f64::NAN,
-                fast: share(1),
-                slow: share(2),
-            },
+            value: f64::NAN,
+            fast: share(1),
+            slow: share(2),
         }
     }
 
@@ -72,36 +43,21 @@ impl Indicator for Kama {
         let before = std::mem::replace(&mut self.before, close);
         let then = self.lag.push(close);
         if before.is_nan() {
-            return [self.smooth.wait(close)];
+            return [f64::NAN];
         }
-        let way = self.steps.push(Sum([(close - before).abs()]));
-        [match then {
-            Some(then) => self.smooth.next(close, then, way.0[0]),
-            None => self.smooth.wait(close),
-        }]
-    }
-
-    #[inline(always)]
-    fn run(&mut self, columns: &Columns, out: &mut [&mut [f64]]) {
-        let (mut close, mut out) = (columns.close, &mut out[0][..columns.close.len()]);
-        let Some(&last) = close.last() else { return };
-        if self.before.is_nan() {
-            // Of the first close of all there is no step.
-            self.before = close[0];
-            self.lag.push(close[0]);
-            out[0] = self.smooth.wait(close[0]);
-            (close, out) = (&close[1..], &mut out[1..]);
-        }
-        // `out` holds what was a period ago until it holds what it is for.
-        self.lag.run(close, out);
-        let mut way = Way {
-            close,
-            out,
-            before: self.before,
-            smooth: self.smooth.clone(),
+        let way = self.steps.push(Sum([(close - before).abs()])).0[0];
+        let Some(then) = then else {
+            return [f64::NAN];
         };
-        self.steps.run(close.len(), &mut way);
-        (self.before, self.smooth) = (last, way.smooth);
+        if self.value.is_nan() {
+            self.value = before;
+        }
+        let net = (close - then).abs();
+        // Rounding may make the way shorter than the way as the crow flies.
+        let efficiency = if way <= net { 1.0 } else { net / way };
+        let share = efficiency * (self.fast - self.slow) + self.slow;
+        self.value += share * share * (close - self.value);
+        [self.value]
     }
 
     fn first(&self, _: usize) -> usize {
@@ -110,46 +66,11 @@ impl Indicator for Kama {
 
     /// As if the price never went straight: its slowest.
     fn memory(&self) -> Memory {
-        let least = if self.smooth.slow < self.smooth.fast {
-            self.smooth.slow
+        let least = if self.slow < self.fast {
+            self.slow
         } else {
-            self.smooth.fast
+            self.fast
         };
         faded(self.lag.bars() + 1, &[1.0 - least * least])
-    }
-}
-
-/// Over closes, each with what was a period before it in its place of `out`.
-struct Way<'a> {
-    close: &'a [f64],
-    out: &'a mut [f64],
-    /// The close before the first.
-    before: f64,
-    smooth: Adaptive,
-}
-
-impl Way<'_> {
-    #[inline(always)]
-    fn before(&self, at: usize) -> f64 {
-        match at.checked_sub(1) {
-            Some(at) => self.close[at],
-            None => self.before,
-        }
-    }
-}
-
-impl Walk<Sum<1>> for Way<'_> {
-    #[inline(always)]
-    fn value(&self, at: usize) -> Sum<1> {
-        Sum([(self.close[at] - self.before(at)).abs()])
-    }
-
-    #[inline(always)]
-    fn tell(&mut self, at: usize, way: Option<Sum<1>>) {
-        let (close, then) = (self.close[at], self.out[at]);
-        self.out[at] = match way {
-            Some(way) => self.smooth.next(close, then, way.0[0]),
-            None => self.smooth.wait(close),
-        };
     }
 }

@@ -83,15 +83,12 @@ impl Bar {
     fn middle(&self) -> f64 {
         (self.high + self.low) / 2.0
     }
-}
 
-impl Columns<'_> {
-    #[inline(always)]
-    fn span(&self, at: usize) -> Span {
-        Span {
-            high: self.high[at],
-            low: self.low[at],
-        }
+    /// How far the price went since the close before.
+    fn true_range(&self, before: f64) -> f64 {
+        let high = if self.high > before { self.high } else { before };
+        let low = if self.low < before { self.low } else { before };
+        high - low
     }
 }
 
@@ -107,13 +104,6 @@ trait Indicator: Clone + Send + Sync + 'static {
 
     /// Takes a bar whose used inputs are finite; an output is NaN until its `first`.
     fn update(&mut self, bar: &Bar) -> Self::Out;
-
-    /// Takes a range of bars, whose used inputs are all finite, as if `update` were called for each, to the bit. An
-    /// indicator has its own where a loop over columns is faster than one over bars.
-    #[inline(always)]
-    fn run(&mut self, columns: &Columns, out: &mut [&mut [f64]]) {
-        series::each(self, columns, out);
-    }
 
     /// Index of the first value of an output, of a series without gaps.
     fn first(&self, output: usize) -> usize;

@@ -30,9 +30,11 @@ impl Indicator for Obv {
     #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
         let before = std::mem::replace(&mut self.before, bar.close);
-        // Without a branch: which way a close goes is not to be foreseen.
-        let way = f64::from(i8::from(bar.close > before) - i8::from(bar.close < before));
-        self.sum += way * bar.volume;
+        if bar.close > before {
+            self.sum += bar.volume;
+        } else if bar.close < before {
+            self.sum -= bar.volume;
+        }
         [self.sum]
     }
 

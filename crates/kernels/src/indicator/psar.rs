@@ -54,13 +54,10 @@ impl Indicator for Psar {
         let state = self.state.get_or_insert_with(|| begin(&before, bar, self.step));
         // It never begins within the last two bars; of the second bar there is no one before.
         let (low, high) = match begun {
-            true => (lower(before.low, bar.low), higher(before.high, bar.high)),
+            true => (before.low.min(bar.low), before.high.max(bar.high)),
             false => (bar.low, bar.high),
         };
-        let outside = |stop: f64, rising: bool| match rising {
-            true => lower(stop, low),
-            false => higher(stop, high),
-        };
+        let outside = |stop: f64, rising: bool| if rising { stop.min(low) } else { stop.max(high) };
         let met = match state.rising {
             true => bar.low <= state.stop,
             false => bar.high >= state.stop,
@@ -78,7 +75,7 @@ impl Indicator for Psar {
         };
         if further {
             state.extreme = if state.rising { bar.high } else { bar.low };
-            state.share = lower(state.share + self.step, self.most);
+            state.share = (state.share + self.step).min(self.most);
         }
         state.stop += state.share * (state.extreme - state.stop);
         state.stop = outside(state.stop, state.rising);
@@ -105,15 +102,4 @@ fn begin(before: &Bar, bar: &Bar, step: f64) -> State {
         extreme: if rising { bar.high } else { bar.low },
         share: step,
     }
-}
-
-/// The lower of two, the second where the first is NaN: one instruction, and no look at the second.
-#[inline(always)]
-fn lower(a: f64, b: f64) -> f64 {
-    if a < b { a } else { b }
-}
-
-#[inline(always)]
-fn higher(a: f64, b: f64) -> f64 {
-    if a > b { a } else { b }
 }

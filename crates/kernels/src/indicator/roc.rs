@@ -30,14 +30,6 @@ impl Indicator for Roc {
             .map_or(f64::NAN, |before| 100.0 * ratio(bar.close - before, before))]
     }
 
-    #[inline(always)]
-    fn run(&mut self, columns: &Columns, out: &mut [&mut [f64]]) {
-        self.0.run(columns.close, out[0]);
-        for (out, close) in out[0].iter_mut().zip(columns.close) {
-            *out = 100.0 * ratio(close - *out, *out);
-        }
-    }
-
     fn first(&self, _: usize) -> usize {
         self.0.bars()
     }

@@ -1,6 +1,6 @@
 //! Slope of the line of least squares.
 
-use super::part::{Weighted, Weights};
+use super::part::Weighted;
 use super::*;
 
 #[derive(Clone)]
@@ -8,15 +8,7 @@ pub struct Slope {
     sums: Weighted,
     bars: usize,
     middle: f64,
-    /// 1 / the sum of the squares of the ranks' distances from their middle.
-    share: f64,
-}
-
-impl Slope {
-    #[inline(always)]
-    fn of(middle: f64, share: f64, sums: Option<Weights>) -> f64 {
-        sums.map_or(f64::NAN, |sums| (sums.weighted - middle * sums.plain) * share)
-    }
+    squares: f64,
 }
 
 impl Indicator for Slope {
@@ -38,21 +30,16 @@ impl Indicator for Slope {
             sums: Weighted::new(bars),
             bars,
             middle: (n + 1.0) / 2.0,
-            share: 12.0 / (n * (n * n - 1.0)),
+            squares: n * (n * n - 1.0) / 12.0,
         }
     }
 
     #[inline(always)]
     fn update(&mut self, bar: &Bar) -> [f64; 1] {
-        [Self::of(self.middle, self.share, self.sums.next(bar.close))]
-    }
-
-    #[inline(always)]
-    fn run(&mut self, columns: &Columns, out: &mut [&mut [f64]]) {
-        let (middle, share) = (self.middle, self.share);
-        let out = &mut out[0][..columns.close.len()];
-        self.sums
-            .run(columns.close, |at, sums| out[at] = Self::of(middle, share, sums));
+        match self.sums.next(bar.close) {
+            Some(sums) => [(sums.weighted - self.middle * sums.plain) / self.squares],
+            None => [f64::NAN],
+        }
     }
 
     fn first(&self, _: usize) -> usize {

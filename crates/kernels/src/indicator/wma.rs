@@ -27,11 +27,6 @@ impl Indicator for Wma {
         [self.0.next(bar.close)]
     }
 
-    #[inline(always)]
-    fn run(&mut self, columns: &Columns, out: &mut [&mut [f64]]) {
-        self.0.run(columns.close, out[0]);
-    }
-
     fn first(&self, _: usize) -> usize {
         self.0.bars() - 1
     }
