@@ -254,6 +254,10 @@ proptest! {
                 }
                 continue;
             }
+            // An RSI of one bar keeps its value while the price stands still, however old that value is.
+            bars[251].close = bars[250].close * 1.001;
+            bars[251].high = bars[251].high.max(bars[251].close);
+            bars[251].low = bars[251].low.min(bars[251].close);
             let (all, fresh) = (batch(&mut again(&one), &bars), batch(&mut again(&one), &bars[250..]));
             for (all, fresh) in all.iter().zip(&fresh) {
                 close(one.spec.name, &all[250 + warm_up - 1..], &fresh[warm_up - 1..])?;

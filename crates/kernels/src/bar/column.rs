@@ -133,7 +133,15 @@ impl Made {
     }
 
     pub(super) fn into_buffers(self) -> [Vec<i64>; 7] {
-        [self.start, self.open, self.high, self.low, self.close, self.volume, self.trades]
+        [
+            self.start,
+            self.open,
+            self.high,
+            self.low,
+            self.close,
+            self.volume,
+            self.trades,
+        ]
     }
 
     #[inline(always)]

@@ -99,7 +99,11 @@ fn each<T: Send>(rows: usize, threads: usize, work: impl Fn(usize, Range<usize>)
             .collect();
         let mut found = vec![work(0, 0..edge(1))];
         for other in others {
-            found.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            found.push(
+                other
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            );
         }
         found
     })
@@ -131,7 +135,9 @@ fn joined<C: Cut + Clone>(cut: &C, parts: Vec<Result<Made, BarError>>, pool: &im
         } else {
             whole.append(&part, 0);
         }
-        part.into_buffers().into_iter().for_each(|buffer| pool.give_back(buffer));
+        part.into_buffers()
+            .into_iter()
+            .for_each(|buffer| pool.give_back(buffer));
     }
     Some(whole)
 }
