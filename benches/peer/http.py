@@ -47,7 +47,7 @@ def columns(bars: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "instrument": "BTC-USD.bench", "interval": "1m", "ts": [str(bar["ts"]) for bar in bars],
         **{name: [bar[name] for bar in bars] for name in names}, "revision": [0] * len(bars),
-        "current": None, "through": None, "complete": True, "gaps": [], "next": None,
+        "current": None, "through": None, "complete": True, "gaps": [], "next": None, "settling": 0,
     }  # fmt: skip
 
 

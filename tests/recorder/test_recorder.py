@@ -251,7 +251,7 @@ def test_a_damaged_file_stops_no_other_venue(world: World) -> None:
         until(lambda: status(home)["error"], "the damage is told")
         assert status(home)["error"]["code"] == "data_unreadable"
         assert str(harmed) in status(home)["error"]["message"]
-        assert status(home)["state"] == "live"
+        until(lambda: status(home)["state"] == "live", "the recorder goes on")
         harmed.write_bytes(whole)
         until(lambda: status(home)["metrics"]["records"] == 600, "the venue is recorded again")
         assert status(home)["error"] is None

@@ -185,6 +185,7 @@ def test_strategies_of_the_folder_and_of_the_database_are_tried_in_the_sandbox(
     with metadata.write() as connection:
         strategy.create(connection, "kept", Text(MINE), actor="me")
         strategy.change(connection, "kept", Text("nothing"), expected=1, actor="me")
+    before = {name for name in sys.modules if name.startswith("tidemill_strategy_")}
     digests = []
     for name, version, named in (
         ("sma_cross", None, "sma_cross"),
@@ -204,7 +205,7 @@ def test_strategies_of_the_folder_and_of_the_database_are_tried_in_the_sandbox(
         shown = served.client.get(f"/api/v1/studies/{said['study_id']}").json()
         assert (shown["plan"]["strategy"], shown["family"]) == (named, name)
     assert len(set(digests)) == 1
-    assert not [name for name in sys.modules if name.startswith("tidemill_strategy_")]
+    assert not {name for name in sys.modules if name.startswith("tidemill_strategy_")} - before
     for change, code in (
         ({"strategy": "kept"}, (422, "strategy_invalid")),
         ({"strategy": "kept", "version": 3}, (404, "version_unknown")),

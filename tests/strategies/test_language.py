@@ -12,7 +12,9 @@ from tidemill.strategies.signal import COLUMNS, Bars, Lines, Signal
 
 
 def public(owner: type) -> set[str]:
-    return {name for name in dir(owner) if not name.startswith("_")}
+    """Names of its own: not those that any tuple has."""
+    anyones = set(dir(tuple)) if issubclass(owner, tuple) else set()
+    return {name for name in dir(owner) if not name.startswith("_")} - anyones
 
 
 def test_names_are_those_that_can_be_imported() -> None:
