@@ -164,7 +164,7 @@ def test_links_and_the_back_button_restore_the_view(screen: Screen) -> None:
     page.go_back()
     until(lambda: chart_text(screen).startswith(f"{SOL}, 15m"), "the first one again", 30)
     page.keyboard.press("g")
-    page.keyboard.press("d")
+    page.keyboard.press("m")
     expect(page.get_by_role("heading", name="Collection")).to_be_visible(timeout=LIVE_S)
     page.keyboard.press("g")
     page.keyboard.press("c")

@@ -190,6 +190,7 @@ def test_a_job_whose_process_is_killed_goes_on(office: Office, tmp_path: Path) -
     assert len(lines(file)) <= 62
 
 
+@pytest.mark.alone
 def test_a_worker_that_stands_still_loses_its_job_and_its_late_result(office: Office, tmp_path: Path) -> None:
     """F07: longer than the lease, with the first worker stopped in the middle and awake again afterwards."""
     crew = [office.start("--name", name, slots=1, lease_s=LEASE_S) for name in ("first", "second")]

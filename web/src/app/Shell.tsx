@@ -203,7 +203,6 @@ function useShellCommands(): void {
         title: 'Create an alert',
         group: 'Alerts',
         words: 'notify price crossing webhook mail tell me when',
-        keys: 'Alt+A',
         run: () => void navigate({ to: PATHS.alerts }),
       },
       {
