@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -20,17 +21,18 @@ class Refused(Exception):
         self.again = again
 
 
-class Way(BaseModel):
+class Way(BaseModel, ABC):
     """Where one rule's firings go. Frozen; a field that it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @abstractmethod
     def check(self) -> None:
         """Raises `UsageError` or `ConfigError` for what can never arrive."""
 
+    @abstractmethod
     def send(self, firing: Firing) -> None:
         """Blocks until it has arrived. Raises `Refused`."""
-        raise NotImplementedError
 
 
 def body(firing: Firing) -> dict[str, object]:

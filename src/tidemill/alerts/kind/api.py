@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeVar
@@ -51,7 +52,7 @@ class Facts(Protocol):
         """Asks stored and live data."""
 
 
-class Terms(BaseModel):
+class Terms(BaseModel, ABC):
     """Of one rule. Frozen; a field that the kind does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,18 +60,18 @@ class Terms(BaseModel):
     """Which facts it wants besides the data: collectors, parts, queues, events."""
 
     @property
+    @abstractmethod
     def sentence(self) -> str:
         """What it waits for, in words."""
-        raise NotImplementedError
 
     def resolved(self, facts: Facts) -> Terms:
         """The same with whole names, checked. Raises `UsageError`, `NotFoundError` and `ConflictError`."""
         del facts
         return self
 
+    @abstractmethod
     def look(self, facts: Facts, state: State) -> tuple[State, list[Occurrence]]:
         """What happened since the look that left `state`, and what to keep for the next."""
-        raise NotImplementedError
 
 
 @dataclass
