@@ -53,7 +53,7 @@ export function MoreSheet(props: {
       open={props.open}
       onClose={props.close}
       placement="bottom"
-      size={520}
+      size={600}
       title="More"
       closable={false}
     >
